@@ -1,0 +1,2 @@
+//! The binary `watchfire`.
+fn main() {}

@@ -1,0 +1,65 @@
+//! Alerts as dispatch sees them.
+
+use std::collections::BTreeMap;
+
+use crate::{ALERT_NAME_LABEL, Fingerprint, Labels, Timestamp};
+
+/// One instance of a rule's condition, told apart from others by its labels alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// The identity.
+    pub labels: Labels,
+    /// What is to be told; may change while the alert lives.
+    pub annotations: BTreeMap<String, String>,
+    /// When it began to fire.
+    pub starts_at: Timestamp,
+    /// When it ended or, while it fires, when it ends unless it is sent again.
+    pub ends_at: Option<Timestamp>,
+    /// When it was last sent.
+    pub updated_at: Timestamp,
+    /// Whether `ends_at` was made up from `resolve_timeout` because the sender gave none.
+    pub timeout: bool,
+    /// Where the alert comes from, as a link; empty if unknown.
+    pub generator_url: String,
+    /// The rule's value at the last evaluation, where there is one.
+    pub value: Option<f64>,
+}
+
+/// Whether an alert fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AlertStatus {
+    /// Its condition holds.
+    Firing,
+    /// Its condition no longer holds.
+    Resolved,
+}
+
+impl AlertStatus {
+    /// `firing` or `resolved`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AlertStatus::Firing => "firing",
+            AlertStatus::Resolved => "resolved",
+        }
+    }
+}
+
+impl Alert {
+    /// The stable id of the label set.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.labels.fingerprint()
+    }
+
+    /// The value of `alertname`, or the empty text.
+    pub fn name(&self) -> &str {
+        self.labels.value_or_empty(ALERT_NAME_LABEL)
+    }
+
+    /// Resolved if its end has come at `now`.
+    pub fn status(&self, now: Timestamp) -> AlertStatus {
+        match self.ends_at {
+            Some(end) if end <= now => AlertStatus::Resolved,
+            _ => AlertStatus::Firing,
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Label sets and their fingerprints.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The label that holds a series' metric name.
+pub const METRIC_NAME_LABEL: &str = "__name__";
+/// The label that holds an alert's name.
+pub const ALERT_NAME_LABEL: &str = "alertname";
+/// The upper bound of a classic histogram's bucket.
+pub const BUCKET_LABEL: &str = "le";
+/// The label that names a scraped target.
+pub const INSTANCE_LABEL: &str = "instance";
+/// The label that names a scrape job.
+pub const JOB_LABEL: &str = "job";
+
+/// One name and its value, borrowed from a [`Labels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label<'a> {
+    /// The label's name.
+    pub name: &'a str,
+    /// The label's value; never empty inside a [`Labels`].
+    pub value: &'a str,
+}
+
+/// A set of labels: sorted by name, names unique, no empty values (an empty value means that the label is absent).
+///
+/// Immutable and cheap to clone. All text lies in one allocation, because an engine holds millions of these.
+#[derive(Clone)]
+pub struct Labels(Arc<Packed>);
+
+struct Packed {
+    fingerprint: Fingerprint,
+    /// name, value, name, value, ... without separators.
+    text: Box<str>,
+    /// End of each name and of each value in `text`, in that order.
+    ends: Box<[u32]>,
+}
+
+/// The stable 64-bit hash of a label set: FNV-1a over name, 0xff, value, 0xff for each label in order.
+///
+/// The same function as `LabelSet.Fingerprint` of prometheus/common, so that Alertmanager's clients see the same ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Fingerprint {
+    /// From the 16 hexadecimal digits that [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<Fingerprint> {
+        if text.len() != 16 {
+            return None;
+        }
+        u64::from_str_radix(text, 16).ok().map(Fingerprint)
+    }
+
+    fn of(labels: &[(Cow<'_, str>, Cow<'_, str>)]) -> Fingerprint {
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        let mut feed = |bytes: &[u8]| {
+            for byte in bytes.iter().chain([&0xff]) {
+                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        for (name, value) in labels {
+            feed(name.as_bytes());
+            feed(value.as_bytes());
+        }
+        Fingerprint(hash)
+    }
+}
+
+impl Labels {
+    /// The empty set.
+    pub fn empty() -> Labels {
+        Labels::pack(&[])
+    }
+
+    /// From names and values in any order. Empty values are left out; of equal names the last one wins.
+    pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Labels
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let mut builder = LabelsBuilder::new();
+        for (name, value) in pairs {
+            builder.set(name, value);
+        }
+        builder.build()
+    }
+
+    fn pack(sorted: &[(Cow<'_, str>, Cow<'_, str>)]) -> Labels {
+        let length = sorted.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut text = String::with_capacity(length);
+        let mut ends = Vec::with_capacity(sorted.len() * 2);
+        for (name, value) in sorted {
+            for part in [name, value] {
+                text.push_str(part);
+                ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            }
+        }
+        Labels(Arc::new(Packed {
+            fingerprint: Fingerprint::of(sorted),
+            text: text.into_boxed_str(),
+            ends: ends.into_boxed_slice(),
+        }))
+    }
+
+    /// The number of labels.
+    pub fn len(&self) -> usize {
+        self.0.ends.len() / 2
+    }
+
+    /// Whether there is no label.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+
+    /// The value of `name`, or `None` where the label is absent.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|label| label.name == name).map(|label| label.value)
+    }
+
+    /// The value of `name`, or `""` where the label is absent: the two mean the same to a matcher.
+    pub fn value_or_empty(&self, name: &str) -> &str {
+        self.get(name).unwrap_or("")
+    }
+
+    /// The value of `__name__`, if there is one.
+    pub fn metric_name(&self) -> Option<&str> {
+        self.get(METRIC_NAME_LABEL)
+    }
+
+    /// All labels, sorted by name.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Label<'_>> + ExactSizeIterator + Clone {
+        let packed = &*self.0;
+        (0..self.len()).map(move |i| {
+            let start = if i == 0 { 0 } else { packed.ends[2 * i - 1] as usize };
+            let (middle, end) = (packed.ends[2 * i] as usize, packed.ends[2 * i + 1] as usize);
+            Label { name: &packed.text[start..middle], value: &packed.text[middle..end] }
+        })
+    }
+
+    /// The stable hash of the whole set.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    /// A builder that starts with these labels.
+    pub fn to_builder(&self) -> LabelsBuilder {
+        LabelsBuilder { pairs: self.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect() }
+    }
+
+    /// Only the labels for which `keep` answers true.
+    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Labels {
+        let kept: Vec<_> =
+            self.iter().filter(|l| keep(l.name)).map(|l| (Cow::from(l.name), Cow::from(l.value))).collect();
+        if kept.len() == self.len() { self.clone() } else { Labels::pack(&kept) }
+    }
+
+    /// Without `name`.
+    pub fn without(&self, name: &str) -> Labels {
+        self.filter(|n| n != name)
+    }
+
+    /// Bytes of heap that this set takes, without the reference itself.
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Packed>() + 2 * size_of::<usize>() + self.0.text.len() + self.0.ends.len() * size_of::<u32>()
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Labels {
+        Labels::empty()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Labels) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.fingerprint == other.0.fingerprint && self.0.ends == other.0.ends && self.0.text == other.0.text)
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.fingerprint.0);
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Labels) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    /// By name and value, label for label, as Prometheus orders series.
+    fn cmp(&self, other: &Labels) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `{a="1", b="2"}`, with `__name__` as one of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, label) in self.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{}={:?}", label.name, label.value)?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Labels {
+        Labels::from_pairs(pairs)
+    }
+}
+
+/// Collects labels, then builds a [`Labels`].
+#[derive(Clone, Debug, Default)]
+pub struct LabelsBuilder {
+    /// In no particular order, names unique.
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// With no label yet.
+    pub fn new() -> LabelsBuilder {
+        LabelsBuilder::default()
+    }
+
+    /// Sets `name`, replacing an earlier value; an empty value removes the label.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut LabelsBuilder {
+        let (name, value) = (name.into(), value.into());
+        match self.pairs.iter_mut().find(|(n, _)| *n == name) {
+            Some(pair) => pair.1 = value,
+            None => self.pairs.push((name, value)),
+        }
+        self
+    }
+
+    /// Removes `name`, if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut LabelsBuilder {
+        self.pairs.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The value that `name` has so far.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// The finished set.
+    pub fn build(&self) -> Labels {
+        let mut sorted: Vec<_> = self
+            .pairs
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (Cow::from(name), Cow::from(value)))
+            .collect();
+        sorted.sort_unstable();
+        Labels::pack(&sorted)
+    }
+}
+
+/// Whether `name` fits Prometheus' classic rule for label names, `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fingerprints_are_those_of_prometheus_common() {
+        // The empty set hashes to FNV-1a's offset basis; the second value is what Alertmanager's API shows for it.
+        assert_eq!(Labels::empty().fingerprint().to_string(), "cbf29ce484222325");
+        let labels = Labels::from_pairs([("alertname", "test")]);
+        let again = Labels::from_pairs([("alertname", "test"), ("gone", "")]);
+        assert_eq!(labels.fingerprint(), again.fingerprint());
+        assert_eq!(Fingerprint::parse(&labels.fingerprint().to_string()), Some(labels.fingerprint()));
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_wins_and_an_empty_one_removes_it() {
+        let labels = Labels::from_pairs([("b", "2"), ("a", "1"), ("b", "3"), ("c", "")]);
+        assert_eq!(labels.to_string(), r#"{a="1", b="3"}"#);
+        assert_eq!(labels.get("c"), None);
+        assert_eq!(labels.without("a").to_string(), r#"{b="3"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_insertion_never_matters(mut pairs in proptest::collection::btree_map("[a-z]{1,3}", "[a-zé]{0,3}", 0..6)
+            .prop_map(|m| m.into_iter().collect::<Vec<_>>())) {
+            let forward = Labels::from_pairs(pairs.clone());
+            pairs.reverse();
+            let backward = Labels::from_pairs(pairs.clone());
+            prop_assert_eq!(&forward, &backward);
+            prop_assert_eq!(forward.fingerprint(), backward.fingerprint());
+            for (name, value) in &pairs {
+                prop_assert_eq!(forward.value_or_empty(name), value.as_str());
+            }
+            prop_assert_eq!(forward.to_builder().build(), forward);
+        }
+    }
+}

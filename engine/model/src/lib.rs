@@ -1,0 +1,25 @@
+//! The words of the field as types: time, labels, matchers, samples, events, alerts.
+//!
+//! This crate is what every other crate agrees on. It is not a place for behaviour that only one of them needs, and
+//! it has no clock, no I/O, no async and no serde in its public types: formats live where they are read or written.
+
+mod alert;
+mod event;
+mod id;
+mod labels;
+mod matcher;
+mod sample;
+mod severity;
+mod time;
+
+pub use alert::{Alert, AlertStatus};
+pub use event::{Event, FieldValue};
+pub use id::{RuleGroupId, RuleId};
+pub use labels::{
+    ALERT_NAME_LABEL, BUCKET_LABEL, Fingerprint, INSTANCE_LABEL, JOB_LABEL, Label, Labels, LabelsBuilder,
+    METRIC_NAME_LABEL, is_legacy_label_name,
+};
+pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
+pub use sample::{STALE_NAN, Sample, is_stale};
+pub use severity::{ParseSeverityError, Severity};
+pub use time::{Duration, ParseDurationError, ParseTimestampError, Timestamp};

@@ -1,0 +1,198 @@
+//! Label matchers, as in selectors, routes, silences and inhibition rules.
+
+use std::fmt;
+
+use regex::Regex;
+use thiserror::Error;
+
+use crate::Labels;
+
+/// How a matcher compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Regex,
+    /// `!~`
+    NotRegex,
+}
+
+/// Whose anchoring a regular expression gets; the two differ in whether a dot matches a line feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Anchoring {
+    /// `^(?s:...)$`, as in PromQL selectors (prometheus `model/labels/regexp.go`).
+    Prometheus,
+    /// `^(?:...)$`, as in Alertmanager's routes and silences (alertmanager `pkg/labels/matcher.go`).
+    Alertmanager,
+}
+
+/// One condition on one label. A label that is absent is compared as the empty string.
+#[derive(Clone)]
+pub struct Matcher {
+    name: String,
+    op: MatchOp,
+    value: String,
+    regex: Option<Regex>,
+}
+
+/// Why a matcher cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invalid regular expression {value:?} for label {name:?}: {reason}")]
+pub struct MatcherError {
+    /// The label's name.
+    pub name: String,
+    /// The pattern as it was given.
+    pub value: String,
+    /// What the regular expression engine says, in one line.
+    pub reason: String,
+}
+
+impl Matcher {
+    /// Compiles the pattern where `op` needs one.
+    pub fn new(
+        name: impl Into<String>,
+        op: MatchOp,
+        value: impl Into<String>,
+        anchoring: Anchoring,
+    ) -> Result<Matcher, MatcherError> {
+        let (name, value) = (name.into(), value.into());
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let anchored = match anchoring {
+                    Anchoring::Prometheus => format!("^(?s:{value})$"),
+                    Anchoring::Alertmanager => format!("^(?:{value})$"),
+                };
+                let compiled = Regex::new(&anchored).map_err(|error| MatcherError {
+                    name: name.clone(),
+                    value: value.clone(),
+                    reason: last_line(&error.to_string()),
+                })?;
+                Some(compiled)
+            }
+        };
+        Ok(Matcher { name, op, value, regex })
+    }
+
+    /// `name = value`, which cannot fail.
+    pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Matcher {
+        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+    }
+
+    /// The label's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it compares.
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    /// The value or pattern as it was given.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a label with this value (`""` for an absent one) passes.
+    pub fn matches(&self, value: &str) -> bool {
+        match (self.op, &self.regex) {
+            (MatchOp::Equal, _) => value == self.value,
+            (MatchOp::NotEqual, _) => value != self.value,
+            (MatchOp::Regex, Some(regex)) => regex.is_match(value),
+            (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value),
+            // Only `new` builds the last two operators, and it always compiles their pattern.
+            (MatchOp::Regex | MatchOp::NotRegex, None) => false,
+        }
+    }
+
+    /// Whether the label of that name in `labels` passes.
+    pub fn matches_labels(&self, labels: &Labels) -> bool {
+        self.matches(labels.value_or_empty(&self.name))
+    }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Matcher) -> bool {
+        (&self.name, self.op, &self.value) == (&other.name, other.op, &other.value)
+    }
+}
+
+impl Eq for Matcher {}
+
+impl PartialOrd for Matcher {
+    fn partial_cmp(&self, other: &Matcher) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Matcher {
+    fn cmp(&self, other: &Matcher) -> std::cmp::Ordering {
+        (&self.name, &self.value, self.op).cmp(&(&other.name, &other.value, other.op))
+    }
+}
+
+impl fmt::Display for MatchOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
+        })
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{:?}", self.name, self.op, self.value)
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dot_matches_a_line_feed_only_in_prometheus() {
+        for (anchoring, expected) in [(Anchoring::Prometheus, true), (Anchoring::Alertmanager, false)] {
+            let matcher = Matcher::new("a", MatchOp::Regex, "x.y", anchoring).unwrap();
+            assert_eq!(matcher.matches("x\ny"), expected);
+            assert!(!matcher.matches("xxyy"));
+        }
+    }
+
+    #[test]
+    fn an_absent_label_is_the_empty_string() {
+        let labels = Labels::from_pairs([("a", "1")]);
+        for (op, value, expected) in [
+            (MatchOp::Equal, "", true),
+            (MatchOp::NotEqual, "x", true),
+            (MatchOp::Regex, ".*", true),
+            (MatchOp::Regex, ".+", false),
+            (MatchOp::NotRegex, ".+", true),
+        ] {
+            let matcher = Matcher::new("b", op, value, Anchoring::Prometheus).unwrap();
+            assert_eq!(matcher.matches_labels(&labels), expected, "{matcher}");
+        }
+    }
+
+    #[test]
+    fn a_bad_pattern_is_an_error_that_names_the_label() {
+        let error = Matcher::new("job", MatchOp::Regex, "(", Anchoring::Alertmanager).unwrap_err();
+        assert_eq!((error.name.as_str(), error.value.as_str()), ("job", "("));
+    }
+}

@@ -1,0 +1,51 @@
+//! What a condition looks at, in columns.
+
+use watchfire_model::{Event, Labels, Timestamp};
+
+/// The series of one evaluation: labels by series, samples in columns.
+///
+/// Series `i` owns the rows `offsets[i]..offsets[i + 1]` of `timestamps` and `values`; `offsets` has one entry more
+/// than `series`. For an expression each series has one row; for event windows the rows are the events of the group,
+/// oldest first, and `events` holds them in the same order.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The time of the evaluation.
+    pub at: Timestamp,
+    /// Label sets, one per series.
+    pub series: Vec<Labels>,
+    /// Row offsets, `series.len() + 1` of them, the first being 0.
+    pub offsets: Vec<u32>,
+    /// Milliseconds since the epoch, one per row.
+    pub timestamps: Vec<i64>,
+    /// Values, one per row; for events the number of the row's field that the rule names, else 1.
+    pub values: Vec<f64>,
+    /// The events of the rows; empty where the batch comes from an expression.
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    /// An empty batch at a time.
+    pub fn new(at: Timestamp) -> Batch {
+        Batch { at, offsets: vec![0], ..Batch::default() }
+    }
+
+    /// Adds a series with its rows.
+    pub fn push(&mut self, labels: Labels, rows: impl IntoIterator<Item = (Timestamp, f64)>) {
+        self.series.push(labels);
+        for (timestamp, value) in rows {
+            self.timestamps.push(timestamp.as_millis());
+            self.values.push(value);
+        }
+        self.offsets.push(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
+    }
+
+    /// The rows of series `index` as a range into the columns.
+    pub fn rows(&self, index: usize) -> std::ops::Range<usize> {
+        self.offsets[index] as usize..self.offsets[index + 1] as usize
+    }
+
+    /// The newest value of series `index`, if it has a row.
+    pub fn last(&self, index: usize) -> Option<f64> {
+        self.values[self.rows(index)].last().copied()
+    }
+}

@@ -1,0 +1,21 @@
+//! The three kinds of plugin as Rust traits: condition, router, formatter.
+//!
+//! This is the plugin contract of `sdk/wit` said in Rust. The host implements these traits for WebAssembly components,
+//! built-ins and embedders implement them natively, and nobody who calls them can tell which it is. The crate holds no
+//! host: it knows neither WebAssembly nor where state is kept, and does no I/O.
+
+mod batch;
+mod condition;
+mod error;
+mod formatter;
+mod provider;
+mod router;
+mod state;
+
+pub use batch::Batch;
+pub use condition::{Condition, Finding, Outcome};
+pub use error::PluginError;
+pub use formatter::{Formatter, Message, MessageGroup};
+pub use provider::{Descriptor, Kind, Provider};
+pub use router::{AlertView, Decision, Router};
+pub use state::{State, StateError, StateLimits, StateWrite};

@@ -1,0 +1,164 @@
+//! What a plugin remembers: a small transactional key-value store, one per rule.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+/// How much a plugin may remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateLimits {
+    /// Longest key in bytes.
+    pub key_bytes_max: usize,
+    /// Largest value in bytes.
+    pub value_bytes_max: usize,
+    /// Keys and values together in bytes.
+    pub total_bytes_max: usize,
+}
+
+impl StateLimits {
+    /// 256 B per key, 64 KiB per value, 1 MiB per rule.
+    pub const STANDARD: StateLimits =
+        StateLimits { key_bytes_max: 256, value_bytes_max: 64 << 10, total_bytes_max: 1 << 20 };
+}
+
+/// Why a write was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("state: {what} would take {bytes} bytes, the limit is {limit}")]
+pub struct StateError {
+    /// What is too large: `key`, `value` or `the whole state`.
+    pub what: &'static str,
+    /// How large it would be.
+    pub bytes: usize,
+    /// How large it may be.
+    pub limit: usize,
+}
+
+/// One committed change, to be made durable: a value, or `None` for a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The key.
+    pub key: String,
+    /// The new value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The state of one rule's plugin. Writes are staged until [`State::commit`].
+#[derive(Clone, Debug)]
+pub struct State {
+    committed: BTreeMap<String, Vec<u8>>,
+    staged: BTreeMap<String, Option<Vec<u8>>>,
+    limits: StateLimits,
+}
+
+impl State {
+    /// With what was remembered before.
+    pub fn new(limits: StateLimits, remembered: BTreeMap<String, Vec<u8>>) -> State {
+        State { committed: remembered, staged: BTreeMap::new(), limits }
+    }
+
+    /// The value of a key, staged writes included.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        match self.staged.get(key) {
+            Some(staged) => staged.as_deref(),
+            None => self.committed.get(key).map(Vec::as_slice),
+        }
+    }
+
+    /// Stages a write.
+    ///
+    /// # Errors
+    /// If a limit would be passed; the state stays as it was.
+    pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
+        let check = |what, bytes, limit| if bytes > limit { Err(StateError { what, bytes, limit }) } else { Ok(()) };
+        check("key", key.len(), self.limits.key_bytes_max)?;
+        check("value", value.len(), self.limits.value_bytes_max)?;
+        let replaced = self.get(key).map_or(0, |old| key.len() + old.len());
+        let total = self.bytes() - replaced + key.len() + value.len();
+        check("the whole state", total, self.limits.total_bytes_max)?;
+        self.staged.insert(key.to_owned(), Some(value));
+        Ok(())
+    }
+
+    /// Stages a deletion.
+    pub fn delete(&mut self, key: &str) {
+        self.staged.insert(key.to_owned(), None);
+    }
+
+    /// Bytes of keys and values, staged writes included.
+    pub fn bytes(&self) -> usize {
+        let kept = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));
+        let kept: usize = kept.map(|(key, value)| key.len() + value.len()).sum();
+        let staged: usize =
+            self.staged.iter().filter_map(|(key, value)| value.as_ref().map(|v| key.len() + v.len())).sum();
+        kept + staged
+    }
+
+    /// Makes the staged writes part of the state and returns them, so that they can be made durable.
+    pub fn commit(&mut self) -> Vec<StateWrite> {
+        let staged = std::mem::take(&mut self.staged);
+        let mut writes = Vec::with_capacity(staged.len());
+        for (key, value) in staged {
+            match &value {
+                Some(value) if self.committed.get(&key) == Some(value) => continue,
+                Some(value) => drop(self.committed.insert(key.clone(), value.clone())),
+                None if self.committed.remove(&key).is_none() => continue,
+                None => {}
+            }
+            writes.push(StateWrite { key, value });
+        }
+        writes
+    }
+
+    /// Forgets the staged writes.
+    pub fn rollback(&mut self) {
+        self.staged.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> State {
+        let limits = StateLimits { key_bytes_max: 4, value_bytes_max: 8, total_bytes_max: 20 };
+        State::new(limits, BTreeMap::new())
+    }
+
+    #[test]
+    fn writes_count_only_after_a_commit() {
+        let mut state = small();
+        state.set("a", vec![1]).unwrap();
+        assert_eq!(state.get("a"), Some(&[1][..]));
+        state.rollback();
+        assert_eq!(state.get("a"), None);
+        state.set("a", vec![2]).unwrap();
+        assert_eq!(state.commit(), [StateWrite { key: "a".into(), value: Some(vec![2]) }]);
+        state.delete("a");
+        assert_eq!(state.get("a"), None);
+        state.rollback();
+        assert_eq!(state.get("a"), Some(&[2][..]));
+    }
+
+    #[test]
+    fn every_limit_holds_and_a_refused_write_changes_nothing() {
+        let mut state = small();
+        assert_eq!(state.set("abcde", vec![]).unwrap_err().what, "key");
+        assert_eq!(state.set("a", vec![0; 9]).unwrap_err().what, "value");
+        state.set("a", vec![0; 8]).unwrap();
+        state.set("b", vec![0; 8]).unwrap();
+        assert_eq!(state.set("c", vec![0; 8]).unwrap_err().what, "the whole state");
+        state.set("a", vec![]).unwrap();
+        state.set("c", vec![0; 8]).unwrap();
+        assert_eq!(state.bytes(), 1 + 9 + 9);
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_is_not_reported() {
+        let mut state = small();
+        state.set("a", vec![1]).unwrap();
+        state.commit();
+        state.set("a", vec![1]).unwrap();
+        state.delete("zz");
+        assert_eq!(state.commit(), []);
+    }
+}

@@ -1,0 +1,2 @@
+//! The end-to-end tests: one package, one binary.
+fn main() {}
