@@ -1,2 +1,45 @@
-//! The end-to-end tests: one package, one binary.
-fn main() {}
+//! The tests that run the engine itself: end to end, crash, reload, hostile plugins, broken files, browser, tidiness.
+//!
+//! One package and one binary, because every further test binary would be linked again. A test names what it needs;
+//! what is not installed is reported as `SKIPPED name: reason` and counted by `cargo xtask test`.
+
+mod support;
+mod tidy;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use support::Tool;
+
+/// One test.
+pub(crate) struct Case {
+    /// `area::what_holds`.
+    pub(crate) name: &'static str,
+    /// Programs and files without which it cannot run.
+    pub(crate) needs: &'static [Tool],
+    /// The test; an error is its failure.
+    pub(crate) run: fn() -> anyhow::Result<()>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Most cases start an engine and load it; more than two at a time only measure the scheduler.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    let cases = [tidy::CASES].concat();
+    let trials = cases.into_iter().map(|case| {
+        Trial::test(case.name, move || {
+            if let Some(missing) = case.needs.iter().find_map(Tool::missing) {
+                println!("SKIPPED {}: {missing}", case.name);
+                return Ok(());
+            }
+            (case.run)().map_err(|error| format!("{error:#}").into())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+impl Clone for Case {
+    fn clone(&self) -> Case {
+        Case { ..*self }
+    }
+}

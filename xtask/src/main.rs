@@ -1,2 +1,50 @@
-//! Tasks of the project: `cargo xtask demo`, `test`, `bench`.
-fn main() {}
+//! Tasks of the project, run as `cargo xtask <task>`.
+//!
+//! Everything that a person or a machine does with a checkout is here, in the project's own language: no shell, no
+//! make. It is not part of what is shipped.
+
+mod bench;
+mod demo;
+mod plugins;
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Tasks of the project.
+
+  cargo xtask demo      set everything up, start the engine on real input and open a local inbox
+  cargo xtask test      run every test; lists at the end what was skipped and why
+  cargo xtask plugins   build the plugins into target/plugins
+  cargo xtask bench     measure detection, ingest and plugins, beside Prometheus and Alertmanager if installed
+
+Options after the task are passed on: `cargo xtask demo --listen 127.0.0.1:8080`.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match task.as_deref() {
+        Some("demo") => demo::run(&rest),
+        Some("test") => test::run(&rest),
+        Some("plugins") => plugins::build().map(|built| println!("{}", built.folder.display())),
+        Some("bench") => bench::run(&rest),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => {
+            eprint!("There is no task {other:?}.\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Programs and files that a test may need.
+
+use std::process::Command;
+
+use super::variable;
+
+/// Something that a machine may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// The engine's binary, built by the task that runs the tests.
+    Binary,
+    /// The built plugins.
+    Plugins,
+    /// A Prometheus server of any version.
+    Prometheus,
+    /// A Prometheus server from version 3, which speaks remote-write 2.0.
+    Prometheus3,
+    /// Alertmanager's client.
+    Amtool,
+    /// A browser and its driver.
+    Chromium,
+    /// A mail server with TLS and authentication.
+    Aiosmtpd,
+}
+
+impl Tool {
+    /// Why it cannot be used here, or `None` if it can.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match self {
+            Tool::Binary => unset("WATCHFIRE_BINARY"),
+            Tool::Plugins => unset("WATCHFIRE_PLUGINS"),
+            Tool::Prometheus => absent("prometheus"),
+            Tool::Prometheus3 => match Command::new("prometheus").arg("--version").output() {
+                Err(_) => Some("prometheus is not installed".to_owned()),
+                Ok(output) => {
+                    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                    let version = text.split_whitespace().skip_while(|word| *word != "version").nth(1).unwrap_or("");
+                    let old = version.starts_with("2.") || version.starts_with("1.");
+                    old.then(|| format!("prometheus is version {version}, remote-write 2.0 needs 3"))
+                }
+            },
+            Tool::Amtool => absent("amtool"),
+            Tool::Chromium => absent("chromium").or_else(|| absent("chromedriver")),
+            Tool::Aiosmtpd => {
+                let found = Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd"]).output();
+                let there = found.is_ok_and(|output| output.status.success());
+                (!there).then(|| "aiosmtpd is not installed for /usr/bin/python3".to_owned())
+            }
+        }
+    }
+}
+
+fn unset(name: &str) -> Option<String> {
+    variable(name).is_none().then(|| format!("{name} is not set; run `cargo xtask test`"))
+}
+
+fn absent(program: &str) -> Option<String> {
+    let path = variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    (!found).then(|| format!("{program} is not installed"))
+}

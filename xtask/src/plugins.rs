@@ -1,0 +1,59 @@
+//! Building the plugins of `plugins/`, each with its own language's toolchain.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::step;
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// What was built.
+pub(crate) struct Built {
+    /// Holds one `.wasm` file per plugin.
+    pub(crate) folder: PathBuf,
+    /// Plugins that were left out, with the reason.
+    pub(crate) skipped: Vec<String>,
+}
+
+/// Builds everything whose toolchain is here.
+pub(crate) fn build() -> Result<Built> {
+    add_target()?;
+    let folder = step::target_dir().join("plugins");
+    std::fs::create_dir_all(&folder)?;
+    let target_dir = step::target_dir().join("guest");
+    let mut cargo = step::cargo(&["build", "--release", "--target", TARGET, "--manifest-path", "plugins/Cargo.toml"]);
+    step::run("building the Rust plugins", cargo.env("CARGO_TARGET_DIR", &target_dir))?;
+    let artefacts = target_dir.join(TARGET).join("release");
+    for entry in std::fs::read_dir(&artefacts).with_context(|| artefacts.display().to_string())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+            std::fs::copy(&path, folder.join(stem).with_extension("wasm"))?;
+        }
+    }
+    let mut skipped = Vec::new();
+    if step::installed("npm") {
+        javascript(&folder)?;
+    } else {
+        skipped.push("the JavaScript plugin: npm is not installed".to_owned());
+    }
+    Ok(Built { folder, skipped })
+}
+
+/// Adds the compiler's target if it is missing; without rustup the compiler says itself what is missing.
+fn add_target() -> Result<()> {
+    if !step::installed("rustup") {
+        return Ok(());
+    }
+    let listed = Command::new("rustup").args(["target", "list", "--installed"]).output()?;
+    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == TARGET) {
+        return Ok(());
+    }
+    step::run("adding the target wasm32-wasip2", Command::new("rustup").args(["target", "add", TARGET]))
+}
+
+fn javascript(_folder: &std::path::Path) -> Result<()> {
+    Ok(())
+}
