@@ -1,1 +1,50 @@
-//! watchfire-alerting.
+//! The alerting state machine: from the answer of an evaluation to a notification that must reach somebody.
+//!
+//! [`Engine`] holds the life of every alert, routing, grouping, inhibition, silences, mute intervals, the notification
+//! log, the outbox and all timers. It is a value: [`Engine::handle`] takes the time and one [`Input`],
+//! [`Engine::poll_output`] gives what is to be done, [`Engine::next_deadline`] says when to come back. It reads no
+//! clock, does no I/O, is not async, knows no wire format and no query language, and the same inputs give the same
+//! outputs. Who runs it executes the outputs in order and commits every [`Output::Persist`] of a drain before the first
+//! [`Output::Deliver`] of it.
+
+mod change;
+mod counters;
+mod definitions;
+mod engine;
+mod fingerprints;
+mod id;
+mod inhibition;
+mod input;
+mod interval;
+mod output;
+mod reason;
+mod record;
+mod route;
+mod settings;
+mod silence;
+mod view;
+
+pub use change::{Change, HistoryEntry, Subject};
+pub use counters::Counters;
+pub use definitions::{
+    Definitions, Dispatch, IntegrationSpec, PluginUse, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec,
+};
+pub use engine::Engine;
+pub use fingerprints::FingerprintSet;
+pub use id::{EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SilenceId, TargetKey};
+pub use inhibition::{InhibitRule, InhibitSource};
+pub use input::{ActiveInstance, DeliveryOutcome, Evaluation, EvaluationResult, Input, SilenceCommand};
+pub use interval::{DayRange, IntervalError, MinuteRange, MonthRange, TimeInterval, TimeSpec, WeekdayRange, YearRange};
+pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
+pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
+pub use record::{
+    AlertRecord, GroupMember, GroupRecord, InstanceRecord, LogEntry, LogRecord, OutboxRecord, PluginStateRecord,
+    Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
+};
+pub use route::{GroupBy, Route};
+pub use settings::{Backoff, Settings};
+pub use silence::{Silence, SilenceDraft, SilenceError, SilenceState};
+pub use view::{
+    AlertGroupView, AlertView, AlertViewState, GroupedAlert, Instance, InstanceState, LogView, OutboxView,
+    RuleGroupView, RuleHealth, RuleView,
+};

@@ -1,0 +1,158 @@
+//! Identities that the state machine gives out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use watchfire_model::Labels;
+
+/// One evaluation of one rule; unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EvaluationId(pub u64);
+
+/// One question to a router plugin; unique while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteRequestId(pub u64);
+
+/// One notification: the same on every attempt and after a restart, so it serves as idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotificationId(pub u128);
+
+/// The identity of a silence, written as a UUID because Alertmanager's clients expect one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SilenceId(pub Arc<str>);
+
+/// The identity of a route node. It outlives edits of the configuration: a node that only changed its matchers keeps
+/// its id, so that nothing is forgotten and no second incident is opened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub Arc<str>);
+
+/// The identity of an alert group: its route node, the receiver where a router chose it, and its group labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey(pub Arc<str>);
+
+/// An integration of a receiver by what it is and not by where it stands, so that reordering a receiver's integrations
+/// forgets nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IntegrationKey {
+    /// The channel, such as `slack`.
+    pub kind: Arc<str>,
+    /// Its position among the receiver's integrations of the same kind.
+    pub ordinal: u32,
+}
+
+/// Who is told about which alert group: one integration of one receiver for one group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetKey {
+    /// The alert group.
+    pub group: GroupKey,
+    /// The receiver's name.
+    pub receiver: Arc<str>,
+    /// Which of its integrations.
+    pub integration: IntegrationKey,
+}
+
+impl GroupKey {
+    /// The key of the group with these labels under a route, `receiver` being given where a router plugin chose it.
+    pub fn new(route: &RouteId, receiver: Option<&str>, labels: &Labels) -> GroupKey {
+        match receiver {
+            None => GroupKey(format!("{route}:{labels}").into()),
+            Some(receiver) => GroupKey(format!("{route}/{receiver:?}:{labels}").into()),
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// 32 hexadecimal digits that stand for the key where a channel limits the length of its deduplication key.
+    pub fn dedup_key(&self) -> String {
+        format!("{:032x}", stable_hash([self.as_str()]))
+    }
+}
+
+impl SilenceId {
+    /// A UUID of version 8 (RFC 9562: bits of the maker's own choice) from a hash.
+    pub(crate) fn from_hash(hash: u128) -> SilenceId {
+        let bits = hash & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62);
+        let hex = format!("{bits:032x}");
+        SilenceId(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]).into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl NotificationId {
+    /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<NotificationId> {
+        if text.len() != 32 {
+            return None;
+        }
+        u128::from_str_radix(text, 16).ok().map(NotificationId)
+    }
+}
+
+impl fmt::Display for NotificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Display for IntegrationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.kind, self.ordinal)
+    }
+}
+
+impl fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {}", self.group, self.receiver, self.integration)
+    }
+}
+
+macro_rules! display_inner {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+display_inner!(EvaluationId, RouteRequestId, SilenceId, RouteId, GroupKey);
+
+/// FNV-1a over 128 bits, each part closed by a byte that no UTF-8 text contains, then mixed.
+pub(crate) fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u128 {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for part in parts {
+        for byte in part.bytes().chain([0xff]) {
+            hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+    hash ^= hash >> 64;
+    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    hash ^ (hash >> 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silence_id_is_a_uuid() {
+        let id = SilenceId::from_hash(u128::MAX);
+        assert_eq!(id.as_str(), "ffffffff-ffff-8fff-bfff-ffffffffffff");
+    }
+
+    #[test]
+    fn dedup_keys_have_a_fixed_length_and_differ() {
+        let route = RouteId("r".into());
+        let a = GroupKey::new(&route, None, &Labels::from_pairs([("a", "1")]));
+        let b = GroupKey::new(&route, Some("ops"), &Labels::from_pairs([("a", "1")]));
+        assert_eq!(a.dedup_key().len(), 32);
+        assert_ne!(a.dedup_key(), b.dedup_key());
+    }
+}

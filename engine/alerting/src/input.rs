@@ -1,0 +1,117 @@
+//! Everything that can happen to the engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Duration, Labels, RuleId, Timestamp};
+use watchfire_plugin::{Decision, PluginError, StateWrite};
+
+use crate::{Definitions, EvaluationId, NotificationId, Record, RouteRequestId, SilenceDraft, SilenceId};
+
+/// One thing that happened. The list is closed: nothing else can wake the engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// What was persisted before; once, before the first [`Input::Reload`].
+    Restore(Vec<Record>),
+    /// New definitions replace the old ones; what is unchanged goes on undisturbed (contract C2).
+    Reload(Arc<Definitions>),
+    /// Data that these rules read has arrived.
+    Touched(Vec<RuleId>),
+    /// An [`Output::Evaluate`](crate::Output::Evaluate) was carried out.
+    Evaluated(Evaluation),
+    /// Alerts from outside, with the fields as the sender gave them except that `ends_at` may be missing.
+    Alerts(Vec<Alert>),
+    /// An [`Output::Route`](crate::Output::Route) was answered.
+    Routed {
+        /// Which one.
+        id: RouteRequestId,
+        /// A decision for each alert, in order.
+        result: Result<Vec<Decision>, PluginError>,
+    },
+    /// An [`Output::Deliver`](crate::Output::Deliver) came to an end.
+    Delivered {
+        /// Which one.
+        id: NotificationId,
+        /// The attempt's number.
+        attempt: u32,
+        /// How it ended.
+        outcome: DeliveryOutcome,
+    },
+    /// Somebody sets or ends a silence. [`Engine::set_silence`](crate::Engine::set_silence) does the same and answers.
+    Silence(SilenceCommand),
+    /// Only time has passed.
+    Tick,
+}
+
+/// What is to be done about a silence.
+#[derive(Clone, Debug)]
+pub enum SilenceCommand {
+    /// Makes or changes one.
+    Set(SilenceDraft),
+    /// Ends one.
+    Expire(SilenceId),
+}
+
+/// The answer to an evaluation request.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The request's id.
+    pub id: EvaluationId,
+    /// The rule.
+    pub rule: RuleId,
+    /// The request's time.
+    pub at: Timestamp,
+    /// How long it took, to be shown.
+    pub took: Duration,
+    /// What came out, or why nothing did. An error leaves every alert of the rule as it is.
+    pub result: Result<EvaluationResult, String>,
+    /// What the rule's plugin remembers from now on.
+    pub state_writes: Vec<StateWrite>,
+}
+
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EvaluationResult {
+    /// The instances of an alerting rule.
+    Instances {
+        /// Those whose condition holds, label sets being unique.
+        active: Vec<ActiveInstance>,
+        /// Those about which nothing can be said; they stay as they are.
+        unknown: Vec<Labels>,
+    },
+    /// The series of a recording rule, with final labels, label sets being unique.
+    Samples(Vec<(Labels, f64)>),
+}
+
+/// An instance whose condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveInstance {
+    /// The alert's final labels, `alertname` among them, `__name__` not.
+    pub labels: Labels,
+    /// The expanded annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The value.
+    pub value: f64,
+}
+
+/// How an attempt to deliver ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The receiver has it.
+    Delivered {
+        /// What it answered, for people.
+        receipt: String,
+    },
+    /// It may work later.
+    Retry {
+        /// Not before this time has passed, if the receiver said so.
+        after: Option<Duration>,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The receiver does not want it and never will.
+    Rejected {
+        /// What it said.
+        reason: String,
+    },
+}

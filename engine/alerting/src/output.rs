@@ -1,0 +1,111 @@
+//! Everything that the engine wants done.
+
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Duration, Labels, RuleGroupId, RuleId, Sample, Timestamp};
+
+use crate::{
+    Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, PluginUse, Record, RouteId,
+    RouteRequestId,
+};
+
+/// One thing to do. Outputs are executed in order; all [`Output::Persist`] of a drain are committed before the first
+/// [`Output::Deliver`] of it.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Evaluate one rule and answer with [`Input::Evaluated`](crate::Input::Evaluated).
+    Evaluate(EvaluateRequest),
+    /// Write these samples to the series store before any later evaluation runs.
+    Append(Vec<(Labels, Sample)>),
+    /// Keep this over a restart.
+    Persist(Record),
+    /// Try to deliver and answer with [`Input::Delivered`](crate::Input::Delivered).
+    Deliver(Delivery),
+    /// Ask a router plugin and answer with [`Input::Routed`](crate::Input::Routed).
+    Route(RouteRequest),
+    /// Something changed or was decided, for those who watch.
+    Changed(Change),
+}
+
+/// A rule to evaluate. Of one rule group there is at most one such request at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvaluateRequest {
+    /// To be given back.
+    pub id: EvaluationId,
+    /// The rule's group.
+    pub group: RuleGroupId,
+    /// The rule.
+    pub rule: RuleId,
+    /// The time of the evaluation: the slot's, not the clock's.
+    pub at: Timestamp,
+    /// The query runs at `at - query_offset`.
+    pub query_offset: Duration,
+    /// Why now.
+    pub cause: Cause,
+}
+
+/// Why a rule is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Its group's interval has passed.
+    Interval,
+    /// Data that it reads has arrived.
+    Arrival,
+}
+
+/// A notification, to be tried once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// The notification; the same on every attempt.
+    pub id: NotificationId,
+    /// The number of this attempt, from 1.
+    pub attempt: u32,
+    /// The receiver's name.
+    pub receiver: Arc<str>,
+    /// The integration's position in the receiver as it is now configured.
+    pub integration: usize,
+    /// The integration as it is known across reloads.
+    pub integration_key: IntegrationKey,
+    /// The alert group.
+    pub group_key: GroupKey,
+    /// The labels by which the alerts are grouped.
+    pub group_labels: Labels,
+    /// The route node that the group belongs to.
+    pub route_id: RouteId,
+    /// Why it is sent.
+    pub reason: NotifyReason,
+    /// The alerts, firing ones first and without an end, then resolved ones.
+    pub alerts: Arc<[Alert]>,
+    /// When it was decided to send it.
+    pub at: Timestamp,
+}
+
+/// A question to a router plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteRequest {
+    /// To be given back.
+    pub id: RouteRequestId,
+    /// The plugin and its configuration.
+    pub plugin: PluginUse,
+    /// The time to pass to it.
+    pub at: Timestamp,
+    /// The alerts to decide about.
+    pub alerts: Vec<Alert>,
+}
+
+impl Cause {
+    /// The lower-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::Interval => "interval",
+            Cause::Arrival => "arrival",
+        }
+    }
+}
+
+impl Delivery {
+    /// Whether no alert of it fires any more.
+    pub fn is_resolved(&self) -> bool {
+        self.alerts.iter().all(|alert| alert.ends_at.is_some())
+    }
+}

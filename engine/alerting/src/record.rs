@@ -1,0 +1,263 @@
+//! What survives a restart.
+
+use std::fmt;
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
+use watchfire_plugin::StateWrite;
+
+use crate::{FingerprintSet, GroupKey, Instance, NotificationId, NotifyReason, RouteId, Silence, TargetKey};
+
+/// One durable fact: written under its key, replacing what was there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// An instance of an alerting rule.
+    Instance(InstanceRecord),
+    /// An alert in dispatch.
+    Alert(AlertRecord),
+    /// An alert group and its timer.
+    Group(GroupRecord),
+    /// A silence.
+    Silence(Silence),
+    /// What a receiver knows about a group.
+    Log(LogRecord),
+    /// A notification that is not delivered yet.
+    Outbox(OutboxRecord),
+    /// The identities of the route nodes.
+    Routes(RoutesRecord),
+    /// One key of what a rule's plugin remembers. The engine writes it on behalf of the plugin and ignores it when it
+    /// restores; whoever opens the plugin reads it.
+    PluginState(PluginStateRecord),
+    /// Nothing is kept under this key any more.
+    Deleted(RecordKey),
+}
+
+/// Under what a record is kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    /// The kind of the record, a stable word.
+    pub kind: &'static str,
+    /// The key within the kind.
+    pub key: String,
+}
+
+/// An instance of an alerting rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceRecord {
+    /// The rule.
+    pub rule: RuleId,
+    /// Its instance.
+    pub instance: Instance,
+}
+
+/// An alert in dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertRecord {
+    /// The alert; of a rule's alert `ends_at` is absent while it fires.
+    pub alert: Alert,
+    /// The rules that say that it fires; empty for an alert from outside.
+    pub rules: Vec<RuleId>,
+    /// Whether its end was noticed.
+    pub resolved: bool,
+}
+
+/// An alert group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRecord {
+    /// The identity.
+    pub key: GroupKey,
+    /// The route node.
+    pub route: RouteId,
+    /// The receiver.
+    pub receiver: Arc<str>,
+    /// Whether a router plugin chose the receiver or the group.
+    pub routed_by_plugin: bool,
+    /// The labels by which its alerts are grouped.
+    pub labels: Labels,
+    /// Its alerts.
+    pub members: Vec<GroupMember>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it looks next whether there is something to tell.
+    pub next_flush: Timestamp,
+    /// Whether it has looked at least once.
+    pub flushed: bool,
+    /// Whether something changed since it looked last.
+    pub changed: bool,
+}
+
+/// An alert's membership in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    /// The alert.
+    pub fingerprint: Fingerprint,
+    /// Whether the alert goes elsewhere by now and only its end is still to be told here.
+    pub detached: bool,
+}
+
+/// What one integration of a receiver knows about a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRecord {
+    /// Who knows it about which group.
+    pub target: TargetKey,
+    /// What it knows.
+    pub entry: LogEntry,
+}
+
+/// An entry of the notification log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogEntry {
+    /// The alerts that fired in the last delivered notification.
+    pub firing: FingerprintSet,
+    /// The alerts that had ended in it.
+    pub resolved: FingerprintSet,
+    /// The alerts of which the receiver was told, or may have been told, that they fire, and not yet that they ended.
+    pub owed: FingerprintSet,
+    /// When a notification was last delivered; absent if none was.
+    pub notified_at: Option<Timestamp>,
+    /// How many notifications were made for this target.
+    pub sequence: u64,
+    /// What the receiver answered last.
+    pub receipt: Arc<str>,
+    /// What the receiver refused last, if it accepted nothing since.
+    pub refused: Option<Refusal>,
+}
+
+/// Content that a receiver refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The firing alerts of the refused notification.
+    pub firing: FingerprintSet,
+    /// The ended ones.
+    pub resolved: FingerprintSet,
+    /// When.
+    pub at: Timestamp,
+    /// What the receiver said.
+    pub reason: Arc<str>,
+}
+
+/// A notification that is not delivered yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxRecord {
+    /// Who is to be told about which group.
+    pub target: TargetKey,
+    /// The notification.
+    pub id: NotificationId,
+    /// The group's route node.
+    pub route: RouteId,
+    /// The group's labels.
+    pub group_labels: Labels,
+    /// Why it is sent.
+    pub reason: NotifyReason,
+    /// The alerts as they are to be told.
+    pub alerts: Arc<[Alert]>,
+    /// When it was decided to send it.
+    pub created_at: Timestamp,
+    /// The number of the last attempt that was started, 0 if none was.
+    pub attempt: u32,
+    /// How often delivery to this target failed in a row, including superseded notifications.
+    pub failures: u32,
+    /// When delivery to this target began to fail, for giving up.
+    pub failing_since: Option<Timestamp>,
+    /// When it is to be tried next, or when the attempt under way was started.
+    pub next_attempt: Timestamp,
+    /// What went wrong last; empty if nothing did.
+    pub error: Arc<str>,
+    /// The alerts of which the receiver will have to be told that they ended if this is refused at once.
+    pub owed_before: FingerprintSet,
+}
+
+/// The identities of the route nodes, so that they are found again in an edited configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RoutesRecord {
+    /// The nodes, depth first.
+    pub routes: Vec<RouteIdentity>,
+}
+
+/// What a route node is recognised by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteIdentity {
+    /// The identity.
+    pub id: RouteId,
+    /// The identity of its parent; absent for the root.
+    pub parent: Option<RouteId>,
+    /// The name that the user gave it.
+    pub name: Option<String>,
+    /// Its matchers, sorted.
+    pub matchers: Vec<Matcher>,
+    /// Its receiver.
+    pub receiver: Arc<str>,
+}
+
+/// One key of what a rule's plugin remembers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginStateRecord {
+    /// The rule.
+    pub rule: RuleId,
+    /// The key and its value, or its deletion.
+    pub write: StateWrite,
+}
+
+impl Record {
+    /// The kind of [`Record::Instance`].
+    pub const INSTANCE: &'static str = "instance";
+    /// The kind of [`Record::Alert`].
+    pub const ALERT: &'static str = "alert";
+    /// The kind of [`Record::Group`].
+    pub const GROUP: &'static str = "group";
+    /// The kind of [`Record::Silence`].
+    pub const SILENCE: &'static str = "silence";
+    /// The kind of [`Record::Log`].
+    pub const LOG: &'static str = "log";
+    /// The kind of [`Record::Outbox`].
+    pub const OUTBOX: &'static str = "outbox";
+    /// The kind of [`Record::Routes`].
+    pub const ROUTES: &'static str = "routes";
+    /// The kind of [`Record::PluginState`].
+    pub const PLUGIN_STATE: &'static str = "plugin_state";
+
+    /// Under what it is kept.
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Record::Instance(r) => RecordKey::instance(r.rule, r.instance.labels.fingerprint()),
+            Record::Alert(r) => RecordKey::alert(r.alert.fingerprint()),
+            Record::Group(r) => RecordKey::group(&r.key),
+            Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.to_string() },
+            Record::Log(r) => RecordKey::log(&r.target),
+            Record::Outbox(r) => RecordKey::outbox(&r.target),
+            Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
+            Record::PluginState(r) => {
+                RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
+            }
+            Record::Deleted(key) => key.clone(),
+        }
+    }
+}
+
+impl RecordKey {
+    pub(crate) fn instance(rule: RuleId, fingerprint: Fingerprint) -> RecordKey {
+        RecordKey { kind: Record::INSTANCE, key: format!("{rule}/{fingerprint}") }
+    }
+
+    pub(crate) fn alert(fingerprint: Fingerprint) -> RecordKey {
+        RecordKey { kind: Record::ALERT, key: fingerprint.to_string() }
+    }
+
+    pub(crate) fn group(key: &GroupKey) -> RecordKey {
+        RecordKey { kind: Record::GROUP, key: key.to_string() }
+    }
+
+    pub(crate) fn log(target: &TargetKey) -> RecordKey {
+        RecordKey { kind: Record::LOG, key: target.to_string() }
+    }
+
+    pub(crate) fn outbox(target: &TargetKey) -> RecordKey {
+        RecordKey { kind: Record::OUTBOX, key: target.to_string() }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}

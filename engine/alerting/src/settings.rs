@@ -1,0 +1,128 @@
+//! Every number that bounds or paces the engine.
+
+use watchfire_model::Duration;
+
+/// The engine's bounds and paces (contract C7). The unit is in the name or in the type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Alerts in dispatch, ended ones included until they are forgotten. A new alert beyond it is refused and counted.
+    pub alerts_max: usize,
+    /// Alert groups. Beyond it the alerts of a route that would need a new group share one, and it is counted.
+    pub groups_max: usize,
+    /// Silences, expired ones included. A new one beyond it is refused.
+    pub silences_max: usize,
+    /// Matchers of one silence.
+    pub silence_matchers_max: usize,
+    /// Instances (or recorded series) of one rule, if its group has no lower `limit`. The first ones are kept.
+    pub rule_instances_max: usize,
+    /// Lines of history per alert; the oldest go first.
+    pub history_per_alert_max: usize,
+    /// Alerts of which a history is kept, forgotten alerts included; the one that changed longest ago goes first.
+    pub history_alerts_max: usize,
+
+    /// How long arrivals are collected before the rules that they touch are evaluated.
+    pub arrival_coalesce: Duration,
+    /// After what time an evaluation that was not answered counts as failed.
+    pub evaluation_deadline: Duration,
+    /// Whether `ALERTS` and `ALERTS_FOR_STATE` are written.
+    pub alerts_series: bool,
+    /// How long an ended instance of a rule is kept.
+    pub resolved_retention: Duration,
+    /// How many intervals a rule that is no longer defined may stay away before its alerts end.
+    pub removed_rule_intervals: u32,
+
+    /// How long an alert that ended is kept in dispatch if nothing waits for it.
+    pub alert_retention: Duration,
+    /// How long an expired silence is kept.
+    pub silence_retention: Duration,
+    /// How long what a receiver knows is remembered after its group is gone, and how long a refused end is kept.
+    pub log_retention: Duration,
+    /// After what time a router plugin that did not answer is passed over.
+    pub router_deadline: Duration,
+    /// How long an alert from outside whose end came while the engine was down may still be sent again.
+    pub restart_grace: Duration,
+
+    /// After what time an attempt that was not answered counts as failed.
+    pub attempt_deadline: Duration,
+    /// When to try again after a failure.
+    pub retry: Backoff,
+    /// When to try again after a receiver named a time (such as `Retry-After`), if the backoff would be sooner than that.
+    pub retry_after_max: Duration,
+    /// How long a target that fails is tried before a notification of firing alerts is given up; the next flush that
+    /// finds something to tell tries again.
+    pub firing_give_up: Duration,
+    /// How long a target that fails is tried before a notification of ended alerts alone is given up.
+    pub resolved_give_up: Duration,
+}
+
+/// Exponential backoff with jitter from a hash, so that it is the same in a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait; it doubles with every further failure.
+    pub first: Duration,
+    /// The longest wait.
+    pub max: Duration,
+    /// By how many percent of the wait it may be shortened or lengthened.
+    pub jitter_percent: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            alerts_max: 200_000,
+            groups_max: 50_000,
+            silences_max: 10_000,
+            silence_matchers_max: 1_000,
+            rule_instances_max: 10_000,
+            history_per_alert_max: 32,
+            history_alerts_max: 200_000,
+            arrival_coalesce: Duration::from_millis(5),
+            evaluation_deadline: Duration::from_mins(5),
+            alerts_series: true,
+            resolved_retention: Duration::from_mins(15),
+            removed_rule_intervals: 2,
+            alert_retention: Duration::from_mins(15),
+            silence_retention: Duration::from_hours(120),
+            log_retention: Duration::from_hours(120),
+            router_deadline: Duration::from_secs(2),
+            restart_grace: Duration::from_mins(5),
+            attempt_deadline: Duration::from_mins(2),
+            retry: Backoff { first: Duration::from_secs(1), max: Duration::from_mins(5), jitter_percent: 20 },
+            retry_after_max: Duration::from_hours(1),
+            firing_give_up: Duration::from_hours(24),
+            resolved_give_up: Duration::from_hours(120),
+        }
+    }
+}
+
+impl Backoff {
+    /// The wait before the attempt that follows the `failures`-th failure in a row; `seed` spreads it.
+    pub fn wait(&self, failures: u32, seed: u128) -> Duration {
+        let doubled = self.first.as_millis().saturating_mul(1 << failures.saturating_sub(1).min(30));
+        let wait = doubled.min(self.max.as_millis()).max(0);
+        let span = wait.saturating_mul(i64::from(self.jitter_percent)) / 100;
+        if span == 0 {
+            return Duration::from_millis(wait);
+        }
+        let width = u128::from(span.unsigned_abs()) * 2 + 1;
+        let offset = i64::try_from(seed % width).unwrap_or(0) - span;
+        Duration::from_millis(wait + offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_stay_within_the_jitter() {
+        let backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(10), jitter_percent: 20 };
+        for (failures, plain) in [(1, 1_000), (2, 2_000), (3, 4_000), (4, 8_000), (5, 10_000), (200, 10_000)] {
+            for seed in [0, 1, 7, u128::MAX] {
+                let wait = backoff.wait(failures, seed).as_millis();
+                assert!((plain * 8 / 10..=plain * 12 / 10).contains(&wait), "{failures} {seed}: {wait}");
+            }
+        }
+        assert_eq!(Backoff { jitter_percent: 0, ..backoff }.wait(2, 99), Duration::from_secs(2));
+    }
+}
