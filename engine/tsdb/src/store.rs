@@ -1,0 +1,379 @@
+//! The store itself.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use watchfire_model::{Duration, Labels, Matcher, Sample, Timestamp};
+
+use crate::chunk::Raw;
+use crate::index::{Candidates, Index};
+use crate::series::{Place, Series};
+use crate::{AppendError, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
+
+/// Takes a fingerprint as it is: it is a good hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fingerprinted(u64);
+
+impl Hasher for Fingerprinted {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// Series lie in pages of this size, so that growing never copies those that are there.
+const PAGE: usize = 1024;
+
+/// Entries of the map from fingerprint to slot and of the log of created series, per series.
+const ENTRIES_BYTES: usize = 32;
+
+/// A position in the feed of created series; the default is before the first one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(u64);
+
+/// Series that came to life after a cursor, and the cursor to ask with next time.
+#[derive(Clone, Copy, Debug)]
+pub struct Created<'a> {
+    /// In the order of creation; those that are gone again are left out.
+    pub series: &'a [SeriesId],
+    /// Where to go on.
+    pub cursor: Cursor,
+}
+
+/// What a truncation removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Truncated {
+    /// Series of which nothing was left.
+    pub series: Vec<SeriesId>,
+    /// How many samples went, with those of removed series.
+    pub samples: u64,
+}
+
+/// The bounded in-memory store of series.
+#[derive(Debug)]
+pub struct Tsdb {
+    settings: Settings,
+    retention: Duration,
+    pages: Vec<Box<[Option<Series>]>>,
+    /// Slots below this one have been used.
+    slots_used: usize,
+    /// Slots whose series is gone.
+    free: Vec<u32>,
+    by_fingerprint: HashMap<u64, u32, BuildHasherDefault<Fingerprinted>>,
+    /// Series whose fingerprint another one had first.
+    collisions: HashMap<Labels, u32, BuildHasherDefault<Fingerprinted>>,
+    index: Index,
+    /// Living series in the order of creation.
+    created: Vec<SeriesId>,
+    next_sequence: u64,
+    /// Where the next partial truncation goes on.
+    sweep: usize,
+    stats: Stats,
+    newest: Timestamp,
+}
+
+impl Default for Tsdb {
+    fn default() -> Tsdb {
+        Tsdb::new(Settings::default())
+    }
+}
+
+impl Tsdb {
+    /// An empty store that keeps everything until it is told a retention.
+    pub fn new(settings: Settings) -> Tsdb {
+        Tsdb {
+            settings,
+            retention: Duration::MAX,
+            pages: Vec::new(),
+            slots_used: 0,
+            free: Vec::new(),
+            by_fingerprint: HashMap::default(),
+            collisions: HashMap::default(),
+            index: Index::default(),
+            created: Vec::new(),
+            next_sequence: 1,
+            sweep: 0,
+            stats: Stats::default(),
+            newest: Timestamp::MIN,
+        }
+    }
+
+    fn get(&self, slot: usize) -> Option<&Series> {
+        self.pages.get(slot / PAGE)?[slot % PAGE].as_ref()
+    }
+
+    fn get_mut(&mut self, slot: usize) -> Option<&mut Series> {
+        self.pages.get_mut(slot / PAGE)?[slot % PAGE].as_mut()
+    }
+
+    /// The series with exactly these labels.
+    pub fn resolve(&self, labels: &Labels) -> Option<SeriesId> {
+        let by_fingerprint = self.by_fingerprint.get(&labels.fingerprint().0);
+        let series = by_fingerprint.and_then(|slot| self.get(*slot as usize)).filter(|s| s.labels == *labels);
+        match series {
+            Some(series) => Some(series.id),
+            None if self.collisions.is_empty() => None,
+            None => self.collisions.get(labels).and_then(|slot| self.get(*slot as usize)).map(|s| s.id),
+        }
+    }
+
+    /// Appends a number to the series with these labels, which is created if need be.
+    pub fn append(&mut self, labels: &Labels, sample: Sample) -> Result<SeriesId, AppendError> {
+        let raw = Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) };
+        self.append_raw(labels, raw)
+    }
+
+    /// Appends a sample of any kind to the series with these labels, which is created if need be.
+    pub fn append_point(&mut self, labels: &Labels, point: Point) -> Result<SeriesId, AppendError> {
+        let start = point.start.map(Timestamp::as_millis);
+        self.append_raw(labels, Raw { time: point.timestamp.as_millis(), start, value: point.value })
+    }
+
+    /// Appends a number to a known series, which saves the look-up.
+    pub fn append_to(&mut self, id: SeriesId, sample: Sample) -> Result<(), AppendError> {
+        let raw = Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) };
+        self.append_at(id, raw)
+    }
+
+    fn append_raw(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
+        match self.resolve(labels) {
+            Some(id) => self.append_at(id, raw).map(|()| id),
+            None => self.create(labels, raw),
+        }
+    }
+
+    fn create(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
+        let limit = if self.stats.series >= self.settings.series_max.min(SeriesId::SLOTS_MAX) {
+            Some(Limit::Series(self.settings.series_max.min(SeriesId::SLOTS_MAX)))
+        } else if self.bytes() >= self.settings.bytes_max {
+            Some(Limit::Bytes(self.settings.bytes_max))
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            self.stats.samples_over_limit += 1;
+            return Err(AppendError::Limit { limit });
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots_used += 1;
+            if self.slots_used > self.pages.len() * PAGE {
+                self.pages.push((0..PAGE).map(|_| None).collect());
+            }
+            u32::try_from(self.slots_used - 1).unwrap_or(u32::MAX)
+        });
+        let id = SeriesId::new(self.next_sequence, slot);
+        self.next_sequence += 1;
+        self.newest = self.newest.max(Timestamp::from_millis(raw.time));
+        let series = Series::new(id, labels.clone(), raw);
+        self.stats.bytes += series.heap_bytes() + fixed_bytes(labels);
+        self.pages[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
+        match self.by_fingerprint.entry(labels.fingerprint().0) {
+            Entry::Vacant(entry) => {
+                entry.insert(slot);
+            }
+            Entry::Occupied(_) => {
+                self.collisions.insert(labels.clone(), slot);
+            }
+        }
+        self.index.insert(labels, slot);
+        self.created.push(id);
+        self.stats.series += 1;
+        self.stats.series_created += 1;
+        self.stats.samples += 1;
+        self.stats.samples_appended += 1;
+        Ok(id)
+    }
+
+    fn append_at(&mut self, id: SeriesId, raw: Raw) -> Result<(), AppendError> {
+        let Settings { samples_per_series_max, bytes_max, out_of_order_window, .. } = self.settings;
+        let cutoff = self.cutoff(Timestamp::from_millis(raw.time));
+        let bytes = self.bytes();
+        let Some(series) = self.pages.get_mut(id.slot() / PAGE).and_then(|page| page[id.slot() % PAGE].as_mut()) else {
+            return Err(AppendError::UnknownSeries);
+        };
+        if series.id != id {
+            return Err(AppendError::UnknownSeries);
+        }
+        let timestamp = Timestamp::from_millis(raw.time);
+        match series.place(&raw) {
+            Place::SameAsStored => return Ok(()),
+            Place::Conflict => {
+                self.stats.samples_duplicate += 1;
+                return Err(AppendError::DuplicateTimestamp { timestamp });
+            }
+            Place::Older => {
+                let newest = Timestamp::from_millis(series.newest_time());
+                if newest.since(timestamp) > out_of_order_window {
+                    self.stats.samples_out_of_order += 1;
+                    return Err(AppendError::OutOfOrder { timestamp, newest });
+                }
+                let before = series.heap_bytes();
+                let value = raw.value.clone();
+                if let Some(stored) = series.insert(raw) {
+                    if stored == value {
+                        return Ok(());
+                    }
+                    self.stats.samples_duplicate += 1;
+                    return Err(AppendError::DuplicateTimestamp { timestamp });
+                }
+                self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
+            }
+            Place::Newest if series.will_grow(&raw) => {
+                // Before a series takes more memory it gives up what has expired; this spares a separate pass.
+                let before = series.heap_bytes();
+                let expired = series.drop_before(cutoff);
+                let shed = series.shed(samples_per_series_max.saturating_sub(1));
+                self.stats.samples_shed += shed as u64;
+                self.stats.samples -= expired + shed;
+                if bytes >= bytes_max && series.will_grow(&raw) {
+                    self.stats.samples_over_limit += 1;
+                    return Err(AppendError::Limit { limit: Limit::Bytes(bytes_max) });
+                }
+                series.push(raw);
+                self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
+            }
+            Place::Newest => series.push(raw),
+        }
+        self.newest = self.newest.max(timestamp);
+        self.stats.samples += 1;
+        self.stats.samples_appended += 1;
+        Ok(())
+    }
+
+    /// The ids of all series that every matcher accepts, in a fixed order.
+    pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
+        let accepted = |slot: usize| {
+            let series = self.get(slot)?;
+            matchers.iter().all(|m| m.matches_labels(&series.labels)).then_some(series.id)
+        };
+        match self.index.candidates(matchers) {
+            Candidates::Everything => (0..self.slots_used).filter_map(accepted).collect(),
+            Candidates::Lists(lists) => {
+                let mut ids: Vec<SeriesId> =
+                    lists.iter().flat_map(|l| l.iter()).filter_map(|s| accepted(*s as usize)).collect();
+                if lists.len() > 1 {
+                    ids.sort_unstable_by_key(|id| id.slot());
+                }
+                ids
+            }
+        }
+    }
+
+    /// The series with this id, unless it is gone.
+    pub fn series(&self, id: SeriesId) -> Option<SeriesView<'_>> {
+        self.get(id.slot()).filter(|series| series.id == id).map(|series| SeriesView { series })
+    }
+
+    /// All living series, in the order of creation.
+    pub fn all_series(&self) -> impl Iterator<Item = SeriesView<'_>> {
+        self.created.iter().filter_map(|id| self.series(*id))
+    }
+
+    /// The series that were created since the cursor, for whoever keeps an index over them.
+    pub fn new_series_since(&self, cursor: Cursor) -> Created<'_> {
+        let from = self.created.partition_point(|id| id.sequence() < cursor.0);
+        Created { series: &self.created[from..], cursor: Cursor(self.next_sequence) }
+    }
+
+    /// Keeps samples for this long before the newest time; rules' longest reach decides it.
+    pub fn set_retention(&mut self, retention: Duration) {
+        self.retention = retention;
+    }
+
+    fn cutoff(&self, now: Timestamp) -> i64 {
+        if self.retention == Duration::MAX { i64::MIN } else { (now - self.retention).as_millis() }
+    }
+
+    /// Removes samples older than the retention, and series of which nothing is left.
+    pub fn truncate(&mut self, now: Timestamp) -> Truncated {
+        self.sweep = 0;
+        self.truncate_part(now, usize::MAX)
+    }
+
+    /// The same for some series at a time, so that a large store is never blocked for long.
+    pub fn truncate_part(&mut self, now: Timestamp, series: usize) -> Truncated {
+        let cutoff = self.cutoff(now);
+        let mut truncated = Truncated::default();
+        if self.sweep >= self.slots_used {
+            self.sweep = 0;
+        }
+        let end = self.sweep.saturating_add(series).min(self.slots_used);
+        for slot in self.sweep..end {
+            let Some(series) = self.get_mut(slot) else { continue };
+            if series.newest_time() < cutoff {
+                truncated.samples += series.len() as u64;
+                truncated.series.push(series.id);
+                self.remove(slot);
+                continue;
+            }
+            let before = series.heap_bytes();
+            let dropped = series.drop_before(cutoff);
+            let after = series.heap_bytes();
+            self.stats.bytes = (self.stats.bytes + after).saturating_sub(before);
+            self.stats.samples -= dropped;
+            truncated.samples += dropped as u64;
+        }
+        self.sweep = end;
+        if !truncated.series.is_empty() {
+            let pages = &self.pages;
+            self.created
+                .retain(|id| pages[id.slot() / PAGE][id.slot() % PAGE].as_ref().is_some_and(|series| series.id == *id));
+        }
+        truncated
+    }
+
+    fn remove(&mut self, slot: usize) {
+        let Some(series) = self.pages[slot / PAGE][slot % PAGE].take() else { return };
+        let key = u32::try_from(slot).unwrap_or(u32::MAX);
+        self.stats.bytes = self.stats.bytes.saturating_sub(series.heap_bytes() + fixed_bytes(&series.labels));
+        self.stats.samples -= series.len();
+        self.stats.series -= 1;
+        self.stats.series_removed += 1;
+        self.index.remove(&series.labels, key);
+        let fingerprint = series.labels.fingerprint().0;
+        if self.by_fingerprint.get(&fingerprint) == Some(&key) {
+            self.by_fingerprint.remove(&fingerprint);
+        } else {
+            self.collisions.remove(&series.labels);
+        }
+        self.free.push(key);
+    }
+
+    /// The names of all labels that some series has, in order.
+    pub fn label_names(&self) -> impl Iterator<Item = &str> {
+        self.index.names()
+    }
+
+    /// The values that a label has in some series, in order.
+    pub fn label_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.index.values(name)
+    }
+
+    /// The newest sample's time over all series, [`Timestamp::MIN`] in an empty store.
+    pub fn newest_time(&self) -> Timestamp {
+        self.newest
+    }
+
+    fn bytes(&self) -> usize {
+        self.stats.bytes + self.index.bytes()
+    }
+
+    /// What the store holds and what has happened to it.
+    pub fn stats(&self) -> Stats {
+        Stats { bytes: self.bytes(), ..self.stats }
+    }
+}
+
+fn fixed_bytes(labels: &Labels) -> usize {
+    size_of::<Option<Series>>() + labels.heap_bytes() + ENTRIES_BYTES
+}
