@@ -19,7 +19,8 @@ pub enum Input {
     Touched(Vec<RuleId>),
     /// An [`Output::Evaluate`](crate::Output::Evaluate) was carried out.
     Evaluated(Evaluation),
-    /// Alerts from outside, with the fields as the sender gave them except that `ends_at` may be missing.
+    /// Alerts from outside, with the fields as the sender gave them: a missing end is `None`, a missing start is
+    /// [`Timestamp::MIN`]. `updated_at` and `timeout` are set here.
     Alerts(Vec<Alert>),
     /// An [`Output::Route`](crate::Output::Route) was answered.
     Routed {

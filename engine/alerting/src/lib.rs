@@ -38,8 +38,8 @@ pub use interval::{DayRange, IntervalError, MinuteRange, MonthRange, TimeInterva
 pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
-    AlertRecord, GroupMember, GroupRecord, InstanceRecord, LogEntry, LogRecord, OutboxRecord, PluginStateRecord,
-    Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
+    AlertRecord, GroupRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord, PluginStateRecord, Record,
+    RecordKey, Refusal, RouteIdentity, RoutesRecord,
 };
 pub use route::{GroupBy, Route};
 pub use settings::{Backoff, Settings};

@@ -59,6 +59,9 @@ pub struct AlertRecord {
     pub rules: Vec<RuleId>,
     /// Whether its end was noticed.
     pub resolved: bool,
+    /// The groups that it belongs to. They are kept here and not with the group, so that an alert that joins a group of
+    /// thousands costs one small record.
+    pub memberships: Vec<Membership>,
 }
 
 /// An alert group.
@@ -74,8 +77,6 @@ pub struct GroupRecord {
     pub routed_by_plugin: bool,
     /// The labels by which its alerts are grouped.
     pub labels: Labels,
-    /// Its alerts.
-    pub members: Vec<GroupMember>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it looks next whether there is something to tell.
@@ -87,10 +88,10 @@ pub struct GroupRecord {
 }
 
 /// An alert's membership in a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupMember {
-    /// The alert.
-    pub fingerprint: Fingerprint,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The group.
+    pub group: GroupKey,
     /// Whether the alert goes elsewhere by now and only its end is still to be told here.
     pub detached: bool,
 }

@@ -17,7 +17,7 @@ pub struct Settings {
     pub rule_instances_max: usize,
     /// Lines of history per alert; the oldest go first.
     pub history_per_alert_max: usize,
-    /// Alerts of which a history is kept, forgotten alerts included; the one that changed longest ago goes first.
+    /// Alerts of which a history is kept, forgotten alerts included; the oldest history of a forgotten alert goes first.
     pub history_alerts_max: usize,
 
     /// How long arrivals are collected before the rules that they touch are evaluated.
