@@ -123,14 +123,13 @@ impl EventQuery {
             Window::Count { over, threshold } => {
                 check("over", positive(*over), SPAN);
                 check("value", !threshold.value.is_nan(), "must be a number");
-                let reachable = threshold.value < self.limits.group_events_max as f64 || threshold.value.is_infinite();
+                let reachable = self.can_count(threshold.value);
                 check("value", reachable, "is more than the events that are kept of a group (group_events_max)");
             }
             Window::Rate { over, threshold } => {
                 check("over", positive(*over), SPAN);
                 check("value", !threshold.value.is_nan(), "must be a number");
-                let events = threshold.value * over.as_secs_f64();
-                let reachable = events < self.limits.group_events_max as f64 || events.is_infinite();
+                let reachable = self.can_count(threshold.value * over.as_secs_f64());
                 check("value", reachable, "is more than the events that are kept of a group (group_events_max)");
             }
             Window::Aggregate { aggregation, field, over, threshold } => {
@@ -169,6 +168,11 @@ impl EventQuery {
                 check("minimum", *minimum >= 0.0 && minimum.is_finite(), "must be 0 or more");
             }
         }
+    }
+
+    /// Whether so many events of a group can be told from more; a NaN has its own message.
+    fn can_count(&self, events: f64) -> bool {
+        !events.is_finite() || events < self.limits.group_events_max as f64
     }
 
     fn check_limits(&self, errors: &mut Vec<EventQueryError>) {

@@ -197,8 +197,7 @@ impl Group {
                 if at < silent_at {
                     Verdict { value: None, changes_at: Some(silent_at) }
                 } else {
-                    let forgotten_at = (!self.permanent).then_some(self.last + query.memory());
-                    Verdict { value: Some(at.since(self.last).as_secs_f64()), changes_at: forgotten_at }
+                    Verdict { value: Some(at.since(self.last).as_secs_f64()), changes_at: None }
                 }
             }
             Window::Sequence { steps, within, hold } => match self.latest_sequence(steps.len(), *within) {

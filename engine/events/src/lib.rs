@@ -18,6 +18,9 @@ mod matcher;
 mod query;
 mod windows;
 
+#[cfg(test)]
+mod tests;
+
 pub use compile::CompiledQuery;
 pub use condition::ConditionError;
 pub use index::EventIndex;

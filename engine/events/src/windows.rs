@@ -350,7 +350,12 @@ impl EventWindows {
         self.events -= entries;
         self.sample_bytes -= bytes;
         let old = group.verdict;
-        let new = group.judge(&self.query, self.now, self.since);
+        let mut new = group.judge(&self.query, self.now, self.since);
+        let expires_at = (!group.permanent).then_some(group.last + self.query.memory());
+        if new.value.is_some() {
+            // A hit ends at the latest when its group is forgotten.
+            new.changes_at = new.changes_at.into_iter().chain(expires_at).min();
+        }
         if old.changes_at != new.changes_at {
             if let Some(at) = old.changes_at {
                 self.changes.remove(&(at, key));
@@ -359,7 +364,6 @@ impl EventWindows {
                 self.changes.insert((at, key));
             }
         }
-        let expires_at = (!group.permanent).then_some(group.last + self.query.memory());
         if expires_at != group.expires_at {
             if let Some(at) = group.expires_at {
                 self.expiries.remove(&(at, key));
