@@ -1,1 +1,14 @@
-//! watchfire-promql.
+//! PromQL, the whole language of Prometheus 3: text to a checked tree, tree to a plan, plan and series to a value.
+//!
+//! Own parser: the known library keeps no positions on its nodes, and an error has to point at the character. The time
+//! of evaluation, limits and the wish to stop are arguments; there is no clock and no I/O here.
+
+mod options;
+mod plan;
+pub mod syntax;
+mod value;
+
+pub use options::{Options, QueryError, Stop};
+pub use plan::{Plan, Tracked, instant, range};
+pub use syntax::{Expr, Features, ParseError, Selector, ValueType, parse, parse_selector, parse_with};
+pub use value::{Answer, MatrixSeries, Value, VectorSample};

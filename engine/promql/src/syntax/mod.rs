@@ -1,0 +1,27 @@
+//! From text to a checked syntax tree and back.
+
+pub(crate) mod ast;
+mod check;
+mod display;
+mod duration;
+mod error;
+pub(crate) mod functions;
+mod lexer;
+pub(crate) mod parser;
+mod quote;
+mod visit;
+
+pub use ast::{
+    Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, DurationKind, DurationOp,
+    DurationValue, Expr, Matching, MatrixSelector, NumberLiteral, Paren, RangeExtension, Span, StringLiteral, Subquery,
+    Unary, ValueType, VectorSelector,
+};
+pub use error::ParseError;
+pub use functions::{Function, FunctionName};
+pub use parser::{Features, parse, parse_selector, parse_with};
+pub use visit::Selector;
+
+pub(crate) use quote::quote;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Walking the tree, and what a query reads.
+
+use watchfire_model::{Duration, Matcher};
+
+use super::ast::{DurationValue, Expr, Span, VectorSelector};
+use super::functions::FunctionName;
+
+/// What a query reads of the store through one of its selectors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selector {
+    /// Which series.
+    pub matchers: Vec<Matcher>,
+    /// How far before the evaluation time it reads, lookback, ranges, offsets and subqueries added up.
+    pub reach: Duration,
+    /// Whether it reads at an instant that `@` fixes, so that `reach` says nothing.
+    pub pinned: bool,
+    /// Where the selector stands.
+    pub span: Span,
+}
+
+impl Expr {
+    /// The expressions directly below this one.
+    pub fn children(&self) -> Vec<&Expr> {
+        match self {
+            Expr::Number(_) | Expr::String(_) | Expr::Vector(_) | Expr::Matrix(_) => Vec::new(),
+            Expr::Subquery(subquery) => vec![&subquery.expr],
+            Expr::Call(call) => call.args.iter().collect(),
+            Expr::Aggregate(aggregate) => aggregate.param.iter().map(|p| &**p).chain([&*aggregate.expr]).collect(),
+            Expr::Binary(binary) => vec![&binary.lhs, &binary.rhs],
+            Expr::Unary(unary) => vec![&unary.expr],
+            Expr::Paren(paren) => vec![&paren.expr],
+        }
+    }
+
+    /// Calls `visit` for this expression and everything below it, parents first, in the order of the text.
+    pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        visit(self);
+        for child in self.children() {
+            child.walk(visit);
+        }
+    }
+
+    /// Everything that the expression reads, in the order of the text; `lookback` is the engine's.
+    pub fn selectors_with(&self, lookback: Duration) -> Vec<Selector> {
+        let mut out = Vec::new();
+        collect(self, lookback, Duration::ZERO, false, &mut out);
+        out
+    }
+
+    /// The same with the default lookback of five minutes.
+    pub fn selectors(&self) -> Vec<Selector> {
+        self.selectors_with(Duration::from_mins(5))
+    }
+}
+
+/// The span as far as it is known before the query runs; what is computed then counts as the lookback alone.
+fn known(value: Option<&DurationValue>) -> Duration {
+    match value {
+        Some(DurationValue::Literal(duration)) => *duration,
+        _ => Duration::ZERO,
+    }
+}
+
+fn collect(expr: &Expr, lookback: Duration, shift: Duration, pinned: bool, out: &mut Vec<Selector>) {
+    let mut add = |selector: &VectorSelector, length: Duration| {
+        let reach = (shift + known(selector.offset.as_ref()) + length).max(Duration::ZERO);
+        let pinned = pinned || selector.at.is_some();
+        out.push(Selector { matchers: selector.matchers.clone(), reach, pinned, span: selector.span });
+    };
+    match expr {
+        // Extended range selectors look for a sample before the range, as far as the lookback.
+        Expr::Vector(selector) if selector.extension.is_some() => add(selector, lookback + lookback),
+        Expr::Vector(selector) => add(selector, lookback),
+        Expr::Matrix(matrix) => {
+            let before = if matrix.selector.extension.is_some() { lookback } else { Duration::ZERO };
+            add(&matrix.selector, known(Some(&matrix.range)) + before);
+        }
+        Expr::Subquery(subquery) => {
+            let shift = shift + known(Some(&subquery.range)) + known(subquery.offset.as_ref());
+            collect(&subquery.expr, lookback, shift, pinned || subquery.at.is_some(), out);
+        }
+        Expr::Call(call) => {
+            for (i, arg) in call.args.iter().enumerate() {
+                // The second argument of `info` selects labels of info metrics, not samples of its own.
+                if !(call.function.id == FunctionName::Info && i == 1) {
+                    collect(arg, lookback, shift, pinned, out);
+                }
+            }
+            if call.function.id == FunctionName::Info {
+                let matchers = match call.args.get(1) {
+                    Some(Expr::Vector(selector)) => selector.matchers.clone(),
+                    _ => Vec::new(),
+                };
+                out.push(Selector {
+                    matchers: info_matchers(matchers),
+                    reach: shift + lookback,
+                    pinned,
+                    span: call.span,
+                });
+            }
+        }
+        other => other.children().into_iter().for_each(|child| collect(child, lookback, shift, pinned, out)),
+    }
+}
+
+/// Without a matcher on the name, `info` reads `target_info`.
+fn info_matchers(mut matchers: Vec<Matcher>) -> Vec<Matcher> {
+    if !matchers.iter().any(|m| m.name() == watchfire_model::METRIC_NAME_LABEL) {
+        matchers = vec![Matcher::equal(watchfire_model::METRIC_NAME_LABEL, "target_info")];
+    }
+    matchers
+}
