@@ -1,0 +1,9 @@
+//! What goes over the wire, judged by captures of Alertmanager, by published schemas, by strict doubles and by a real
+//! mail server.
+
+mod data;
+mod limits;
+mod payloads;
+mod samples;
+mod schema;
+mod wire;
