@@ -1,1 +1,42 @@
-//! watchfire-config.
+//! YAML text in, validated values out: `watchfire.yml` (a superset of `alertmanager.yml`) and rule files.
+//!
+//! Every fault of a file is told at once, with file, line, column and what to do about it. The crate does no I/O: the
+//! caller reads files and lends it an [`Environment`] for variables and secrets. It does not look at what several files
+//! mean together, such as whether a plugin exists that a rule names; whoever holds them all does.
+
+mod config;
+mod decode;
+mod diagnostic;
+mod environment;
+mod global;
+mod http;
+mod interval;
+mod matcher;
+mod receiver;
+mod route;
+mod scalar;
+mod schema;
+mod secret;
+mod sections;
+mod tree;
+mod url;
+mod yaml;
+
+pub use config::{Config, Source, config_schema, load_config};
+pub use diagnostic::{Diagnostic, Level, Position};
+pub use environment::{Environment, FixedEnvironment};
+pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
+pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
+pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_matchers};
+pub use receiver::{
+    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyLink, Receiver, SlackAction,
+    SlackConfig, SlackConfirmation, SlackField, Threading, WebhookConfig,
+};
+pub use route::Route;
+pub use secret::{Credential, Secret};
+pub use sections::{
+    AuthConfig, EvaluationConfig, IngestConfig, Limits, PluginLimits, PluginsConfig, RulesConfig, ServerConfig,
+    ServerLimits, StorageConfig,
+};
+pub use tree::Tree;
+pub use watchfire_alerting::PluginUse;

@@ -1,0 +1,173 @@
+//! What is wrong with a file, where, and what to do about it.
+
+use std::fmt;
+
+/// How much a diagnostic matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// What it is about is not used.
+    Error,
+    /// What it is about is used, but probably does not do what was meant.
+    Warning,
+}
+
+impl Level {
+    /// `error` or `warning`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A place in a file. Lines and columns count from one, columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character within the line.
+    pub column: usize,
+}
+
+impl Position {
+    /// The position of the byte `offset` of `text`; past its end, the end.
+    pub fn of(text: &str, offset: usize) -> Position {
+        let mut offset = offset.min(text.len());
+        while !text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let before = &text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Position {
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// One thing to be told about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// Line, from one.
+    pub line: usize,
+    /// Column in characters, from one.
+    pub column: usize,
+    /// Error or warning.
+    pub severity: Level,
+    /// A short stable name of the kind, such as `unknown-key`.
+    pub code: &'static str,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// Whether it is an error.
+    pub fn is_error(&self) -> bool {
+        self.severity == Level::Error
+    }
+
+    /// The text of [`Display`](fmt::Display) with the offending line of `text`, the file's content, and a caret below.
+    pub fn render(&self, text: &str) -> String {
+        let mut out = self.headline();
+        if let Some(line) = text.lines().nth(self.line.saturating_sub(1)) {
+            let number = self.line.to_string();
+            // Tabs stay tabs, so that the caret stands right whatever their width is.
+            let indent: String =
+                line.chars().take(self.column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            out.push_str(&format!("\n  {number} | {line}\n  {:width$} | {indent}^", "", width = number.len()));
+        }
+        if let Some(help) = &self.help {
+            out.push_str(&format!("\n  help: {help}"));
+        }
+        out
+    }
+
+    fn headline(&self) -> String {
+        let Diagnostic { file, line, column, severity, code, message, .. } = self;
+        format!("{file}:{line}:{column}: {severity}: {message} [{code}]")
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    /// `file:line:column: error: message [code]`, and the help on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The one of `known` that is nearest to `word`, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in known {
+        let distance = edit_distance(&word, &candidate.to_lowercase());
+        // A third of the letters may differ: `recieverr` means `receiver`, but `foo` means nothing.
+        let allowed = (word.chars().count().max(candidate.chars().count()) / 3).max(1);
+        if distance <= allowed && best.is_none_or(|(shortest, _)| distance < shortest) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let substitution = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = substitution.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_the_one_that_was_meant() {
+        let known = ["receiver", "group_by", "group_wait", "routes", "matchers"];
+        for (word, expected) in [
+            ("reciever", Some("receiver")),
+            ("groupby", Some("group_by")),
+            ("GroupWait", Some("group_wait")),
+            ("route", Some("routes")),
+            ("match", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(word, known), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn positions_count_characters() {
+        let text = "a: ü\nb: x\n";
+        assert_eq!(Position::of(text, 5), Position { line: 1, column: 5 });
+        assert_eq!(Position::of(text, 9), Position { line: 2, column: 4 });
+        assert_eq!(Position::of(text, 99), Position { line: 3, column: 1 });
+    }
+}

@@ -1,0 +1,106 @@
+//! `pagerduty_configs`.
+
+use watchfire_model::Duration;
+
+use super::Channel;
+use crate::decode::Fields;
+use crate::global::GlobalConfig;
+use crate::http::{HttpConfig, http_config};
+use crate::secret::Credential;
+use crate::tree::Tree;
+
+/// PagerDuty's Events API. Texts may be templates; `None` means the channel's default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PagerDutyConfig {
+    /// How requests are made.
+    pub http: HttpConfig,
+    /// The key of an Events API v2 integration.
+    pub routing_key: Option<Credential>,
+    /// The key of an Events API v1 integration.
+    pub service_key: Option<Credential>,
+    /// Where events go.
+    pub url: String,
+    /// Who sends it.
+    pub client: Option<String>,
+    /// A link to who sends it.
+    pub client_url: Option<String>,
+    /// The summary.
+    pub description: Option<String>,
+    /// Custom details, beside the default ones.
+    pub details: Vec<(String, Tree)>,
+    /// Images.
+    pub images: Vec<PagerDutyImage>,
+    /// Links.
+    pub links: Vec<PagerDutyLink>,
+    /// What is affected; the client by default.
+    pub source: Option<String>,
+    /// `critical`, `error`, `warning` or `info`.
+    pub severity: Option<String>,
+    /// The class of the event.
+    pub class: Option<String>,
+    /// The part that is affected.
+    pub component: Option<String>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// How long a request may take.
+    pub timeout: Option<Duration>,
+}
+
+/// An image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PagerDutyImage {
+    /// The image.
+    pub src: String,
+    /// What it shows.
+    pub alt: String,
+    /// Where a click leads.
+    pub href: String,
+}
+
+/// A link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PagerDutyLink {
+    /// Where to.
+    pub href: String,
+    /// What it says.
+    pub text: String,
+}
+
+pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
+    let config = PagerDutyConfig {
+        http: http_config(f).unwrap_or_else(|| global.http.clone()),
+        routing_key: f.credential("routing_key", "routing_key_file"),
+        service_key: f.credential("service_key", "service_key_file"),
+        url: f.url("url").unwrap_or_else(|| global.pagerduty_url.clone()),
+        client: f.text("client"),
+        client_url: f.text("client_url"),
+        description: f.text("description"),
+        details: f
+            .read("details", |decoder, node| {
+                Some(decoder.entries(node, "details", |decoder, entry| Some(decoder.tree(&entry.value))))
+            })
+            .unwrap_or_default(),
+        images: f.list("images", |decoder, node| {
+            decoder.mapping(node, "an image", |f| PagerDutyImage {
+                src: f.text_or("src", ""),
+                alt: f.text_or("alt", ""),
+                href: f.text_or("href", ""),
+            })
+        }),
+        links: f.list("links", |decoder, node| {
+            decoder
+                .mapping(node, "a link", |f| PagerDutyLink { href: f.text_or("href", ""), text: f.text_or("text", "") })
+        }),
+        source: f.text("source"),
+        severity: f.text("severity"),
+        class: f.text("class"),
+        component: f.text("component"),
+        group: f.text("group"),
+        timeout: f.go_duration("timeout"),
+    };
+    if config.routing_key.is_none() && config.service_key.is_none() {
+        f.missing("routing_key")
+            .help("give `routing_key` or `routing_key_file`: the key of an Events API v2 integration");
+    }
+    Channel::PagerDuty(Box::new(config))
+}

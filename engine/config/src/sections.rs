@@ -1,0 +1,442 @@
+//! The sections that Watchfire adds to Alertmanager's configuration.
+
+use std::collections::BTreeMap;
+
+use globset::Glob;
+use watchfire_model::{Duration, Labels};
+
+use crate::decode::{Decoder, Fields};
+use crate::secret::{Credential, Secret};
+use crate::tree::Tree;
+
+/// `server`: where and to whom the engine answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// The address to listen on.
+    pub listen: String,
+    /// Where a reader reaches this engine, without a slash at the end; made from `listen` by the caller if absent.
+    pub external_url: Option<String>,
+    /// Who may come in.
+    pub auth: AuthConfig,
+    /// Bounds.
+    pub limits: ServerLimits,
+}
+
+/// Who may come in. Nobody given: everybody, which is allowed on loopback only.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AuthConfig {
+    /// Tokens for `Authorization: Bearer`.
+    pub bearer_tokens: Vec<Credential>,
+    /// Users and passwords for `Authorization: Basic`.
+    pub basic: BTreeMap<String, Credential>,
+}
+
+impl AuthConfig {
+    /// Whether nobody has to authenticate.
+    pub fn is_open(&self) -> bool {
+        self.bearer_tokens.is_empty() && self.basic.is_empty()
+    }
+}
+
+/// Bounds of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// The largest body as it is sent, in bytes.
+    pub body_bytes_max: u64,
+    /// Requests at one time; further ones get 503.
+    pub requests_max: u64,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long a query may take.
+    pub query_timeout: Duration,
+    /// Samples that a query may touch.
+    pub query_samples_max: u64,
+    /// Queries at one time.
+    pub queries_max: u64,
+}
+
+/// `storage`: where state is kept. Neither given: a SQLite file in the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// A folder for everything.
+    pub path: Option<String>,
+    /// A database, such as `postgres://...`; hidden, since it may contain a password.
+    pub url: Option<Credential>,
+    /// How long history is kept.
+    pub history: Duration,
+}
+
+/// `rules`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesConfig {
+    /// Globs of rule files.
+    pub paths: Vec<String>,
+}
+
+/// `plugins`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginsConfig {
+    /// The folder with components.
+    pub dir: Option<String>,
+    /// What a call may use.
+    pub limits: PluginLimits,
+    /// Settings by plugin, for all that use it.
+    pub settings: BTreeMap<String, Tree>,
+}
+
+/// What a call of a plugin may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Time for one call.
+    pub call_timeout: Duration,
+    /// Memory of an instance in bytes.
+    pub memory_bytes_max: u64,
+    /// An answer in bytes.
+    pub output_bytes_max: u64,
+    /// State of a rule in bytes.
+    pub state_bytes_max: u64,
+}
+
+/// `evaluation`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluationConfig {
+    /// How often rules are evaluated whose group does not say.
+    pub interval: Duration,
+    /// Whether a rule is also evaluated as soon as something that it reads has arrived.
+    pub on_ingest: bool,
+    /// How far in the past queries look whose group does not say.
+    pub query_offset: Duration,
+    /// Labels that everything gets that leaves the engine.
+    pub external_labels: Labels,
+    /// Whether series are kept that no rule reads.
+    pub keep_unread: bool,
+    /// How long a sample counts.
+    pub lookback: Duration,
+    /// Whether experimental functions may be used.
+    pub experimental: bool,
+}
+
+/// `limits`: how much the engine keeps. Each is an upper bound; what happens at it is counted and visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Series.
+    pub series_max: u64,
+    /// Samples of one series.
+    pub samples_per_series_max: u64,
+    /// Memory for samples in bytes.
+    pub samples_bytes_max: u64,
+    /// How late a sample may come.
+    pub out_of_order_window: Duration,
+    /// Alerts, ended ones included.
+    pub alerts_max: u64,
+    /// Alert groups.
+    pub alert_groups_max: u64,
+    /// Instances of one rule.
+    pub rule_instances_max: u64,
+    /// Silences, expired ones included.
+    pub silences_max: u64,
+    /// Groups of one event rule.
+    pub event_groups_max: u64,
+    /// Events of one event rule.
+    pub events_max: u64,
+}
+
+/// `ingest`: what one body may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestConfig {
+    /// Bytes after decompression.
+    pub body_bytes_max: u64,
+    /// Samples.
+    pub samples_max: u64,
+    /// Labels of one series or alert.
+    pub labels_max: u64,
+    /// Bytes of a label's name.
+    pub label_name_bytes_max: u64,
+    /// Bytes of a label's value.
+    pub label_value_bytes_max: u64,
+    /// Events.
+    pub events_max: u64,
+    /// Bytes of an event.
+    pub event_bytes_max: u64,
+    /// Alerts.
+    pub alerts_max: u64,
+    /// Whether label names are letters, digits and `_` only, as before Prometheus 3.
+    pub legacy_names: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        ServerConfig {
+            listen: "127.0.0.1:9494".to_owned(),
+            external_url: None,
+            auth: AuthConfig::default(),
+            limits: ServerLimits {
+                body_bytes_max: 16 << 20,
+                requests_max: 1_000,
+                request_timeout: Duration::from_secs(60),
+                query_timeout: Duration::from_mins(2),
+                query_samples_max: 50_000_000,
+                queries_max: 20,
+            },
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> StorageConfig {
+        StorageConfig { path: None, url: None, history: Duration::from_hours(30 * 24) }
+    }
+}
+
+impl Default for PluginsConfig {
+    fn default() -> PluginsConfig {
+        PluginsConfig {
+            dir: None,
+            limits: PluginLimits {
+                call_timeout: Duration::from_millis(500),
+                memory_bytes_max: 64 << 20,
+                output_bytes_max: 1 << 20,
+                state_bytes_max: 4 << 20,
+            },
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> EvaluationConfig {
+        EvaluationConfig {
+            interval: Duration::from_mins(1),
+            on_ingest: true,
+            query_offset: Duration::ZERO,
+            external_labels: Labels::empty(),
+            keep_unread: false,
+            lookback: Duration::from_mins(5),
+            experimental: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            series_max: 2_000_000,
+            samples_per_series_max: 100_000,
+            samples_bytes_max: 2 << 30,
+            out_of_order_window: Duration::ZERO,
+            alerts_max: 200_000,
+            alert_groups_max: 50_000,
+            rule_instances_max: 10_000,
+            silences_max: 10_000,
+            event_groups_max: 10_000,
+            events_max: 1_000_000,
+        }
+    }
+}
+
+impl Default for IngestConfig {
+    fn default() -> IngestConfig {
+        IngestConfig {
+            body_bytes_max: 32 << 20,
+            samples_max: 1_000_000,
+            labels_max: 128,
+            label_name_bytes_max: 1 << 10,
+            label_value_bytes_max: 16 << 10,
+            events_max: 100_000,
+            event_bytes_max: 256 << 10,
+            alerts_max: 100_000,
+            legacy_names: false,
+        }
+    }
+}
+
+/// A count of at least one.
+fn at_least_one(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
+    match f.count(key) {
+        Some(0) => {
+            f.error(key, "bad-value", format!("{key} cannot be 0")).help("give at least 1, or leave it out");
+            default
+        }
+        Some(count) => count,
+        None => default,
+    }
+}
+
+pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
+    let defaults = ServerConfig::default();
+    let listen = f.filled("listen").unwrap_or_else(|| defaults.listen.clone());
+    if let Err(reason) = crate::global::split_host_port(&listen) {
+        f.error("listen", "bad-address", format!("listen is not host:port: {reason}"))
+            .help("write it like 127.0.0.1:9494, or :9494 for all addresses");
+    }
+    let external_url = f.url("external_url").map(|url| url.trim_end_matches('/').to_owned());
+    let auth = f.object("auth", "auth", auth).unwrap_or_default();
+    let limits = f.object("limits", "server limits", |f| ServerLimits {
+        body_bytes_max: f.bytes("body_bytes_max").unwrap_or(defaults.limits.body_bytes_max),
+        requests_max: at_least_one(f, "requests_max", defaults.limits.requests_max),
+        request_timeout: f.positive_duration("request_timeout").unwrap_or(defaults.limits.request_timeout),
+        query_timeout: f.positive_duration("query_timeout").unwrap_or(defaults.limits.query_timeout),
+        query_samples_max: at_least_one(f, "query_samples_max", defaults.limits.query_samples_max),
+        queries_max: at_least_one(f, "queries_max", defaults.limits.queries_max),
+    });
+    ServerConfig { listen, external_url, auth, limits: limits.unwrap_or(defaults.limits) }
+}
+
+fn auth(f: &mut Fields<'_, '_>) -> AuthConfig {
+    let mut tokens: Vec<Credential> = f.list("bearer_tokens", |decoder, node| {
+        let token = decoder.text(node, "a token")?;
+        if token.is_empty() && !decoder.is_recording() {
+            decoder.error(node.start, "bad-value", "a token cannot be empty: it would let everybody in").help("set it");
+            return None;
+        }
+        Some(Credential::Inline(Secret::new(token)))
+    });
+    tokens.extend(f.list("bearer_tokens_files", own_secret_file));
+    let basic = f.read("basic", |decoder, node| {
+        Some(decoder.entries(node, "basic", |decoder, entry| {
+            if entry.value.text().is_some() && !decoder.is_recording() {
+                let password = decoder.text(&entry.value, "the password")?;
+                return own_secret(decoder, entry.value.start, password);
+            }
+            let read = decoder.mapping(&entry.value, "a user", |f| f.credential("password", "password_file"));
+            let credential = read.flatten();
+            if credential.as_ref().is_none_or(|c| c.expose().is_empty()) && !decoder.is_recording() {
+                decoder
+                    .error(entry.key_start, "missing-key", format!("the user {:?} has no password", entry.key))
+                    .help("give `password` or `password_file`; the file must be there when the engine starts");
+                return None;
+            }
+            credential
+        }))
+    });
+    AuthConfig { bearer_tokens: tokens, basic: basic.unwrap_or_default().into_iter().collect() }
+}
+
+fn own_secret(decoder: &mut Decoder<'_>, at: usize, text: String) -> Option<Credential> {
+    if text.is_empty() {
+        decoder.error(at, "bad-value", "a password cannot be empty: it would let everybody in").help("set it");
+        return None;
+    }
+    Some(Credential::Inline(Secret::new(text)))
+}
+
+/// A file with a secret of the engine itself, without which it must not start.
+fn own_secret_file(decoder: &mut Decoder<'_>, node: &std::rc::Rc<crate::yaml::Node>) -> Option<Credential> {
+    let path = decoder.text(node, "the path")?;
+    if decoder.is_recording() {
+        return None;
+    }
+    let path = decoder.resolve_path(&path);
+    let content = decoder.read_secret_file(node.start, &path).filter(|text| !text.is_empty());
+    if content.is_none() {
+        decoder
+            .error(node.start, "unreadable-file", format!("no token in {path}"))
+            .help("without it nobody could come in, so that it must be there when the engine starts");
+    }
+    Some(Credential::File { path, content: content.map(Secret::new) })
+}
+
+pub(crate) fn storage(f: &mut Fields<'_, '_>) -> StorageConfig {
+    let defaults = StorageConfig::default();
+    let config = StorageConfig {
+        path: f.path("path"),
+        url: f.credential("url", "url_file"),
+        history: f.positive_duration("history").unwrap_or(defaults.history),
+    };
+    if let Some(Credential::Inline(url)) = &config.url {
+        let known = ["sqlite:", "postgres://", "postgresql://"];
+        if !known.iter().any(|scheme| url.expose().starts_with(scheme)) {
+            f.error("url", "bad-url", "storage.url is not the address of a database that is known here")
+                .help("write it like postgres://user:password@host/database or sqlite:///path/to/file");
+        }
+    }
+    config
+}
+
+pub(crate) fn rules(f: &mut Fields<'_, '_>) -> RulesConfig {
+    RulesConfig { paths: globs(f, "paths") }
+}
+
+/// Globs of files, made relative to the configuration.
+pub(crate) fn globs(f: &mut Fields<'_, '_>, key: &'static str) -> Vec<String> {
+    f.list(key, |decoder, node| {
+        let glob = decoder.text(node, "a path")?;
+        if decoder.is_recording() {
+            return None;
+        }
+        if let Err(error) = Glob::new(&glob) {
+            decoder
+                .error(node.start, "bad-glob", format!("{glob:?} is not a pattern of paths: {}", error.kind()))
+                .help("* stands for anything but /, ** for any number of folders, ? for one character, [ab] for one of two");
+            return None;
+        }
+        Some(decoder.resolve_path(&glob))
+    })
+}
+
+pub(crate) fn plugins(f: &mut Fields<'_, '_>) -> PluginsConfig {
+    let defaults = PluginsConfig::default();
+    let dir = f.path("dir");
+    let limits = f.object("limits", "plugin limits", |f| PluginLimits {
+        call_timeout: f.positive_duration("call_timeout").unwrap_or(defaults.limits.call_timeout),
+        memory_bytes_max: f.bytes("memory_bytes_max").unwrap_or(defaults.limits.memory_bytes_max),
+        output_bytes_max: f.bytes("output_bytes_max").unwrap_or(defaults.limits.output_bytes_max),
+        state_bytes_max: f.bytes("state_bytes_max").unwrap_or(defaults.limits.state_bytes_max),
+    });
+    let settings = f.read("settings", |decoder, node| {
+        Some(decoder.entries(node, "settings", |decoder, entry| Some(decoder.tree(&entry.value))))
+    });
+    PluginsConfig {
+        dir,
+        limits: limits.unwrap_or(defaults.limits),
+        settings: settings.unwrap_or_default().into_iter().collect(),
+    }
+}
+
+pub(crate) fn evaluation(f: &mut Fields<'_, '_>) -> EvaluationConfig {
+    let defaults = EvaluationConfig::default();
+    let external = f.text_map("external_labels");
+    for name in external.keys().filter(|name| name.is_empty() || *name == "__name__") {
+        f.error("external_labels", "bad-label", format!("{name:?} cannot be an external label")).help("rename it");
+    }
+    EvaluationConfig {
+        interval: f.positive_duration("interval").unwrap_or(defaults.interval),
+        on_ingest: f.boolean("on_ingest").unwrap_or(defaults.on_ingest),
+        query_offset: f.duration("query_offset").unwrap_or(defaults.query_offset),
+        external_labels: Labels::from_pairs(external),
+        keep_unread: f.boolean("keep_unread").unwrap_or(defaults.keep_unread),
+        lookback: f.positive_duration("lookback").unwrap_or(defaults.lookback),
+        experimental: f.boolean("experimental").unwrap_or(defaults.experimental),
+    }
+}
+
+pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        series_max: at_least_one(f, "series_max", defaults.series_max),
+        samples_per_series_max: at_least_one(f, "samples_per_series_max", defaults.samples_per_series_max),
+        samples_bytes_max: f.bytes("samples_bytes_max").unwrap_or(defaults.samples_bytes_max),
+        out_of_order_window: f.duration("out_of_order_window").unwrap_or(defaults.out_of_order_window),
+        alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
+        alert_groups_max: at_least_one(f, "alert_groups_max", defaults.alert_groups_max),
+        rule_instances_max: at_least_one(f, "rule_instances_max", defaults.rule_instances_max),
+        silences_max: at_least_one(f, "silences_max", defaults.silences_max),
+        event_groups_max: at_least_one(f, "event_groups_max", defaults.event_groups_max),
+        events_max: at_least_one(f, "events_max", defaults.events_max),
+    }
+}
+
+pub(crate) fn ingest(f: &mut Fields<'_, '_>) -> IngestConfig {
+    let defaults = IngestConfig::default();
+    IngestConfig {
+        body_bytes_max: f.bytes("body_bytes_max").unwrap_or(defaults.body_bytes_max),
+        samples_max: at_least_one(f, "samples_max", defaults.samples_max),
+        labels_max: at_least_one(f, "labels_max", defaults.labels_max),
+        label_name_bytes_max: f.bytes("label_name_bytes_max").unwrap_or(defaults.label_name_bytes_max),
+        label_value_bytes_max: f.bytes("label_value_bytes_max").unwrap_or(defaults.label_value_bytes_max),
+        events_max: at_least_one(f, "events_max", defaults.events_max),
+        event_bytes_max: f.bytes("event_bytes_max").unwrap_or(defaults.event_bytes_max),
+        alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
+        legacy_names: f.boolean("legacy_names").unwrap_or(defaults.legacy_names),
+    }
+}

@@ -1,0 +1,66 @@
+//! Checks addresses as Alertmanager does, without a library for the rest of what an address can be.
+
+/// Whether `text` is an `http` or `https` address with a host.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return Err("it has no scheme such as https://".to_owned());
+    };
+    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+        return Err(format!("the scheme {scheme:?} is not http or https"));
+    }
+    if text.chars().any(|c| c.is_ascii_control()) {
+        return Err("it contains a control character".to_owned());
+    }
+    let Some(rest) = rest.strip_prefix("//") else {
+        return Err("it has no host".to_owned());
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match host_and_port.rfind(':') {
+        Some(at) if !host_and_port[at..].contains(']') => (&host_and_port[..at], &host_and_port[at + 1..]),
+        _ => (host_and_port, ""),
+    };
+    if host_and_port.is_empty() {
+        return Err("it has no host".to_owned());
+    }
+    if host.contains([' ', '<', '>', '"', '{', '}', '\\', '^', '`', '|']) {
+        return Err(format!("{host:?} cannot be a host"));
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{port:?} is not a port"));
+    }
+    let path = path.split(['?', '#']).next().unwrap_or("");
+    for (at, _) in path.match_indices('%') {
+        let escape = path.get(at + 1..at + 3).unwrap_or("");
+        if escape.len() < 2 || !escape.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(format!("invalid escape %{escape}"));
+        }
+    }
+    Ok(())
+}
+
+/// A port by number, or by one of the names that mail servers are configured with.
+pub(crate) fn port(text: &str) -> Option<u16> {
+    match text {
+        "smtp" => Some(25),
+        "submission" => Some(587),
+        "smtps" | "submissions" => Some(465),
+        _ => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn addresses() {
+        for text in ["http://a", "https://a:80/b?c=%d", "http://u:p@[::1]:9/", "HTTPS://x/a b", "http://a/%20"] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        for text in ["", "a", "ftp://a", "http:a", "http://", "http:///x", "http://a b/", "http://a:x/", "http://a/%2"]
+        {
+            assert!(check(text).is_err(), "{text}");
+        }
+    }
+}
