@@ -1,10 +1,17 @@
 //! What the tests stand on: tools, processes, ports.
 
+mod engine;
+mod random;
+mod sink;
 mod tool;
 
+pub(crate) use engine::{Engine, client};
+pub(crate) use random::Random;
+pub(crate) use sink::{Received, Sink};
 pub(crate) use tool::Tool;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -19,4 +26,25 @@ pub(crate) fn root() -> PathBuf {
 )]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Runs an asynchronous test to its end.
+pub(crate) fn block_on(test: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(test)
+}
+
+/// Asks again until there is an answer. What is waited for comes from other processes, which cannot be told to call
+/// back; the limit is far beyond what any of them needs and only turns a hang into a failure.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut answer: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = answer().await? {
+            return Ok(answer);
+        }
+        anyhow::ensure!(tokio::time::Instant::now() < limit, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

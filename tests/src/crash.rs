@@ -1,0 +1,184 @@
+//! Contract C5: accepted means durable. The engine is killed at random moments, and nothing may be missing or doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::Case;
+use crate::support::{Engine, Random, Received, Sink, Tool, block_on, eventually};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "crash::c5_a_storm_survives_fifty_kills", needs: &[Tool::Binary], run: storm },
+    Case { name: "crash::c5_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: pending },
+    Case { name: "crash::c5_silences_survive", needs: &[Tool::Binary], run: silences },
+    Case { name: "crash::c5_samples_and_events_survive", needs: &[Tool::Binary], run: data },
+];
+
+const KILLS: usize = 50;
+
+fn storm() -> Result<()> {
+    block_on(async {
+        let mut random = Random::seeded("crash::storm");
+        // Every seventh request fails once, so that retries are under way when the process dies.
+        let sink = Sink::answering(|_, earlier| {
+            let status = if earlier % 7 == 3 { 503 } else { 202 };
+            (axum::http::StatusCode::from_u16(status).unwrap_or_default(), r#"{"status":"success"}"#.to_owned())
+        })
+        .await?;
+        let config = format!(
+            "route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 4h}}\n\
+             receivers:\n\
+             - name: all\n\
+             \x20 webhook_configs: [{{url: '{}'}}]\n\
+             \x20 pagerduty_configs: [{{routing_key: 0123456789abcdef0123456789abcdef, url: '{}'}}]\n",
+            sink.url("/webhook"),
+            sink.url("/v2/enqueue"),
+        );
+        let mut engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let mut accepted = BTreeSet::new();
+        let mut number = 0usize;
+        for kill in 0..KILLS {
+            if kill > 0 {
+                engine.run(&[]).await?;
+            }
+            let moment = tokio::time::Instant::now() + Duration::from_millis(random.below(120));
+            while tokio::time::Instant::now() < moment {
+                let names: Vec<String> = (0..5).map(|i| format!("storm-{}", number + i)).collect();
+                number += names.len();
+                let alerts: Vec<_> = names
+                    .iter()
+                    .map(|name| json!({"labels": {"alertname": name, "severity": "critical"}, "endsAt": "2099-01-01T00:00:00Z"}))
+                    .collect();
+                let body = serde_json::to_vec(&alerts)?;
+                let post = engine.post("/api/v2/alerts", &[("content-type", "application/json")], body);
+                // The kill cuts a request off at any point: while it is read, decided, made durable or answered.
+                match tokio::time::timeout_at(moment, post).await {
+                    Ok(Ok(answer)) if answer.status().is_success() => accepted.extend(names),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            engine.kill()?;
+        }
+        engine.run(&[]).await?;
+        ensure!(accepted.len() > KILLS, "only {} alerts were accepted; the storm was none", accepted.len());
+        let delivered = sink
+            .until("every accepted alert reaches both receivers", |received| {
+                let (webhook, pagerduty) = (told(received, "/webhook"), told(received, "/v2/enqueue"));
+                accepted.iter().all(|name| webhook.contains_key(name) && pagerduty.contains_key(name))
+            })
+            .await?;
+        for (name, keys) in told(&delivered, "/v2/enqueue") {
+            ensure!(keys.len() == 1, "{name} was sent to PagerDuty under {} keys: {keys:?}", keys.len());
+        }
+        println!("{} alerts accepted, {} requests received, {KILLS} kills", accepted.len(), delivered.len());
+        Ok(())
+    })
+}
+
+/// The alerts that were accepted at a path, with the deduplication keys under which they came.
+fn told(received: &[Received], path: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for one in received.iter().filter(|one| one.path == path && one.status.is_success()) {
+        match path {
+            "/webhook" => {
+                for alert in one.json["alerts"].as_array().into_iter().flatten() {
+                    let name = alert["labels"]["alertname"].as_str().unwrap_or_default().to_owned();
+                    told.entry(name).or_default();
+                }
+            }
+            _ => {
+                let text = one.json.to_string();
+                let key = one.json["dedup_key"].as_str().unwrap_or_default().to_owned();
+                // The names are told apart by the whole word: storm-1 is not storm-11.
+                for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+                    if word.starts_with("storm-") {
+                        told.entry(word.to_owned()).or_default().insert(key.clone());
+                    }
+                }
+            }
+        }
+    }
+    told
+}
+
+fn pending() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+             route: {{receiver: all, group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/webhook")
+        );
+        let rules = "groups: [{name: g, rules: [{alert: Slow, expr: latency > 1, for: 6s}]}]";
+        let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("latency 5\n").await?;
+        let active_at = eventually("the alert is pending", async || pending_since(&engine).await).await?;
+        engine.kill()?;
+        engine.run(&[]).await?;
+        let after = eventually("it is pending or firing after the kill", async || {
+            engine.push("latency 5\n").await?;
+            pending_since(&engine).await
+        })
+        .await?;
+        ensure!(after == active_at, "it was active since {active_at}, after the kill since {after}");
+        sink.until("it fires", |received| !received.is_empty()).await?;
+        Ok(())
+    })
+}
+
+/// When the first alert became active, if there is one.
+async fn pending_since(engine: &Engine) -> Result<Option<String>> {
+    let alerts = engine.get("/api/v1/alerts").await?;
+    Ok(alerts["data"]["alerts"][0]["activeAt"].as_str().map(str::to_owned))
+}
+
+fn silences() -> Result<()> {
+    block_on(async {
+        let config = "route: {receiver: none}\nreceivers: [{name: none}]\n";
+        let mut engine = Engine::start(&[("watchfire.yml", config)]).await?;
+        for round in 0..10 {
+            let silence = json!({
+                "matchers": [{"name": "round", "value": round.to_string(), "isRegex": false, "isEqual": true}],
+                "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "test", "comment": "c",
+            });
+            engine.post_ok("/api/v2/silences", "application/json", serde_json::to_vec(&silence)?).await?;
+            engine.kill()?;
+            engine.run(&[]).await?;
+            let silences = engine.get("/api/v2/silences").await?;
+            let count = silences.as_array().map_or(0, Vec::len);
+            ensure!(count == round + 1, "after {} kills there are {count} silences", round + 1);
+        }
+        Ok(())
+    })
+}
+
+fn data() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+             route: {{receiver: all, group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/webhook")
+        );
+        let rules = "groups: [{name: g, rules: [{alert: Guessing, events: {match: {type: login_failed}, by: [user], \
+                     count: {over: 5m, op: '>=', value: 3}}}]}]";
+        let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("kept{a=\"b\"} 42\n").await?;
+        let event = |n: usize| format!("{{\"type\":\"login_failed\",\"id\":\"{n}\",\"user\":\"root\"}}\n");
+        engine.post_ok("/api/v1/events", "application/x-ndjson", event(1) + &event(2)).await?;
+        engine.kill()?;
+        engine.run(&[]).await?;
+        let answer = engine.get("/api/v1/query?query=kept").await?;
+        ensure!(answer["data"]["result"][0]["value"][1] == "42", "the sample is gone: {answer}");
+        ensure!(sink.received().is_empty(), "two events must not raise the alert");
+        // The third event completes the count only if the first two were kept.
+        engine.post_ok("/api/v1/events", "application/x-ndjson", event(3)).await?;
+        let received = sink.until("the count is complete", |received| !received.is_empty()).await?;
+        ensure!(received[0].json["alerts"][0]["labels"]["user"] == "root", "{:?}", received[0].json);
+        Ok(())
+    })
+}

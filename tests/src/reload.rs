@@ -1,0 +1,197 @@
+//! Contracts C2 and C3: a reload loses nothing, and one bad part never stops the rest.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::Case;
+use crate::support::{Engine, Sink, Tool, block_on, eventually};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "reload::a_saved_rule_is_live", needs: &[Tool::Binary], run: saved_rule },
+    Case { name: "reload::c2_under_load_no_page_is_missed_or_doubled", needs: &[Tool::Binary], run: under_load },
+    Case { name: "reload::c2_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: keeps_for },
+    Case { name: "reload::c3_a_broken_file_keeps_its_last_good_version", needs: &[Tool::Binary], run: broken_file },
+    Case { name: "reload::c3_a_broken_configuration_changes_nothing", needs: &[Tool::Binary], run: broken_config },
+    Case { name: "reload::signals_reload_and_drain", needs: &[Tool::Binary], run: signals },
+];
+
+fn config(sink: &Sink, group_wait: &str) -> String {
+    format!(
+        "rules: {{paths: [rules/*.yml]}}\nevaluation: {{interval: 1s}}\n\
+         route: {{receiver: all, group_by: [alertname, n], group_wait: {group_wait}, group_interval: 1s, repeat_interval: 4h}}\n\
+         receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+        sink.url("/webhook")
+    )
+}
+
+fn rule(name: &str, expr: &str, more: &str) -> String {
+    format!("groups: [{{name: {name}, rules: [{{alert: {name}, expr: '{expr}'{more}}}]}}]\n")
+}
+
+async fn rule_names(engine: &Engine) -> Result<Vec<String>> {
+    let rules = engine.get("/api/v1/rules").await?;
+    let groups = rules["data"]["groups"].as_array().context("no groups")?;
+    let names = groups.iter().flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    Ok(names.filter_map(|rule| rule["name"].as_str().map(str::to_owned)).collect())
+}
+
+fn saved_rule() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let files = [("watchfire.yml", config(&sink, "0s")), ("rules/a.yml", rule("First", "a > 1", ""))];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let engine = Engine::start(&files).await?;
+        engine.push("b 5\n").await?;
+        engine.write("rules/b.yml", &rule("Second", "b > 1", ""))?;
+        sink.until("the rule that was just saved pages", |received| {
+            received.iter().any(|one| one.json["commonLabels"]["alertname"] == "Second")
+        })
+        .await?;
+        std::fs::remove_file(engine.folder().join("rules/b.yml"))?;
+        eventually("the removed rule is gone", async || Ok((rule_names(&engine).await? == ["First"]).then_some(())))
+            .await
+    })
+}
+
+fn under_load() -> Result<()> {
+    block_on(async {
+        const ALERTS: usize = 40;
+        let sink = Sink::start().await?;
+        let files = [("watchfire.yml", config(&sink, "0s")), ("rules/a.yml", rule("Busy", "load > 1", ""))];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let engine = Engine::start(&files).await?;
+        for n in 0..ALERTS {
+            engine.push(&format!("load{{n=\"{n}\"}} 5\n")).await?;
+            // An unrelated rule, an edited route timing and a forced reload, in turn, all while alerts come in.
+            match n % 3 {
+                0 => engine.write("rules/b.yml", &rule("Other", &format!("other > {n}"), ""))?,
+                1 => engine.write("watchfire.yml", &(config(&sink, "0s") + &format!("# edited {n}\n")))?,
+                _ => drop(engine.post_ok("/-/reload", "text/plain", "").await?),
+            }
+        }
+        let pages = |received: &[crate::support::Received]| -> Vec<String> {
+            let alerts = received.iter().flat_map(|one| one.json["alerts"].as_array().into_iter().flatten());
+            alerts.filter_map(|alert| alert["labels"]["n"].as_str().map(str::to_owned)).collect()
+        };
+        sink.until("every alert pages", |received| {
+            let pages = pages(received);
+            (0..ALERTS).all(|n| pages.contains(&n.to_string()))
+        })
+        .await?;
+        // Whatever a reload might double would come with the next flush of the groups, one second later.
+        for _ in 0..3 {
+            engine.post_ok("/-/reload", "text/plain", "").await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut pages = pages(&sink.received());
+        pages.sort();
+        let count = pages.len();
+        pages.dedup();
+        ensure!(count == ALERTS && pages.len() == ALERTS, "{count} pages for {ALERTS} alerts");
+        Ok(())
+    })
+}
+
+fn keeps_for() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let slow = "groups: [{name: g, rules: [{alert: Slow, expr: latency > 1, for: 1h}]}]\n";
+        let files = [("watchfire.yml", config(&sink, "0s")), ("rules/a.yml", slow.to_owned())];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let engine = Engine::start(&files).await?;
+        engine.push("latency 5\n").await?;
+        let active_at = |alerts: Value| alerts["data"]["alerts"][0]["activeAt"].as_str().map(str::to_owned);
+        let before = eventually("it is pending", async || Ok(active_at(engine.get("/api/v1/alerts").await?))).await?;
+        let more = format!("{slow}- {{name: h, rules: [{{alert: Other, expr: vector(1) > 2}}]}}\n");
+        let more = more.replace(
+            "groups: [{name: g, rules: [{alert: Slow, expr: latency > 1, for: 1h}]}]\n",
+            "groups:\n- {name: g, rules: [{alert: Slow, expr: latency > 1, for: 1h}]}\n",
+        );
+        engine.write("rules/a.yml", &more)?;
+        eventually("the new rule is there", async || {
+            Ok(rule_names(&engine).await?.contains(&"Other".to_owned()).then_some(()))
+        })
+        .await?;
+        let after = active_at(engine.get("/api/v1/alerts").await?);
+        ensure!(after.as_deref() == Some(&before), "it was active since {before}, after the reload {after:?}");
+        Ok(())
+    })
+}
+
+fn broken_file() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let files = [
+            ("watchfire.yml", config(&sink, "0s")),
+            ("rules/a.yml", rule("First", "a > 1", "")),
+            ("rules/b.yml", rule("Second", "b > 1", "")),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let engine = Engine::start(&files).await?;
+        engine.write("rules/a.yml", "groups: [{name: First, rules: [{alert: First, expr: 'a >'}]}]\n")?;
+        engine.write("rules/c.yml", "groups: [\n")?;
+        engine.write("rules/d.yml", &rule("Fourth", "d > 1", ""))?;
+        eventually("the good new file is live", async || {
+            Ok(rule_names(&engine).await?.contains(&"Fourth".to_owned()).then_some(()))
+        })
+        .await?;
+        let mut names = rule_names(&engine).await?;
+        names.sort();
+        ensure!(names == ["First", "Fourth", "Second"], "{names:?}");
+        engine.push("a 5\n").await?;
+        sink.until("the last good version still pages", |received| {
+            received.iter().any(|one| one.json["commonLabels"]["alertname"] == "First")
+        })
+        .await?;
+        sink.until("the engine says itself that a file is broken", |received| {
+            received.iter().any(|one| one.json["alerts"].to_string().contains("rules/c.yml"))
+        })
+        .await?;
+        let page = engine.text("/rules").await?;
+        ensure!(page.contains("a.yml:1:") && page.contains("c.yml"), "the page does not say where: {page}");
+        ensure!(engine.text("/metrics").await?.contains("watchfire_config_last_reload_successful 0"), "metric");
+        Ok(())
+    })
+}
+
+fn broken_config() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let files = [("watchfire.yml", config(&sink, "0s")), ("rules/a.yml", rule("First", "a > 1", ""))];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let engine = Engine::start(&files).await?;
+        engine.write("watchfire.yml", "route: {reciever: all}\n")?;
+        let answer = engine.post("/-/reload", &[], "").await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 500 && text.contains("watchfire.yml:1:9"), "{status}: {text}");
+        ensure!(text.contains("receiver"), "the remedy names the nearest key: {text}");
+        engine.push("a 5\n").await?;
+        sink.until("the engine goes on as before", |received| !received.is_empty()).await?;
+        Ok(())
+    })
+}
+
+fn signals() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let files = [("watchfire.yml", config(&sink, "1s")), ("rules/a.yml", rule("First", "a > 1", ""))];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let mut engine = Engine::start(&files).await?;
+        engine.signal("HUP")?;
+        eventually("the reload is logged", async || Ok(engine.log()?.contains("reloaded").then_some(()))).await?;
+        // Terminated inside group_wait: the page must come after the next start, without the sample being sent again.
+        engine.push("a 5\n").await?;
+        eventually("it fires", async || {
+            let alerts = engine.get("/api/v2/alerts").await?;
+            Ok(alerts.as_array().is_some_and(|alerts| !alerts.is_empty()).then_some(()))
+        })
+        .await?;
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "it did not end well:\n{}", engine.log()?);
+        engine.run(&[]).await?;
+        sink.until("the page comes after the restart", |received| !received.is_empty()).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,187 @@
+//! The engine's binary as a process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{eventually, variable};
+
+/// A folder with a configuration, and the engine that runs on it; ends with the value.
+pub(crate) struct Engine {
+    folder: TempDir,
+    process: Option<Child>,
+    address: Option<SocketAddr>,
+    client: Client,
+}
+
+impl Engine {
+    /// A folder with these files (`watchfire.yml` among them) and nothing running yet.
+    pub(crate) fn prepare(files: &[(&str, &str)]) -> Result<Engine> {
+        let engine = Engine { folder: TempDir::new()?, process: None, address: None, client: client()? };
+        for (name, text) in files {
+            engine.write(name, text)?;
+        }
+        Ok(engine)
+    }
+
+    /// The same, started and ready.
+    pub(crate) async fn start(files: &[(&str, &str)]) -> Result<Engine> {
+        let mut engine = Engine::prepare(files)?;
+        engine.run(&[]).await?;
+        Ok(engine)
+    }
+
+    /// Starts the process and waits until it is ready. A second start uses the same address and data.
+    pub(crate) async fn run(&mut self, options: &[&str]) -> Result<()> {
+        ensure!(self.process.is_none(), "the engine runs already");
+        let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        let logged_before = std::fs::read_to_string(self.log_path())?.len();
+        let listen = self.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let child = Command::new(binary)
+            .args(["serve", "--config", "watchfire.yml", "--data", "data", "--listen", &listen])
+            .args(options)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("cannot start the engine")?;
+        self.process = Some(child);
+        let address = eventually("the engine says where it listens", async || {
+            if let Some(status) = self.process.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+                bail!("the engine ended at once ({status}):\n{}", self.log()?);
+            }
+            let log = self.log()?;
+            let fresh = log.get(logged_before..).unwrap_or_default();
+            let line = fresh.lines().find(|line| line.contains("Listening on"));
+            let address =
+                line.and_then(|line| line.split("address=").nth(1)).and_then(|rest| rest.split_whitespace().next());
+            Ok(address.and_then(|address| address.parse::<SocketAddr>().ok()))
+        })
+        .await?;
+        self.address = Some(address);
+        eventually("the engine is ready", async || {
+            let answer = self.client.get(self.url("/-/ready")).send().await;
+            Ok(answer.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(()))
+        })
+        .await
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.process.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// A signal by its name, as `kill -NAME` sends it.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let child = self.process.as_ref().context("the engine does not run")?;
+        let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status()?;
+        ensure!(status.success(), "kill failed");
+        Ok(())
+    }
+
+    /// Waits for the process to end by itself; true if it ended well.
+    pub(crate) async fn ended(&mut self) -> Result<bool> {
+        let mut child = self.process.take().context("the engine does not run")?;
+        let status = eventually("the engine ends", async || Ok(child.try_wait()?)).await?;
+        Ok(status.success())
+    }
+
+    /// Where it is reached.
+    pub(crate) fn url(&self, path: &str) -> String {
+        let address = self.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        format!("http://{address}{path}")
+    }
+
+    /// The folder with configuration, rules and data.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file of the folder the way an editor does: beside, then moved over.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, text)?;
+        std::fs::rename(beside, path)?;
+        Ok(())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("engine.log")
+    }
+
+    /// Everything that it has logged so far.
+    pub(crate) fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.log_path())?)
+    }
+
+    /// GET, with JSON as the answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.client.get(self.url(path)).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "GET {path}: {status}: {text}");
+        serde_json::from_str(&text).with_context(|| format!("GET {path} is no JSON: {text}"))
+    }
+
+    /// GET, with text as the answer.
+    pub(crate) async fn text(&self, path: &str) -> Result<String> {
+        Ok(self.client.get(self.url(path)).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// POST of any body with any headers.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Result<Response> {
+        let mut request = self.client.post(self.url(path)).body(body.into());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Ok(request.send().await?)
+    }
+
+    /// POST that must be answered 2xx.
+    pub(crate) async fn post_ok(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Result<String> {
+        let answer = self.post(path, &[("content-type", content_type)], body).await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST {path}: {status}: {text}");
+        Ok(text)
+    }
+
+    /// Pushes samples in the text format.
+    pub(crate) async fn push(&self, exposition: &str) -> Result<()> {
+        self.post_ok("/api/v1/import/prometheus", "text/plain; version=0.0.4", exposition).await.map(drop)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            // The test is over either way; a process that is gone already is as good.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// A client that gives up after a while.
+pub(crate) fn client() -> Result<Client> {
+    // Installing it twice is no error worth telling.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Ok(Client::builder().timeout(Duration::from_secs(30)).build()?)
+}
