@@ -5,11 +5,14 @@
 //! requests and says what is to happen next. This crate does not decide when to tell whom, nor when to try again: that is
 //! `alerting`, and what was sent is remembered by whoever calls.
 
+mod builtin;
+pub mod email;
 mod notification;
 pub mod pagerduty;
 mod request;
 pub mod slack;
 pub mod text;
+pub mod view;
 pub mod webhook;
 
 pub use notification::{Notification, Topic};

@@ -8,6 +8,7 @@ use watchfire_plugin::AlertView;
 
 use super::{HEADER_CHARS_MAX, SECTION_CHARS_MAX, UNIT, escape, shorten_markup};
 use crate::text::ellipsis;
+use crate::view::{display_name, is_link, number, span};
 use crate::{Notification, Topic};
 
 /// Alerts that are shown one by one; the rest is a number. Slack folds long messages and nobody scrolls through them.
@@ -20,8 +21,6 @@ const COMMON_CHARS_MAX: usize = 2_400;
 const LABEL_CHARS_MAX: usize = 120;
 /// Labels that are shown as fields of a single alert; Slack takes ten.
 const FIELDS_MAX: usize = 10;
-/// Slack's limit for the address behind a button.
-const BUTTON_URL_CHARS_MAX: usize = 3_000;
 
 /// The whole message.
 pub(super) fn attachment(notification: &Notification, color: &str, notes: &mut Vec<String>) -> Value {
@@ -147,22 +146,6 @@ fn end(notification: &Notification) -> Timestamp {
     notification.alerts.iter().filter_map(|view| view.alert.ends_at).max().unwrap_or(notification.at)
 }
 
-/// A span in the two largest units, for people.
-pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.since(from).as_millis().max(0) / 1000;
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    let seconds = seconds % 60;
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) if minutes < 10 && seconds > 0 => format!("{minutes} min {seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, _, 0) => format!("{hours} h"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        (_, 0, _) => format!("{days} d"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 /// A time that Slack shows in the reader's own zone.
 fn date(time: Timestamp) -> String {
     let seconds = time.as_millis().div_euclid(1000);
@@ -193,22 +176,11 @@ fn label_fields(labels: &Labels, notification: &Notification) -> Option<Value> {
     if fields.is_empty() { None } else { Some(json!({"type": "section", "fields": fields})) }
 }
 
-/// A number with as many digits as help a reader.
-pub(crate) fn number(value: f64) -> String {
-    if value.is_finite() && value != 0.0 && !(1e-4..1e15).contains(&value.abs()) {
-        return format!("{value:.3e}");
-    }
-    let decimals = if value.abs() >= 100.0 { 1 } else { 4 };
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
 /// One alert among several: what tells it apart, what it says, where it comes from.
 fn alert_text(view: &AlertView, notification: &Notification) -> String {
     let alert = &view.alert;
     let own = alert.labels.filter(|name| notification.common_labels.get(name).is_none());
-    let named = ["instance", "host", "node", "pod", "service", "job"].iter().find_map(|name| own.get(name));
-    let name = named.or_else(|| own.iter().next().map(|l| l.value)).unwrap_or_else(|| alert.name());
+    let name = display_name(&alert.labels, &own);
     let sign = match (view.status, view.severity) {
         (AlertStatus::Resolved, _) => "✅",
         (_, Severity::Critical | Severity::Error) => "🔴",
@@ -249,14 +221,6 @@ fn left_line(views: &[&AlertView]) -> String {
         (0, resolved) => format!("… and {resolved} more resolved alerts"),
         (firing, resolved) => format!("… and {firing} more firing and {resolved} more resolved alerts"),
     }
-}
-
-/// Slack refuses the whole message for one address that it cannot read.
-fn is_link(url: &str) -> bool {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-        && UNIT.length(url) <= BUTTON_URL_CHARS_MAX
-        && !url.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"'))
 }
 
 fn buttons(notification: &Notification) -> Vec<Value> {

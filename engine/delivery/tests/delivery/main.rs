@@ -3,6 +3,7 @@
 
 mod data;
 mod limits;
+mod mail;
 mod payloads;
 mod samples;
 mod schema;
