@@ -10,6 +10,8 @@ pub mod go;
 mod time;
 pub mod value;
 
+pub mod alertmanager;
+pub mod handlebars;
 pub mod prometheus;
 
 pub use time::{GoDuration, GoTime};

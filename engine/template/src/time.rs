@@ -39,6 +39,11 @@ impl GoTime {
         Timestamp::from_millis(self.0.timestamp_millis())
     }
 
+    /// The IANA name of the zone in which it is shown.
+    pub fn zone_name(self) -> &'static str {
+        self.0.timezone().name()
+    }
+
     /// The same point in another zone, by its IANA name.
     ///
     /// # Errors
@@ -209,7 +214,7 @@ pub(crate) static TIME_METHODS: &[Method] = &[
     method("UTC", |t, _| Ok(Value::Time(GoTime(receiver(t).0.with_timezone(&Tz::UTC))))),
     // The shell's own zone is not known here; the engine works in UTC.
     method("Local", |t, _| Ok(Value::Time(GoTime(receiver(t).0.with_timezone(&Tz::UTC))))),
-    method("Location", |t, _| Ok(receiver(t).0.timezone().name().into())),
+    method("Location", |t, _| Ok(receiver(t).zone_name().into())),
     method_of("Add", &[Param::Duration], |t, a| Ok(Value::Time(receiver(t).plus(duration(a.first()))))),
     method_of("Sub", &[Param::Time], |t, a| Ok(Value::Duration(receiver(t).since(time_argument(a, 0))))),
     method_of("After", &[Param::Time], |t, a| Ok(Value::Bool(receiver(t).0 > time_argument(a, 0).0))),

@@ -40,7 +40,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn dict(arguments: &[Value]) -> Result<Value, String> {
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err("dict: expected an even number of arguments".to_owned());
     }
     let mut entries = Vec::with_capacity(arguments.len() / 2);

@@ -173,7 +173,7 @@ pub(super) fn to_time(seconds: f64) -> Result<GoTime, String> {
         return Err("value is NaN or Inf".to_owned());
     }
     let nanos = seconds * 1e9;
-    if !(-9.223_372_036_854_775_808e18..=9.223_372_036_854_775_807e18).contains(&nanos) {
+    if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
         let shown = format_float(seconds, 'g', Precision::Shortest);
         return Err(format!("{shown} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
