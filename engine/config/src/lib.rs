@@ -14,6 +14,7 @@ mod interval;
 mod matcher;
 mod receiver;
 mod route;
+pub mod rules;
 mod scalar;
 mod schema;
 mod secret;
@@ -33,6 +34,7 @@ pub use receiver::{
     SlackConfig, SlackConfirmation, SlackField, Threading, WebhookConfig,
 };
 pub use route::Route;
+pub use rules::{LoadedRules, Quarantined, load_rules, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
     AuthConfig, EvaluationConfig, IngestConfig, Limits, PluginLimits, PluginsConfig, RulesConfig, ServerConfig,

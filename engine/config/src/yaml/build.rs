@@ -1,5 +1,6 @@
 //! From the parser's events to the tree.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -29,19 +30,83 @@ pub(crate) struct Fault {
     pub(crate) help: Option<String>,
 }
 
+/// How many times a text is read again with one more scalar indented.
+const INDENTED_MAX: usize = 256;
+
 /// Reads the first document of `text`.
 pub(crate) fn parse(text: &str) -> Parsed {
-    let mut builder = Builder::new(text);
     if text.len() > TEXT_BYTES_MAX {
-        builder.fault(0, "too-large", format!("the file has {} bytes; at most {TEXT_BYTES_MAX} are read", text.len()));
-        return Parsed { root: None, second_document: None, faults: builder.faults };
+        let message = format!("the file has {} bytes; at most {TEXT_BYTES_MAX} are read", text.len());
+        let fault = Fault { at: 0, code: "too-large", message, help: Some("split it".to_owned()) };
+        return Parsed { root: None, second_document: None, faults: vec![fault] };
     }
-    let root = builder.document().unwrap_or_else(|fault| {
-        builder.faults.push(fault);
-        None
-    });
-    let second_document = if root.is_some() { builder.second_document() } else { None };
-    Parsed { root, second_document, faults: builder.faults }
+    let mut indented = Indented::default();
+    loop {
+        let patched = indented.apply(text);
+        let mut builder = Builder::new(&patched, &indented);
+        let root = match builder.document() {
+            Ok(root) => root,
+            Err(fault) => {
+                if let Some(lines) = builder.unindented_scalar()
+                    && indented.scalars < INDENTED_MAX
+                {
+                    indented.add(lines);
+                    continue;
+                }
+                builder.faults.push(fault);
+                None
+            }
+        };
+        let second_document = if root.is_some() { builder.second_document() } else { None };
+        return Parsed { root, second_document, faults: builder.faults };
+    }
+}
+
+/// Spaces put in front of the continuation lines of quoted scalars.
+///
+/// YAML wants those lines indented more than the key; the parser that Prometheus and Alertmanager use does not insist,
+/// and such files are common. Indentation within quotes is folded away, so it does not change the value.
+#[derive(Default)]
+struct Indented {
+    /// Where a line begins in the text as it was given, and how many spaces are put there; sorted.
+    lines: Vec<(usize, usize)>,
+    scalars: usize,
+}
+
+impl Indented {
+    fn add(&mut self, lines: Vec<(usize, usize)>) {
+        self.lines.extend(lines);
+        self.lines.sort_unstable();
+        self.scalars += 1;
+    }
+
+    fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.lines.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::with_capacity(text.len() + self.lines.iter().map(|(_, count)| count).sum::<usize>());
+        let mut from = 0;
+        for (at, count) in &self.lines {
+            out.push_str(&text[from..*at]);
+            out.extend(std::iter::repeat_n(' ', *count));
+            from = *at;
+        }
+        out.push_str(&text[from..]);
+        Cow::Owned(out)
+    }
+
+    /// Where a byte of the patched text stands in the text as it was given.
+    fn original(&self, patched: usize) -> usize {
+        let mut inserted = 0;
+        for (at, count) in &self.lines {
+            if at + inserted > patched {
+                break;
+            }
+            // Within the spaces themselves: the line's beginning.
+            inserted += (*count).min(patched - at - inserted);
+        }
+        patched - inserted
+    }
 }
 
 struct Builder<'t> {
@@ -53,10 +118,14 @@ struct Builder<'t> {
     anchors: HashMap<usize, (Rc<Node>, u64)>,
     aliased: u64,
     faults: Vec<Fault>,
+    indented: &'t Indented,
+    /// Where the last event ended, and where a quoted scalar was refused for its indentation; in the patched text.
+    last_end: usize,
+    refused: Option<usize>,
 }
 
 impl<'t> Builder<'t> {
-    fn new(text: &'t str) -> Builder<'t> {
+    fn new(text: &'t str, indented: &'t Indented) -> Builder<'t> {
         let offsets = if text.is_ascii() {
             None
         } else {
@@ -69,10 +138,18 @@ impl<'t> Builder<'t> {
             anchors: HashMap::new(),
             aliased: 0,
             faults: Vec::new(),
+            indented,
+            last_end: 0,
+            refused: None,
         }
     }
 
+    /// Where a character of the patched text stands in the text as it was given, in bytes.
     fn byte(&self, character: usize) -> usize {
+        self.indented.original(self.patched_byte(character))
+    }
+
+    fn patched_byte(&self, character: usize) -> usize {
         match &self.offsets {
             Some(offsets) => offsets.get(character).copied().unwrap_or(self.text.len()),
             None => character.min(self.text.len()),
@@ -86,14 +163,44 @@ impl<'t> Builder<'t> {
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, Fault> {
         match self.parser.next_event() {
             None => Ok(None),
-            Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(self.syntax(&error)),
+            Some(Ok((event, span))) => {
+                self.last_end = self.patched_byte(span.end.index());
+                Ok(Some((event, span)))
+            }
+            Some(Err(error)) => {
+                if error.info().contains("invalid indentation in quoted scalar") {
+                    self.refused = Some(self.patched_byte(error.marker().index()));
+                }
+                Err(self.syntax(&error))
+            }
+        }
+    }
+
+    /// The continuation lines of the quoted scalar that was refused for its indentation, with the spaces they need.
+    fn unindented_scalar(&self) -> Option<Vec<(usize, usize)>> {
+        let refused = self.refused?;
+        let mut at = self.last_end;
+        // Between the last event and the refused place only keys, indicators, comments and this scalar can stand.
+        loop {
+            let open = at + self.text.get(at..)?.find(['"', '\'', '#'])?;
+            if self.text[open..].starts_with('#') {
+                at = open + self.text[open..].find('\n')?;
+                continue;
+            }
+            let close = quoted_end(self.text, open)?;
+            if (open..=close).contains(&refused) {
+                let column = open - self.text[..open].rfind('\n').map_or(0, |at| at + 1) + 1;
+                let breaks = self.text[open..close].match_indices('\n');
+                return Some(breaks.map(|(at, _)| (self.indented.original(open + at + 1), column)).collect());
+            }
+            at = close;
         }
     }
 
     fn syntax(&self, error: &ScanError) -> Fault {
-        let at = self.byte(error.marker().index());
-        let (message, help) = explain(error.info(), &self.text[at..]);
+        let patched = self.patched_byte(error.marker().index());
+        let at = self.indented.original(patched);
+        let (message, help) = explain(error.info(), &self.text[patched..]);
         Fault { at, code: "yaml-syntax", message, help }
     }
 
@@ -199,6 +306,7 @@ impl<'t> Builder<'t> {
 
     fn mapping(&mut self, start: usize, depth: usize) -> Result<(Vec<Entry>, usize, u64), Fault> {
         let mut entries: Vec<Entry> = Vec::new();
+        // The line of each key; 0 for merged ones, about which nothing is told.
         let mut seen: HashMap<String, usize> = HashMap::new();
         let mut merges: Vec<(usize, Rc<Node>)> = Vec::new();
         let mut weight = 1u64;
@@ -207,7 +315,7 @@ impl<'t> Builder<'t> {
             if event == Event::MappingEnd {
                 break self.byte(span.end.index());
             }
-            let key_start = self.byte(span.start.index());
+            let (key_start, line) = (self.byte(span.start.index()), span.start.line());
             let (key, key_weight) = self.node(event, span, depth + 1)?;
             let (event, span) = self.expect(start)?;
             let (value, value_weight) = self.node(event, span, depth + 1)?;
@@ -221,16 +329,15 @@ impl<'t> Builder<'t> {
                 continue;
             }
             if let Some(first) = seen.get(name) {
-                let line = super::super::diagnostic::Position::of(self.text, *first).line;
                 self.faults.push(Fault {
                     at: key_start,
                     code: "duplicate-key",
-                    message: format!("the key {name:?} is already set at line {line}"),
+                    message: format!("the key {name:?} is already set at line {first}"),
                     help: Some("remove one of the two".to_owned()),
                 });
                 continue;
             }
-            seen.insert(name.clone(), key_start);
+            seen.insert(name.clone(), line);
             entries.push(Entry { key: name.clone(), key_start, value });
         };
         for (at, value) in merges {
@@ -250,7 +357,7 @@ impl<'t> Builder<'t> {
                 // What is written here, or merged earlier, wins.
                 for entry in merged {
                     if !seen.contains_key(&entry.key) {
-                        seen.insert(entry.key.clone(), entry.key_start);
+                        seen.insert(entry.key.clone(), 0);
                         entries.push(entry.clone());
                     }
                 }
@@ -258,6 +365,25 @@ impl<'t> Builder<'t> {
         }
         Ok((entries, end, weight))
     }
+}
+
+/// Where the quoted scalar ends that begins at `open`, behind its closing quote.
+fn quoted_end(text: &str, open: usize) -> Option<usize> {
+    let quote = text[open..].chars().next()?;
+    let mut characters = text[open + 1..].char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '\\' if quote == '"' => {
+                characters.next();
+            }
+            c if c == quote && quote == '\'' && characters.peek().is_some_and(|(_, next)| *next == '\'') => {
+                characters.next();
+            }
+            c if c == quote => return Some(open + 1 + at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Says what the parser says in words for people who do not know its inside, with the usual fix.

@@ -1,0 +1,329 @@
+//! Reads a rule file. Verdicts are those of Prometheus' `model/rulefmt`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use watchfire_alerting::PluginUse;
+use watchfire_model::{Duration, METRIC_NAME_LABEL, RuleGroupId, RuleId};
+use watchfire_template::prometheus::RuleTemplate;
+
+use super::events::events;
+use super::template::template;
+use super::{LoadedRules, Quarantined, Rule, RuleFile, RuleGroup, RuleKind, RuleSource};
+use crate::config::Source;
+use crate::decode::{Decoder, Fields};
+use crate::diagnostic::Position;
+use crate::route::plugin_use;
+use crate::yaml::Node;
+
+/// Reads a rule file. What is wrong with one rule or group costs that one only.
+pub fn load_rules(source: Source<'_>) -> LoadedRules {
+    let mut decoder = Decoder::new(source, None);
+    let mut reader = Reader { file: source.name.to_owned(), quarantined: Vec::new() };
+    let groups = match decoder.parse() {
+        Some(root) => decoder.mapping(&root, "a rule file", |f| reader.groups(f)).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let Reader { mut quarantined, .. } = reader;
+    let mut diagnostics = decoder.diagnostics;
+    // A fault of the YAML itself says nothing about which rule it belongs to unless it stops everything.
+    if groups.is_empty()
+        && quarantined.is_empty()
+        && let Some(reason) = diagnostics.iter().find(|d| d.is_error())
+    {
+        let position = Position { line: reason.line, column: reason.column };
+        quarantined.push(Quarantined { position, group: String::new(), rule: None, id: None, reason: reason.clone() });
+    }
+    diagnostics.sort_by_key(|d| (d.line, d.column));
+    diagnostics.dedup();
+    LoadedRules { file: RuleFile { path: source.name.to_owned(), groups }, quarantined, diagnostics }
+}
+
+/// The JSON Schema of rule files, for editors; made by the code that reads them.
+pub fn rules_schema() -> String {
+    let mut decoder = Decoder::recorder();
+    let mut reader = Reader { file: String::new(), quarantined: Vec::new() };
+    decoder.mapping(&Rc::new(Node::null()), "a rule file", |f| reader.groups(f));
+    decoder.recorded().document("Watchfire rule file")
+}
+
+struct Reader {
+    file: String,
+    quarantined: Vec<Quarantined>,
+}
+
+/// What all rules of a group share.
+struct GroupContext<'a> {
+    id: RuleGroupId,
+    name: &'a str,
+    labels: &'a BTreeMap<String, Label>,
+}
+
+/// A label's text, and the template that it is in an alert.
+#[derive(Clone)]
+struct Label {
+    text: String,
+    template: Option<RuleTemplate>,
+}
+
+impl Reader {
+    fn groups(&mut self, f: &mut Fields<'_, '_>) -> Vec<RuleGroup> {
+        let mut lines: HashMap<String, usize> = HashMap::new();
+        f.list("groups", |decoder, node| {
+            let errors = decoder.diagnostics.len();
+            let before = self.quarantined.len();
+            // Faults of rules are theirs alone; what is wrong beside them quarantines the group.
+            let (group, own_faults) = decoder.mapping(node, "a rule group", |f| self.group(f, &mut lines))?;
+            let unknown_keys = decoder.diagnostics[errors..]
+                .iter()
+                .position(|d| d.code == "unknown-key" && d.message.ends_with("in a rule group"));
+            let reason = own_faults.or(unknown_keys.map(|at| errors + at));
+            let Some(reason) = reason else { return Some(group) };
+            self.quarantined.truncate(before);
+            self.quarantined.push(Quarantined {
+                position: group.position,
+                group: group.name,
+                rule: None,
+                id: None,
+                reason: decoder.diagnostics[reason].clone(),
+            });
+            None
+        })
+    }
+
+    /// The group, and the index of the first diagnostic that is about the group itself.
+    fn group(&mut self, f: &mut Fields<'_, '_>, lines: &mut HashMap<String, usize>) -> (RuleGroup, Option<usize>) {
+        let first = f.decoder().diagnostics.len();
+        let start = f.start();
+        let position = f.decoder().position(start);
+        let name = f.required("name", "name the group; the name must be unique within the file").unwrap_or_default();
+        if let Some(line) = lines.insert(name.clone(), position.line).filter(|_| !name.is_empty()) {
+            f.error(
+                "name",
+                "duplicate-group",
+                format!("the group {name:?} stands in this file twice; first at line {line}"),
+            )
+            .help("rename one of the two");
+        }
+        let interval = f.duration("interval").filter(|interval| !interval.is_zero());
+        let query_offset = f.duration("query_offset");
+        let limit = f.integer("limit").unwrap_or(0);
+        let labels = labels(f, Some(&name));
+        let faults = f.decoder().diagnostics[first..].iter().position(|d| d.is_error()).map(|at| first + at);
+        let id = RuleGroupId::new(&self.file, &name);
+        let context = GroupContext { id, name: &name, labels: &labels };
+        let mut ordinals = HashMap::new();
+        let rules = f.list("rules", |decoder, node| self.rule(decoder, node, &context, &mut ordinals));
+        let group = RuleGroup {
+            id,
+            file: self.file.clone(),
+            position,
+            interval,
+            query_offset,
+            limit: usize::try_from(limit).unwrap_or(0),
+            labels: labels.into_iter().map(|(name, label)| (name, label.text)).collect(),
+            rules,
+            name,
+        };
+        (group, faults)
+    }
+
+    fn rule(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        node: &Rc<Node>,
+        group: &GroupContext<'_>,
+        ordinals: &mut HashMap<(String, Vec<(String, String)>), usize>,
+    ) -> Option<Rule> {
+        let first = decoder.diagnostics.len();
+        let read = decoder.mapping(node, "a rule", |f| read_rule(f, group));
+        let reason = decoder.diagnostics[first..].iter().find(|d| d.is_error()).cloned();
+        let (name, rule) = read.unwrap_or_default();
+        let texts: Vec<(String, String)> = rule.as_ref().map(|rule| rule.labels.clone()).unwrap_or_default();
+        let ordinal = ordinals.entry((name.clone(), texts.clone())).or_insert(0);
+        let id = RuleId::new(group.id, &name, &texts, *ordinal);
+        *ordinal += 1;
+        if let Some(reason) = reason {
+            let position = decoder.position(node.start);
+            self.quarantined.push(Quarantined {
+                position,
+                group: group.name.to_owned(),
+                rule: Some(name),
+                id: Some(id),
+                reason,
+            });
+            return None;
+        }
+        rule.map(|rule| Rule { id, ..rule })
+    }
+}
+
+/// The rule's name and, if enough of it could be read, the rule.
+fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Option<Rule>) {
+    let start = f.start();
+    let position = f.decoder().position(start);
+    let record = f.filled("record");
+    let alert = f.filled("alert");
+    let name = alert.clone().or_else(|| record.clone()).unwrap_or_default();
+    match (&record, &alert) {
+        (Some(_), Some(_)) => {
+            f.key_error("record", "conflict", "a rule has both `record` and `alert`")
+                .help("split it in two: one that records the expression, one that alerts on it");
+        }
+        (None, None) => f.missing("alert").help("`alert: NAME` makes an alert, `record: NAME` a new series"),
+        _ => {}
+    }
+    let source = source(f);
+    let condition = plugin_use(f, "condition");
+    let for_ = f.duration("for").unwrap_or_default();
+    let keep_firing_for = f.duration("keep_firing_for").unwrap_or_default();
+    let templated = alert.is_some();
+    let mut labels_of_rule = group.labels.clone();
+    labels_of_rule.extend(labels(f, templated.then_some(name.as_str())));
+    let annotations = annotations(f, &name, templated);
+    later(f);
+    if let Some(record) = record.as_ref().filter(|_| alert.is_none()) {
+        recording(f, record, for_, keep_firing_for, condition.as_ref());
+    }
+    let labels = labels_of_rule.iter().map(|(name, label)| (name.clone(), label.text.clone())).collect();
+    let kind = match record {
+        Some(_) => RuleKind::Recording,
+        None => {
+            let templates = labels_of_rule.into_iter().filter_map(|(name, label)| Some((name, label.template?)));
+            let annotations = annotations.into_iter().collect();
+            RuleKind::Alerting { for_, keep_firing_for, labels: templates.collect(), annotations }
+        }
+    };
+    let rule =
+        source.map(|source| Rule { id: RuleId(0), position, name: name.clone(), kind, source, condition, labels });
+    (name, rule)
+}
+
+/// What a recording rule cannot have.
+fn recording(
+    f: &mut Fields<'_, '_>,
+    record: &str,
+    for_: Duration,
+    keep_firing_for: Duration,
+    condition: Option<&PluginUse>,
+) {
+    let mut refuse = |key: &'static str, there: bool| {
+        if there {
+            f.key_error(key, "recording-rule", format!("a recording rule cannot have `{key}`"))
+                .help("remove it, or make an alert of the rule with `alert:`");
+        }
+    };
+    refuse("for", !for_.is_zero());
+    refuse("keep_firing_for", !keep_firing_for.is_zero());
+    refuse("condition", condition.is_some());
+    let (annotated, events) = (!f.peek("annotations").is_none_or(|n| n.is_empty()), f.has("events"));
+    let mut refuse = |key: &'static str, there: bool| {
+        if there {
+            f.key_error(key, "recording-rule", format!("a recording rule cannot have `{key}`"))
+                .help("remove it, or make an alert of the rule with `alert:`");
+        }
+    };
+    refuse("annotations", annotated);
+    refuse("events", events);
+    if record.contains(['{', '}']) {
+        f.error("record", "bad-name", format!("the recorded name {record:?} contains braces"))
+            .help("a name alone stands here; labels go under `labels:`, selectors into `expr`");
+    }
+}
+
+/// Known, but not part of this version: silence would be worse than a refusal.
+fn later(f: &mut Fields<'_, '_>) {
+    for key in ["schedule", "severities", "resolve_when", "ignore_missing"] {
+        f.shape(key, crate::schema::Shape::Any);
+        if f.node(key).is_some() {
+            f.key_error(key, "not-yet", format!("`{key}` is not supported by this version"))
+                .help("remove it; the rule is left out until then, since it would mean something else without it");
+        }
+    }
+}
+
+fn source(f: &mut Fields<'_, '_>) -> Option<RuleSource> {
+    let events = f.read("events", |decoder, node| decoder.mapping(node, "events", events));
+    f.shape("expr", crate::schema::Shape::Text);
+    let expr = f.node("expr");
+    match (expr, events) {
+        (Some(_), Some(_)) => {
+            f.key_error("events", "conflict", "a rule has both `expr` and `events`").help("keep one of the two");
+            None
+        }
+        (None, Some(query)) => Some(RuleSource::Events(Box::new(query?))),
+        (Some(node), None) => expression(f, &node),
+        (None, None) => {
+            if !f.has("events") {
+                f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
+            }
+            None
+        }
+    }
+}
+
+fn expression(f: &mut Fields<'_, '_>, node: &Node) -> Option<RuleSource> {
+    let text = f.decoder().scalar(node, "expr")?.text;
+    if text.is_empty() {
+        f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
+        return None;
+    }
+    let decoder = f.decoder();
+    match watchfire_promql::parse(&text) {
+        Ok(expr) => {
+            let position = decoder.position(node.locate(decoder.file(), 0));
+            Some(RuleSource::Expr { expr: Box::new(expr), text, position })
+        }
+        Err(error) => {
+            let at = node.locate(decoder.file(), error.span.start);
+            let diagnostic =
+                decoder.error(at, "bad-expression", format!("the expression cannot be parsed: {}", error.message));
+            match error.help {
+                Some(help) => diagnostic.help(help),
+                None if text.starts_with("ALERT ") => diagnostic.help("this is the rule format of Prometheus 1"),
+                None => {}
+            }
+            None
+        }
+    }
+}
+
+/// The labels of a rule or group. Those of the alert or group `owner` are templates.
+fn labels(f: &mut Fields<'_, '_>, owner: Option<&str>) -> BTreeMap<String, Label> {
+    let pairs = f.read("labels", |decoder, node| {
+        Some(decoder.entries(node, "labels", |decoder, entry| {
+            if (entry.key.is_empty() || entry.key == METRIC_NAME_LABEL) && !decoder.is_recording() {
+                decoder
+                    .error(entry.key_start, "bad-label", format!("{:?} cannot be a label's name here", entry.key))
+                    .help("the metric's name is set by `record`; for an alert by `alert`");
+                return None;
+            }
+            let what = format!("the label {:?}", entry.key);
+            let text = decoder.text(&entry.value, &what)?;
+            match owner {
+                Some(owner) => Some(Label { text, template: Some(template(decoder, &entry.value, owner, &what)?) }),
+                None => Some(Label { text, template: None }),
+            }
+        }))
+    });
+    pairs.unwrap_or_default().into_iter().collect()
+}
+
+fn annotations(f: &mut Fields<'_, '_>, rule: &str, templated: bool) -> BTreeMap<String, RuleTemplate> {
+    let pairs = f.read("annotations", |decoder, node| {
+        Some(decoder.entries(node, "annotations", |decoder, entry| {
+            if entry.key.is_empty() && !decoder.is_recording() {
+                decoder.error(entry.key_start, "bad-label", "an annotation needs a name").help("write `name: text`");
+                return None;
+            }
+            let what = format!("the annotation {:?}", entry.key);
+            if templated {
+                template(decoder, &entry.value, rule, &what)
+            } else {
+                decoder.text(&entry.value, &what);
+                None
+            }
+        }))
+    });
+    pairs.unwrap_or_default().into_iter().collect()
+}
