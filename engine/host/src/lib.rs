@@ -1,1 +1,34 @@
-//! watchfire-host.
+//! The WebAssembly host: loads plugins, bounds what they may use, and answers with the traits of `watchfire-plugin`.
+//!
+//! A plugin is a component built against `sdk/wit`. The host compiles it once, keeps the machine code in a private
+//! cache, and gives every rule, route or channel that uses it an instance of its own. A call into a guest ends in time,
+//! within its memory and with an answer that was checked, or with a [`PluginError`](watchfire_plugin::PluginError) that
+//! says what went wrong; whatever a guest does costs that call and nothing else.
+//!
+//! Everything is synchronous: no import of a plugin waits, so calls belong on worker threads and not on an async
+//! runtime's own. The crate watches no directory and keeps no state of plugins: the runtime does the one, the store the
+//! other. wasmtime is linked here and nowhere else.
+
+mod bindings;
+mod breaker;
+mod cache;
+mod context;
+mod counters;
+mod engine;
+mod error;
+mod failure;
+mod host;
+mod imports;
+mod inspect;
+mod kinds;
+mod loaded;
+mod opened;
+mod settings;
+mod wasi;
+
+pub use counters::PluginCounters;
+pub use error::{HostError, LoadError};
+pub use host::{Candidate, Host, Source};
+pub use inspect::CONTRACT_VERSION;
+pub use loaded::PluginInfo;
+pub use settings::{BreakerSettings, HostSettings, Limits};

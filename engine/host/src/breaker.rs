@@ -1,0 +1,85 @@
+//! The circuit breaker: leaves a plugin alone that keeps failing.
+//!
+//! Time is that of the evaluation, so that a replay takes the same decisions.
+
+use watchfire_model::{Duration, Timestamp};
+
+use crate::BreakerSettings;
+
+/// Counts failures in a row of one opened plugin.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    settings: BreakerSettings,
+    failures: u32,
+    pause: Duration,
+    open_until: Option<Timestamp>,
+    last: String,
+}
+
+impl Breaker {
+    pub(crate) fn new(settings: BreakerSettings) -> Breaker {
+        Breaker { settings, failures: 0, pause: Duration::ZERO, open_until: None, last: String::new() }
+    }
+
+    /// Why no call may be made at a time, if so. Once the pause is over one call is let through as a trial.
+    pub(crate) fn refusal(&self, at: Timestamp) -> Option<String> {
+        let until = self.open_until.filter(|until| at < *until)?;
+        Some(format!(
+            "suspended until {} after {} failures in a row; the last was: {}",
+            until.to_rfc3339(),
+            self.failures,
+            self.last
+        ))
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        if self.failures > 0 {
+            *self = Breaker::new(self.settings);
+        }
+    }
+
+    /// Notes a failure; answers whether it began a suspension.
+    pub(crate) fn failed(&mut self, at: Timestamp, reason: &str) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        reason.clone_into(&mut self.last);
+        if self.failures < self.settings.failures_max {
+            return false;
+        }
+        self.pause =
+            if self.pause.is_zero() { self.settings.pause } else { self.pause.times(2).min(self.settings.pause_max) };
+        self.open_until = Some(at + self.pause);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_end_with_a_success() {
+        let settings =
+            BreakerSettings { failures_max: 2, pause: Duration::from_secs(10), pause_max: Duration::from_secs(25) };
+        let mut breaker = Breaker::new(settings);
+        let at = Timestamp::from_secs;
+        assert!(!breaker.failed(at(0), "trap"));
+        assert_eq!(breaker.refusal(at(0)), None);
+        let mut now = 0;
+        for pause in [10, 20, 25, 25] {
+            assert!(breaker.failed(at(now), "trap"));
+            assert!(breaker.refusal(at(now + pause - 1)).is_some());
+            now += pause;
+            assert_eq!(breaker.refusal(at(now)), None);
+        }
+        breaker.succeeded();
+        assert!(!breaker.failed(at(now), "trap"));
+    }
+
+    #[test]
+    fn the_refusal_says_until_when_and_why() {
+        let mut breaker = Breaker::new(BreakerSettings { failures_max: 1, ..BreakerSettings::STANDARD });
+        breaker.failed(Timestamp::from_secs(0), "boom");
+        expect_test::expect!["suspended until 1970-01-01T00:00:30.000Z after 1 failures in a row; the last was: boom"]
+            .assert_eq(&breaker.refusal(Timestamp::from_secs(1)).unwrap());
+    }
+}

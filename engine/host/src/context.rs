@@ -1,0 +1,264 @@
+//! What belongs to one instance on the host's side: limits, log, state, the time of the call.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use wasmtime::ResourceLimiter;
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Batch, State};
+
+use crate::Limits;
+use crate::counters::Counters;
+
+scoped_tls::scoped_thread_local! {
+    /// The batch of the `evaluate` that runs on this thread. Lent and not stored, because a batch has thousands of
+    /// label sets and the store outlives the call.
+    pub(crate) static BATCH: Batch
+}
+
+/// Writes to the state that one call may stage. Deletions are staged too and take memory without being in the state.
+const STATE_WRITES_MAX: u32 = 20_000;
+
+/// A host function refuses; the text reaches the user through the trap that it causes.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+/// The data of a store.
+pub(crate) struct Context {
+    pub(crate) plugin: Arc<str>,
+    pub(crate) limiter: Limiter,
+    /// Here during `evaluate` only.
+    pub(crate) state: Option<State>,
+    state_writes: u32,
+    pub(crate) at: Timestamp,
+    /// What the next random number is made from; a function of plugin, configuration and time.
+    pub(crate) random: u64,
+    pub(crate) log: LogBudget,
+    /// The end of what the guest wrote to standard error in this call, where panics and exceptions go.
+    pub(crate) stderr: Tail,
+    counters: Arc<Counters>,
+    seed: u64,
+}
+
+impl Context {
+    pub(crate) fn new(plugin: Arc<str>, limits: &Limits, seed: u64, counters: Arc<Counters>) -> Context {
+        Context {
+            plugin,
+            limiter: Limiter::new(limits),
+            state: None,
+            state_writes: 0,
+            at: Timestamp::EPOCH,
+            random: seed,
+            log: LogBudget::new(limits),
+            stderr: Tail::default(),
+            counters,
+            seed,
+        }
+    }
+
+    /// Makes everything ready for a call at a time.
+    pub(crate) fn begin(&mut self, at: Timestamp) {
+        self.at = at;
+        self.state_writes = 0;
+        self.random = self.seed ^ at.as_millis().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.limiter.denied = None;
+        self.log.begin();
+        self.stderr.clear();
+    }
+
+    /// Says what has been dropped, and counts.
+    pub(crate) fn end(&mut self) {
+        if self.log.written + self.log.dropped > 0 {
+            self.counters.logged(self.log.written, self.log.dropped);
+        }
+        if self.log.dropped > 0 {
+            tracing::warn!(target: "watchfire::plugin", plugin = &*self.plugin, dropped = self.log.dropped, "the plugin logs too much");
+        }
+        self.counters.memory(self.limiter.memory_bytes);
+    }
+
+    /// Traps a call that stages more than it may.
+    pub(crate) fn count_state_write(&mut self) -> wasmtime::Result<()> {
+        self.state_writes += 1;
+        if self.state_writes > STATE_WRITES_MAX {
+            self.limiter.denied =
+                Some(Denied { resource: "state", limit: u64::from(STATE_WRITES_MAX), unit: "writes" });
+            return Err(Refused("too many writes to the state".to_owned()).into());
+        }
+        Ok(())
+    }
+
+    /// Writes a line of the plugin into the host's log.
+    pub(crate) fn log(&mut self, level: tracing::Level, message: &str) {
+        if !self.log.admits(message.len()) {
+            return;
+        }
+        let plugin = &*self.plugin;
+        match level {
+            tracing::Level::ERROR => tracing::error!(target: "watchfire::plugin", plugin, "{message}"),
+            tracing::Level::WARN => tracing::warn!(target: "watchfire::plugin", plugin, "{message}"),
+            tracing::Level::INFO => tracing::info!(target: "watchfire::plugin", plugin, "{message}"),
+            _ => tracing::debug!(target: "watchfire::plugin", plugin, "{message}"),
+        }
+    }
+
+    /// The next of a sequence of numbers that only looks random (SplitMix64).
+    pub(crate) fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// A limit that was hit while the guest ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) resource: &'static str,
+    pub(crate) limit: u64,
+    pub(crate) unit: &'static str,
+}
+
+/// Holds memory and tables to their limits and remembers a refusal, so that the trap that follows is told as what it is.
+pub(crate) struct Limiter {
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    /// Of all memories of the instance together.
+    pub(crate) memory_bytes: usize,
+    pub(crate) denied: Option<Denied>,
+}
+
+impl Limiter {
+    fn new(limits: &Limits) -> Limiter {
+        Limiter {
+            memory_bytes_max: limits.memory_bytes,
+            table_elements_max: limits.table_elements,
+            memory_bytes: 0,
+            denied: None,
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.memory_bytes_max {
+            self.denied = Some(Denied { resource: "memory", limit: self.memory_bytes_max as u64, unit: "bytes" });
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.table_elements_max {
+            self.denied = Some(Denied { resource: "tables", limit: self.table_elements_max as u64, unit: "elements" });
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        200
+    }
+
+    fn memories(&self) -> usize {
+        8
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+}
+
+/// How much a call may still log.
+pub(crate) struct LogBudget {
+    bytes_max: usize,
+    lines_max: usize,
+    bytes: usize,
+    written: u64,
+    dropped: u64,
+}
+
+impl LogBudget {
+    fn new(limits: &Limits) -> LogBudget {
+        LogBudget { bytes_max: limits.log_bytes, lines_max: limits.log_lines, bytes: 0, written: 0, dropped: 0 }
+    }
+
+    fn begin(&mut self) {
+        (self.bytes, self.written, self.dropped) = (0, 0, 0);
+    }
+
+    fn admits(&mut self, bytes: usize) -> bool {
+        if self.written >= self.lines_max as u64 || self.bytes.saturating_add(bytes) > self.bytes_max {
+            self.dropped += 1;
+            return false;
+        }
+        self.bytes += bytes;
+        self.written += 1;
+        true
+    }
+}
+
+/// The last bytes of a stream.
+#[derive(Default)]
+pub(crate) struct Tail(Vec<u8>);
+
+impl Tail {
+    const BYTES: usize = 2_048;
+
+    pub(crate) fn push(&mut self, bytes: impl Iterator<Item = u8>) {
+        self.0.extend(bytes);
+        if self.0.len() > 2 * Tail::BYTES {
+            self.0.drain(..self.0.len() - Tail::BYTES);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// As text on one line.
+    pub(crate) fn text(&self) -> String {
+        let start = self.0.len().saturating_sub(Tail::BYTES);
+        let text = String::from_utf8_lossy(&self.0[start..]);
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories_and_a_refusal_is_remembered() {
+        let mut limiter = Limiter::new(&Limits { memory_bytes: 100, ..Limits::STANDARD });
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert_eq!(limiter.denied, None);
+        assert!(!limiter.memory_growing(60, 61, None).unwrap());
+        assert_eq!(limiter.denied, Some(Denied { resource: "memory", limit: 100, unit: "bytes" }));
+        assert_eq!(limiter.memory_bytes, 100);
+    }
+
+    #[test]
+    fn a_tail_keeps_the_end() {
+        let mut tail = Tail::default();
+        for i in 0..10_000 {
+            tail.push(format!("line {i}\n").into_bytes().into_iter());
+        }
+        assert!(tail.text().ends_with("line 9998 | line 9999"));
+        assert!(tail.0.len() <= 2 * Tail::BYTES);
+    }
+
+    #[test]
+    fn a_log_budget_ends_by_bytes_and_by_lines() {
+        let mut budget = LogBudget::new(&Limits { log_bytes: 10, log_lines: 3, ..Limits::STANDARD });
+        let admitted = [4, 4, 4, 1, 1].map(|bytes| budget.admits(bytes));
+        assert_eq!(admitted, [true, true, false, true, false]);
+        budget.begin();
+        assert!(budget.admits(10));
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a plugin cannot be loaded.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the host itself cannot be set up.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// wasmtime does not run on this machine or in this configuration.
+    #[error("cannot start the WebAssembly engine: {0}")]
+    Engine(String),
+    /// The directory for compiled code cannot be used.
+    #[error("cannot use {} for compiled plugins: {reason}", path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The thread that watches deadlines cannot be started.
+    #[error("cannot start the thread that watches plugins' deadlines: {0}")]
+    Thread(io::Error),
+}
+
+/// Why a plugin cannot be loaded. Whatever was loaded under its name before stays.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The name cannot be used in rules.
+    #[error(
+        "{name:?} is no name for a plugin: use letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit"
+    )]
+    Name {
+        /// The name as it was given.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is too large to be compiled.
+    #[error(
+        "the plugin has {bytes} bytes, the limit is {limit}; strip debug information or raise `plugins.file_bytes_max`"
+    )]
+    TooLarge {
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// It is something else than a component.
+    #[error("{0}")]
+    NotAComponent(String),
+    /// It is a component, but not a valid one, or it uses a WebAssembly feature that is not enabled.
+    #[error("the component is broken: {0}")]
+    Malformed(String),
+    /// It asks for what plugins do not get.
+    #[error("{0}")]
+    Import(String),
+    /// It does not offer what the contract asks for.
+    #[error("{0}")]
+    Contract(String),
+    /// It failed when it was asked what it offers.
+    #[error("`describe` failed: {0}")]
+    Describe(#[source] watchfire_plugin::PluginError),
+    /// Nothing of that name is loaded, or it was not loaded from a file.
+    #[error("{0}")]
+    Unknown(String),
+}

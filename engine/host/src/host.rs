@@ -1,0 +1,383 @@
+//! The host: the set of loaded plugins, and the provider of what they offer.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use wasmtime::component::{HasSelf, Linker};
+use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, PluginError, Provider, Router};
+
+use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
+use crate::bindings::watchfire::plugin::{input, log, state, types};
+use crate::cache::Cache;
+use crate::context::Context;
+use crate::counters::Counters;
+use crate::engine::Sandbox;
+use crate::loaded::{Loaded, Surroundings};
+use crate::opened::Opened;
+use crate::{HostError, HostSettings, Limits, LoadError, PluginCounters, PluginInfo};
+
+/// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
+///
+/// Loading, replacing and unloading happen at once for everybody who opens afterwards. What was opened before keeps the
+/// version that it was opened with until it is dropped; [`Host::generation`] tells that there is a newer one.
+///
+/// A condition is addressed by the plugin's name, or as `name/part` where a component offers several.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    settings: HostSettings,
+    sandbox: Arc<Sandbox>,
+    linker: Linker<Context>,
+    cache: Option<Cache>,
+    /// Held while a plugin is compiled: one at a time, since compiling takes all cores and much memory.
+    compiling: Mutex<()>,
+    plugins: RwLock<Plugins>,
+}
+
+#[derive(Default)]
+struct Plugins {
+    generation: u64,
+    loaded: BTreeMap<String, Entry>,
+    /// Kept across reloads and unloads, since a metric must not run backwards.
+    counters: BTreeMap<String, Arc<Counters>>,
+}
+
+struct Entry {
+    plugin: Arc<Loaded>,
+    path: Option<PathBuf>,
+    generation: u64,
+}
+
+impl Entry {
+    fn info(&self) -> PluginInfo {
+        PluginInfo { generation: self.generation, ..self.plugin.info.clone() }
+    }
+}
+
+/// Where a plugin comes from.
+#[derive(Clone, Debug)]
+pub enum Source<'a> {
+    /// The bytes of a `.wasm` file.
+    Bytes(&'a [u8]),
+    /// A `.wasm` file, which [`Host::reload`] reads again.
+    File(&'a Path),
+}
+
+/// A plugin that is compiled and checked, but not yet in use. What depends on it can be opened from here, to see
+/// whether the new version takes the configuration that is live.
+pub struct Candidate {
+    plugin: Arc<Loaded>,
+    path: Option<PathBuf>,
+}
+
+impl Host {
+    /// Sets up the engine. Happens once per process in the normal case; it reserves much address space.
+    ///
+    /// # Errors
+    /// If the engine does not start or the cache directory is not private.
+    pub fn new(settings: HostSettings) -> Result<Host, HostError> {
+        let sandbox = Sandbox::new(&settings)?;
+        let cache = settings
+            .cache_dir
+            .as_deref()
+            .map(|directory| Cache::open(directory, &sandbox.engine, settings.cache_bytes_max))
+            .transpose()?;
+        let linker = linker(&sandbox).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        Ok(Host(Arc::new(Inner {
+            settings,
+            sandbox: Arc::new(sandbox),
+            linker,
+            cache,
+            compiling: Mutex::default(),
+            plugins: RwLock::default(),
+        })))
+    }
+
+    /// Checks, compiles and installs a plugin, replacing the one of that name. Takes up to seconds: an interpreter is
+    /// compiled for as long, everything else for tens of milliseconds, and what is in the cache for one.
+    ///
+    /// # Errors
+    /// What is wrong with the plugin and what to do; the one that was loaded before stays in use.
+    pub fn load(&self, name: &str, source: Source<'_>) -> Result<PluginInfo, LoadError> {
+        Ok(self.install(self.prepare(name, source, None)?))
+    }
+
+    /// As [`Host::load`], with limits that this plugin gets where they are lower than the host's.
+    ///
+    /// # Errors
+    /// As for [`Host::load`].
+    pub fn load_limited(&self, name: &str, source: Source<'_>, limits: Limits) -> Result<PluginInfo, LoadError> {
+        Ok(self.install(self.prepare(name, source, Some(limits))?))
+    }
+
+    /// Does everything of [`Host::load`] but the last step, so that the rules which use the plugin can be opened with
+    /// the new version before it takes over.
+    ///
+    /// # Errors
+    /// As for [`Host::load`].
+    pub fn prepare(&self, name: &str, source: Source<'_>, limits: Option<Limits>) -> Result<Candidate, LoadError> {
+        if !is_plugin_name(name) {
+            return Err(LoadError::Name { name: name.to_owned() });
+        }
+        let (bytes, path);
+        let wasm = match source {
+            Source::Bytes(wasm) => {
+                path = None;
+                self.check_size(wasm.len() as u64)?;
+                wasm
+            }
+            Source::File(file) => {
+                path = Some(file.to_owned());
+                bytes = self.read(file)?;
+                &bytes
+            }
+        };
+        let counters = self.write().counters.entry(name.to_owned()).or_default().clone();
+        let standard = self.0.settings.limits;
+        let with = Surroundings {
+            sandbox: &self.0.sandbox,
+            linker: &self.0.linker,
+            cache: self.0.cache.as_ref(),
+            limits: limits.map_or(standard, |limits| limits.least(standard)),
+            breaker: self.0.settings.breaker,
+            instances_max: self.0.settings.instances_max,
+            counters,
+        };
+        let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Candidate { plugin: Arc::new(Loaded::new(name, wasm, with)?), path })
+    }
+
+    /// Puts a prepared plugin in use.
+    pub fn install(&self, candidate: Candidate) -> PluginInfo {
+        let Candidate { plugin, path } = candidate;
+        let mut plugins = self.write();
+        plugins.generation += 1;
+        let entry = Entry { plugin, path, generation: plugins.generation };
+        let info = entry.info();
+        let replaced = plugins.loaded.insert(info.name.clone(), entry);
+        drop(plugins);
+        // Dropping a plugin unmaps its code, which nobody should wait for.
+        drop(replaced);
+        info
+    }
+
+    /// Reads a plugin's file again. If it has not changed nothing happens and its information is given back.
+    ///
+    /// # Errors
+    /// [`LoadError::Unknown`] if nothing of that name was loaded from a file, else as for [`Host::load`].
+    pub fn reload(&self, name: &str) -> Result<PluginInfo, LoadError> {
+        let (path, limits, digest) = {
+            let plugins = self.read_plugins();
+            let entry = plugins.loaded.get(name);
+            let Some((entry, path)) = entry.and_then(|entry| Some((entry, entry.path.clone()?))) else {
+                return Err(LoadError::Unknown(format!("no plugin {name:?} was loaded from a file")));
+            };
+            (path, entry.plugin.limits, entry.plugin.info.digest.clone())
+        };
+        let candidate = self.prepare(name, Source::File(&path), Some(limits))?;
+        if candidate.plugin.info.digest == digest
+            && let Some(info) = self.info(name)
+        {
+            return Ok(info);
+        }
+        Ok(self.install(candidate))
+    }
+
+    /// Forgets a plugin; answers whether there was one. What is opened stays usable.
+    pub fn unload(&self, name: &str) -> bool {
+        let mut plugins = self.write();
+        plugins.generation += 1;
+        let removed = plugins.loaded.remove(name);
+        drop(plugins);
+        removed.is_some()
+    }
+
+    /// Makes the set of loaded plugins what lies as `*.wasm` in a directory: loads what is new or has changed, unloads
+    /// what is gone. A plugin that cannot be loaded keeps its last good version.
+    ///
+    /// # Errors
+    /// If the directory cannot be read. What happened to each changed plugin is in the list.
+    pub fn load_dir(&self, directory: &Path) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
+        let failed = |source| LoadError::Read { path: directory.to_owned(), source };
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                files.insert(stem.to_owned(), path);
+            }
+        }
+        let gone: Vec<_> =
+            self.plugins().into_iter().map(|info| info.name).filter(|n| !files.contains_key(n)).collect();
+        for name in gone {
+            self.unload(&name);
+        }
+        let mut changes = Vec::new();
+        for (name, path) in files {
+            let known = self.info(&name).map(|info| info.digest);
+            let result = match known {
+                Some(digest) => match self.read(&path) {
+                    Ok(bytes) if crate::cache::sha256(&bytes) == digest => continue,
+                    _ => self.load(&name, Source::File(&path)),
+                },
+                None => self.load(&name, Source::File(&path)),
+            };
+            changes.push((name, result));
+        }
+        Ok(changes)
+    }
+
+    /// What is loaded, sorted by name.
+    pub fn plugins(&self) -> Vec<PluginInfo> {
+        self.read_plugins().loaded.values().map(Entry::info).collect()
+    }
+
+    /// What is known about one plugin.
+    pub fn info(&self, name: &str) -> Option<PluginInfo> {
+        self.read_plugins().loaded.get(name).map(Entry::info)
+    }
+
+    /// The generation of what an address (`name` or `name/part`) would open now; grows with each change.
+    pub fn generation(&self, address: &str) -> Option<u64> {
+        let (name, _) = split(address);
+        self.read_plugins().loaded.get(name).map(|entry| entry.generation)
+    }
+
+    /// What each plugin has done since the host was made, by name. Plugins that are gone are still there.
+    pub fn counters(&self) -> Vec<(String, PluginCounters)> {
+        self.read_plugins().counters.iter().map(|(name, counters)| (name.clone(), counters.snapshot())).collect()
+    }
+
+    /// Whether instances come from a pool; if not, calls are slower, because the process may not reserve addresses.
+    pub fn is_pooled(&self) -> bool {
+        self.0.sandbox.pooled
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
+        let failed = |source| LoadError::Read { path: path.to_owned(), source };
+        self.check_size(fs::metadata(path).map_err(failed)?.len())?;
+        let wasm = fs::read(path).map_err(failed)?;
+        self.check_size(wasm.len() as u64)?;
+        Ok(wasm)
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), LoadError> {
+        let limit = self.0.settings.file_bytes_max;
+        if bytes > limit { Err(LoadError::TooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
+    fn find(&self, address: &str) -> Result<Arc<Loaded>, PluginError> {
+        let (name, _) = split(address);
+        let plugins = self.read_plugins();
+        if let Some(entry) = plugins.loaded.get(name) {
+            return Ok(entry.plugin.clone());
+        }
+        let names: Vec<_> = plugins.loaded.keys().map(String::as_str).collect();
+        let loaded =
+            if names.is_empty() { "none is loaded".to_owned() } else { format!("loaded are {}", names.join(", ")) };
+        Err(PluginError::Unsupported(format!("there is no plugin {name:?}; {loaded}")))
+    }
+
+    fn read_plugins(&self) -> std::sync::RwLockReadGuard<'_, Plugins> {
+        self.0.plugins.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Plugins> {
+        self.0.plugins.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("plugins", &self.plugins()).finish_non_exhaustive()
+    }
+}
+
+impl Provider for Host {
+    fn descriptors(&self) -> Vec<Descriptor> {
+        let plugins = self.read_plugins();
+        let mut all: Vec<_> =
+            plugins.loaded.values().flat_map(|entry| entry.plugin.info.descriptors.iter().cloned()).collect();
+        all.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        all
+    }
+
+    fn open_condition(&self, name: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
+        open_condition(&self.find(name)?, name, config)
+    }
+
+    fn open_router(&self, name: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
+        open_router(&self.find(name)?, name, config)
+    }
+
+    fn open_formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
+        open_formatter(&self.find(name)?, name, config)
+    }
+}
+
+impl Candidate {
+    /// What is known about it; the generation is given when it is installed.
+    pub fn info(&self) -> &PluginInfo {
+        &self.plugin.info
+    }
+}
+
+impl Provider for Candidate {
+    fn descriptors(&self) -> Vec<Descriptor> {
+        self.plugin.info.descriptors.clone()
+    }
+
+    fn open_condition(&self, name: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
+        open_condition(&self.plugin, name, config)
+    }
+
+    fn open_router(&self, name: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
+        open_router(&self.plugin, name, config)
+    }
+
+    fn open_formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
+        open_formatter(&self.plugin, name, config)
+    }
+}
+
+fn open_condition(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
+    let part = plugin.resolve(Kind::Condition, split(address).1)?;
+    Ok(Box::new(Opened::<condition::Guest>::new(plugin.clone(), part, config)?))
+}
+
+fn open_router(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
+    let part = plugin.resolve(Kind::Router, split(address).1)?;
+    Ok(Box::new(Opened::<router::Guest>::new(plugin.clone(), part, config)?))
+}
+
+fn open_formatter(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
+    let part = plugin.resolve(Kind::Formatter, split(address).1)?;
+    Ok(Box::new(Opened::<formatter::Guest>::new(plugin.clone(), part, config)?))
+}
+
+/// The contract's imports; WASI is added per component.
+fn linker(sandbox: &Sandbox) -> wasmtime::Result<Linker<Context>> {
+    let mut linker = Linker::new(&sandbox.engine);
+    types::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    Ok(linker)
+}
+
+/// The plugin's name and what is addressed within it.
+fn split(address: &str) -> (&str, Option<&str>) {
+    match address.split_once('/') {
+        Some((name, part)) => (name, Some(part)),
+        None => (address, None),
+    }
+}
+
+fn is_plugin_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+}

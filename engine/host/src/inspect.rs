@@ -1,0 +1,155 @@
+//! Looks at a file before it is compiled: is it a component, what does it ask for, what does it offer?
+//!
+//! Compiling takes up to seconds, so everything that can be refused is refused here, with what to do about it.
+
+use std::collections::BTreeSet;
+
+use wasmparser::{Parser, Payload};
+use wasmtime::{Engine, Precompiled};
+use watchfire_plugin::Kind;
+
+use crate::LoadError;
+use crate::wasi;
+
+/// The contract's package, as it stands in the names of imports and exports.
+const PACKAGE: &str = "watchfire:plugin/";
+/// The version of the contract that this host speaks.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+/// The contract's interfaces that the host offers.
+const OFFERED: [&str; 4] = ["input", "state", "log", "types"];
+
+/// What can be known without compiling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// Names of imported interfaces, sorted.
+    pub(crate) imports: Vec<String>,
+    /// The kinds of plugin for which there is an export.
+    pub(crate) kinds: BTreeSet<Kind>,
+}
+
+/// Reads the outline, or says why the file cannot be a plugin for this host.
+pub(crate) fn outline(wasm: &[u8]) -> Result<Outline, LoadError> {
+    refuse_other_formats(wasm)?;
+    let (imports, exports) = names(wasm).map_err(LoadError::Malformed)?;
+    for import in &imports {
+        check_import(import)?;
+    }
+    let kinds = check_exports(&exports)?;
+    Ok(Outline { imports, kinds })
+}
+
+fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {
+    let refusal = match wasm {
+        _ if matches!(Engine::detect_precompiled(wasm), Some(Precompiled::Component | Precompiled::Module)) => {
+            "this is precompiled machine code, which is never loaded from outside; use the .wasm file it was made from"
+        }
+        [b'\0', b'a', b's', b'm', 0x0d, 0x00, 0x01, 0x00, ..] => return Ok(()),
+        [b'\0', b'a', b's', b'm', 0x01, 0x00, 0x00, 0x00, ..] => {
+            "this is a core WebAssembly module, a plugin is a component; build for the target wasm32-wasip2, or wrap \
+             the module with `wasm-tools component new`"
+        }
+        [b'\0', b'a', b's', b'm', ..] => {
+            "this WebAssembly file has an unknown version; a plugin is a component of the WebAssembly component model"
+        }
+        [] => "the file is empty",
+        _ if wasm.trim_ascii_start().starts_with(b"(") => {
+            "this is WebAssembly text; assemble it first with `wasm-tools parse plugin.wat -o plugin.wasm`"
+        }
+        _ => {
+            "this is not WebAssembly; a plugin is a component, a file that begins with the bytes 00 61 73 6d 0d 00 01 00"
+        }
+    };
+    Err(LoadError::NotAComponent(refusal.to_owned()))
+}
+
+/// Names of the imports and exports of the outermost component, each sorted.
+fn names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|error| error.to_string())? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            // The end of the outermost component finds a depth of 0.
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.insert(import.map_err(|error| error.to_string())?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.insert(export.map_err(|error| error.to_string())?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports.into_iter().collect(), exports.into_iter().collect()))
+}
+
+fn check_import(import: &str) -> Result<(), LoadError> {
+    if let Some(own) = import.strip_prefix(PACKAGE) {
+        let (interface, version) = split_version(own);
+        if !speaks(version) {
+            return Err(LoadError::Contract(other_version(version)));
+        }
+        if !OFFERED.contains(&interface) {
+            return Err(LoadError::Import(format!(
+                "the plugin imports `{import}`, which is not part of the contract {CONTRACT_VERSION}; it may need a \
+                 newer Watchfire"
+            )));
+        }
+        return Ok(());
+    }
+    if wasi::offers(import) {
+        return Ok(());
+    }
+    let advice = if import.starts_with("wasi:http/") || import.starts_with("wasi:sockets/") {
+        "plugins get no network: decide or format in the plugin and let the host send"
+    } else if import.starts_with("wasi:") {
+        "of WASI only the 0.2 interfaces cli, clocks, filesystem, io, random and sockets are there, and they grant nothing"
+    } else {
+        "a plugin may import only watchfire:plugin and WASI 0.2; link other components into it, for example with `wac plug`"
+    };
+    Err(LoadError::Import(format!("the plugin imports `{import}`, which is not offered: {advice}")))
+}
+
+fn check_exports(exports: &[String]) -> Result<BTreeSet<Kind>, LoadError> {
+    let own: Vec<_> = exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)).map(split_version).collect();
+    if let Some((_, version)) = own.iter().find(|(_, version)| !speaks(version)) {
+        return Err(LoadError::Contract(other_version(version)));
+    }
+    let exported = |interface: &str| own.iter().any(|(name, _)| *name == interface);
+    let kinds: BTreeSet<_> =
+        [Kind::Condition, Kind::Router, Kind::Formatter].into_iter().filter(|kind| exported(kind.as_str())).collect();
+    if !exported("plugin") {
+        return Err(LoadError::Contract(format!(
+            "the component does not export `{PACKAGE}plugin@{CONTRACT_VERSION}`, so it is no Watchfire plugin; build it \
+             against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit"
+        )));
+    }
+    if kinds.is_empty() {
+        return Err(LoadError::Contract(
+            "the plugin exports neither `condition` nor `router` nor `formatter`, so there is nothing to use it for"
+                .to_owned(),
+        ));
+    }
+    Ok(kinds)
+}
+
+fn split_version(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}
+
+/// Whether a version is compatible: within 0.1 functions are only ever added.
+fn speaks(version: &str) -> bool {
+    version == "0.1" || version.starts_with("0.1.")
+}
+
+fn other_version(version: &str) -> String {
+    let version = if version.is_empty() { "no version" } else { version };
+    format!(
+        "the plugin was built for watchfire:plugin {version}, this Watchfire speaks 0.1; rebuild it with the SDK of this \
+         version"
+    )
+}

@@ -1,0 +1,290 @@
+//! The three kinds of plugin: the traits of `watchfire-plugin` over a component, and what their answers must be.
+
+use std::collections::BTreeMap;
+
+use watchfire_model::{AlertStatus, Severity, Timestamp};
+use watchfire_plugin::{
+    AlertView, Batch, Condition, Decision, Finding, Formatter, Message, MessageGroup, Outcome, PluginError, Router,
+    State,
+};
+
+use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
+use crate::bindings::watchfire::plugin::{alerts, types};
+use crate::context::BATCH;
+use crate::failure::cut;
+use crate::loaded::Loaded;
+use crate::opened::Opened;
+
+/// Receivers that a router may name for one alert.
+const RECEIVERS_MAX: usize = 32;
+/// Bytes of a receiver's name, of a group key and of a deduplication key.
+const KEY_BYTES_MAX: usize = 1_024;
+/// Headers of a message.
+const HEADERS_MAX: usize = 32;
+/// Bytes of a header's name and value together.
+const HEADER_BYTES_MAX: usize = 4_096;
+
+/// Headers that address, authenticate or frame a request; these belong to the host.
+const HEADERS_REFUSED: [&str; 14] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-api-key",
+];
+
+impl Condition for Opened<condition::Guest> {
+    fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError> {
+        self.call(
+            batch.at,
+            Some(state),
+            |store, guest, handle| BATCH.set(batch, || guest.call_evaluate(store, handle)),
+            |outcome, plugin| check_outcome(outcome, batch.series.len(), plugin.limits.text_bytes),
+        )
+    }
+}
+
+fn check_outcome(outcome: condition::Outcome, series: usize, text_bytes: usize) -> Result<Outcome, PluginError> {
+    let condition::Outcome { findings, unknown } = outcome;
+    let mut seen = Seen::new(series);
+    let findings = findings.into_iter().map(|finding| {
+        seen.note(finding.series)?;
+        Ok(Finding {
+            series: finding.series,
+            severity: severity_from(finding.severity),
+            value: finding.value,
+            summary: cut(finding.summary, text_bytes),
+        })
+    });
+    let findings = findings.collect::<Result<Vec<_>, PluginError>>()?;
+    for index in &unknown {
+        seen.note(*index)?;
+    }
+    Ok(Outcome { findings, unknown })
+}
+
+/// The series that an answer has mentioned: each exists and is mentioned once.
+struct Seen {
+    series: usize,
+    /// Made when the first index comes; most answers mention nothing.
+    bits: Vec<u64>,
+}
+
+impl Seen {
+    fn new(series: usize) -> Seen {
+        Seen { series, bits: Vec::new() }
+    }
+
+    fn note(&mut self, index: u32) -> Result<(), PluginError> {
+        let at = index as usize;
+        if at >= self.series {
+            return Err(PluginError::InvalidOutput(format!(
+                "it answered about series {index}, there are {}",
+                self.series
+            )));
+        }
+        if self.bits.is_empty() {
+            self.bits.resize(self.series.div_ceil(64), 0);
+        }
+        let bit = 1 << (at % 64);
+        if self.bits[at / 64] & bit != 0 {
+            return Err(PluginError::InvalidOutput(format!("it answered about series {index} twice")));
+        }
+        self.bits[at / 64] |= bit;
+        Ok(())
+    }
+}
+
+impl Router for Opened<router::Guest> {
+    fn route(&mut self, at: Timestamp, alerts: &[AlertView]) -> Result<Vec<Decision>, PluginError> {
+        let views: Vec<_> = alerts.iter().map(LentAlert::new).collect();
+        let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
+        self.call(
+            at,
+            None,
+            |store, guest, handle| guest.call_route(store, handle, at.as_millis(), &lowered),
+            |decisions, plugin| check_decisions(decisions, alerts.len(), plugin),
+        )
+    }
+}
+
+fn check_decisions(
+    decisions: Vec<router::Decision>,
+    alerts: usize,
+    plugin: &Loaded,
+) -> Result<Vec<Decision>, PluginError> {
+    if decisions.len() != alerts {
+        return Err(PluginError::InvalidOutput(format!("it decided {} times about {alerts} alerts", decisions.len())));
+    }
+    let checked = decisions.into_iter().map(|router::Decision { receivers, suppress, group_key }| {
+        if receivers.len() > RECEIVERS_MAX {
+            return Err(PluginError::InvalidOutput(format!(
+                "it named {} receivers for one alert, the limit is {RECEIVERS_MAX}",
+                receivers.len()
+            )));
+        }
+        for name in &receivers {
+            check_key("a receiver", name)?;
+        }
+        if let Some(key) = &group_key {
+            check_key("a group key", key)?;
+        }
+        let suppress = suppress.map(|reason| cut(reason, plugin.limits.text_bytes));
+        Ok(Decision { receivers, suppress, group_key })
+    });
+    checked.collect()
+}
+
+fn check_key(what: &str, key: &str) -> Result<(), PluginError> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(PluginError::InvalidOutput(format!(
+            "it gave {what} of {} bytes, there may be 1 to {KEY_BYTES_MAX}",
+            key.len()
+        )));
+    }
+    Ok(())
+}
+
+impl Formatter for Opened<formatter::Guest> {
+    fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
+        let views: Vec<_> = group.alerts.iter().map(LentAlert::new).collect();
+        let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
+        let group_labels = pairs(&group.group_labels);
+        let lowered = formatter::Group {
+            at_ms: group.at.as_millis(),
+            key: &group.key,
+            receiver: &group.receiver,
+            group_labels: &group_labels,
+            external_url: &group.external_url,
+            alerts: &lowered,
+        };
+        self.call(group.at, None, |store, guest, handle| guest.call_format(store, handle, lowered), check_message)
+    }
+}
+
+fn check_message(message: formatter::Message, plugin: &Loaded) -> Result<Message, PluginError> {
+    let formatter::Message { title, content_type, body, headers, dedup_key } = message;
+    let refuse = |text: String| Err(PluginError::InvalidOutput(text));
+    let limits = &plugin.limits;
+    if body.len() > limits.body_bytes {
+        let limit = limits.body_bytes as u64;
+        return Err(PluginError::LimitExceeded { resource: "the message's body", limit, unit: "bytes" });
+    }
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_token =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    if !media_type.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+        || !is_header_value(&content_type)
+    {
+        return refuse(format!("it gave {:?} as content type, such as application/json is one", cut(content_type, 64)));
+    }
+    if headers.len() > HEADERS_MAX {
+        return refuse(format!("it gave {} headers, the limit is {HEADERS_MAX}", headers.len()));
+    }
+    for (name, value) in &headers {
+        let shown = cut(name.clone(), 64);
+        if !is_token(name) || !is_header_value(value) || name.len() + value.len() > HEADER_BYTES_MAX {
+            return refuse(format!("the header {shown:?} is malformed or longer than {HEADER_BYTES_MAX} bytes"));
+        }
+        let lower = name.to_ascii_lowercase();
+        if HEADERS_REFUSED.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("sec-") {
+            return refuse(format!("it may not set the header {shown:?}; the host addresses and signs the request"));
+        }
+    }
+    if let Some(key) = &dedup_key {
+        check_key("a deduplication key", key)?;
+    }
+    Ok(Message { title: cut(title, limits.text_bytes), content_type, body, headers, dedup_key })
+}
+
+fn is_header_value(value: &str) -> bool {
+    value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+fn severity_from(severity: types::Severity) -> Severity {
+    match severity {
+        types::Severity::Info => Severity::Info,
+        types::Severity::Warning => Severity::Warning,
+        types::Severity::Error => Severity::Error,
+        types::Severity::Critical => Severity::Critical,
+    }
+}
+
+fn severity_to(severity: Severity) -> types::Severity {
+    match severity {
+        Severity::Info => types::Severity::Info,
+        Severity::Warning => types::Severity::Warning,
+        Severity::Error => types::Severity::Error,
+        Severity::Critical => types::Severity::Critical,
+    }
+}
+
+/// An alert with what lowering borrows from.
+struct LentAlert<'a> {
+    view: &'a AlertView,
+    fingerprint: String,
+    labels: Vec<(&'a str, &'a str)>,
+    annotations: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> LentAlert<'a> {
+    fn new(view: &'a AlertView) -> LentAlert<'a> {
+        LentAlert {
+            view,
+            fingerprint: view.alert.fingerprint().to_string(),
+            labels: view.alert.labels.iter().map(|label| (label.name, label.value)).collect(),
+            annotations: pairs(&view.alert.annotations),
+        }
+    }
+
+    fn lower(&self) -> alerts::Alert<'_> {
+        let alert = &self.view.alert;
+        let firing = self.view.status == AlertStatus::Firing;
+        alerts::Alert {
+            fingerprint: &self.fingerprint,
+            name: alert.name(),
+            severity: severity_to(self.view.severity),
+            firing,
+            starts_ms: alert.starts_at.as_millis(),
+            ends_ms: if firing { None } else { alert.ends_at.map(Timestamp::as_millis) },
+            value: alert.value,
+            summary: self.view.summary(),
+            generator_url: &alert.generator_url,
+            labels: &self.labels,
+            annotations: &self.annotations,
+        }
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    map.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_series_is_mentioned_once_and_exists() {
+        let mut seen = Seen::new(65);
+        seen.note(0).unwrap();
+        seen.note(64).unwrap();
+        assert_eq!(
+            seen.note(64).unwrap_err().to_string(),
+            "the plugin broke the contract: it answered about series 64 twice"
+        );
+        assert_eq!(
+            seen.note(65).unwrap_err().to_string(),
+            "the plugin broke the contract: it answered about series 65, there are 65"
+        );
+    }
+}

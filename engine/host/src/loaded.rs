@@ -1,0 +1,274 @@
+//! A plugin that is compiled and has said what it offers.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre, Linker};
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Descriptor, Kind, PluginError};
+
+use crate::bindings::exports::watchfire::plugin::{condition, formatter, plugin, router};
+use crate::bindings::watchfire::plugin::types;
+use crate::cache::{Cache, sha256};
+use crate::context::Context;
+use crate::counters::Counters;
+use crate::engine::Sandbox;
+use crate::failure::{classify_start, cut};
+use crate::inspect::{self, Outline};
+use crate::{BreakerSettings, Limits, LoadError, wasi};
+
+/// Things that one component may offer.
+const DESCRIPTORS_MAX: usize = 64;
+/// Bytes of a JSON Schema.
+const SCHEMA_BYTES_MAX: usize = 256 << 10;
+
+/// What is known about a loaded plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginInfo {
+    /// The name under which it is loaded, mostly the file's without `.wasm`.
+    pub name: String,
+    /// SHA-256 of the `.wasm` file as hexadecimal digits.
+    pub digest: String,
+    /// Grows with every load of any plugin: whoever opened something under a smaller number can open it again.
+    pub generation: u64,
+    /// The kinds for which it has an export.
+    pub kinds: Vec<Kind>,
+    /// What it offers, under the names by which it is addressed, sorted by kind and name.
+    pub descriptors: Vec<Descriptor>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Bytes of the `.wasm` file.
+    pub wasm_bytes: u64,
+    /// Bytes of machine code.
+    pub code_bytes: u64,
+    /// Whether the machine code came from the cache.
+    pub from_cache: bool,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// Shared by everything that is opened from one version of a plugin.
+pub(crate) struct Loaded {
+    pub(crate) name: Arc<str>,
+    pub(crate) info: PluginInfo,
+    /// The descriptors as the plugin names them.
+    offered: Vec<Descriptor>,
+    pub(crate) pre: InstancePre<Context>,
+    pub(crate) condition: Option<condition::GuestIndices>,
+    pub(crate) router: Option<router::GuestIndices>,
+    pub(crate) formatter: Option<formatter::GuestIndices>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) limits: Limits,
+    pub(crate) breaker: BreakerSettings,
+    pub(crate) instances_max: u32,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What a plugin is loaded with.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) sandbox: &'a Arc<Sandbox>,
+    pub(crate) linker: &'a Linker<Context>,
+    pub(crate) cache: Option<&'a Cache>,
+    pub(crate) limits: Limits,
+    pub(crate) breaker: BreakerSettings,
+    pub(crate) instances_max: u32,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Loaded {
+    /// Checks, compiles and asks the plugin what it offers. The generation is given when it is installed.
+    pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
+        let outline = inspect::outline(wasm)?;
+        let digest = sha256(wasm);
+        let (component, from_cache) = compile(wasm, &digest, &with)?;
+        let pre = link(with.linker, &component)?;
+        let missing = |error: wasmtime::Error| {
+            LoadError::Contract(format!(
+                "the plugin does not fit the contract {}: {error:#}",
+                inspect::CONTRACT_VERSION
+            ))
+        };
+        let offers = |kind| outline.kinds.contains(&kind);
+        let describe = plugin::GuestIndices::new(&pre).map_err(missing)?;
+        let condition =
+            offers(Kind::Condition).then(|| condition::GuestIndices::new(&pre)).transpose().map_err(missing)?;
+        let router = offers(Kind::Router).then(|| router::GuestIndices::new(&pre)).transpose().map_err(missing)?;
+        let formatter =
+            offers(Kind::Formatter).then(|| formatter::GuestIndices::new(&pre)).transpose().map_err(missing)?;
+        let Outline { imports, kinds } = outline;
+        let info = PluginInfo {
+            name: name.to_owned(),
+            digest,
+            generation: 0,
+            kinds: kinds.iter().copied().collect(),
+            descriptors: Vec::new(),
+            imports,
+            wasm_bytes: wasm.len() as u64,
+            code_bytes: component.image_range().end as u64 - component.image_range().start as u64,
+            from_cache,
+            limits: with.limits,
+        };
+        let mut loaded = Loaded {
+            name: name.into(),
+            info,
+            offered: Vec::new(),
+            pre,
+            condition,
+            router,
+            formatter,
+            sandbox: with.sandbox.clone(),
+            limits: with.limits,
+            breaker: with.breaker,
+            instances_max: with.instances_max,
+            counters: with.counters,
+        };
+        loaded.offered = loaded.describe(&describe, &kinds)?;
+        loaded.info.descriptors = loaded.addressed();
+        Ok(loaded)
+    }
+
+    /// A store with everything that bounds what happens in it, the time to open included.
+    pub(crate) fn store(&self, seed: &str) -> Store<Context> {
+        let seed = seed
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        let context = Context::new(self.name.clone(), &self.limits, seed, self.counters.clone());
+        let mut store = Store::new(&self.sandbox.engine, context);
+        store.limiter(|context| &mut context.limiter);
+        store.set_hostcall_fuel(self.limits.output_bytes);
+        store.data_mut().begin(Timestamp::EPOCH);
+        // Start functions run during instantiation and are guests as well.
+        store.set_epoch_deadline(self.sandbox.ticks(self.limits.open_time));
+        self.counters.instantiated();
+        store
+    }
+
+    fn describe(&self, indices: &plugin::GuestIndices, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
+        let mut store = self.store("");
+        let described = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| indices.load(&mut store, &instance))
+            .and_then(|guest| guest.call_describe(&mut store));
+        store.data_mut().end();
+        let described = described.map_err(|error| {
+            LoadError::Describe(classify_start(&error, store.data(), &self.limits, self.instances_max))
+        })?;
+        check_descriptors(described, kinds)
+    }
+
+    /// The descriptors under the names that rules write: `file` where the plugin offers one of a kind or calls it so,
+    /// else `file/name`.
+    fn addressed(&self) -> Vec<Descriptor> {
+        let mut addressed: Vec<_> = self
+            .offered
+            .iter()
+            .map(|descriptor| {
+                let only = self.offered.iter().filter(|other| other.kind == descriptor.kind).count() == 1;
+                let name = if only || descriptor.name == *self.name {
+                    self.name.to_string()
+                } else {
+                    format!("{}/{}", self.name, descriptor.name)
+                };
+                Descriptor { name, ..descriptor.clone() }
+            })
+            .collect();
+        addressed.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        addressed
+    }
+
+    /// The plugin's own name for what is addressed as `file` (`part` is `None`) or `file/part`.
+    pub(crate) fn resolve(&self, kind: Kind, part: Option<&str>) -> Result<&str, PluginError> {
+        let names: Vec<_> = self.offered.iter().filter(|d| d.kind == kind).map(|d| d.name.as_str()).collect();
+        let word = kind.as_str();
+        let found = match (part, names.as_slice()) {
+            (_, []) => {
+                let others: Vec<_> = self.info.kinds.iter().map(|kind| kind.as_str()).collect();
+                return Err(PluginError::Unsupported(format!(
+                    "plugin {:?} offers no {word}; it is a {}",
+                    self.name,
+                    others.join(" and a ")
+                )));
+            }
+            (Some(part), names) => names.iter().find(|name| **name == part),
+            (None, [only]) => Some(only),
+            (None, names) => names.iter().find(|name| **name == &*self.name),
+        };
+        found.copied().ok_or_else(|| {
+            let addresses: Vec<_> = names.iter().map(|name| format!("{}/{name}", self.name)).collect();
+            let asked = part.map_or_else(|| self.name.to_string(), |part| format!("{}/{part}", self.name));
+            PluginError::Unsupported(format!("there is no {word} {asked:?}; use {}", addresses.join(" or ")))
+        })
+    }
+}
+
+fn compile(wasm: &[u8], digest: &str, with: &Surroundings<'_>) -> Result<(Component, bool), LoadError> {
+    let engine = &with.sandbox.engine;
+    if let Some(component) = with.cache.and_then(|cache| cache.load(engine, digest)) {
+        return Ok((component, true));
+    }
+    // A mistake in the compiler may cost this plugin, but not the engine that runs all the others.
+    let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, wasm)))
+        .map_err(|_| LoadError::Malformed("the compiler gave up on it".to_owned()))?
+        .map_err(|error| LoadError::Malformed(format!("{error:#}")))?;
+    if let Some(cache) = with.cache {
+        cache.store(digest, &component);
+    }
+    Ok((component, false))
+}
+
+fn link(base: &Linker<Context>, component: &Component) -> Result<InstancePre<Context>, LoadError> {
+    let mut linker = base.clone();
+    wasi::define(&mut linker, component).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+    linker.instantiate_pre(component).map_err(|error| {
+        LoadError::Import(format!(
+            "the plugin imports something that contract {} does not have, or has with another type: {error:#}",
+            inspect::CONTRACT_VERSION
+        ))
+    })
+}
+
+fn check_descriptors(described: Vec<types::Descriptor>, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
+    let refuse = |text: String| Err(LoadError::Contract(text));
+    if described.is_empty() {
+        return refuse("`describe` names nothing that the plugin offers".to_owned());
+    }
+    if described.len() > DESCRIPTORS_MAX {
+        return refuse(format!("`describe` names {} things, the limit is {DESCRIPTORS_MAX}", described.len()));
+    }
+    let mut descriptors: Vec<Descriptor> = Vec::with_capacity(described.len());
+    for types::Descriptor { kind, name, summary, config_schema, state_version } in described {
+        let kind = match kind {
+            types::Kind::Condition => Kind::Condition,
+            types::Kind::Router => Kind::Router,
+            types::Kind::Formatter => Kind::Formatter,
+        };
+        let word = kind.as_str();
+        if !is_part_name(&name) {
+            let name = cut(name, 64);
+            return refuse(format!(
+                "`describe` names a {word} {name:?}; use lower-case letters, digits and dashes, at most 64"
+            ));
+        }
+        if !kinds.contains(&kind) {
+            return refuse(format!("`describe` names the {word} {name:?}, but the component does not export `{word}`"));
+        }
+        if descriptors.iter().any(|other| other.kind == kind && other.name == name) {
+            return refuse(format!("`describe` names the {word} {name:?} twice"));
+        }
+        if config_schema.len() > SCHEMA_BYTES_MAX {
+            return refuse(format!("the schema of the {word} {name:?} is larger than {SCHEMA_BYTES_MAX} bytes"));
+        }
+        descriptors.push(Descriptor { kind, name, summary: cut(summary, 1_024), config_schema, state_version });
+    }
+    descriptors.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(descriptors)
+}
+
+fn is_part_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !name.starts_with('-')
+}

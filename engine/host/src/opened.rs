@@ -1,0 +1,172 @@
+//! A condition, router or formatter that is opened: one instance with its own store.
+//!
+//! Every call into a guest goes through [`Opened::call`] or [`Opened::start`]: that is where deadlines are set,
+//! failures are told apart and a broken instance is thrown away. A trap poisons the store, so the next call gets a
+//! fresh instance; what has to survive lies in the rule's state and not in the guest's memory.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::Instance;
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Kind, PluginError, State, StateLimits};
+
+use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
+use crate::bindings::watchfire::plugin::types;
+use crate::breaker::Breaker;
+use crate::context::Context;
+use crate::failure::{classify, classify_start, from_guest};
+use crate::loaded::Loaded;
+
+/// What a guest says, within what wasmtime says.
+pub(crate) type Answer<T> = wasmtime::Result<Result<T, types::PluginError>>;
+
+/// The exports of one kind.
+pub(crate) trait Guest: Sized + Send {
+    const KIND: Kind;
+
+    fn load(plugin: &Loaded, store: &mut Store<Context>, instance: &Instance) -> Option<wasmtime::Result<Self>>;
+
+    fn open(&self, store: &mut Store<Context>, name: &str, config: &str) -> Answer<u32>;
+}
+
+macro_rules! guest {
+    ($kind:ident, $variant:ident) => {
+        impl Guest for $kind::Guest {
+            const KIND: Kind = Kind::$variant;
+
+            fn load(
+                plugin: &Loaded,
+                store: &mut Store<Context>,
+                instance: &Instance,
+            ) -> Option<wasmtime::Result<Self>> {
+                plugin.$kind.as_ref().map(|indices| indices.load(store, instance))
+            }
+
+            fn open(&self, store: &mut Store<Context>, name: &str, config: &str) -> Answer<u32> {
+                self.call_open(store, name, config)
+            }
+        }
+    };
+}
+
+guest!(condition, Condition);
+guest!(router, Router);
+guest!(formatter, Formatter);
+
+/// One opened condition, router or formatter.
+pub(crate) struct Opened<G> {
+    plugin: Arc<Loaded>,
+    name: String,
+    config: String,
+    live: Option<Live<G>>,
+    breaker: Breaker,
+}
+
+struct Live<G> {
+    store: Store<Context>,
+    guest: G,
+    handle: u32,
+}
+
+impl<G: Guest> Opened<G> {
+    /// Opens `name` of a plugin, at once, so that a bad configuration is known before it is used.
+    pub(crate) fn new(plugin: Arc<Loaded>, name: &str, config: &str) -> Result<Opened<G>, PluginError> {
+        let live = Opened::start(&plugin, name, config).inspect_err(|error| plugin.counters.failed(error))?;
+        let breaker = Breaker::new(plugin.breaker);
+        Ok(Opened { plugin, name: name.to_owned(), config: config.to_owned(), live: Some(live), breaker })
+    }
+
+    /// A fresh instance with the handle that it gave.
+    fn start(plugin: &Loaded, name: &str, config: &str) -> Result<Live<G>, PluginError> {
+        // Opening is a function of the configuration alone, so it sees no other time.
+        let mut store = plugin.store(&format!("{name}\n{config}"));
+        let outcome = (|| {
+            let instance = plugin.pre.instantiate(&mut store)?;
+            let Some(guest) = G::load(plugin, &mut store, &instance) else { return Ok(None) };
+            let guest = guest?;
+            let opened = guest.open(&mut store, name, config)?;
+            Ok(Some((guest, opened)))
+        })();
+        store.data_mut().end();
+        match outcome {
+            Ok(Some((guest, Ok(handle)))) => Ok(Live { store, guest, handle }),
+            Ok(Some((_, Err(error)))) => Err(from_guest(error, &plugin.limits)),
+            Ok(None) => Err(PluginError::Unsupported(format!("{} is no {}", plugin.name, G::KIND.as_str()))),
+            Err(error) => Err(classify_start(&error, store.data(), &plugin.limits, plugin.instances_max)),
+        }
+    }
+
+    /// One call at a time, with the rule's state where there is one. `check` judges the answer.
+    pub(crate) fn call<T, R>(
+        &mut self,
+        at: Timestamp,
+        state: Option<&mut State>,
+        run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
+        check: impl FnOnce(T, &Loaded) -> Result<R, PluginError>,
+    ) -> Result<R, PluginError> {
+        if let Some(refusal) = self.breaker.refusal(at) {
+            self.plugin.counters.refused();
+            return Err(PluginError::Internal(refusal));
+        }
+        let result = self.call_guarded(at, state, run).and_then(|answer| check(answer, &self.plugin));
+        match &result {
+            Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.succeeded(),
+            Err(error) => {
+                if self.breaker.failed(at, &error.to_string()) {
+                    tracing::warn!(plugin = &*self.plugin.name, name = self.name, %error, "plugin suspended");
+                }
+            }
+        }
+        result.inspect_err(|error| self.plugin.counters.failed(error))
+    }
+
+    fn call_guarded<T>(
+        &mut self,
+        at: Timestamp,
+        state: Option<&mut State>,
+        run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
+    ) -> Result<T, PluginError> {
+        let Opened { plugin, name, config, live, .. } = self;
+        let Live { store, guest, handle } = match live {
+            Some(live) => live,
+            None => live.insert(Opened::start(plugin, name, config)?),
+        };
+        store.data_mut().begin(at);
+        store.set_epoch_deadline(plugin.sandbox.ticks(plugin.limits.call_time));
+        let began = now();
+        let outcome = match state {
+            Some(lent) => {
+                let empty = State::new(StateLimits::STANDARD, BTreeMap::new());
+                store.data_mut().state = Some(mem::replace(lent, empty));
+                let outcome = run(store, guest, *handle);
+                if let Some(returned) = store.data_mut().state.take() {
+                    *lent = returned;
+                }
+                if !matches!(outcome, Ok(Ok(_))) {
+                    lent.rollback();
+                }
+                outcome
+            }
+            None => run(store, guest, *handle),
+        };
+        plugin.counters.called(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        store.data_mut().end();
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(from_guest(error, &plugin.limits)),
+            Err(error) => {
+                let error = classify(&error, store.data(), &plugin.limits, plugin.limits.call_time);
+                *live = None;
+                Err(error)
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long calls take is a metric and decides nothing")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,0 +1,60 @@
+//! What the tests of the host share.
+
+#![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use watchfire_host::{Host, HostSettings, Limits, LoadError, PluginInfo, Source};
+use watchfire_model::{Duration, Labels, Timestamp};
+use watchfire_plugin::{Batch, State, StateLimits};
+
+/// A host that is small enough for many of them to live at once.
+pub fn settings() -> HostSettings {
+    HostSettings { instances_max: 16, tick: Duration::from_millis(1), ..HostSettings::default() }
+}
+
+pub fn host() -> Host {
+    Host::new(settings()).expect("the engine starts")
+}
+
+pub fn load(host: &Host, name: &str, wasm: &[u8]) -> Result<PluginInfo, LoadError> {
+    host.load(name, Source::Bytes(wasm))
+}
+
+/// Limits under which an attack ends soon.
+pub fn tight() -> Limits {
+    Limits {
+        call_time: Duration::from_millis(20),
+        open_time: Duration::from_millis(200),
+        memory_bytes: 4 << 20,
+        output_bytes: 1 << 20,
+        ..Limits::STANDARD
+    }
+}
+
+pub fn state() -> State {
+    State::new(StateLimits::STANDARD, BTreeMap::new())
+}
+
+/// One row per series, with the label `host` from `a`.
+pub fn batch(at_ms: i64, values: &[f64]) -> Batch {
+    let at = Timestamp::from_millis(at_ms);
+    let mut batch = Batch::new(at);
+    for (number, value) in values.iter().enumerate() {
+        batch.push(Labels::from_pairs([("host", format!("h{number}")), ("job", "api".to_owned())]), [(at, *value)]);
+    }
+    batch
+}
+
+/// The folder of built plugins, or a line that says that the test is skipped.
+#[expect(clippy::disallowed_methods, reason = "tests find the built plugins through the environment")]
+pub fn built(test: &str, plugin: &str) -> Option<PathBuf> {
+    match std::env::var_os("WATCHFIRE_PLUGINS") {
+        Some(folder) => Some(PathBuf::from(folder).join(plugin).with_extension("wasm")),
+        None => {
+            println!("SKIPPED {test}: WATCHFIRE_PLUGINS is not set");
+            None
+        }
+    }
+}
