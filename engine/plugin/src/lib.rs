@@ -11,6 +11,7 @@ mod formatter;
 mod provider;
 mod router;
 mod state;
+mod usage;
 
 pub use batch::Batch;
 pub use condition::{Condition, Finding, Outcome};
@@ -19,3 +20,4 @@ pub use formatter::{Formatter, Message, MessageGroup};
 pub use provider::{Descriptor, Kind, Provider};
 pub use router::{AlertView, Decision, Router};
 pub use state::{State, StateError, StateLimits, StateWrite};
+pub use usage::PluginUse;

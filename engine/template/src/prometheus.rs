@@ -82,6 +82,11 @@ impl RuleTemplate {
         Ok(RuleTemplate { text, form: Form::Full { name, template: Box::new(template) } })
     }
 
+    /// A text that is not looked into, such as a label of a recording rule.
+    pub fn verbatim(text: impl Into<String>) -> RuleTemplate {
+        RuleTemplate { text: text.into(), form: Form::Plain }
+    }
+
     /// The text as it was given.
     pub fn text(&self) -> &str {
         &self.text
