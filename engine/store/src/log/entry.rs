@@ -1,0 +1,355 @@
+//! What one frame of the log holds: samples, events or alerts.
+//!
+//! Within a segment every text of a label set is written once, every label set once, and a sample then names its series
+//! by a small number. A frame brings the texts and label sets that it is the first to use.
+
+use std::collections::{BTreeMap, HashMap};
+
+use watchfire_model::{Alert, Event, FieldValue, Labels, Sample, Timestamp};
+
+use super::codec::{Reader, Unreadable, put_f64, put_length, put_signed, put_text, put_varint, unzigzag, zigzag};
+
+/// Accepted input: what an entry of the log holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// Label sets and their samples.
+    Samples(Vec<(Labels, Vec<Sample>)>),
+    /// Events.
+    Events(Vec<Event>),
+    /// Alerts from outside.
+    Alerts(Vec<Alert>),
+}
+
+/// The stable number of each sort of frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameKind {
+    Samples = 1,
+    Events = 2,
+    Alerts = 3,
+}
+
+impl FrameKind {
+    pub(super) const fn from_byte(byte: u8) -> Option<FrameKind> {
+        match byte {
+            1 => Some(FrameKind::Samples),
+            2 => Some(FrameKind::Events),
+            3 => Some(FrameKind::Alerts),
+            _ => None,
+        }
+    }
+}
+
+/// What the segment under way has written already.
+#[derive(Debug, Default)]
+pub(super) struct WriteDictionary {
+    texts: HashMap<Box<str>, u32>,
+    by_labels: HashMap<Labels, u32>,
+    /// By the caller's numbers; zero for a series that was not written yet, else its number in the segment plus one.
+    by_number: Vec<u32>,
+    series: u32,
+    /// Bytes of dictionary in the segment, which a new segment would have to write again.
+    pub(super) bytes: u64,
+    // Buffers of the frame being encoded.
+    new_texts: Vec<u8>,
+    new_text_count: u32,
+    new_series: Vec<u8>,
+    new_series_count: u32,
+    samples: Vec<u8>,
+    sample_count: u64,
+    last_series: u32,
+    last_millis: i64,
+}
+
+impl WriteDictionary {
+    fn text(&mut self, text: &str) -> u32 {
+        if let Some(known) = self.texts.get(text) {
+            return *known;
+        }
+        // A segment is far smaller than four billion texts.
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.texts.insert(text.into(), number);
+        put_text(&mut self.new_texts, text);
+        self.new_text_count += 1;
+        number
+    }
+
+    fn define(&mut self, labels: &Labels) -> u32 {
+        put_length(&mut self.new_series, labels.len());
+        let mut refs = std::mem::take(&mut self.new_series);
+        for label in labels.iter() {
+            for part in [label.name, label.value] {
+                put_varint(&mut refs, u64::from(self.text(part)));
+            }
+        }
+        self.new_series = refs;
+        self.new_series_count += 1;
+        let number = self.series;
+        self.series += 1;
+        number
+    }
+
+    fn sample(&mut self, series: u32, sample: Sample) {
+        let out = &mut self.samples;
+        // Series mostly come in the order in which they came before, so the next number is the expected one.
+        let step = i64::from(series) - i64::from(self.last_series) - 1;
+        let whole = sample.value as i64;
+        let is_whole = (whole as f64).to_bits() == sample.value.to_bits() && whole.unsigned_abs() < 1 << 48;
+        put_varint(out, (zigzag(step) << 1) | u64::from(is_whole));
+        let millis = sample.timestamp.as_millis();
+        put_signed(out, millis.wrapping_sub(self.last_millis));
+        if is_whole {
+            put_signed(out, whole);
+        } else {
+            put_f64(out, sample.value);
+        }
+        self.last_series = series;
+        self.last_millis = millis;
+        self.sample_count += 1;
+    }
+
+    /// Adds the samples of a label set to the frame being encoded.
+    pub(super) fn add(&mut self, labels: &Labels, samples: &[Sample]) {
+        let series = match self.by_labels.get(labels) {
+            Some(series) => *series,
+            None => {
+                let series = self.define(labels);
+                self.by_labels.insert(labels.clone(), series);
+                series
+            }
+        };
+        for sample in samples {
+            self.sample(series, *sample);
+        }
+    }
+
+    /// Adds a sample of a series that the caller knows by a small number.
+    pub(super) fn add_numbered(&mut self, number: u32, sample: Sample, labels: impl FnOnce(u32) -> Labels) {
+        let at = number as usize;
+        if self.by_number.len() <= at {
+            self.by_number.resize(at + 1, 0);
+        }
+        let series = match self.by_number[at] {
+            0 => {
+                let series = self.define(&labels(number));
+                self.by_number[at] = series + 1;
+                series
+            }
+            known => known - 1,
+        };
+        self.sample(series, sample);
+    }
+
+    /// Ends the frame: writes its payload and forgets the buffers.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        let first_text = self.texts.len() - self.new_text_count as usize;
+        put_length(out, first_text);
+        put_varint(out, u64::from(self.new_text_count));
+        out.extend_from_slice(&self.new_texts);
+        put_varint(out, u64::from(self.series - self.new_series_count));
+        put_varint(out, u64::from(self.new_series_count));
+        out.extend_from_slice(&self.new_series);
+        put_varint(out, self.sample_count);
+        out.extend_from_slice(&self.samples);
+        self.bytes += (self.new_texts.len() + self.new_series.len()) as u64;
+        self.new_texts.clear();
+        self.new_series.clear();
+        self.samples.clear();
+        (self.new_text_count, self.new_series_count, self.sample_count) = (0, 0, 0);
+        (self.last_series, self.last_millis) = (0, 0);
+    }
+}
+
+/// What the segment being read has brought so far.
+#[derive(Debug, Default)]
+pub(super) struct ReadDictionary {
+    texts: Vec<Option<Box<str>>>,
+    /// A hole where damage took a label set.
+    pub(super) series: Vec<Option<Labels>>,
+    pub(super) samples: Vec<(u32, Sample)>,
+    /// Samples whose series was lost with a damaged frame.
+    pub(super) orphans: u64,
+}
+
+/// No frame that this version writes has more, so a number beyond is not worth the memory of a hole.
+const HOLES_MAX: usize = 1 << 26;
+
+impl ReadDictionary {
+    /// Reads a frame of samples into `self.samples`.
+    pub(super) fn read(&mut self, payload: &[u8]) -> Result<(), Unreadable> {
+        let mut reader = Reader::new(payload);
+        open_hole(&mut self.texts, reader.varint()?)?;
+        for _ in 0..reader.count()? {
+            self.texts.push(Some(reader.text()?.into()));
+        }
+        open_hole(&mut self.series, reader.varint()?)?;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for _ in 0..reader.count()? {
+            pairs.clear();
+            let mut whole = true;
+            for _ in 0..reader.count()? {
+                let text = |number: u64| {
+                    usize::try_from(number).ok().and_then(|n| self.texts.get(n)).and_then(|text| text.as_deref())
+                };
+                let (name, value) = (text(reader.varint()?), text(reader.varint()?));
+                match (name, value) {
+                    (Some(name), Some(value)) => pairs.push((name, value)),
+                    _ => whole = false,
+                }
+            }
+            self.series.push(whole.then(|| Labels::from_pairs(pairs.iter().copied())));
+        }
+        self.samples.clear();
+        let (mut series, mut millis) = (0_i64, 0_i64);
+        for _ in 0..reader.count()? {
+            let head = reader.varint()?;
+            series = series.wrapping_add(unzigzag(head >> 1)).wrapping_add(1);
+            millis = millis.wrapping_add(reader.signed()?);
+            let value = if head & 1 == 1 { reader.signed()? as f64 } else { reader.f64()? };
+            let known = u32::try_from(series).ok().filter(|s| matches!(self.series.get(*s as usize), Some(Some(_))));
+            match known {
+                Some(series) => {
+                    self.samples.push((series, Sample { timestamp: Timestamp::from_millis(millis), value }));
+                }
+                None => self.orphans += 1,
+            }
+        }
+        if reader.is_empty() { Ok(()) } else { Err(Unreadable("it is longer than it says")) }
+    }
+}
+
+/// Makes the dictionary as long as the writer's was, where damage took frames that filled it.
+fn open_hole<T>(table: &mut Vec<Option<T>>, length: u64) -> Result<(), Unreadable> {
+    let length = usize::try_from(length).ok().filter(|length| *length <= table.len() + HOLES_MAX);
+    let length = length.ok_or(Unreadable("its numbers do not follow those before"))?;
+    table.resize_with(length, || None);
+    Ok(())
+}
+
+pub(super) fn put_events(out: &mut Vec<u8>, events: &[Event]) {
+    put_length(out, events.len());
+    for event in events {
+        put_text(out, &event.id);
+        put_signed(out, event.time.as_millis());
+        put_text(out, &event.kind);
+        put_length(out, event.fields.len());
+        for (name, value) in &event.fields {
+            put_text(out, name);
+            put_field(out, value);
+        }
+        put_text(out, &event.body);
+    }
+}
+
+pub(super) fn read_events(payload: &[u8]) -> Result<Vec<Event>, Unreadable> {
+    let mut reader = Reader::new(payload);
+    let count = reader.count()?;
+    let mut events = Vec::with_capacity(count.min(1 << 16));
+    for _ in 0..count {
+        let id = reader.text()?.to_owned();
+        let time = Timestamp::from_millis(reader.signed()?);
+        let kind = reader.text()?.to_owned();
+        let mut fields = BTreeMap::new();
+        for _ in 0..reader.count()? {
+            let name = reader.text()?.to_owned();
+            fields.insert(name, read_field(&mut reader, 0)?);
+        }
+        events.push(Event { id, time, kind, fields, body: reader.text()?.to_owned() });
+    }
+    if reader.is_empty() { Ok(events) } else { Err(Unreadable("it is longer than it says")) }
+}
+
+fn put_field(out: &mut Vec<u8>, value: &FieldValue) {
+    match value {
+        FieldValue::Null => out.push(0),
+        FieldValue::Bool(false) => out.push(1),
+        FieldValue::Bool(true) => out.push(2),
+        FieldValue::Int(int) => {
+            out.push(3);
+            put_signed(out, *int);
+        }
+        FieldValue::Float(float) => {
+            out.push(4);
+            put_f64(out, *float);
+        }
+        FieldValue::Text(text) => {
+            out.push(5);
+            put_text(out, text);
+        }
+        FieldValue::List(items) => {
+            out.push(6);
+            put_length(out, items.len());
+            items.iter().for_each(|item| put_field(out, item));
+        }
+    }
+}
+
+/// JSON of which events are made is nested at most 128 deep.
+const DEPTH_MAX: usize = 200;
+
+fn read_field(reader: &mut Reader<'_>, depth: usize) -> Result<FieldValue, Unreadable> {
+    Ok(match reader.byte()? {
+        0 => FieldValue::Null,
+        1 => FieldValue::Bool(false),
+        2 => FieldValue::Bool(true),
+        3 => FieldValue::Int(reader.signed()?),
+        4 => FieldValue::Float(reader.f64()?),
+        5 => FieldValue::Text(reader.text()?.to_owned()),
+        6 if depth < DEPTH_MAX => {
+            let count = reader.count()?;
+            FieldValue::List((0..count).map(|_| read_field(reader, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        _ => return Err(Unreadable("a field has an unknown type")),
+    })
+}
+
+pub(super) fn put_alerts(out: &mut Vec<u8>, alerts: &[Alert]) {
+    put_length(out, alerts.len());
+    for alert in alerts {
+        put_length(out, alert.labels.len());
+        for label in alert.labels.iter() {
+            put_text(out, label.name);
+            put_text(out, label.value);
+        }
+        put_length(out, alert.annotations.len());
+        for (name, value) in &alert.annotations {
+            put_text(out, name);
+            put_text(out, value);
+        }
+        put_signed(out, alert.starts_at.as_millis());
+        put_signed(out, alert.updated_at.as_millis());
+        let flags =
+            u8::from(alert.timeout) | (u8::from(alert.ends_at.is_some()) << 1) | (u8::from(alert.value.is_some()) << 2);
+        out.push(flags);
+        if let Some(ends_at) = alert.ends_at {
+            put_signed(out, ends_at.as_millis());
+        }
+        if let Some(value) = alert.value {
+            put_f64(out, value);
+        }
+        put_text(out, &alert.generator_url);
+    }
+}
+
+pub(super) fn read_alerts(payload: &[u8]) -> Result<Vec<Alert>, Unreadable> {
+    fn pairs<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, &'a str)>, Unreadable> {
+        let count = reader.count()?;
+        (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect()
+    }
+    let mut reader = Reader::new(payload);
+    let count = reader.count()?;
+    let mut alerts = Vec::with_capacity(count.min(1 << 16));
+    for _ in 0..count {
+        let labels = Labels::from_pairs(pairs(&mut reader)?);
+        let annotations = pairs(&mut reader)?.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let annotations = annotations.collect();
+        let starts_at = Timestamp::from_millis(reader.signed()?);
+        let updated_at = Timestamp::from_millis(reader.signed()?);
+        let flags = reader.byte()?;
+        let ends_at = if flags & 2 != 0 { Some(Timestamp::from_millis(reader.signed()?)) } else { None };
+        let value = if flags & 4 != 0 { Some(reader.f64()?) } else { None };
+        let generator_url = reader.text()?.to_owned();
+        let timeout = flags & 1 != 0;
+        alerts.push(Alert { labels, annotations, starts_at, ends_at, updated_at, timeout, generator_url, value });
+    }
+    if reader.is_empty() { Ok(alerts) } else { Err(Unreadable("it is longer than it says")) }
+}
