@@ -1,31 +1,128 @@
 //! The engine: one input at a time, outputs in order, one deadline.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use watchfire_model::{Fingerprint, RuleId, Timestamp};
+use watchfire_model::{Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
+use crate::alert_store::AlertStore;
+use crate::group::Group;
+use crate::history::History;
+use crate::inhibition::Inhibitor;
+use crate::membership::AskedRoute;
+use crate::route_table::RouteTable;
+use crate::rule::RuleState;
+use crate::schedule::ScheduledGroup;
+use crate::silence::Silences;
+use crate::timers::{Timer, Timers};
 use crate::{
-    AlertGroupView, AlertView, Counters, HistoryEntry, Input, LogView, OutboxView, Output, RuleGroupView, RuleView,
-    Settings, Silence, SilenceDraft, SilenceError, SilenceId,
+    Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, NotificationId, Output,
+    Reason, ReceiverSpec, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, Subject, TargetKey,
+    TimeInterval,
 };
 
+/// A clock that goes back by less than this is taken to stand still.
+const CLOCK_JITTER: Duration = Duration::from_secs(1);
+
 /// The state machine. It has one owner and no locks.
+#[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
-    counters: Counters,
-    outputs: VecDeque<Output>,
+    pub(crate) settings: Settings,
+    pub(crate) counters: Counters,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) now: Timestamp,
+    pub(crate) timers: Timers,
+    /// Absent until the first reload; until then nothing is due.
+    pub(crate) definitions: Option<Arc<Definitions>>,
+
+    pub(crate) rule_groups: BTreeMap<RuleGroupId, ScheduledGroup>,
+    pub(crate) rule_group_order: Vec<RuleGroupId>,
+    pub(crate) rules: BTreeMap<RuleId, RuleState>,
+    /// Rules that are no longer defined, whose alerts end unless they come back soon.
+    pub(crate) removed_rules: BTreeMap<RuleId, RuleState>,
+    /// What was read back, until the first reload says what the rules are.
+    pub(crate) restored_instances: BTreeMap<RuleId, Vec<Instance>>,
+    pub(crate) evaluations: BTreeMap<EvaluationId, RuleGroupId>,
+    pub(crate) last_evaluation_id: u64,
+
+    pub(crate) alerts: AlertStore,
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    /// The notifications on their way.
+    pub(crate) notifications: BTreeMap<NotificationId, Arc<TargetKey>>,
+    pub(crate) silences: Silences,
+    pub(crate) inhibitor: Inhibitor,
+    pub(crate) routes: RouteTable,
+    pub(crate) route_identities: Vec<RouteIdentity>,
+    pub(crate) receivers: BTreeMap<Arc<str>, ReceiverSpec>,
+    pub(crate) intervals: BTreeMap<Arc<str>, TimeInterval>,
+    pub(crate) asked_routes: BTreeMap<RouteRequestId, AskedRoute>,
+    pub(crate) last_route_request_id: u64,
+    /// Alerts that router plugins are to be asked about when the input is done with.
+    pub(crate) to_route: BTreeMap<RouteId, Vec<Fingerprint>>,
+
+    pub(crate) history: History,
+    /// What is to be persisted when the input is done with, each once however often it changed.
+    pub(crate) dirty_alerts: BTreeSet<Fingerprint>,
+    pub(crate) dirty_groups: BTreeSet<GroupKey>,
 }
 
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(settings: Settings) -> Engine {
-        Engine { settings, counters: Counters::default(), outputs: VecDeque::new() }
+        Engine {
+            settings,
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            now: Timestamp::MIN,
+            timers: Timers::default(),
+            definitions: None,
+            rule_groups: BTreeMap::new(),
+            rule_group_order: Vec::new(),
+            rules: BTreeMap::new(),
+            removed_rules: BTreeMap::new(),
+            restored_instances: BTreeMap::new(),
+            evaluations: BTreeMap::new(),
+            last_evaluation_id: 0,
+            alerts: AlertStore::default(),
+            groups: BTreeMap::new(),
+            notifications: BTreeMap::new(),
+            silences: Silences::new(),
+            inhibitor: Inhibitor::new(&[]),
+            routes: RouteTable::default(),
+            route_identities: Vec::new(),
+            receivers: BTreeMap::new(),
+            intervals: BTreeMap::new(),
+            asked_routes: BTreeMap::new(),
+            last_route_request_id: 0,
+            to_route: BTreeMap::new(),
+            history: History::default(),
+            dirty_alerts: BTreeSet::new(),
+            dirty_groups: BTreeSet::new(),
+        }
     }
 
-    /// Takes one input at a time that does not come before that of earlier calls, then lets everything happen that is
-    /// due. Afterwards all outputs are to be drained with [`Engine::poll_output`].
-    pub fn handle(&mut self, _now: Timestamp, _input: Input) {
+    /// Takes one input, then lets everything happen that is due. Afterwards all outputs are to be drained with
+    /// [`Engine::poll_output`].
+    ///
+    /// A `now` before that of an earlier call means that the clock was set back; what waits goes on waiting for as long
+    /// as it would have.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
         self.counters.inputs += 1;
+        self.advance(now);
+        // What should have happened before the input happens before it.
+        self.run_timers(self.now - Duration::from_millis(1));
+        match input {
+            Input::Restore(records) => self.restore(records),
+            Input::Reload(definitions) => self.reload(definitions),
+            Input::Touched(rules) => self.touched(&rules),
+            Input::Evaluated(evaluation) => self.evaluated(evaluation),
+            Input::Alerts(alerts) => self.receive(alerts),
+            Input::Routed { id, result } => self.routed(id, result),
+            Input::Delivered { id, attempt, outcome } => self.delivered(id, attempt, outcome),
+            Input::Silence(command) => self.silence_command(command),
+            Input::Tick => {}
+        }
+        self.settle();
     }
 
     /// The next thing to do, in order.
@@ -35,87 +132,132 @@ impl Engine {
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        None
+        self.definitions.as_ref().and_then(|_| self.timers.next())
     }
 
-    /// Makes or changes a silence, as [`Input::Silence`] does, and says how it went.
-    ///
-    /// # Errors
-    /// If the silence is refused; nothing is changed then.
-    pub fn set_silence(&mut self, _now: Timestamp, draft: SilenceDraft) -> Result<SilenceId, SilenceError> {
-        Err(draft.id.map_or(SilenceError::EndsInThePast, SilenceError::NotFound))
+    /// Replaces the settings; a lower limit applies to what comes and removes nothing.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
-    /// Ends a silence, as [`Input::Silence`] does, and says how it went.
-    ///
-    /// # Errors
-    /// If there is none of this id or it is over already.
-    pub fn expire_silence(&mut self, _now: Timestamp, id: &SilenceId) -> Result<(), SilenceError> {
-        Err(SilenceError::NotFound(id.clone()))
+    /// Everything that follows from an input: what is due now, questions to routers, and what must be kept.
+    pub(crate) fn settle(&mut self) {
+        self.run_timers(self.now);
+        self.ask_routers();
+        for fingerprint in std::mem::take(&mut self.dirty_alerts) {
+            if let Some(stored) = self.alerts.get(fingerprint) {
+                self.outputs.push_back(Output::Persist(Record::Alert(stored.record())));
+            }
+        }
+        for key in std::mem::take(&mut self.dirty_groups) {
+            if let Some(group) = self.groups.get(&key) {
+                self.outputs.push_back(Output::Persist(Record::Group(group.record())));
+            }
+        }
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    fn run_timers(&mut self, until: Timestamp) {
+        if self.definitions.is_none() {
+            return;
+        }
+        while let Some(timer) = self.timers.pop_due(until) {
+            match timer {
+                Timer::Silence(id) => self.silence_due(&id),
+                Timer::AlertEnd(fingerprint) => self.alert_end_due(fingerprint),
+                Timer::RuleRemoved(rule) => self.removed_rule_due(rule),
+                Timer::RuleSlot(group) => self.slot_due(group),
+                Timer::Arrival(group) => self.arrival_due(group),
+                Timer::EvaluationLost(group) => self.evaluation_lost(group),
+                Timer::RouteLost(id) => self.route_lost(id),
+                Timer::Flush(group) => self.flush_due(&group),
+                Timer::Attempt(target) => self.attempt_due(&target),
+                Timer::Forget(fingerprint) => self.forget_due(fingerprint),
+            }
+        }
     }
 
-    /// What was counted.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        if now >= self.now {
+            self.now = now;
+            return;
+        }
+        let by = self.now.since(now);
+        if by < CLOCK_JITTER {
+            return;
+        }
+        self.counters.clock_steps_back += 1;
+        self.now = now;
+        self.emit(Subject::Engine, Reason::ClockSteppedBack { by });
+        self.clock_stepped_back(by);
     }
 
-    /// The rule groups with their rules, in the order of the definitions.
-    pub fn rule_groups(&self) -> Vec<RuleGroupView> {
-        Vec::new()
+    /// What waits goes on waiting for as long as it would have; what somebody else set by the clock (ends of alerts from
+    /// outside, silences) stays.
+    fn clock_stepped_back(&mut self, by: Duration) {
+        for id in self.rule_group_order.clone() {
+            if let Some(group) = self.rule_groups.get_mut(&id) {
+                group.forget_time();
+            }
+            self.arm_slot(id);
+        }
+        let now = self.now;
+        let mut timers = Vec::new();
+        for (key, group) in &mut self.groups {
+            group.next_flush = group.next_flush - by;
+            timers.push((Timer::Flush(key.clone()), group.next_flush));
+            for target in &mut group.targets {
+                target.entry.notified_at = target.entry.notified_at.map(|at| at.min(now));
+                target.failing_since = target.failing_since.map(|at| at.min(now));
+                if let Some(refused) = &mut target.entry.refused {
+                    refused.at = refused.at.min(now);
+                }
+                if let Some(pending) = &mut target.pending {
+                    pending.next_attempt = pending.next_attempt - by;
+                }
+            }
+        }
+        for timer in self.timers.relative() {
+            if let Some(at) = self.timers.get(&timer) {
+                timers.push((timer, at - by));
+            }
+        }
+        for (timer, at) in timers {
+            if self.timers.get(&timer).is_some() {
+                self.timers.set(timer, at);
+            }
+        }
     }
 
-    /// All rules, in the order of the definitions.
-    pub fn rule_states(&self) -> Vec<RuleView> {
-        Vec::new()
+    pub(crate) fn emit(&mut self, subject: Subject, reason: Reason) {
+        self.outputs.push_back(Output::Changed(Change { at: self.now, subject, reason }));
     }
 
-    /// One rule.
-    pub fn rule_state(&self, _id: RuleId) -> Option<RuleView> {
-        None
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.outputs.push_back(Output::Persist(record));
     }
 
-    /// All alerts in dispatch, by fingerprint, with their standing at `now`.
-    pub fn alerts(&self, _now: Timestamp) -> Vec<AlertView> {
-        Vec::new()
+    pub(crate) fn delete(&mut self, key: RecordKey) {
+        self.outputs.push_back(Output::Persist(Record::Deleted(key)));
     }
 
-    /// One alert.
-    pub fn alert(&self, _now: Timestamp, _fingerprint: Fingerprint) -> Option<AlertView> {
-        None
+    /// Writes a line into an alert's history.
+    pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: HistoryEntry) {
+        let alerts = &self.alerts;
+        let (per_alert, in_all) = (self.settings.history_per_alert_max, self.settings.history_alerts_max);
+        self.history.record(fingerprint, entry, per_alert, in_all, |f| alerts.get(f).is_some());
     }
 
-    /// All alert groups, by receiver and labels.
-    pub fn alert_groups(&self, _now: Timestamp) -> Vec<AlertGroupView> {
-        Vec::new()
-    }
-
-    /// All silences, expired ones included, by id.
-    pub fn silences(&self) -> Vec<&Silence> {
-        Vec::new()
-    }
-
-    /// One silence.
-    pub fn silence(&self, _id: &SilenceId) -> Option<&Silence> {
-        None
-    }
-
-    /// What every receiver knows.
-    pub fn notification_log(&self) -> Vec<LogView> {
-        Vec::new()
-    }
-
-    /// The notifications that are not delivered yet.
-    pub fn outbox(&self) -> Vec<OutboxView> {
-        Vec::new()
-    }
-
-    /// What happened to an alert, oldest first; also for a while after it was forgotten.
-    pub fn history(&self, _fingerprint: Fingerprint) -> Vec<HistoryEntry> {
-        Vec::new()
+    /// Tells those who watch about an alert, and writes it into its history.
+    pub(crate) fn tell(
+        &mut self,
+        labels: &Labels,
+        rule: Option<RuleId>,
+        target: Option<Arc<TargetKey>>,
+        reason: impl Into<Reason>,
+    ) {
+        let (fingerprint, reason) = (labels.fingerprint(), reason.into());
+        let entry = HistoryEntry { at: self.now, reason: reason.clone(), target: target.clone(), notification: None };
+        self.note(fingerprint, entry);
+        self.emit(Subject::Alert { fingerprint, labels: labels.clone(), rule, target }, reason);
     }
 }

@@ -7,21 +7,37 @@
 //! outputs. Who runs it executes the outputs in order and commits every [`Output::Persist`] of a drain before the first
 //! [`Output::Deliver`] of it.
 
+mod alert_store;
 mod change;
 mod counters;
 mod definitions;
 mod engine;
 mod fingerprints;
+mod flush;
+mod group;
+mod history;
 mod id;
 mod inhibition;
 mod input;
+mod intake;
 mod interval;
+mod match_index;
+mod membership;
+mod notification_log;
+mod outbox;
 mod output;
+mod reading;
 mod reason;
 mod record;
+mod reload;
 mod route;
+mod route_table;
+mod rule;
+mod schedule;
 mod settings;
 mod silence;
+mod silencing;
+mod timers;
 mod view;
 
 pub use change::{Change, HistoryEntry, Subject};

@@ -199,6 +199,24 @@ pub enum LimitReason {
     },
 }
 
+macro_rules! reason_from {
+    ($($family:ident: $inner:ident),*) => {$(
+        impl From<$inner> for Reason {
+            fn from(reason: $inner) -> Reason {
+                Reason::$family(reason)
+            }
+        }
+    )*};
+}
+reason_from!(
+    State: StateReason,
+    Rule: RuleReason,
+    Notify: NotifyReason,
+    Suppress: SuppressReason,
+    Delivery: DeliveryReason,
+    Limit: LimitReason
+);
+
 impl NotifyReason {
     /// A stable word, for metrics and storage.
     pub const fn as_str(self) -> &'static str {

@@ -1,9 +1,13 @@
 //! Silences: somebody said not to tell certain alerts for some time.
 
-use thiserror::Error;
-use watchfire_model::{Matcher, Timestamp};
+use std::collections::BTreeMap;
 
-use crate::SilenceId;
+use thiserror::Error;
+use watchfire_model::{Labels, Matcher, Timestamp};
+
+use crate::id::stable_hash;
+use crate::match_index::{MatchIndex, all_match};
+use crate::{Settings, SilenceId};
 
 /// A silence as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,5 +111,179 @@ impl SilenceState {
             SilenceState::Active => "active",
             SilenceState::Expired => "expired",
         }
+    }
+}
+
+/// All silences, those that are not over indexed by what they match.
+#[derive(Debug)]
+pub(crate) struct Silences {
+    by_id: BTreeMap<SilenceId, Silence>,
+    /// The silences that are pending or active when they are filed, and which of their matcher sets.
+    index: MatchIndex<(SilenceId, usize)>,
+}
+
+/// What setting a silence comes to.
+#[derive(Debug)]
+pub(crate) struct SetSilence {
+    /// The silence that has the content that was asked for.
+    pub(crate) id: SilenceId,
+    /// An older one that it replaces, which ends now.
+    pub(crate) replaced: Option<SilenceId>,
+}
+
+impl Silences {
+    pub(crate) fn new() -> Silences {
+        Silences { by_id: BTreeMap::new(), index: MatchIndex::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn get(&self, id: &SilenceId) -> Option<&Silence> {
+        self.by_id.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Silence> {
+        self.by_id.values()
+    }
+
+    /// Puts a silence as it is, replacing one of the same id.
+    pub(crate) fn put(&mut self, silence: Silence, now: Timestamp) {
+        self.unfile(&silence.id);
+        if silence.state(now) != SilenceState::Expired {
+            for (i, set) in silence.matcher_sets.iter().enumerate() {
+                self.index.insert(set, (silence.id.clone(), i));
+            }
+        }
+        self.by_id.insert(silence.id.clone(), silence);
+    }
+
+    /// Takes a silence out of the index; it stays readable.
+    pub(crate) fn unfile(&mut self, id: &SilenceId) {
+        if let Some(silence) = self.by_id.get(id) {
+            for (i, set) in silence.matcher_sets.iter().enumerate() {
+                self.index.remove(set, &(id.clone(), i));
+            }
+        }
+    }
+
+    pub(crate) fn delete(&mut self, id: &SilenceId) {
+        self.unfile(id);
+        self.by_id.remove(id);
+    }
+
+    /// The silences that silence an alert with these labels at `now`, in order of their ids.
+    pub(crate) fn silencing(&self, labels: &Labels, now: Timestamp) -> Vec<SilenceId> {
+        let mut found = Vec::new();
+        for (id, set) in self.index.candidates(labels) {
+            let Some(silence) = self.by_id.get(&id) else { continue };
+            let matches = silence.matcher_sets.get(set).is_some_and(|matchers| all_match(matchers, labels));
+            if matches && silence.state(now) == SilenceState::Active && found.last() != Some(&id) {
+                found.push(id);
+            }
+        }
+        found
+    }
+
+    /// Checks what is asked for and does it.
+    ///
+    /// A change keeps the id only if it means the same silence: equal matchers and, while it is active, the same start
+    /// and an end to come, or, while it is pending, a start to come. Otherwise the old one ends and a new one is made
+    /// (alertmanager `silence/silence.go`, `canUpdate`).
+    pub(crate) fn set(
+        &mut self,
+        now: Timestamp,
+        draft: SilenceDraft,
+        settings: &Settings,
+    ) -> Result<SetSilence, SilenceError> {
+        let mut matcher_sets = draft.matcher_sets;
+        for set in &mut matcher_sets {
+            set.sort();
+            set.dedup();
+        }
+        let matchers = matcher_sets.iter().map(Vec::len).sum();
+        if matchers > settings.silence_matchers_max {
+            return Err(SilenceError::TooManyMatchers { matchers, matchers_max: settings.silence_matchers_max });
+        }
+        let matches_everything = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
+        if matcher_sets.is_empty() || matcher_sets.iter().any(matches_everything) {
+            return Err(SilenceError::MatchesEverything);
+        }
+        if draft.ends_at <= draft.starts_at {
+            return Err(SilenceError::EndsBeforeStart);
+        }
+        if draft.ends_at <= now {
+            return Err(SilenceError::EndsInThePast);
+        }
+        let old = match &draft.id {
+            None => None,
+            Some(id) => Some(self.by_id.get(id).ok_or_else(|| SilenceError::NotFound(id.clone()))?),
+        };
+        let keeps_id = old.is_some_and(|old| {
+            old.matcher_sets == matcher_sets
+                && match old.state(now) {
+                    SilenceState::Pending => draft.starts_at >= now,
+                    SilenceState::Active => draft.starts_at == old.starts_at,
+                    SilenceState::Expired => false,
+                }
+        });
+        let mut replaced = None;
+        let (id, starts_at) = match old {
+            Some(old) if keeps_id => (old.id.clone(), draft.starts_at),
+            old => {
+                replaced = old.filter(|old| old.state(now) != SilenceState::Expired).map(|old| old.id.clone());
+                if self.by_id.len() >= settings.silences_max {
+                    return Err(SilenceError::Limit { silences_max: settings.silences_max });
+                }
+                (self.new_id(now, &matcher_sets, &draft.created_by, &draft.comment), draft.starts_at.max(now))
+            }
+        };
+        let silence = Silence {
+            id: id.clone(),
+            matcher_sets,
+            starts_at,
+            ends_at: draft.ends_at,
+            updated_at: now,
+            created_by: draft.created_by,
+            comment: draft.comment,
+        };
+        if let Some(replaced) = &replaced {
+            self.end(replaced, now);
+        }
+        self.put(silence, now);
+        Ok(SetSilence { id, replaced })
+    }
+
+    /// Ends a silence by hand. One that has not begun never begins.
+    pub(crate) fn expire(&mut self, now: Timestamp, id: &SilenceId) -> Result<(), SilenceError> {
+        let silence = self.by_id.get(id).ok_or_else(|| SilenceError::NotFound(id.clone()))?;
+        if silence.state(now) == SilenceState::Expired {
+            return Err(SilenceError::AlreadyExpired(id.clone()));
+        }
+        self.end(id, now);
+        Ok(())
+    }
+
+    fn end(&mut self, id: &SilenceId, now: Timestamp) {
+        self.unfile(id);
+        if let Some(silence) = self.by_id.get_mut(id) {
+            silence.starts_at = silence.starts_at.min(now);
+            silence.ends_at = now;
+            silence.updated_at = now;
+        }
+    }
+
+    /// A hash of the content and the time, counted up until it is free, because nothing random may be asked for.
+    fn new_id(&self, now: Timestamp, sets: &[Vec<Matcher>], created_by: &str, comment: &str) -> SilenceId {
+        let content = format!("{sets:?}");
+        let time = now.as_millis().to_string();
+        (0u64..)
+            .map(|n| {
+                let n = n.to_string();
+                SilenceId::from_hash(stable_hash([content.as_str(), &time, created_by, comment, &n]))
+            })
+            .find(|id| !self.by_id.contains_key(id))
+            .unwrap_or_else(|| SilenceId::from_hash(0))
     }
 }

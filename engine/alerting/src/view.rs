@@ -120,6 +120,9 @@ pub enum AlertViewState {
 pub struct AlertView {
     /// The alert. Of a rule's alert that fires, `ends_at` is absent.
     pub alert: Alert,
+    /// When it ended or, while it fires, when it is to be taken as ended by somebody who hears nothing more about it:
+    /// for a rule's alert four times the longer of its group's interval and a minute after the last evaluation.
+    pub expires_at: Timestamp,
     /// Its id.
     pub fingerprint: Fingerprint,
     /// Firing or resolved.

@@ -1,0 +1,118 @@
+//! The alerts in dispatch, from rules and from outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, RuleId, Timestamp};
+
+use crate::{AlertRecord, Membership, RouteId};
+
+/// An alert with what dispatch knows about it.
+#[derive(Debug)]
+pub(crate) struct StoredAlert {
+    pub(crate) alert: Alert,
+    /// The rules that say that it fires. Two rules may give the same alert; it ends when neither says so any more.
+    pub(crate) rules: Vec<RuleId>,
+    /// Whether its end was noticed. Not computed from `ends_at`, so that a clock that goes back raises nothing again.
+    pub(crate) resolved: bool,
+    /// The groups that it belongs to.
+    pub(crate) memberships: Vec<Membership>,
+    /// The routes whose router plugin suppressed it, and why.
+    pub(crate) suppressed_by_router: BTreeMap<RouteId, Arc<str>>,
+    /// How many router plugins were asked about it and have not answered.
+    pub(crate) routes_pending: u32,
+}
+
+impl StoredAlert {
+    pub(crate) fn new(alert: Alert) -> StoredAlert {
+        StoredAlert {
+            alert,
+            rules: Vec::new(),
+            resolved: false,
+            memberships: Vec::new(),
+            suppressed_by_router: BTreeMap::new(),
+            routes_pending: 0,
+        }
+    }
+
+    pub(crate) fn status(&self) -> AlertStatus {
+        if self.resolved { AlertStatus::Resolved } else { AlertStatus::Firing }
+    }
+
+    pub(crate) fn record(&self) -> AlertRecord {
+        AlertRecord {
+            alert: self.alert.clone(),
+            rules: self.rules.clone(),
+            resolved: self.resolved,
+            memberships: self.memberships.clone(),
+        }
+    }
+}
+
+/// Fills in what a sender left out (alertmanager `api/v2/api.go`, `postAlertsHandler`); `None` if it cannot be an alert.
+pub(crate) fn complete(mut alert: Alert, now: Timestamp, resolve_timeout: Duration) -> Option<Alert> {
+    alert.updated_at = now;
+    alert.timeout = alert.ends_at.is_none();
+    if alert.starts_at == Timestamp::MIN {
+        alert.starts_at = alert.ends_at.unwrap_or(now);
+    }
+    let ends_at = *alert.ends_at.get_or_insert(now + resolve_timeout);
+    (alert.starts_at <= ends_at && !alert.labels.is_empty()).then_some(alert)
+}
+
+/// Merges what is known about an alert from outside with what its sender says now (alertmanager `alert/alert.go`,
+/// `Merge`, and `provider/mem`, `Put`). `old_resolved` is whether its end was noticed.
+pub(crate) fn merge(old: &Alert, old_resolved: bool, mut new: Alert, now: Timestamp) -> Alert {
+    let (Some(old_end), Some(new_end)) = (old.ends_at, new.ends_at) else { return new };
+    let inside = |t: Timestamp| t > old.starts_at && t < old_end;
+    if !inside(new_end) && !inside(new.starts_at) {
+        return new;
+    }
+    new.starts_at = new.starts_at.min(old.starts_at);
+    if new_end <= now {
+        // Both are over: the later end is the truth.
+        if old_resolved && old_end > new_end {
+            new.ends_at = Some(old_end);
+        }
+    } else if old_end > new_end && !old.timeout {
+        // An end that a sender gave rules over one that was made up, and over an earlier one.
+        new.ends_at = Some(old_end);
+    }
+    new
+}
+
+/// All alerts in dispatch.
+#[derive(Debug, Default)]
+pub(crate) struct AlertStore {
+    alerts: BTreeMap<Fingerprint, StoredAlert>,
+}
+
+impl AlertStore {
+    pub(crate) fn len(&self) -> usize {
+        self.alerts.len()
+    }
+
+    pub(crate) fn get(&self, fingerprint: Fingerprint) -> Option<&StoredAlert> {
+        self.alerts.get(&fingerprint)
+    }
+
+    pub(crate) fn get_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut StoredAlert> {
+        self.alerts.get_mut(&fingerprint)
+    }
+
+    pub(crate) fn insert(&mut self, fingerprint: Fingerprint, stored: StoredAlert) {
+        self.alerts.insert(fingerprint, stored);
+    }
+
+    pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> Option<StoredAlert> {
+        self.alerts.remove(&fingerprint)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Fingerprint, &StoredAlert)> {
+        self.alerts.iter().map(|(fingerprint, stored)| (*fingerprint, stored))
+    }
+
+    pub(crate) fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.alerts.keys().copied().collect()
+    }
+}

@@ -1,0 +1,305 @@
+//! The flush of an alert group: who of it may be told, and to whom something is to be told.
+
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Duration, Labels, Timestamp};
+
+use crate::group::{Group, Pending};
+use crate::id::stable_hash;
+use crate::notification_log::{Content, Terms, Verdict, decide};
+use crate::route_table::Node;
+use crate::timers::Timer;
+use crate::{
+    DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, LogRecord, NotificationId, NotifyReason, Output,
+    Reason, Record, RecordKey, Subject, SuppressReason,
+};
+
+/// The alerts of a group at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// Firing and not suppressed.
+    firing: FingerprintSet,
+    /// Those of them that the route still sends here.
+    attached: FingerprintSet,
+    /// Ended.
+    resolved: FingerprintSet,
+    /// Those of them that are not suppressed.
+    resolved_open: FingerprintSet,
+}
+
+impl Engine {
+    /// A group's timer is due. The next flush follows after `group_interval` whatever this one finds.
+    pub(crate) fn flush_due(&mut self, key: &GroupKey) {
+        // The group is taken out of the table while it is worked on.
+        let Some(mut group) = self.groups.remove(key) else { return };
+        self.counters.flushes += 1;
+        let keep = !group.flushed || group.changed;
+        group.flushed = true;
+        group.changed = false;
+        self.expire_refusals(&mut group);
+        let survey = self.survey(&mut group);
+        for target in 0..group.targets.len() {
+            self.look_at(&mut group, target, &survey);
+        }
+        let interval = self.routes.find(&group.route).map_or(Duration::from_mins(5), |node| node.group_interval);
+        group.next_flush = self.now + interval;
+        self.timers.set(Timer::Flush(key.clone()), group.next_flush);
+        if keep {
+            self.dirty_groups.insert(key.clone());
+        }
+        self.put_back(group);
+    }
+
+    /// An end that a receiver refused and that no reload repaired is not owed for ever.
+    fn expire_refusals(&mut self, group: &mut Group) {
+        for target in &mut group.targets {
+            let old = |at| self.now.since(at) > self.settings.log_retention;
+            if let Some(refused) = target.entry.refused.take_if(|refused| old(refused.at)) {
+                for fingerprint in refused.resolved.iter() {
+                    target.entry.owed.remove(fingerprint);
+                }
+                let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+                self.outputs.push_back(Output::Persist(Record::Log(record)));
+            }
+        }
+    }
+
+    /// Lets go of the ended alerts about which nothing is left to tell, and of the group if it was the last.
+    pub(crate) fn put_back(&mut self, mut group: Group) {
+        let mut done = Vec::new();
+        for (fingerprint, member) in &group.members {
+            let resolved = self.alerts.get(*fingerprint).is_none_or(|stored| stored.resolved);
+            if resolved && !group.awaits(*fingerprint) {
+                done.push((*fingerprint, member.told));
+            }
+        }
+        let key = group.key.clone();
+        for (fingerprint, told) in done {
+            group.members.remove(&fingerprint);
+            let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
+            // Not persisted: after a restart the group would find again that there is nothing to tell.
+            stored.memberships.retain(|membership| membership.group != key);
+            if !told {
+                let reason = Reason::Suppress(SuppressReason::EndedUntold);
+                let entry = HistoryEntry { at: self.now, reason, target: None, notification: None };
+                self.note(fingerprint, entry);
+            }
+        }
+        let over = group.is_over();
+        self.groups.insert(key.clone(), group);
+        if over {
+            self.drop_group(&key);
+        }
+    }
+
+    /// Looks at every alert of the group in Alertmanager's order of suppression: inhibition, intervals, silences.
+    fn survey(&mut self, group: &mut Group) -> Survey {
+        let mut survey = Survey::default();
+        let (mut firing, mut attached, mut resolved, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let muted = self.routes.find(&group.route).and_then(|node| self.muted(node, self.now));
+        let no_integration = group.targets.is_empty().then(|| SuppressReason::NoIntegration(group.receiver.clone()));
+        for (fingerprint, member) in &mut group.members {
+            let Some(stored) = self.alerts.get(*fingerprint) else { continue };
+            let labels = stored.alert.labels.clone();
+            let is_resolved = stored.resolved;
+            let suppressed = self.suppressed(&labels, muted.as_ref());
+            if is_resolved {
+                resolved.push(*fingerprint);
+                if suppressed.is_none() {
+                    open.push(*fingerprint);
+                }
+            } else if suppressed.is_none() {
+                firing.push(*fingerprint);
+                if !member.detached {
+                    attached.push(*fingerprint);
+                }
+            }
+            let shown = suppressed.or_else(|| no_integration.clone());
+            if !is_resolved && member.suppressed != shown {
+                if let Some(reason) = &shown {
+                    let target = group.targets.first().map(|target| target.key.clone());
+                    self.tell(&labels, None, target, reason.clone());
+                }
+                member.suppressed = shown;
+            }
+        }
+        survey.firing = firing.into_iter().collect();
+        survey.attached = attached.into_iter().collect();
+        survey.resolved = resolved.into_iter().collect();
+        survey.resolved_open = open.into_iter().collect();
+        survey
+    }
+
+    /// Why alerts with these labels are not to be told now, for a route that is muted or not.
+    pub(crate) fn suppressed(&self, labels: &Labels, muted: Option<&SuppressReason>) -> Option<SuppressReason> {
+        if let Some(inhibition) = self.inhibitor.inhibitions(labels, false).pop() {
+            return Some(SuppressReason::Inhibited { rule: inhibition.rule, source: inhibition.source });
+        }
+        if let Some(muted) = muted {
+            return Some(muted.clone());
+        }
+        self.silences.silencing(labels, self.now).into_iter().next().map(SuppressReason::Silenced)
+    }
+
+    /// Why a route tells nothing at a time.
+    pub(crate) fn muted(&self, node: &Node, at: Timestamp) -> Option<SuppressReason> {
+        let holds = |name: &&Arc<str>| self.intervals.get(*name).is_some_and(|interval| interval.contains(at));
+        if !node.active_time_intervals.is_empty() && !node.active_time_intervals.iter().any(|name| holds(&name)) {
+            return Some(SuppressReason::OutsideActiveIntervals);
+        }
+        node.mute_time_intervals.iter().find(holds).cloned().map(SuppressReason::Muted)
+    }
+
+    /// Decides about one target, and starts an attempt if one is due.
+    fn look_at(&mut self, group: &mut Group, index: usize, survey: &Survey) {
+        let now = self.now;
+        let repeat_interval =
+            self.routes.find(&group.route).map_or(Duration::from_hours(4), |node| node.repeat_interval);
+        let target = &mut group.targets[index];
+        if target.pending.as_ref().is_some_and(|pending| pending.in_flight) {
+            // One attempt at a time; the target is looked at again when this one ends.
+            target.look_again = true;
+            return;
+        }
+        if target.integration.is_none() {
+            return;
+        }
+        target.look_again = false;
+        let entry = &target.entry;
+        let mut content = Content {
+            firing: survey.firing.iter().filter(|f| survey.attached.contains(*f) || entry.owed.contains(*f)).collect(),
+            resolved: {
+                let told = |f: &_| survey.resolved_open.contains(*f) || entry.owed.contains(*f);
+                survey.resolved.iter().filter(told).collect()
+            },
+        };
+        let terms = Terms { now, repeat_interval, send_resolved: target.send_resolved, current: target.current };
+        let verdict = decide(entry, &content, &survey.attached, terms);
+        if verdict == Verdict::Forget {
+            for fingerprint in content.resolved.iter() {
+                target.entry.firing.remove(fingerprint);
+            }
+            let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+            self.persist(Record::Log(record));
+        }
+        let Verdict::Notify(reason) = verdict else {
+            return self.withdraw(group, index, DeliveryReason::Withdrawn);
+        };
+        if !group.targets[index].send_resolved {
+            content.resolved = FingerprintSet::new();
+        }
+        let target = &group.targets[index];
+        let same = |pending: &Pending| pending.firing == content.firing && pending.resolved == content.resolved;
+        let mut next_attempt = now;
+        match &target.pending {
+            Some(pending) if same(pending) => next_attempt = pending.next_attempt,
+            Some(pending) => {
+                // The receiver fails; newer content does not make it work sooner.
+                next_attempt = pending.next_attempt;
+                self.counters.notifications_superseded += 1;
+                self.withdraw(group, index, DeliveryReason::Superseded);
+                self.create_notification(group, index, content, reason, next_attempt);
+            }
+            None => self.create_notification(group, index, content, reason, next_attempt),
+        }
+        if next_attempt <= now {
+            self.start_attempt(group, index);
+        } else if let Some(target) = group.targets.get(index) {
+            self.timers.set(Timer::Attempt(target.key.clone()), next_attempt);
+        }
+    }
+
+    fn create_notification(
+        &mut self,
+        group: &mut Group,
+        index: usize,
+        content: Content,
+        reason: NotifyReason,
+        next_attempt: Timestamp,
+    ) {
+        let now = self.now;
+        let alerts = self.told_alerts(&content);
+        let target = &mut group.targets[index];
+        target.entry.sequence += 1;
+        let identity = target.key.to_string();
+        let (time, sequence) = (now.as_millis().to_string(), target.entry.sequence.to_string());
+        let id = NotificationId(stable_hash([identity.as_str(), &time, &sequence]));
+        for fingerprint in content.firing.iter().chain(content.resolved.iter()) {
+            if let Some(member) = group.members.get_mut(&fingerprint) {
+                member.told = true;
+            }
+            let entry = HistoryEntry {
+                at: now,
+                reason: Reason::Notify(reason),
+                target: Some(target.key.clone()),
+                notification: Some(id),
+            };
+            self.note(fingerprint, entry);
+        }
+        target.pending = Some(Pending {
+            id,
+            reason,
+            firing: content.firing,
+            resolved: content.resolved,
+            alerts,
+            created_at: now,
+            attempt: 0,
+            in_flight: false,
+            next_attempt,
+            error: "".into(),
+            owed_before: FingerprintSet::new(),
+        });
+        let key = target.key.clone();
+        self.notifications.insert(id, key.clone());
+        self.counters.notifications += 1;
+        if reason == NotifyReason::PromisedResolve {
+            self.counters.promised_resolves += 1;
+        }
+        self.emit(Subject::Notification { id, target: key }, Reason::Notify(reason));
+        if next_attempt > now {
+            self.persist_outbox(group, index);
+        }
+    }
+
+    /// Firing alerts lose their end, so that they cannot end while they are on their way.
+    fn told_alerts(&self, content: &Content) -> Arc<[Alert]> {
+        let sorted = |set: &FingerprintSet| {
+            let mut alerts: Vec<Alert> =
+                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.clone()).collect();
+            alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
+            alerts
+        };
+        let mut alerts = sorted(&content.firing);
+        for alert in &mut alerts {
+            alert.ends_at = None;
+        }
+        alerts.extend(sorted(&content.resolved).into_iter().map(|mut alert| {
+            // An end is what tells the two apart.
+            alert.ends_at.get_or_insert(self.now);
+            alert
+        }));
+        alerts.into()
+    }
+
+    /// Takes a notification back that waits for its next attempt. If it was tried, the receiver may know it; what that
+    /// means for the future is in the log entry and must survive.
+    fn withdraw(&mut self, group: &mut Group, index: usize, reason: DeliveryReason) {
+        let target = &mut group.targets[index];
+        let Some(pending) = target.pending.take() else { return };
+        self.notifications.remove(&pending.id);
+        let key = target.key.clone();
+        self.timers.cancel(Timer::Attempt(key.clone()));
+        if pending.attempt > 0 {
+            let record = LogRecord { target: (*key).clone(), entry: target.entry.clone() };
+            self.persist(Record::Log(record));
+        }
+        self.delete(RecordKey::outbox(&key));
+        self.emit(Subject::Notification { id: pending.id, target: key }, Reason::Delivery(reason));
+    }
+
+    /// Looks at one target outside a flush: a retry is due, or an attempt ended after a flush had come by.
+    pub(crate) fn look_at_target(&mut self, group: &mut Group, index: usize) {
+        let survey = self.survey(group);
+        self.look_at(group, index, &survey);
+    }
+}

@@ -1,0 +1,253 @@
+//! Alert groups: alerts that are told together, and who is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
+
+use crate::{
+    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, NotificationId, NotifyReason, OutboxRecord,
+    ReceiverSpec, RouteId, SuppressReason, TargetKey,
+};
+
+/// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) key: GroupKey,
+    pub(crate) route: RouteId,
+    pub(crate) receiver: Arc<str>,
+    pub(crate) routed_by_plugin: bool,
+    pub(crate) labels: Labels,
+    pub(crate) members: BTreeMap<Fingerprint, Member>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) next_flush: Timestamp,
+    pub(crate) flushed: bool,
+    pub(crate) changed: bool,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// An alert's place in a group.
+#[derive(Debug, Default)]
+pub(crate) struct Member {
+    /// See [`crate::Membership::detached`].
+    pub(crate) detached: bool,
+    /// Why it was not told at the last flush, so that the history tells each reason once.
+    pub(crate) suppressed: Option<SuppressReason>,
+    /// Whether a notification told about it.
+    pub(crate) told: bool,
+}
+
+/// One integration of a receiver, for one group.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) key: Arc<TargetKey>,
+    /// Its position in the receiver; absent if it is not defined any more.
+    pub(crate) integration: Option<usize>,
+    pub(crate) send_resolved: bool,
+    /// Whether the group's route sends here; else only promised ends are told.
+    pub(crate) current: bool,
+    pub(crate) entry: LogEntry,
+    pub(crate) pending: Option<Pending>,
+    /// A flush came by while an attempt was under way, so the target is looked at again when that ends.
+    pub(crate) look_again: bool,
+    pub(crate) failures: u32,
+    pub(crate) failing_since: Option<Timestamp>,
+}
+
+/// A notification on its way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) id: NotificationId,
+    pub(crate) reason: NotifyReason,
+    pub(crate) firing: FingerprintSet,
+    pub(crate) resolved: FingerprintSet,
+    pub(crate) alerts: Arc<[Alert]>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) attempt: u32,
+    pub(crate) in_flight: bool,
+    pub(crate) next_attempt: Timestamp,
+    pub(crate) error: Arc<str>,
+    /// What was owed before its first attempt.
+    pub(crate) owed_before: FingerprintSet,
+}
+
+impl Group {
+    pub(crate) fn record(&self) -> GroupRecord {
+        GroupRecord {
+            key: self.key.clone(),
+            route: self.route.clone(),
+            receiver: self.receiver.clone(),
+            routed_by_plugin: self.routed_by_plugin,
+            labels: self.labels.clone(),
+            created_at: self.created_at,
+            next_flush: self.next_flush,
+            flushed: self.flushed,
+            changed: self.changed,
+        }
+    }
+
+    pub(crate) fn restored(record: GroupRecord) -> Group {
+        Group {
+            key: record.key,
+            route: record.route,
+            receiver: record.receiver,
+            routed_by_plugin: record.routed_by_plugin,
+            labels: record.labels,
+            members: BTreeMap::new(),
+            created_at: record.created_at,
+            next_flush: record.next_flush,
+            flushed: record.flushed,
+            changed: record.changed,
+            targets: Vec::new(),
+        }
+    }
+
+    /// Whether something is still to be told about an alert, or an attempt to tell it is under way.
+    pub(crate) fn awaits(&self, fingerprint: Fingerprint) -> bool {
+        self.targets.iter().any(|target| target.awaits(fingerprint))
+    }
+
+    /// Whether nothing is left to be done here.
+    pub(crate) fn is_over(&self) -> bool {
+        self.members.is_empty() && self.targets.iter().all(|target| target.pending.is_none())
+    }
+
+    /// The target of this identity; a new one, of which nothing is known, if there is none.
+    pub(crate) fn target_mut(&mut self, key: TargetKey) -> Option<&mut Target> {
+        if !self.targets.iter().any(|target| *target.key == key) {
+            self.targets.push(Target::new(Arc::new(key)));
+            return self.targets.last_mut();
+        }
+        self.targets.iter_mut().find(|target| *target.key == key)
+    }
+
+    /// Brings the targets in line with the receivers as they are defined now.
+    ///
+    /// A target that is no longer current stays for as long as it has a promise to keep and can be reached. Those that
+    /// are dropped are returned.
+    pub(crate) fn sync_targets(&mut self, receivers: &BTreeMap<Arc<str>, ReceiverSpec>) -> Vec<Target> {
+        for target in &mut self.targets {
+            target.current = false;
+            target.integration = None;
+            let spec = receivers.get(&target.key.receiver);
+            if let Some((position, integration)) = spec.and_then(|spec| spec.find(&target.key.integration)) {
+                target.integration = Some(position);
+                target.send_resolved = integration.send_resolved;
+                if !integration.send_resolved {
+                    target.entry.owed = FingerprintSet::new();
+                }
+                target.current = target.key.receiver == self.receiver;
+            }
+        }
+        if let Some(spec) = receivers.get(&self.receiver) {
+            for (position, key) in spec.keys().into_iter().enumerate() {
+                let known = |t: &Target| t.key.receiver == self.receiver && t.key.integration == key;
+                if !self.targets.iter().any(known) {
+                    let target =
+                        TargetKey { group: self.key.clone(), receiver: self.receiver.clone(), integration: key };
+                    let mut target = Target::new(Arc::new(target));
+                    target.integration = Some(position);
+                    target.send_resolved = spec.integrations[position].send_resolved;
+                    target.current = true;
+                    self.targets.push(target);
+                }
+            }
+        }
+        let is_kept = |target: &Target| {
+            let promises = !target.entry.owed.is_empty() || target.pending.is_some();
+            target.current || (target.integration.is_some() && promises)
+        };
+        let (kept, dropped) = std::mem::take(&mut self.targets).into_iter().partition(is_kept);
+        self.targets = kept;
+        dropped
+    }
+}
+
+impl Target {
+    pub(crate) fn new(key: Arc<TargetKey>) -> Target {
+        Target {
+            key,
+            integration: None,
+            send_resolved: false,
+            current: false,
+            entry: LogEntry::default(),
+            pending: None,
+            look_again: false,
+            failures: 0,
+            failing_since: None,
+        }
+    }
+
+    fn awaits(&self, fingerprint: Fingerprint) -> bool {
+        let told = |pending: &Pending| pending.firing.contains(fingerprint) || pending.resolved.contains(fingerprint);
+        self.entry.owed.contains(fingerprint) || self.pending.as_ref().is_some_and(told)
+    }
+
+    /// What is to be kept about the notification on its way.
+    pub(crate) fn outbox_record(&self, route: &RouteId, group_labels: &Labels) -> Option<OutboxRecord> {
+        let pending = self.pending.as_ref()?;
+        Some(OutboxRecord {
+            target: (*self.key).clone(),
+            id: pending.id,
+            route: route.clone(),
+            group_labels: group_labels.clone(),
+            reason: pending.reason,
+            alerts: pending.alerts.clone(),
+            created_at: pending.created_at,
+            attempt: pending.attempt,
+            failures: self.failures,
+            failing_since: self.failing_since,
+            next_attempt: pending.next_attempt,
+            error: pending.error.clone(),
+            owed_before: pending.owed_before.clone(),
+        })
+    }
+
+    /// Takes up a notification again after a restart. Whether its attempt got through is not known, so the receiver may
+    /// know it.
+    pub(crate) fn restore_pending(&mut self, record: OutboxRecord) {
+        let of = |firing: bool| {
+            let alerts = record.alerts.iter().filter(|alert| alert.ends_at.is_none() == firing);
+            alerts.map(Alert::fingerprint).collect::<FingerprintSet>()
+        };
+        let (firing, resolved) = (of(true), of(false));
+        if record.attempt > 0 {
+            self.entry.attempted(&firing, &resolved, true);
+        }
+        self.failures = record.failures;
+        self.failing_since = record.failing_since;
+        self.pending = Some(Pending {
+            id: record.id,
+            reason: record.reason,
+            firing,
+            resolved,
+            alerts: record.alerts,
+            created_at: record.created_at,
+            attempt: record.attempt,
+            in_flight: false,
+            next_attempt: record.next_attempt,
+            error: record.error,
+            owed_before: record.owed_before,
+        });
+    }
+}
+
+impl ReceiverSpec {
+    /// The identities of its integrations, in order.
+    pub fn keys(&self) -> Vec<IntegrationKey> {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let keys = self.integrations.iter().map(|integration| {
+            let count = counts.entry(&integration.kind).or_default();
+            let key = IntegrationKey { kind: integration.kind.clone(), ordinal: *count };
+            *count += 1;
+            key
+        });
+        keys.collect()
+    }
+
+    /// The integration of this identity and its position.
+    pub fn find(&self, key: &IntegrationKey) -> Option<(usize, &crate::IntegrationSpec)> {
+        let position = self.keys().iter().position(|own| own == key)?;
+        Some((position, &self.integrations[position]))
+    }
+}

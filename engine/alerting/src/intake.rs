@@ -1,0 +1,192 @@
+//! How alerts begin, go on and end, whether they come from a rule or from outside.
+
+use watchfire_model::{Alert, Fingerprint, Labels, RuleId, Timestamp};
+
+use crate::alert_store::{StoredAlert, complete, merge};
+use crate::membership::Occasion;
+use crate::timers::Timer;
+use crate::{Engine, Instance, LimitReason, Reason, RecordKey, RuleSpec, StateReason, Subject};
+
+impl Engine {
+    /// A rule says that an instance fires; it says so at every evaluation.
+    pub(crate) fn rule_alert_fires(&mut self, rule: &RuleSpec, instance: &Instance, at: Timestamp) {
+        let fingerprint = instance.labels.fingerprint();
+        let starts_at = instance.fired_at.unwrap_or(at);
+        if let Some(stored) = self.alerts.get_mut(fingerprint).filter(|stored| !stored.resolved) {
+            let alert = &mut stored.alert;
+            alert.updated_at = at;
+            alert.value = Some(instance.value);
+            if alert.annotations != instance.annotations {
+                alert.annotations = instance.annotations.clone();
+            }
+            if !stored.rules.contains(&rule.id) {
+                // It came from outside or from a rule with the same labels; this rule vouches for it too.
+                stored.rules.push(rule.id);
+                stored.rules.sort_unstable();
+                alert.ends_at = None;
+                alert.timeout = false;
+                self.timers.cancel(Timer::AlertEnd(fingerprint));
+                self.dirty_alerts.insert(fingerprint);
+            }
+            return;
+        }
+        let alert = Alert {
+            labels: instance.labels.clone(),
+            annotations: instance.annotations.clone(),
+            starts_at,
+            ends_at: None,
+            updated_at: at,
+            timeout: false,
+            generator_url: rule.generator_url.to_string(),
+            value: Some(instance.value),
+        };
+        self.alert_begins(alert, Some(rule.id));
+    }
+
+    /// A rule no longer says that an alert fires.
+    pub(crate) fn rule_alert_ends(&mut self, rule: RuleId, fingerprint: Fingerprint, at: Timestamp) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let vouched = stored.rules.len();
+        stored.rules.retain(|other| *other != rule);
+        if stored.rules.len() == vouched {
+            return;
+        }
+        self.dirty_alerts.insert(fingerprint);
+        if stored.rules.is_empty() && !stored.resolved {
+            stored.alert.ends_at = Some(at.max(stored.alert.starts_at));
+            stored.alert.updated_at = at;
+            self.alert_ended(fingerprint);
+        }
+    }
+
+    /// Alerts from outside.
+    pub(crate) fn receive(&mut self, alerts: Vec<Alert>) {
+        let resolve_timeout = self.definitions.as_ref().map(|definitions| definitions.dispatch.resolve_timeout);
+        let resolve_timeout = resolve_timeout.unwrap_or(watchfire_model::Duration::from_mins(5));
+        for alert in alerts {
+            self.counters.alerts_received += 1;
+            if let Some(alert) = complete(alert, self.now, resolve_timeout) {
+                self.receive_one(alert);
+            } else {
+                self.counters.alerts_refused += 1;
+            }
+        }
+    }
+
+    fn receive_one(&mut self, alert: Alert) {
+        let now = self.now;
+        let fingerprint = alert.fingerprint();
+        let over = |alert: &Alert| alert.ends_at.is_some_and(|end| end <= now);
+        let Some(stored) = self.alerts.get_mut(fingerprint) else {
+            // The end of something that was never known is no news.
+            if !over(&alert) {
+                self.alert_begins(alert, None);
+            }
+            return;
+        };
+        if !stored.resolved && !stored.rules.is_empty() {
+            self.counters.alerts_owned_by_rule += 1;
+            return;
+        }
+        let merged = merge(&stored.alert, stored.resolved, alert, now);
+        if stored.resolved {
+            if over(&merged) {
+                stored.alert = merged;
+            } else {
+                self.alert_begins(merged, None);
+            }
+            return;
+        }
+        // A refreshed end alone is not kept: should the engine stop, what has not ended is given time to be sent again.
+        let told = |a: &Alert| (a.starts_at, a.timeout, a.generator_url.clone());
+        if told(&stored.alert) != told(&merged) || stored.alert.annotations != merged.annotations {
+            self.dirty_alerts.insert(fingerprint);
+        }
+        let ended = over(&merged);
+        stored.alert = merged;
+        if ended {
+            let labels = stored.alert.labels.clone();
+            self.tell(&labels, None, None, StateReason::EndedBySender);
+            self.alert_ended(fingerprint);
+            return;
+        }
+        // The timer stays where it was and looks at the end again when it is due, so that a refresh costs nothing; only
+        // an earlier end needs an earlier timer.
+        let Some(end) = self.alerts.get(fingerprint).and_then(|stored| stored.alert.ends_at) else { return };
+        if self.timers.get(&Timer::AlertEnd(fingerprint)).is_none_or(|due| end < due) {
+            self.timers.set(Timer::AlertEnd(fingerprint), end);
+        }
+    }
+
+    /// An alert that nobody sent again ends.
+    pub(crate) fn alert_end_due(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get(fingerprint) else { return };
+        let (Some(end), false, true) = (stored.alert.ends_at, stored.resolved, stored.rules.is_empty()) else { return };
+        if end > self.now {
+            return self.timers.set(Timer::AlertEnd(fingerprint), end);
+        }
+        let labels = stored.alert.labels.clone();
+        self.tell(&labels, None, None, StateReason::TimedOut);
+        self.alert_ended(fingerprint);
+    }
+
+    /// A new alert, or one that had ended and fires again.
+    fn alert_begins(&mut self, alert: Alert, rule: Option<RuleId>) {
+        let fingerprint = alert.fingerprint();
+        let labels = alert.labels.clone();
+        if self.alerts.get(fingerprint).is_none() && self.alerts.len() >= self.settings.alerts_max {
+            return self.refuse_alert(labels, rule);
+        }
+        if rule.is_none() {
+            if let Some(end) = alert.ends_at {
+                self.timers.set(Timer::AlertEnd(fingerprint), end);
+            }
+            self.tell(&labels, None, None, StateReason::Received);
+        }
+        self.timers.cancel(Timer::Forget(fingerprint));
+        let mut stored = StoredAlert::new(alert);
+        stored.rules.extend(rule);
+        if let Some(old) = self.alerts.remove(fingerprint) {
+            stored.memberships = old.memberships;
+            stored.routes_pending = old.routes_pending;
+        }
+        self.alerts.insert(fingerprint, stored);
+        self.dirty_alerts.insert(fingerprint);
+        self.inhibitor.add(&labels);
+        // Groups that still hold it from before must look again.
+        self.mark_groups_changed(fingerprint);
+        self.route_alert(fingerprint, Occasion::Begins);
+    }
+
+    /// A rule says every time that its alert fires, so it comes in when there is room again.
+    fn refuse_alert(&mut self, labels: Labels, rule: Option<RuleId>) {
+        self.counters.alerts_refused += 1;
+        let reason = Reason::Limit(LimitReason::Alerts { max: self.settings.alerts_max });
+        let subject = Subject::Alert { fingerprint: labels.fingerprint(), labels, rule, target: None };
+        self.emit(subject, reason);
+    }
+
+    /// An alert has ended, for whatever reason; its end is in `ends_at`.
+    pub(crate) fn alert_ended(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        stored.resolved = true;
+        let labels = stored.alert.labels.clone();
+        self.inhibitor.remove(&labels);
+        self.timers.cancel(Timer::AlertEnd(fingerprint));
+        self.timers.set(Timer::Forget(fingerprint), self.now + self.settings.alert_retention);
+        self.dirty_alerts.insert(fingerprint);
+        self.mark_groups_changed(fingerprint);
+    }
+
+    /// An alert that ended is forgotten when no group needs it any more.
+    pub(crate) fn forget_due(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get(fingerprint).filter(|stored| stored.resolved) else { return };
+        if !stored.memberships.is_empty() || stored.routes_pending > 0 {
+            let later = self.now + self.settings.alert_retention.max(watchfire_model::Duration::from_secs(1));
+            return self.timers.set(Timer::Forget(fingerprint), later);
+        }
+        self.alerts.remove(fingerprint);
+        self.dirty_alerts.remove(&fingerprint);
+        self.delete(RecordKey::alert(fingerprint));
+    }
+}

@@ -1,0 +1,360 @@
+//! Which alert belongs to which group: routing, router plugins, joining and leaving.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use watchfire_model::{Alert, Duration, Fingerprint, Labels};
+use watchfire_plugin::{Decision, PluginError};
+
+use crate::group::{Group, Member};
+use crate::timers::Timer;
+use crate::{
+    DeliveryReason, Engine, GroupKey, LimitReason, Membership, Output, Reason, RecordKey, RouteId, RouteRequest,
+    RouteRequestId, Subject, SuppressReason,
+};
+
+/// A question to a router plugin that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct AskedRoute {
+    route: RouteId,
+    alerts: Vec<Fingerprint>,
+}
+
+/// Why an alert is routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// It began to fire.
+    Begins,
+    /// The definitions changed, or the engine started.
+    Reload,
+}
+
+/// A group that an alert is to belong to.
+#[derive(Clone, Debug)]
+struct Wanted {
+    key: GroupKey,
+    route: RouteId,
+    receiver: Arc<str>,
+    labels: Labels,
+    by_plugin: bool,
+}
+
+impl Wanted {
+    fn new(route: &RouteId, receiver: &Arc<str>, labels: Labels, by_plugin: bool) -> Wanted {
+        let key = GroupKey::new(route, by_plugin.then_some(receiver), &labels);
+        Wanted { key, route: route.clone(), receiver: receiver.clone(), labels, by_plugin }
+    }
+}
+
+impl Engine {
+    /// Finds the groups that a firing alert belongs to and takes it out of those that it no longer belongs to. Where a
+    /// router plugin decides, it is asked first, and until it answers nothing changes.
+    pub(crate) fn route_alert(&mut self, fingerprint: Fingerprint, occasion: Occasion) {
+        let Some(stored) = self.alerts.get(fingerprint) else { return };
+        let labels = stored.alert.labels.clone();
+        let mut wanted = Vec::new();
+        // The routes whose groups stay as they are for now.
+        let mut undecided = Vec::new();
+        for node in self.routes.match_labels(&labels) {
+            if node.router.is_none() {
+                wanted.push(Wanted::new(&node.id, &node.receiver, node.group_by.group_labels(&labels), false));
+                continue;
+            }
+            undecided.push(node.id.clone());
+            let decided = stored.suppressed_by_router.contains_key(&node.id)
+                || stored.memberships.iter().any(|membership| {
+                    let group = self.groups.get(&membership.group);
+                    !membership.detached && group.is_some_and(|group| group.route == node.id)
+                });
+            if occasion == Occasion::Begins || !decided {
+                self.to_route.entry(node.id.clone()).or_default().push(fingerprint);
+            }
+        }
+        self.leave_others(fingerprint, &wanted, |route| !undecided.contains(route));
+        for wanted in wanted {
+            self.join(fingerprint, wanted, occasion);
+        }
+    }
+
+    /// Emits one question per router for all alerts that came up during this input.
+    pub(crate) fn ask_routers(&mut self) {
+        for (route, alerts) in std::mem::take(&mut self.to_route) {
+            let Some(plugin) = self.routes.find(&route).and_then(|node| node.router.clone()) else { continue };
+            let mut asked = Vec::new();
+            let mut shown: Vec<Alert> = Vec::new();
+            for fingerprint in alerts {
+                let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
+                if asked.contains(&fingerprint) {
+                    continue;
+                }
+                stored.routes_pending += 1;
+                asked.push(fingerprint);
+                shown.push(stored.alert.clone());
+            }
+            if asked.is_empty() {
+                continue;
+            }
+            self.last_route_request_id += 1;
+            let id = RouteRequestId(self.last_route_request_id);
+            self.counters.router_requests += 1;
+            self.asked_routes.insert(id, AskedRoute { route, alerts: asked });
+            self.timers.set(Timer::RouteLost(id), self.now + self.settings.router_deadline);
+            self.outputs.push_back(Output::Route(RouteRequest { id, plugin, at: self.now, alerts: shown }));
+        }
+    }
+
+    pub(crate) fn route_lost(&mut self, id: RouteRequestId) {
+        let limit = self.settings.router_deadline.as_millis().unsigned_abs();
+        self.routed(id, Err(PluginError::Timeout { limit_ms: limit }));
+    }
+
+    /// A router plugin answered. If it failed, the route's own receiver is told, so that a broken router costs no page.
+    pub(crate) fn routed(&mut self, id: RouteRequestId, result: Result<Vec<Decision>, PluginError>) {
+        let Some(asked) = self.asked_routes.remove(&id) else {
+            self.counters.stale_answers += 1;
+            return;
+        };
+        self.timers.cancel(Timer::RouteLost(id));
+        let result = result.and_then(|decisions| {
+            if decisions.len() == asked.alerts.len() {
+                return Ok(decisions);
+            }
+            let what = format!("{} decisions for {} alerts", decisions.len(), asked.alerts.len());
+            Err(PluginError::InvalidOutput(what))
+        });
+        let failure: Option<Arc<str>> = result.as_ref().err().map(|error| error.to_string().into());
+        if failure.is_some() {
+            self.counters.router_failures += 1;
+        }
+        let decisions = result.unwrap_or_else(|_| vec![Decision::default(); asked.alerts.len()]);
+        for (fingerprint, decision) in asked.alerts.into_iter().zip(decisions) {
+            let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
+            stored.routes_pending = stored.routes_pending.saturating_sub(1);
+            let labels = stored.alert.labels.clone();
+            if let Some(error) = &failure {
+                self.tell(&labels, None, None, DeliveryReason::RouterFailed { error: error.clone() });
+            }
+            self.follow_router(fingerprint, &labels, &asked.route, decision, failure.is_some());
+        }
+    }
+
+    fn follow_router(
+        &mut self,
+        fingerprint: Fingerprint,
+        labels: &Labels,
+        route: &RouteId,
+        decision: Decision,
+        failed: bool,
+    ) {
+        // A reload may have taken the route away; the alert was routed anew then.
+        let Some(node) = self.routes.find(route) else { return };
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let resolved = stored.resolved;
+        let mut wanted = Vec::new();
+        let mut unknown: Vec<String> = Vec::new();
+        stored.suppressed_by_router.remove(route);
+        match decision.suppress {
+            Some(why) => {
+                let why: Arc<str> = why.into();
+                stored.suppressed_by_router.insert(route.clone(), why.clone());
+                self.tell(labels, None, None, SuppressReason::Router(why));
+            }
+            None => {
+                let group_labels = match decision.group_key {
+                    Some(key) => Labels::from_pairs([("group_key", key)]),
+                    None => node.group_by.group_labels(labels),
+                };
+                let mut receivers: Vec<Arc<str>> = Vec::new();
+                for name in decision.receivers {
+                    match self.receivers.get_key_value(name.as_str()) {
+                        Some((receiver, _)) if !receivers.contains(receiver) => receivers.push(receiver.clone()),
+                        Some(_) => {}
+                        None => unknown.push(name),
+                    }
+                }
+                if receivers.is_empty() {
+                    receivers.push(node.receiver.clone());
+                }
+                let group = |receiver| Wanted::new(route, receiver, group_labels.clone(), true);
+                wanted = receivers.iter().map(group).collect();
+            }
+        }
+        if !failed && !unknown.is_empty() {
+            let error = format!("it named receivers that are not defined: {}", unknown.join(", "));
+            self.tell(labels, None, None, DeliveryReason::RouterFailed { error: error.into() });
+            self.counters.router_failures += 1;
+        }
+        self.leave_others(fingerprint, &wanted, |other| other == route);
+        if resolved {
+            // It ended while the router thought; nobody was told, so there is nothing to tell.
+            return;
+        }
+        for wanted in wanted {
+            self.join(fingerprint, wanted, Occasion::Begins);
+        }
+    }
+
+    /// Takes an alert out of the groups of the routes in question that it is not wanted in.
+    fn leave_others(&mut self, fingerprint: Fingerprint, wanted: &[Wanted], in_question: impl Fn(&RouteId) -> bool) {
+        let Some(stored) = self.alerts.get(fingerprint) else { return };
+        let leaving = stored.memberships.iter().map(|membership| &membership.group).filter(|key| {
+            let route = self.groups.get(*key).map(|group| &group.route);
+            route.is_none_or(&in_question) && !wanted.iter().any(|wanted| wanted.key == **key)
+        });
+        for key in leaving.cloned().collect::<Vec<_>>() {
+            // The shared group of a route whose alerts found no room is as good as the one that is wanted.
+            let overflow = self.groups.get(&key).is_some_and(|group| {
+                let by_route = wanted.iter().find(|wanted| wanted.route == group.route);
+                by_route
+                    .is_some_and(|wanted| wanted_overflow(wanted).key == key && !self.groups.contains_key(&wanted.key))
+            });
+            if !overflow {
+                self.leave(fingerprint, &key);
+            }
+        }
+    }
+
+    fn join(&mut self, fingerprint: Fingerprint, mut wanted: Wanted, occasion: Occasion) {
+        if !self.groups.contains_key(&wanted.key) && self.groups.len() >= self.settings.groups_max {
+            // Sharing a group is worse than having one's own and better than not being told.
+            self.counters.groups_overflowed += 1;
+            let max = self.settings.groups_max;
+            if let Some(stored) = self.alerts.get(fingerprint) {
+                let labels = stored.alert.labels.clone();
+                self.tell(&labels, None, None, LimitReason::Groups { max });
+            }
+            wanted = wanted_overflow(&wanted);
+        }
+        if !self.groups.contains_key(&wanted.key) {
+            self.create_group(fingerprint, &wanted, occasion);
+        }
+        let (Some(group), Some(stored)) = (self.groups.get_mut(&wanted.key), self.alerts.get_mut(fingerprint)) else {
+            return;
+        };
+        let member = group.members.entry(fingerprint).or_default();
+        let known = stored.memberships.iter_mut().find(|membership| membership.group == wanted.key);
+        match known {
+            Some(membership) if !membership.detached && !member.detached => return,
+            Some(membership) => membership.detached = false,
+            None => stored.memberships.push(Membership { group: wanted.key.clone(), detached: false }),
+        }
+        member.detached = false;
+        self.dirty_alerts.insert(fingerprint);
+        self.mark_changed(&wanted.key);
+    }
+
+    /// A new group waits for `group_wait`, or not at all if its first alert is older than that (alertmanager
+    /// `dispatch/dispatch.go`). That exception is not for a reload: there it would send everything at once, before the
+    /// alerts that inhibit have found their way.
+    fn create_group(&mut self, fingerprint: Fingerprint, wanted: &Wanted, occasion: Occasion) {
+        let wait = self.routes.find(&wanted.route).map_or(Duration::ZERO, |node| node.group_wait);
+        let starts_at = self.alerts.get(fingerprint).map_or(self.now, |stored| stored.alert.starts_at);
+        let waited = occasion == Occasion::Begins && starts_at + wait < self.now;
+        let next_flush = if waited { self.now } else { self.now + wait };
+        let mut group = Group {
+            key: wanted.key.clone(),
+            route: wanted.route.clone(),
+            receiver: wanted.receiver.clone(),
+            routed_by_plugin: wanted.by_plugin,
+            labels: wanted.labels.clone(),
+            members: BTreeMap::new(),
+            created_at: self.now,
+            next_flush,
+            flushed: false,
+            changed: true,
+            targets: Vec::new(),
+        };
+        group.sync_targets(&self.receivers);
+        self.timers.set(Timer::Flush(group.key.clone()), next_flush);
+        self.dirty_groups.insert(group.key.clone());
+        self.groups.insert(group.key.clone(), group);
+    }
+
+    /// Takes an alert out of a group, or leaves it there detached while the end of it, or of an attempt, is to be told.
+    fn leave(&mut self, fingerprint: Fingerprint, key: &GroupKey) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let Some(group) = self.groups.get_mut(key) else {
+            stored.memberships.retain(|membership| membership.group != *key);
+            return;
+        };
+        if group.awaits(fingerprint) {
+            if let Some(member) = group.members.get_mut(&fingerprint) {
+                member.detached = true;
+            }
+            for membership in stored.memberships.iter_mut().filter(|membership| membership.group == *key) {
+                membership.detached = true;
+            }
+        } else {
+            group.members.remove(&fingerprint);
+            stored.memberships.retain(|membership| membership.group != *key);
+            if group.is_over() {
+                self.drop_group(key);
+            }
+        }
+        self.dirty_alerts.insert(fingerprint);
+    }
+
+    /// Forgets a group and what its receivers knew.
+    pub(crate) fn drop_group(&mut self, key: &GroupKey) {
+        let Some(group) = self.groups.remove(key) else { return };
+        self.timers.cancel(Timer::Flush(key.clone()));
+        self.dirty_groups.remove(key);
+        self.delete(RecordKey::group(key));
+        for target in group.targets {
+            self.timers.cancel(Timer::Attempt(target.key.clone()));
+            if let Some(pending) = target.pending {
+                self.notifications.remove(&pending.id);
+                self.delete(RecordKey::outbox(&target.key));
+            }
+            if target.entry.sequence > 0 {
+                self.delete(RecordKey::log(&target.key));
+            }
+        }
+    }
+
+    /// Something happened to an alert that its groups must look at.
+    pub(crate) fn mark_groups_changed(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get(fingerprint) else { return };
+        let keys: Vec<GroupKey> = stored.memberships.iter().map(|membership| membership.group.clone()).collect();
+        for key in keys {
+            self.mark_changed(&key);
+        }
+    }
+
+    /// A group that has something to look at keeps its timer over a restart to the millisecond; one that has not need
+    /// only keep its pace, so that an idle engine writes nothing.
+    pub(crate) fn mark_changed(&mut self, key: &GroupKey) {
+        if let Some(group) = self.groups.get_mut(key).filter(|group| !group.changed) {
+            group.changed = true;
+            self.dirty_groups.insert(key.clone());
+        }
+    }
+
+    /// Puts a restored alert back into its groups.
+    pub(crate) fn rejoin(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let groups = &mut self.groups;
+        stored.memberships.retain(|membership| {
+            let Some(group) = groups.get_mut(&membership.group) else { return false };
+            let member = Member { detached: membership.detached, told: true, ..Member::default() };
+            group.members.insert(fingerprint, member);
+            true
+        });
+    }
+
+    /// Says that a promise to tell an alert's end cannot be kept because the receiver is gone.
+    pub(crate) fn promise_lost(&mut self, fingerprint: Fingerprint, receiver: &Arc<str>) {
+        self.counters.resolves_lost_to_removed_receivers += 1;
+        let reason = Reason::Suppress(SuppressReason::ReceiverRemoved(receiver.clone()));
+        match self.alerts.get(fingerprint).map(|stored| stored.alert.labels.clone()) {
+            Some(labels) => self.tell(&labels, None, None, reason),
+            None => self.emit(Subject::Engine, reason),
+        }
+    }
+}
+
+/// The group that a route's alerts share when there is no room for more groups.
+fn wanted_overflow(wanted: &Wanted) -> Wanted {
+    let labels = Labels::from_pairs([("__overflow__", "true")]);
+    Wanted::new(&wanted.route, &wanted.receiver, labels, wanted.by_plugin)
+}

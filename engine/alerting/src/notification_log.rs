@@ -1,0 +1,176 @@
+//! What receivers know, and what follows from it: the deduplication of notifications.
+
+use watchfire_model::{Duration, Timestamp};
+
+use crate::{FingerprintSet, LogEntry, NotifyReason};
+
+/// What could be told to one target now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Firing alerts that may be told.
+    pub(crate) firing: FingerprintSet,
+    /// Ended alerts that may be told; those that were promised are among them whatever is muted.
+    pub(crate) resolved: FingerprintSet,
+}
+
+/// What is to be done about a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Tell it.
+    Notify(NotifyReason),
+    /// Alerts ended, but the receiver does not want to know: only forget that they fired, so that it is told should they
+    /// fire again.
+    Forget,
+    /// Nothing to tell.
+    Nothing,
+    /// The receiver refused exactly this.
+    Refused,
+}
+
+/// How a target is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) now: Timestamp,
+    pub(crate) repeat_interval: Duration,
+    pub(crate) send_resolved: bool,
+    /// Whether the route still sends alerts here; if not, only promised ends are told.
+    pub(crate) current: bool,
+}
+
+/// Alertmanager's decision table (`notify/dedup_stage.go`, `needsUpdate`) with two additions: an end that was promised
+/// is always told (contract C1), and what was refused is not sent again unchanged before `repeat_interval`.
+///
+/// `attached` are the firing alerts of `content` that the route still sends here; the others cannot cause anything new.
+pub(crate) fn decide(entry: &LogEntry, content: &Content, attached: &FingerprintSet, terms: Terms) -> Verdict {
+    let verdict = decide_unrefused(entry, content, attached, terms);
+    if let (Verdict::Notify(_), Some(refused)) = (verdict, &entry.refused) {
+        let same = refused.firing == content.firing && refused.resolved == content.resolved;
+        // An end that was refused is not worth repeating; a reload, which may repair the receiver, clears the refusal.
+        if same && (content.firing.is_empty() || terms.now.since(refused.at) <= terms.repeat_interval) {
+            return Verdict::Refused;
+        }
+    }
+    verdict
+}
+
+fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintSet, terms: Terms) -> Verdict {
+    let promised = terms.send_resolved && content.resolved.iter().any(|f| entry.owed.contains(f));
+    let promise = if promised { Verdict::Notify(NotifyReason::PromisedResolve) } else { Verdict::Nothing };
+    if !terms.current {
+        return promise;
+    }
+    if !attached.is_subset(&entry.firing) {
+        let first = entry.notified_at.is_none() || entry.firing.is_empty() && entry.resolved.is_empty();
+        return Verdict::Notify(if first { NotifyReason::FirstNotification } else { NotifyReason::NewAlertsInGroup });
+    }
+    let ended = content.resolved.iter().any(|f| entry.firing.contains(f));
+    if ended && !terms.send_resolved {
+        return Verdict::Forget;
+    }
+    if content.firing.is_empty() {
+        // What fired for the receiver and is neither told nor told to have ended is muted; that changes nothing.
+        return if ended { Verdict::Notify(NotifyReason::AllAlertsResolved) } else { promise };
+    }
+    if promised || terms.send_resolved && entry.notified_at.is_some() && !content.resolved.is_subset(&entry.resolved) {
+        return Verdict::Notify(NotifyReason::NewResolvedAlerts);
+    }
+    let due = entry.notified_at.is_some_and(|at| at < terms.now - terms.repeat_interval);
+    if due && !attached.is_empty() {
+        return Verdict::Notify(NotifyReason::RepeatIntervalElapsed);
+    }
+    Verdict::Nothing
+}
+
+impl LogEntry {
+    /// An attempt with this content begins. From now on the receiver may know, so ends must follow what fires, and what
+    /// ended counts as unknown to it should it fire again.
+    pub(crate) fn attempted(&mut self, firing: &FingerprintSet, resolved: &FingerprintSet, send_resolved: bool) {
+        for fingerprint in resolved.iter() {
+            self.firing.remove(fingerprint);
+        }
+        if send_resolved {
+            for fingerprint in firing.iter() {
+                self.owed.insert(fingerprint);
+            }
+        }
+    }
+
+    /// The receiver has this content.
+    pub(crate) fn delivered(&mut self, firing: FingerprintSet, resolved: FingerprintSet, at: Timestamp) {
+        for fingerprint in resolved.iter() {
+            self.owed.remove(fingerprint);
+        }
+        self.firing = firing;
+        self.resolved = resolved;
+        self.notified_at = Some(at);
+        self.refused = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_model::Fingerprint;
+
+    fn set(letters: &str) -> FingerprintSet {
+        letters.bytes().map(|b| Fingerprint(u64::from(b))).collect()
+    }
+
+    #[test]
+    fn semantics_25_the_decision_table() {
+        use NotifyReason::*;
+        let repeat = Duration::from_secs(100);
+        let notify = Verdict::Notify;
+        // Entry: firing, resolved, owed, age in seconds. Now: firing, resolved.
+        let table = [
+            (("", "", "", None), ("a", ""), true, notify(FirstNotification)),
+            (("", "", "", None), ("", "a"), true, Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("a", ""), true, Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("ab", ""), true, notify(NewAlertsInGroup)),
+            (("ab", "", "ab", Some(1)), ("a", ""), true, Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("", "a"), true, notify(AllAlertsResolved)),
+            (("a", "", "", Some(1)), ("", "a"), false, Verdict::Forget),
+            (("ab", "", "ab", Some(1)), ("a", "b"), true, notify(NewResolvedAlerts)),
+            (("ab", "", "", Some(1)), ("a", "b"), false, Verdict::Forget),
+            (("a", "b", "a", Some(1)), ("a", "b"), true, Verdict::Nothing),
+            (("a", "b", "ab", Some(1)), ("a", "b"), true, notify(NewResolvedAlerts)),
+            (("", "a", "", Some(1)), ("", "a"), true, Verdict::Nothing),
+            (("", "a", "", Some(1)), ("a", ""), true, notify(NewAlertsInGroup)),
+            (("a", "", "a", Some(100)), ("a", ""), true, Verdict::Nothing),
+            (("a", "", "a", Some(101)), ("a", ""), true, notify(RepeatIntervalElapsed)),
+            // Everything that fires is muted: nothing was said to have ended, so nothing is told or forgotten.
+            (("a", "", "a", Some(101)), ("", ""), true, Verdict::Nothing),
+            (("", "", "a", None), ("", "a"), true, notify(PromisedResolve)),
+        ];
+        for ((firing, resolved, owed, age), (now_firing, now_resolved), send_resolved, expected) in table {
+            let now = Timestamp::from_secs(10_000);
+            let entry = LogEntry {
+                firing: set(firing),
+                resolved: set(resolved),
+                owed: set(owed),
+                notified_at: age.map(|age| now - Duration::from_secs(age)),
+                ..LogEntry::default()
+            };
+            let content = Content { firing: set(now_firing), resolved: set(now_resolved) };
+            let terms = Terms { now, repeat_interval: repeat, send_resolved, current: true };
+            let verdict = decide(&entry, &content, &content.firing, terms);
+            assert_eq!(verdict, expected, "{entry:?} {content:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_sent_again_unchanged() {
+        let now = Timestamp::from_secs(1_000);
+        let refused = crate::Refusal { firing: set("a"), resolved: set(""), at: now, reason: "no".into() };
+        let entry = LogEntry { refused: Some(refused), ..LogEntry::default() };
+        let terms = Terms { now, repeat_interval: Duration::from_secs(100), send_resolved: true, current: true };
+        let verdict = |firing: &str, terms| {
+            let content = Content { firing: set(firing), resolved: set("") };
+            decide(&entry, &content, &content.firing, terms)
+        };
+        assert_eq!(verdict("a", terms), Verdict::Refused);
+        assert_eq!(verdict("ab", terms), Verdict::Notify(NotifyReason::FirstNotification));
+        let later = Terms { now: now + Duration::from_secs(101), ..terms };
+        assert_eq!(verdict("a", later), Verdict::Notify(NotifyReason::FirstNotification));
+    }
+}

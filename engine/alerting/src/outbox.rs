@@ -1,0 +1,194 @@
+//! Attempts to deliver, and what their outcomes lead to.
+
+use std::sync::Arc;
+
+use watchfire_model::Duration;
+
+use crate::group::Group;
+use crate::id::stable_hash;
+use crate::timers::Timer;
+use crate::{
+    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, LogRecord, NotificationId, Output, Reason, Record,
+    RecordKey, Refusal, Subject, TargetKey,
+};
+
+impl Engine {
+    /// Starts an attempt. Its record was or is persisted in the same drain, before the delivery is executed.
+    pub(crate) fn start_attempt(&mut self, group: &mut Group, index: usize) {
+        let now = self.now;
+        let target = &mut group.targets[index];
+        let (Some(integration), Some(pending)) = (target.integration, target.pending.as_mut()) else { return };
+        pending.attempt += 1;
+        pending.in_flight = true;
+        pending.next_attempt = now;
+        if pending.attempt == 1 {
+            pending.owed_before = target.entry.owed.clone();
+            target.entry.attempted(&pending.firing, &pending.resolved, target.send_resolved);
+        }
+        let (id, attempt) = (pending.id, pending.attempt);
+        let delivery = Delivery {
+            id,
+            attempt,
+            receiver: target.key.receiver.clone(),
+            integration,
+            integration_key: target.key.integration.clone(),
+            group_key: group.key.clone(),
+            group_labels: group.labels.clone(),
+            route_id: group.route.clone(),
+            reason: pending.reason,
+            alerts: pending.alerts.clone(),
+            at: pending.created_at,
+        };
+        let key = target.key.clone();
+        if attempt == 1 {
+            self.persist_outbox(group, index);
+        }
+        self.counters.attempts += 1;
+        self.timers.set(Timer::Attempt(key.clone()), now + self.settings.attempt_deadline);
+        let started = Reason::Delivery(DeliveryReason::Started { attempt });
+        self.emit(Subject::Notification { id, target: key }, started);
+        self.outputs.push_back(Output::Deliver(delivery));
+    }
+
+    pub(crate) fn persist_outbox(&mut self, group: &Group, index: usize) {
+        if let Some(record) = group.targets[index].outbox_record(&group.route, &group.labels) {
+            self.persist(Record::Outbox(record));
+        }
+    }
+
+    /// A retry is due, or an attempt was not answered.
+    pub(crate) fn attempt_due(&mut self, key: &TargetKey) {
+        let Some(mut group) = self.groups.remove(&key.group) else { return };
+        if let Some(index) = group.targets.iter().position(|target| *target.key == *key) {
+            let pending = group.targets[index].pending.as_ref();
+            if pending.is_some_and(|pending| pending.in_flight) {
+                self.counters.attempts_lost += 1;
+                let reason = format!("no answer within {}", self.settings.attempt_deadline);
+                self.attempt_failed(&mut group, index, None, reason.into());
+            } else {
+                self.look_at_target(&mut group, index);
+            }
+        }
+        self.put_back(group);
+    }
+
+    /// An attempt ended. That a notification is delivered counts whichever attempt says so; that one failed counts only
+    /// for the attempt that is under way.
+    pub(crate) fn delivered(&mut self, id: NotificationId, attempt: u32, outcome: DeliveryOutcome) {
+        let group = self.notifications.get(&id).cloned().and_then(|key| {
+            let group = self.groups.remove(&key.group)?;
+            Some((key, group))
+        });
+        let Some((key, mut group)) = group else {
+            self.counters.stale_answers += 1;
+            return;
+        };
+        let found = group.targets.iter().position(|target| target.key == key);
+        let Some((index, pending)) = found.and_then(|i| Some((i, group.targets[i].pending.as_ref()?))) else {
+            self.groups.insert(group.key.clone(), group);
+            self.counters.stale_answers += 1;
+            return;
+        };
+        let current = pending.in_flight && pending.attempt == attempt;
+        match outcome {
+            DeliveryOutcome::Delivered { receipt } => self.attempt_delivered(&mut group, index, receipt.into()),
+            DeliveryOutcome::Retry { after, reason } if current => {
+                self.attempt_failed(&mut group, index, after, reason.into());
+            }
+            DeliveryOutcome::Rejected { reason } if current => {
+                self.attempt_rejected(&mut group, index, reason.into());
+            }
+            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Rejected { .. } => self.counters.stale_answers += 1,
+        }
+        if group.targets[index].look_again && !group.targets[index].pending.as_ref().is_some_and(|p| p.in_flight) {
+            self.look_at_target(&mut group, index);
+        }
+        self.put_back(group);
+    }
+
+    fn attempt_delivered(&mut self, group: &mut Group, index: usize, receipt: Arc<str>) {
+        let target = &mut group.targets[index];
+        let Some(pending) = target.pending.take() else { return };
+        target.failures = 0;
+        target.failing_since = None;
+        let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
+        target.entry.delivered(pending.firing, pending.resolved, self.now);
+        target.entry.receipt = receipt.clone();
+        self.counters.deliveries += 1;
+        self.finish(group, index, pending.id, told, DeliveryReason::Delivered { receipt });
+    }
+
+    fn attempt_rejected(&mut self, group: &mut Group, index: usize, reason: Arc<str>) {
+        let target = &mut group.targets[index];
+        let Some(pending) = target.pending.take() else { return };
+        target.failures = 0;
+        target.failing_since = None;
+        let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
+        if pending.attempt == 1 {
+            // It was refused at once, so the receiver knows no more than before.
+            target.entry.owed = pending.owed_before;
+        }
+        target.entry.refused =
+            Some(Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() });
+        self.counters.rejections += 1;
+        self.finish(group, index, pending.id, told, DeliveryReason::Rejected { error: reason });
+    }
+
+    fn attempt_failed(&mut self, group: &mut Group, index: usize, after: Option<Duration>, error: Arc<str>) {
+        let now = self.now;
+        let settings = self.settings.clone();
+        let target = &mut group.targets[index];
+        let Some(pending) = &mut target.pending else { return };
+        let id = pending.id;
+        target.failures = target.failures.saturating_add(1);
+        let since = *target.failing_since.get_or_insert(now);
+        let give_up = if pending.firing.is_empty() { settings.resolved_give_up } else { settings.firing_give_up };
+        if now.since(since) > give_up {
+            let told: Vec<_> = pending.firing.iter().chain(pending.resolved.iter()).collect();
+            for fingerprint in pending.resolved.iter() {
+                target.entry.owed.remove(fingerprint);
+            }
+            target.pending = None;
+            target.failures = 0;
+            target.failing_since = None;
+            self.counters.given_up += 1;
+            return self.finish(group, index, id, told, DeliveryReason::GivenUp { error });
+        }
+        let seed = stable_hash([id.to_string().as_str(), &target.failures.to_string()]);
+        let backoff = settings.retry.wait(target.failures, seed);
+        let asked = after.unwrap_or(Duration::ZERO).min(settings.retry_after_max);
+        pending.in_flight = false;
+        pending.next_attempt = now + backoff.max(asked).max(Duration::from_millis(1));
+        pending.error = error.clone();
+        let at = pending.next_attempt;
+        let key = target.key.clone();
+        self.timers.set(Timer::Attempt(key.clone()), at);
+        self.counters.retries += 1;
+        self.persist_outbox(group, index);
+        self.emit(Subject::Notification { id, target: key }, Reason::Delivery(DeliveryReason::RetryAt { at, error }));
+    }
+
+    /// Writes down how a notification ended: the log entry replaces the outbox record.
+    fn finish(
+        &mut self,
+        group: &Group,
+        index: usize,
+        id: NotificationId,
+        told: Vec<watchfire_model::Fingerprint>,
+        reason: DeliveryReason,
+    ) {
+        let target = &group.targets[index];
+        let key = target.key.clone();
+        self.notifications.remove(&id);
+        self.timers.cancel(Timer::Attempt(key.clone()));
+        self.persist(Record::Log(LogRecord { target: (*key).clone(), entry: target.entry.clone() }));
+        self.delete(RecordKey::outbox(&key));
+        let reason = Reason::Delivery(reason);
+        for fingerprint in told {
+            let (target, notification) = (Some(key.clone()), Some(id));
+            let entry = HistoryEntry { at: self.now, reason: reason.clone(), target, notification };
+            self.note(fingerprint, entry);
+        }
+        self.emit(Subject::Notification { id, target: key }, reason);
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading the engine's state.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use watchfire_model::{Duration, Fingerprint, RuleId, Timestamp};
+
+use crate::alert_store::StoredAlert;
+use crate::group::Group;
+use crate::{
+    AlertGroupView, AlertView, AlertViewState, Counters, Definitions, Engine, GroupedAlert, HistoryEntry, LogView,
+    OutboxView, RuleGroupView, RuleView, Settings, Silence, SilenceId, SuppressReason,
+};
+
+/// How often Prometheus sends a firing alert again; what is told to others about an alert's end assumes the same.
+const RESEND_DELAY: Duration = Duration::from_mins(1);
+
+impl Engine {
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The definitions in force; absent before the first reload.
+    pub fn definitions(&self) -> Option<&Arc<Definitions>> {
+        self.definitions.as_ref()
+    }
+
+    /// How many alerts may still come before [`Settings::alerts_max`] is reached, for those who want to refuse early.
+    pub fn alerts_free(&self) -> usize {
+        self.settings.alerts_max.saturating_sub(self.alerts.len())
+    }
+
+    /// The numbers of things that are bounded, by name, with their bounds: alerts, alert groups, silences.
+    pub fn usage(&self) -> [(&'static str, usize, usize); 3] {
+        [
+            ("alerts", self.alerts.len(), self.settings.alerts_max),
+            ("groups", self.groups.len(), self.settings.groups_max),
+            ("silences", self.silences.len(), self.settings.silences_max),
+        ]
+    }
+
+    /// The rule groups with their rules, in the order of the definitions.
+    pub fn rule_groups(&self) -> Vec<RuleGroupView> {
+        let groups = self.rule_group_order.iter().filter_map(|id| self.rule_groups.get(id));
+        let views = groups.map(|group| RuleGroupView {
+            id: group.spec.id,
+            file: group.spec.file.clone(),
+            name: group.spec.name.clone(),
+            interval: group.spec.interval,
+            query_offset: group.spec.query_offset,
+            limit: group.spec.limit,
+            last_evaluation: group.last_evaluation,
+            evaluation_time: group.evaluation_time,
+            next_evaluation: group.next_slot(self.now),
+            slots_missed: group.slots_missed,
+            rules: group.spec.rules.iter().filter_map(|rule| self.rule_state(rule.id)).collect(),
+        });
+        views.collect()
+    }
+
+    /// All rules, in the order of the definitions.
+    pub fn rule_states(&self) -> Vec<RuleView> {
+        self.rule_groups().into_iter().flat_map(|group| group.rules).collect()
+    }
+
+    /// One rule.
+    pub fn rule_state(&self, id: RuleId) -> Option<RuleView> {
+        self.rules.get(&id).map(|rule| rule.view())
+    }
+
+    /// All alerts in dispatch, by fingerprint, with their standing at `now`.
+    pub fn alerts(&self, now: Timestamp) -> Vec<AlertView> {
+        self.alerts.iter().map(|(fingerprint, stored)| self.alert_view(now, fingerprint, stored)).collect()
+    }
+
+    /// One alert.
+    pub fn alert(&self, now: Timestamp, fingerprint: Fingerprint) -> Option<AlertView> {
+        self.alerts.get(fingerprint).map(|stored| self.alert_view(now, fingerprint, stored))
+    }
+
+    fn alert_view(&self, now: Timestamp, fingerprint: Fingerprint, stored: &StoredAlert) -> AlertView {
+        let labels = &stored.alert.labels;
+        let silenced_by = self.silences.silencing(labels, now);
+        let inhibited_by: BTreeSet<Fingerprint> =
+            self.inhibitor.inhibitions(labels, true).into_iter().map(|inhibition| inhibition.source).collect();
+        let attached = stored.memberships.iter().filter(|membership| !membership.detached);
+        let groups: Vec<&Group> = attached.filter_map(|membership| self.groups.get(&membership.group)).collect();
+        let mut receivers: Vec<Arc<str>> = Vec::new();
+        let mut muted_by: Vec<Arc<str>> = Vec::new();
+        let mut muted_groups = 0;
+        for group in &groups {
+            if !receivers.contains(&group.receiver) {
+                receivers.push(group.receiver.clone());
+            }
+            let Some(muted) = self.routes.find(&group.route).and_then(|node| self.muted(node, now)) else { continue };
+            muted_groups += 1;
+            let name = match muted {
+                SuppressReason::Muted(name) => name,
+                _ => "active_time_intervals".into(),
+            };
+            if !muted_by.contains(&name) {
+                muted_by.push(name);
+            }
+        }
+        receivers.sort();
+        let router_suppressed = stored.suppressed_by_router.values().next().cloned();
+        let quiet = !silenced_by.is_empty()
+            || !inhibited_by.is_empty()
+            || (muted_groups > 0 && muted_groups == groups.len())
+            || (groups.is_empty() && router_suppressed.is_some());
+        let state = if quiet {
+            AlertViewState::Suppressed
+        } else if groups.is_empty() && stored.routes_pending > 0 {
+            AlertViewState::Unprocessed
+        } else {
+            AlertViewState::Active
+        };
+        let intervals = stored.rules.iter().filter_map(|rule| self.rules.get(rule)).map(|rule| rule.group);
+        let interval =
+            intervals.filter_map(|group| self.rule_groups.get(&group)).map(|group| group.spec.interval).max();
+        let patience = interval.unwrap_or(RESEND_DELAY).max(RESEND_DELAY).times(4);
+        AlertView {
+            alert: stored.alert.clone(),
+            expires_at: stored.alert.ends_at.unwrap_or(stored.alert.updated_at + patience),
+            fingerprint,
+            status: stored.status(),
+            state,
+            rules: stored.rules.clone(),
+            silenced_by,
+            inhibited_by: inhibited_by.into_iter().collect(),
+            muted_by,
+            router_suppressed,
+            receivers,
+        }
+    }
+
+    /// All alert groups, by receiver and labels.
+    pub fn alert_groups(&self, now: Timestamp) -> Vec<AlertGroupView> {
+        let mut views: Vec<AlertGroupView> = self
+            .groups
+            .values()
+            .map(|group| {
+                let muted = self.routes.find(&group.route).and_then(|node| self.muted(node, now));
+                let members = group.members.iter().filter_map(|(f, m)| Some((*f, m, self.alerts.get(*f)?)));
+                let mut members: Vec<_> = members.collect();
+                members.sort_by(|a, b| a.2.alert.labels.cmp(&b.2.alert.labels));
+                let alerts = members.into_iter().map(|(fingerprint, member, stored)| GroupedAlert {
+                    fingerprint,
+                    detached: member.detached,
+                    suppressed: self.suppressed(&stored.alert.labels, muted.as_ref()),
+                });
+                AlertGroupView {
+                    key: group.key.clone(),
+                    route: group.route.clone(),
+                    receiver: group.receiver.clone(),
+                    labels: group.labels.clone(),
+                    created_at: group.created_at,
+                    next_flush: group.next_flush,
+                    alerts: alerts.collect(),
+                }
+            })
+            .collect();
+        views.sort_by(|a, b| (&a.receiver, &a.labels, &a.key).cmp(&(&b.receiver, &b.labels, &b.key)));
+        views
+    }
+
+    /// All silences, expired ones included, by id.
+    pub fn silences(&self) -> Vec<&Silence> {
+        self.silences.iter().collect()
+    }
+
+    /// One silence.
+    pub fn silence(&self, id: &SilenceId) -> Option<&Silence> {
+        self.silences.get(id)
+    }
+
+    /// What every receiver knows.
+    pub fn notification_log(&self) -> Vec<LogView> {
+        let targets = self.groups.values().flat_map(|group| &group.targets);
+        let known = targets.filter(|target| target.entry.sequence > 0);
+        known.map(|target| LogView { target: (*target.key).clone(), entry: target.entry.clone() }).collect()
+    }
+
+    /// The notifications that are not delivered yet.
+    pub fn outbox(&self) -> Vec<OutboxView> {
+        let targets = self.groups.values().flat_map(|group| &group.targets);
+        let views = targets.filter_map(|target| {
+            let pending = target.pending.as_ref()?;
+            Some(OutboxView {
+                id: pending.id,
+                target: (*target.key).clone(),
+                reason: pending.reason,
+                alerts: pending.alerts.len(),
+                created_at: pending.created_at,
+                attempt: pending.attempt,
+                in_flight: pending.in_flight,
+                next_attempt: pending.next_attempt,
+                error: pending.error.clone(),
+            })
+        });
+        views.collect()
+    }
+
+    /// What happened to an alert, oldest first; also for a while after it was forgotten.
+    pub fn history(&self, fingerprint: Fingerprint) -> Vec<HistoryEntry> {
+        self.history.of(fingerprint)
+    }
+}

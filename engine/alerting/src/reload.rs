@@ -1,0 +1,389 @@
+//! Starting and reloading: new definitions take the place of old ones and nothing that is unchanged notices (C2).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, RuleGroupId, RuleId, STALE_NAN, Sample, Timestamp};
+
+use crate::alert_store::StoredAlert;
+use crate::group::{Group, Target};
+use crate::inhibition::Inhibitor;
+use crate::membership::Occasion;
+use crate::route_table::{RouteTable, identify};
+use crate::rule::RuleState;
+use crate::schedule::ScheduledGroup;
+use crate::timers::Timer;
+use crate::{
+    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Membership, Output, Reason, Record,
+    RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind, RuleReason, RuleSpec, StateReason, Subject,
+};
+
+impl Engine {
+    /// Takes what was persisted; nothing is due before the first reload has said what is defined.
+    pub(crate) fn restore(&mut self, records: Vec<Record>) {
+        let (mut log, mut outbox) = (Vec::new(), Vec::new());
+        for record in records {
+            match record {
+                Record::Instance(record) => {
+                    self.restored_instances.entry(record.rule).or_default().push(record.instance);
+                }
+                Record::Alert(record) => {
+                    let fingerprint = record.alert.fingerprint();
+                    let mut stored = StoredAlert::new(record.alert);
+                    stored.rules = record.rules;
+                    stored.resolved = record.resolved;
+                    stored.memberships = record.memberships;
+                    self.restore_alert(fingerprint, stored);
+                }
+                Record::Group(record) => {
+                    self.groups.insert(record.key.clone(), Group::restored(record));
+                }
+                Record::Silence(silence) => {
+                    self.timers.set(Timer::Silence(silence.id.clone()), silence.ends_at);
+                    self.silences.put(silence, self.now);
+                }
+                Record::Log(record) => log.push(record),
+                Record::Outbox(record) => outbox.push(record),
+                Record::Routes(record) => self.route_identities = record.routes,
+                Record::PluginState(_) | Record::Deleted(_) => {}
+            }
+        }
+        for record in log {
+            match self.groups.get_mut(&record.target.group).and_then(|group| group.target_mut(record.target.clone())) {
+                Some(target) => target.entry = record.entry,
+                None => self.delete(RecordKey::log(&record.target)),
+            }
+        }
+        for record in outbox {
+            let key = record.target.clone();
+            let (id, due) = (record.id, record.next_attempt);
+            match self.groups.get_mut(&key.group).and_then(|group| group.target_mut(key.clone())) {
+                Some(target) => {
+                    target.restore_pending(record);
+                    self.notifications.insert(id, target.key.clone());
+                    self.timers.set(Timer::Attempt(target.key.clone()), due);
+                }
+                None => self.delete(RecordKey::outbox(&key)),
+            }
+        }
+        for fingerprint in self.alerts.fingerprints() {
+            self.rejoin(fingerprint);
+        }
+    }
+
+    fn restore_alert(&mut self, fingerprint: watchfire_model::Fingerprint, mut stored: StoredAlert) {
+        let labels = stored.alert.labels.clone();
+        if stored.resolved {
+            self.timers.set(Timer::Forget(fingerprint), self.now + self.settings.alert_retention);
+        } else if let (Some(end), true) = (stored.alert.ends_at, stored.rules.is_empty()) {
+            // Its sender could not reach the engine while it was down, and refreshed ends are not kept.
+            let end = end.max(self.now + self.settings.restart_grace);
+            stored.alert.ends_at = Some(end);
+            self.timers.set(Timer::AlertEnd(fingerprint), end);
+        }
+        let resolved = stored.resolved;
+        self.alerts.insert(fingerprint, stored);
+        if !resolved {
+            self.tell(&labels, None, None, StateReason::Restored);
+        }
+    }
+
+    /// Puts new definitions into force.
+    pub(crate) fn reload(&mut self, definitions: Arc<Definitions>) {
+        let first = self.definitions.is_none();
+        self.counters.reloads += 1;
+        self.definitions = Some(definitions.clone());
+        self.reload_rules(&definitions.groups);
+        if first {
+            self.check_restored_alerts();
+        }
+        self.reload_dispatch(&definitions.dispatch, first);
+        self.emit(Subject::Engine, Reason::Reloaded);
+    }
+
+    fn reload_rules(&mut self, groups: &[RuleGroupSpec]) {
+        let mut before = std::mem::take(&mut self.rules);
+        let mut old_groups = std::mem::take(&mut self.rule_groups);
+        self.rule_group_order = groups.iter().map(|group| group.id).collect();
+        let intervals: BTreeMap<RuleGroupId, Duration> =
+            old_groups.iter().map(|(id, group)| (*id, group.spec.interval)).collect();
+        let mut added: Vec<RuleId> = Vec::new();
+        let mut position = 0;
+        for group in groups {
+            let scheduled = match old_groups.remove(&group.id) {
+                Some(mut scheduled) => {
+                    scheduled.respec(group.clone());
+                    scheduled
+                }
+                None => ScheduledGroup::new(group.clone()),
+            };
+            self.rule_groups.insert(group.id, scheduled);
+            self.arm_slot(group.id);
+            for spec in &group.rules {
+                position += 1;
+                let known = before.remove(&spec.id).or_else(|| self.come_back(spec.id));
+                // What was recorded is no alert and the other way round, whatever the name says.
+                let known = match known {
+                    Some(state) if !same_kind(state.spec.kind, spec.kind) => {
+                        self.end_rule(state);
+                        None
+                    }
+                    known => known,
+                };
+                let state = match known {
+                    Some(mut state) => {
+                        state.spec = spec.clone();
+                        state.group = group.id;
+                        state.group_name = group.name.clone();
+                        state.position = position;
+                        state
+                    }
+                    None => {
+                        let instances = self.restored_instances.remove(&spec.id);
+                        if instances.is_none() {
+                            added.push(spec.id);
+                        }
+                        let name = group.name.clone();
+                        RuleState::new(spec.clone(), group.id, name, position, instances.unwrap_or_default())
+                    }
+                };
+                self.rules.insert(spec.id, state);
+            }
+        }
+        for id in old_groups.into_keys() {
+            for timer in [Timer::RuleSlot(id), Timer::Arrival(id), Timer::EvaluationLost(id)] {
+                self.timers.cancel(timer);
+            }
+        }
+        let rule_groups = &self.rule_groups;
+        self.evaluations.retain(|_, group| rule_groups.contains_key(group));
+        for (id, instances) in std::mem::take(&mut self.restored_instances) {
+            before.insert(id, restored_orphan(id, instances));
+        }
+        self.hand_over(&mut before, &added);
+        for (id, state) in before {
+            let interval = intervals.get(&state.group).copied().unwrap_or(Duration::from_mins(1));
+            self.remove_rule(id, state, interval);
+        }
+    }
+
+    fn come_back(&mut self, id: RuleId) -> Option<RuleState> {
+        let state = self.removed_rules.remove(&id)?;
+        self.timers.cancel(Timer::RuleRemoved(id));
+        self.emit(Subject::Rule(id), RuleReason::CameBack.into());
+        Some(state)
+    }
+
+    /// A rule of the same name in a group of the same name is the same rule in a renamed file, or with edited labels. If
+    /// there are several, they are paired in order, provided there are as many new ones as old ones.
+    fn hand_over(&mut self, before: &mut BTreeMap<RuleId, RuleState>, added: &[RuleId]) {
+        type Names = (Arc<str>, Arc<str>, bool);
+        let names = |state: &RuleState| -> Names {
+            let recording = matches!(state.spec.kind, RuleKind::Recording);
+            (state.group_name.clone(), state.spec.name.clone(), recording)
+        };
+        let mut old: BTreeMap<Names, Vec<(usize, RuleId)>> = BTreeMap::new();
+        for (id, state) in before.iter() {
+            old.entry(names(state)).or_default().push((state.position, *id));
+        }
+        let mut new: BTreeMap<Names, Vec<RuleId>> = BTreeMap::new();
+        for id in added {
+            if let Some(state) = self.rules.get(id) {
+                new.entry(names(state)).or_default().push(*id);
+            }
+        }
+        for (names, new) in new {
+            let Some(mut old) = old.remove(&names).filter(|old| old.len() == new.len()) else { continue };
+            old.sort_unstable();
+            for ((_, old), new) in old.into_iter().zip(new) {
+                if let Some(state) = before.remove(&old) {
+                    self.take_over(old, state, new);
+                }
+            }
+        }
+    }
+
+    fn take_over(&mut self, old: RuleId, state: RuleState, new: RuleId) {
+        let Some(rule) = self.rules.get_mut(&new) else { return };
+        rule.take_over(state);
+        let mut records = Vec::new();
+        for (fingerprint, live) in &rule.instances {
+            records.push(Record::Deleted(RecordKey::instance(old, *fingerprint)));
+            records.push(Record::Instance(InstanceRecord { rule: new, instance: live.instance.clone() }));
+            let Some(stored) = self.alerts.get_mut(*fingerprint) else { continue };
+            if let Some(vouching) = stored.rules.iter_mut().find(|rule| **rule == old) {
+                *vouching = new;
+                stored.rules.sort_unstable();
+                self.dirty_alerts.insert(*fingerprint);
+            }
+        }
+        self.outputs.extend(records.into_iter().map(Output::Persist));
+        self.emit(Subject::Rule(new), RuleReason::TookOver.into());
+    }
+
+    /// A rule that is no longer defined keeps its alerts for a while: an editor that saves in two steps, or a file that
+    /// is moved, must not resolve and page again.
+    fn remove_rule(&mut self, id: RuleId, state: RuleState, interval: Duration) {
+        if state.is_idle() {
+            return;
+        }
+        let wait = interval.times(i64::from(self.settings.removed_rule_intervals));
+        self.timers.set(Timer::RuleRemoved(id), self.now + wait);
+        self.removed_rules.insert(id, state);
+        self.emit(Subject::Rule(id), RuleReason::Removed.into());
+    }
+
+    pub(crate) fn removed_rule_due(&mut self, id: RuleId) {
+        if let Some(state) = self.removed_rules.remove(&id) {
+            self.end_rule(state);
+        }
+    }
+
+    /// Ends a rule's alerts (C1) and the series that it wrote, unless another rule writes them by now.
+    fn end_rule(&mut self, state: RuleState) {
+        let id = state.id();
+        for (fingerprint, live) in &state.instances {
+            self.delete(RecordKey::instance(id, *fingerprint));
+            if live.instance.state == InstanceState::Firing {
+                self.tell(&live.instance.labels, Some(id), None, StateReason::RuleRemoved);
+                self.rule_alert_ends(id, *fingerprint, self.now);
+            }
+        }
+        let stale = Sample { timestamp: self.now, value: STALE_NAN };
+        let ended = state.emitted().filter(|series| !self.rules.values().any(|rule| rule.emits(series)));
+        let samples: Vec<(Labels, Sample)> = ended.map(|series| (series.clone(), stale)).collect();
+        if !samples.is_empty() {
+            self.outputs.push_back(Output::Append(samples));
+        }
+    }
+
+    /// An alert whose rule has no such instance any more would fire for ever.
+    fn check_restored_alerts(&mut self) {
+        for fingerprint in self.alerts.fingerprints() {
+            let Some(stored) = self.alerts.get(fingerprint).filter(|stored| !stored.resolved) else { continue };
+            let fires = |rule: &RuleId| {
+                let state = self.rules.get(rule).or_else(|| self.removed_rules.get(rule));
+                let live = state.and_then(|state| state.instances.get(&fingerprint));
+                live.is_some_and(|live| live.instance.state == InstanceState::Firing)
+            };
+            let idle: Vec<RuleId> = stored.rules.iter().copied().filter(|rule| !fires(rule)).collect();
+            let labels = stored.alert.labels.clone();
+            for rule in idle {
+                self.tell(&labels, Some(rule), None, StateReason::RuleRemoved);
+                self.rule_alert_ends(rule, fingerprint, self.now);
+            }
+        }
+    }
+
+    fn reload_dispatch(&mut self, dispatch: &Dispatch, first: bool) {
+        self.intervals = dispatch.time_intervals.iter().map(|i| (i.name.as_str().into(), i.clone())).collect();
+        self.receivers = dispatch.receivers.iter().map(|r| (r.name.clone(), r.clone())).collect();
+        let routers_before: Vec<_> = self.routes.routers();
+        let identities = identify(&self.route_identities, &dispatch.route);
+        self.routes = RouteTable::new(&dispatch.route, &identities);
+        if identities != self.route_identities {
+            self.persist(Record::Routes(RoutesRecord { routes: identities.clone() }));
+            self.route_identities = identities;
+        }
+        self.inhibitor = Inhibitor::new(&dispatch.inhibit_rules);
+        for (_, stored) in self.alerts.iter().filter(|(_, stored)| !stored.resolved) {
+            self.inhibitor.add(&stored.alert.labels);
+        }
+        for key in self.groups.keys().cloned().collect::<Vec<_>>() {
+            self.reload_group(&key, first);
+        }
+        // A router that is new or has another configuration is asked about everything; what was decided before holds
+        // until it has answered. After a restart what was decided before it still holds.
+        let routers = if first { Vec::new() } else { self.routes.routers() };
+        let edited = routers.into_iter().filter(|router| !routers_before.contains(router));
+        let edited: Vec<_> = edited.map(|(route, _)| route).collect();
+        for fingerprint in self.alerts.fingerprints() {
+            let Some(stored) = self.alerts.get(fingerprint).filter(|stored| !stored.resolved) else { continue };
+            let here = |membership: &Membership, route: &RouteId| {
+                self.groups.get(&membership.group).is_some_and(|group| group.route == *route)
+            };
+            let decided = |route: &&RouteId| {
+                stored.suppressed_by_router.contains_key(*route)
+                    || stored.memberships.iter().any(|membership| !membership.detached && here(membership, route))
+            };
+            let asked_again: Vec<RouteId> = edited.iter().filter(decided).cloned().collect();
+            self.route_alert(fingerprint, Occasion::Reload);
+            for route in asked_again {
+                self.to_route.entry(route).or_default().push(fingerprint);
+            }
+        }
+        let over: Vec<GroupKey> =
+            self.groups.values().filter(|group| group.is_over()).map(|group| group.key.clone()).collect();
+        for key in over {
+            self.drop_group(&key);
+        }
+    }
+
+    fn reload_group(&mut self, key: &GroupKey, first: bool) {
+        let now = self.now;
+        let Some(group) = self.groups.get_mut(key) else { return };
+        let node = self.routes.find(&group.route);
+        let mut changed = false;
+        if let Some(node) = node.filter(|node| !group.routed_by_plugin && node.receiver != group.receiver) {
+            group.receiver = node.receiver.clone();
+            changed = true;
+        }
+        let dropped = group.sync_targets(&self.receivers);
+        for target in &mut group.targets {
+            // A reload may have repaired what made the receiver refuse.
+            target.entry.refused = None;
+        }
+        let (wait, interval) =
+            node.map_or((Duration::ZERO, Duration::from_mins(5)), |node| (node.group_wait, node.group_interval));
+        if first && group.flushed && !group.changed {
+            group.next_flush = next_in_pace(group.next_flush, interval, now);
+        }
+        // A shorter interval holds at once; a longer one from the next flush on.
+        let latest = now + if group.flushed { interval } else { wait };
+        group.next_flush = group.next_flush.min(latest);
+        self.timers.set(Timer::Flush(key.clone()), group.next_flush);
+        if changed {
+            self.dirty_groups.insert(key.clone());
+        }
+        for target in dropped {
+            self.drop_target(target);
+        }
+    }
+
+    fn drop_target(&mut self, target: Target) {
+        for fingerprint in target.entry.owed.iter() {
+            self.promise_lost(fingerprint, &target.key.receiver);
+        }
+        self.timers.cancel(Timer::Attempt(target.key.clone()));
+        if let Some(pending) = target.pending {
+            self.notifications.remove(&pending.id);
+            self.delete(RecordKey::outbox(&target.key));
+        }
+        if target.entry.sequence > 0 {
+            self.delete(RecordKey::log(&target.key));
+        }
+    }
+}
+
+/// The next time in the pace that a group kept before a restart. A tick that found nothing to do leaves no trace, so one
+/// that was missed is not caught up, and none comes early.
+fn next_in_pace(last_known: Timestamp, interval: Duration, now: Timestamp) -> Timestamp {
+    let behind = now.since(last_known).as_millis();
+    if behind < 0 {
+        return last_known;
+    }
+    let interval_millis = interval.as_millis().max(1);
+    last_known + Duration::from_millis((behind / interval_millis + 1).saturating_mul(interval_millis))
+}
+
+fn same_kind(a: RuleKind, b: RuleKind) -> bool {
+    matches!(a, RuleKind::Recording) == matches!(b, RuleKind::Recording)
+}
+
+/// A rule of which only the instances are known, because it was removed while the engine was down.
+fn restored_orphan(id: RuleId, instances: Vec<crate::Instance>) -> RuleState {
+    let name = instances.first().map(|i| i.labels.value_or_empty(ALERT_NAME_LABEL)).unwrap_or_default();
+    let kind = RuleKind::Alerting { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };
+    let spec = RuleSpec { id, name: name.into(), kind, generator_url: "".into() };
+    RuleState::new(spec, RuleGroupId(0), "".into(), 0, instances)
+}

@@ -1,0 +1,316 @@
+//! When which rule is evaluated, and what its answer leads to.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use watchfire_model::{Duration, RuleGroupId, RuleId, Timestamp};
+
+use crate::rule::{Circumstances, RuleState, Step, Transition};
+use crate::timers::Timer;
+use crate::{
+    Cause, Engine, EvaluateRequest, Evaluation, EvaluationId, InstanceRecord, InstanceState, LimitReason, Output,
+    PluginStateRecord, Reason, Record, RecordKey, RuleGroupSpec, RuleHealth, RuleReason, StateReason, Subject,
+};
+
+/// A rule group and where it is in its schedule.
+#[derive(Debug)]
+pub(crate) struct ScheduledGroup {
+    pub(crate) spec: RuleGroupSpec,
+    last_slot: Option<Timestamp>,
+    /// The time of the last run, so that samples never go back in time.
+    last_at: Option<Timestamp>,
+    run: Option<Run>,
+    touched: BTreeSet<RuleId>,
+    touched_since: Option<Timestamp>,
+    pub(crate) last_evaluation: Option<Timestamp>,
+    pub(crate) evaluation_time: Duration,
+    pub(crate) slots_missed: u64,
+}
+
+/// An evaluation of a group under way: strictly one rule after the other, because a rule may read what one before it
+/// wrote.
+#[derive(Debug)]
+struct Run {
+    at: Timestamp,
+    cause: Cause,
+    left: VecDeque<RuleId>,
+    /// The request that is under way, for this rule.
+    waiting: Option<(EvaluationId, RuleId)>,
+    took: Duration,
+}
+
+impl ScheduledGroup {
+    pub(crate) fn new(spec: RuleGroupSpec) -> ScheduledGroup {
+        ScheduledGroup {
+            spec,
+            last_slot: None,
+            last_at: None,
+            run: None,
+            touched: BTreeSet::new(),
+            touched_since: None,
+            last_evaluation: None,
+            evaluation_time: Duration::ZERO,
+            slots_missed: 0,
+        }
+    }
+
+    pub(crate) fn respec(&mut self, spec: RuleGroupSpec) {
+        if spec.interval != self.spec.interval {
+            self.last_slot = None;
+        }
+        self.spec = spec;
+    }
+
+    /// After the clock went back, the slots of the past say nothing about those to come.
+    pub(crate) fn forget_time(&mut self) {
+        self.last_slot = None;
+        self.last_at = None;
+    }
+
+    fn interval_millis(&self) -> i64 {
+        self.spec.interval.as_millis().max(1)
+    }
+
+    /// Slots lie at multiples of the interval plus an offset from the group's identity, which spreads the groups and
+    /// is the same after every restart (prometheus `rules/group.go`, `EvalTimestamp`).
+    fn slot_at_or_before(&self, time: Timestamp) -> Timestamp {
+        let interval = self.interval_millis();
+        let offset = i64::try_from(self.spec.id.0 % interval.unsigned_abs()).unwrap_or(0);
+        let slot = (time.as_millis().saturating_sub(offset)).div_euclid(interval);
+        Timestamp::from_millis(slot.saturating_mul(interval).saturating_add(offset))
+    }
+
+    /// The next slot; in the past if it was missed so far.
+    pub(crate) fn next_slot(&self, now: Timestamp) -> Timestamp {
+        let last = self.last_slot.unwrap_or_else(|| self.slot_at_or_before(now));
+        last + Duration::from_millis(self.interval_millis())
+    }
+}
+
+impl Engine {
+    pub(crate) fn arm_slot(&mut self, id: RuleGroupId) {
+        if let Some(group) = self.rule_groups.get(&id) {
+            self.timers.set(Timer::RuleSlot(id), group.next_slot(self.now));
+        }
+    }
+
+    /// Slots that passed during a run or while the machine slept are counted and not caught up.
+    pub(crate) fn slot_due(&mut self, id: RuleGroupId) {
+        let now = self.now;
+        let Some(group) = self.rule_groups.get_mut(&id) else { return };
+        if group.run.is_some() {
+            // The end of the run looks for the slot.
+            return;
+        }
+        let slot = group.slot_at_or_before(now);
+        if group.last_slot.is_some_and(|last| slot <= last) {
+            return self.arm_slot(id);
+        }
+        let interval = group.interval_millis();
+        let missed = group.last_slot.map_or(0, |last| slot.since(last).as_millis() / interval - 1);
+        let missed = u64::try_from(missed).unwrap_or(0);
+        group.slots_missed += missed;
+        group.last_slot = Some(slot);
+        let rules = group.spec.rules.iter().map(|rule| rule.id).collect();
+        if missed > 0 {
+            self.counters.slots_missed += missed;
+            self.emit(Subject::RuleGroup(id), Reason::Rule(RuleReason::SlotsMissed(missed)));
+        }
+        self.start_run(id, slot, Cause::Interval, rules);
+    }
+
+    pub(crate) fn touched(&mut self, rules: &[RuleId]) {
+        let due = self.now + self.settings.arrival_coalesce;
+        for rule in rules {
+            let Some(state) = self.rules.get(rule) else { continue };
+            let id = state.group;
+            let Some(group) = self.rule_groups.get_mut(&id) else { continue };
+            if !group.touched.insert(*rule) {
+                self.counters.touches_coalesced += 1;
+            }
+            group.touched_since.get_or_insert(self.now);
+            if group.run.is_none() {
+                self.timers.set_if_unset(Timer::Arrival(id), due);
+            }
+        }
+    }
+
+    pub(crate) fn arrival_due(&mut self, id: RuleGroupId) {
+        let now = self.now;
+        let Some(group) = self.rule_groups.get(&id) else { return };
+        if group.run.is_some() || group.touched.is_empty() {
+            return;
+        }
+        if group.last_slot.is_some() && group.next_slot(now) <= now {
+            // A slot that is due lies in the past, so it goes first; its end looks for what was touched.
+            return self.slot_due(id);
+        }
+        if let Some(last) = group.last_at.filter(|last| now <= *last) {
+            // Two runs at one time would write two values at one time.
+            return self.timers.set(Timer::Arrival(id), last + Duration::from_millis(1));
+        }
+        let Some(group) = self.rule_groups.get_mut(&id) else { return };
+        let touched = std::mem::take(&mut group.touched);
+        group.touched_since = None;
+        let rules = group.spec.rules.iter().map(|rule| rule.id).filter(|rule| touched.contains(rule)).collect();
+        self.start_run(id, now, Cause::Arrival, rules);
+    }
+
+    fn start_run(&mut self, id: RuleGroupId, at: Timestamp, cause: Cause, rules: VecDeque<RuleId>) {
+        if let Some(group) = self.rule_groups.get_mut(&id) {
+            group.last_at = Some(at);
+            group.run = Some(Run { at, cause, left: rules, waiting: None, took: Duration::ZERO });
+            self.evaluate_next(id);
+        }
+    }
+
+    fn evaluate_next(&mut self, id: RuleGroupId) {
+        let Some(group) = self.rule_groups.get_mut(&id) else { return };
+        let Some(run) = &mut group.run else { return };
+        // A reload may have taken rules away since the run began.
+        let defined = &group.spec.rules;
+        let next = std::iter::from_fn(|| run.left.pop_front()).find(|rule| defined.iter().any(|r| r.id == *rule));
+        let Some(rule) = next else { return self.finish_run(id) };
+        self.last_evaluation_id += 1;
+        let evaluation = EvaluationId(self.last_evaluation_id);
+        run.waiting = Some((evaluation, rule));
+        match run.cause {
+            Cause::Interval => self.counters.evaluations_interval += 1,
+            Cause::Arrival => self.counters.evaluations_arrival += 1,
+        }
+        let request = EvaluateRequest {
+            id: evaluation,
+            group: id,
+            rule,
+            at: run.at,
+            query_offset: group.spec.query_offset,
+            cause: run.cause,
+        };
+        self.outputs.push_back(Output::Evaluate(request));
+        self.evaluations.insert(evaluation, id);
+        self.timers.set(Timer::EvaluationLost(id), self.now + self.settings.evaluation_deadline);
+    }
+
+    fn finish_run(&mut self, id: RuleGroupId) {
+        let now = self.now;
+        let coalesce = self.settings.arrival_coalesce;
+        let Some(group) = self.rule_groups.get_mut(&id) else { return };
+        let Some(run) = group.run.take() else { return };
+        if run.cause == Cause::Interval {
+            group.last_evaluation = Some(run.at);
+            group.evaluation_time = run.took;
+        }
+        if let Some(since) = group.touched_since {
+            self.timers.set(Timer::Arrival(id), now.max(since + coalesce));
+        }
+        self.timers.cancel(Timer::EvaluationLost(id));
+        self.arm_slot(id);
+    }
+
+    pub(crate) fn evaluation_lost(&mut self, id: RuleGroupId) {
+        let waiting = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut()?.waiting.take());
+        let Some((evaluation, rule)) = waiting else { return };
+        self.evaluations.remove(&evaluation);
+        self.counters.evaluations_lost += 1;
+        self.emit(Subject::Rule(rule), Reason::Rule(RuleReason::EvaluationLost));
+        if let Some(state) = self.rules.get_mut(&rule) {
+            state.health = RuleHealth::Error("the evaluation gave no answer in time".into());
+        }
+        self.evaluate_next(id);
+    }
+
+    pub(crate) fn evaluated(&mut self, evaluation: Evaluation) {
+        let Some(id) = self.evaluations.remove(&evaluation.id) else {
+            self.counters.stale_answers += 1;
+            return;
+        };
+        let run = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut());
+        let Some(run) = run.filter(|run| run.waiting.is_some_and(|(waiting, _)| waiting == evaluation.id)) else {
+            self.counters.stale_answers += 1;
+            return;
+        };
+        run.waiting = None;
+        run.took = run.took + evaluation.took;
+        let at = run.at;
+        for write in evaluation.state_writes {
+            self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
+        }
+        // The rule is taken out of the table while its answer is worked on.
+        if let Some(mut rule) = self.rules.remove(&evaluation.rule) {
+            rule.last_evaluation = Some(at);
+            rule.evaluation_time = evaluation.took;
+            let (limit, query_offset) = match self.rule_groups.get(&id) {
+                Some(group) => (group.spec.limit, group.spec.query_offset),
+                None => (0, Duration::ZERO),
+            };
+            let settings = &self.settings;
+            let instances_max =
+                if limit == 0 { settings.rule_instances_max } else { limit.min(settings.rule_instances_max) };
+            let circumstances = Circumstances {
+                at,
+                query_offset,
+                instances_max,
+                resolved_retention: settings.resolved_retention,
+                alerts_series: settings.alerts_series,
+            };
+            let applied = evaluation.result.and_then(|result| rule.apply(result, circumstances).map_err(str::to_owned));
+            match applied {
+                Ok(applied) => {
+                    if matches!(rule.health, RuleHealth::Error(_)) {
+                        self.emit(Subject::Rule(rule.id()), Reason::Rule(RuleReason::EvaluationRecovered));
+                    }
+                    rule.health = RuleHealth::Ok;
+                    if applied.dropped > 0 {
+                        self.counters.instances_dropped += u64::try_from(applied.dropped).unwrap_or(u64::MAX);
+                        let reason = LimitReason::Instances { max: instances_max, dropped: applied.dropped };
+                        self.emit(Subject::Rule(rule.id()), Reason::Limit(reason));
+                    }
+                    if !applied.samples.is_empty() {
+                        self.outputs.push_back(Output::Append(applied.samples));
+                    }
+                    for transition in applied.transitions {
+                        self.instance_changed(&rule, transition, at);
+                    }
+                    self.refresh_rule_alerts(&rule, at);
+                }
+                Err(error) => {
+                    self.counters.evaluation_failures += 1;
+                    if rule.health != RuleHealth::Error(error.as_str().into()) {
+                        let reason = RuleReason::EvaluationFailed(error.as_str().into());
+                        self.emit(Subject::Rule(rule.id()), Reason::Rule(reason));
+                    }
+                    rule.health = RuleHealth::Error(error.into());
+                }
+            }
+            self.rules.insert(evaluation.rule, rule);
+        }
+        self.evaluate_next(id);
+    }
+
+    /// Keeps an instance's new state, tells those who watch, and lets dispatch know where the alert ends. Where it
+    /// begins, [`Engine::refresh_rule_alerts`] does.
+    fn instance_changed(&mut self, rule: &RuleState, transition: Transition, at: Timestamp) {
+        let Transition { fingerprint, labels, step, reason } = transition;
+        match step {
+            Step::Gone => self.delete(RecordKey::instance(rule.id(), fingerprint)),
+            Step::Changed => {
+                if let Some(live) = rule.instances.get(&fingerprint) {
+                    let record = InstanceRecord { rule: rule.id(), instance: live.instance.clone() };
+                    self.persist(Record::Instance(record));
+                }
+            }
+        }
+        let ends = matches!(reason, StateReason::Resolved | StateReason::ForIncreased);
+        self.tell(&labels, Some(rule.id()), None, reason);
+        if ends {
+            self.rule_alert_ends(rule.id(), fingerprint, at);
+        }
+    }
+
+    fn refresh_rule_alerts(&mut self, rule: &RuleState, at: Timestamp) {
+        for live in rule.instances.values() {
+            if live.instance.state == InstanceState::Firing {
+                self.rule_alert_fires(&rule.spec, &live.instance, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! All timers of the engine as one table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use watchfire_model::{Fingerprint, RuleGroupId, RuleId, Timestamp};
+
+use crate::{GroupKey, RouteRequestId, SilenceId, TargetKey};
+
+/// What can be due. Of those due at the same time the earlier variant goes first: an alert ends before its group is
+/// looked at, and a group is looked at before an attempt to deliver is made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A silence begins to be only kept, or is deleted.
+    Silence(SilenceId),
+    /// An alert from outside ends unless it was sent again.
+    AlertEnd(Fingerprint),
+    /// A rule stayed away for too long.
+    RuleRemoved(RuleId),
+    /// A rule group's slot.
+    RuleSlot(RuleGroupId),
+    /// Rules of the group were touched, and the arrivals were collected for long enough.
+    Arrival(RuleGroupId),
+    /// The group's evaluation under way should have been answered.
+    EvaluationLost(RuleGroupId),
+    /// The router should have answered.
+    RouteLost(RouteRequestId),
+    /// An alert group looks whether there is something to tell.
+    Flush(GroupKey),
+    /// A retry is due, or an attempt under way should have been answered.
+    Attempt(Arc<TargetKey>),
+    /// An alert that ended may be forgotten.
+    Forget(Fingerprint),
+}
+
+/// Each timer is set at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Timestamp, Timer)>,
+    by_timer: BTreeMap<Timer, Timestamp>,
+}
+
+impl Timers {
+    /// Sets a timer, replacing an earlier setting.
+    pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
+        if let Some(old) = self.by_timer.insert(timer.clone(), at) {
+            if old == at {
+                return;
+            }
+            // The set owns its copy of the key, so the lookup needs one too; the parts are reference counted.
+            self.by_time.remove(&(old, timer.clone()));
+        }
+        self.by_time.insert((at, timer));
+    }
+
+    /// Sets a timer only if it is not set.
+    pub(crate) fn set_if_unset(&mut self, timer: Timer, at: Timestamp) {
+        if !self.by_timer.contains_key(&timer) {
+            self.set(timer, at);
+        }
+    }
+
+    /// Unsets a timer.
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    /// When a timer is due.
+    pub(crate) fn get(&self, timer: &Timer) -> Option<Timestamp> {
+        self.by_timer.get(timer).copied()
+    }
+
+    /// When the next one is due.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// The timers that wait for a span of time and not for a time that somebody set, those of alert groups and rule
+    /// groups' slots excepted, whose times are also kept elsewhere.
+    pub(crate) fn relative(&self) -> Vec<Timer> {
+        let relative = self.by_timer.keys().filter(|timer| match timer {
+            Timer::Silence(_) | Timer::AlertEnd(_) | Timer::RuleSlot(_) | Timer::Flush(_) => false,
+            Timer::RuleRemoved(_) | Timer::Arrival(_) | Timer::EvaluationLost(_) => true,
+            Timer::RouteLost(_) | Timer::Attempt(_) | Timer::Forget(_) => true,
+        });
+        relative.cloned().collect()
+    }
+
+    /// Takes the next one that is due at `now`.
+    pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, timer) = self.by_time.pop_first()?;
+        self.by_timer.remove(&timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_is_due_once_at_its_last_setting_and_in_order() {
+        let at = Timestamp::from_secs;
+        let mut timers = Timers::default();
+        timers.set(Timer::Forget(Fingerprint(1)), at(5));
+        timers.set(Timer::Forget(Fingerprint(1)), at(3));
+        timers.set(Timer::AlertEnd(Fingerprint(2)), at(3));
+        timers.set(Timer::AlertEnd(Fingerprint(3)), at(1));
+        timers.set_if_unset(Timer::AlertEnd(Fingerprint(3)), at(2));
+        timers.set(Timer::RuleSlot(RuleGroupId(7)), at(2));
+        timers.cancel(Timer::RuleSlot(RuleGroupId(7)));
+        assert_eq!(timers.next(), Some(at(1)));
+        let mut due = Vec::new();
+        while let Some(timer) = timers.pop_due(at(4)) {
+            due.push(timer);
+        }
+        assert_eq!(
+            due,
+            [Timer::AlertEnd(Fingerprint(3)), Timer::AlertEnd(Fingerprint(2)), Timer::Forget(Fingerprint(1))]
+        );
+        assert_eq!(timers.next(), None);
+    }
+}
