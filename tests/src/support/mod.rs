@@ -1,11 +1,13 @@
 //! What the tests stand on: tools, processes, ports.
 
 mod engine;
+mod mailbox;
 mod random;
 mod sink;
 mod tool;
 
 pub(crate) use engine::{Engine, client};
+pub(crate) use mailbox::Mailbox;
 pub(crate) use random::Random;
 pub(crate) use sink::{Received, Sink};
 pub(crate) use tool::Tool;

@@ -1,0 +1,180 @@
+//! The demo and the pages in a real browser, driven through the W3C WebDriver protocol.
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::support::{Tool, block_on, client, eventually, root, variable};
+
+pub(crate) const CASES: &[Case] = &[Case {
+    name: "browser::the_demo_ends_with_three_messages_on_the_page",
+    needs: &[Tool::Binary, Tool::Plugins, Tool::Chromium],
+    run: demo,
+}];
+
+/// A browser window without a screen; ends with the value.
+struct Browser {
+    driver: Child,
+    client: Client,
+    session: String,
+}
+
+impl Browser {
+    async fn start() -> Result<Browser> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start chromedriver")?;
+        let client = client()?;
+        let base = format!("http://127.0.0.1:{port}");
+        let mut browser = Browser { driver, client, session: String::new() };
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1500,1000",
+        ];
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome", "goog:chromeOptions": { "args": arguments, "binary": chromium()? },
+        } } });
+        let session = eventually("the browser starts", async || {
+            let answer = browser.client.post(format!("{base}/session")).json(&capabilities).send().await;
+            let Ok(answer) = answer else { return Ok(None) };
+            let answer: Value = answer.json().await?;
+            let id = answer["value"]["sessionId"].as_str().map(str::to_owned);
+            ensure!(id.is_some() || answer["value"]["error"].is_null(), "{answer}");
+            Ok(id)
+        })
+        .await?;
+        browser.session = format!("{base}/session/{session}");
+        Ok(browser)
+    }
+
+    async fn command(&self, path: &str, body: Value) -> Result<Value> {
+        let answer = self.client.post(format!("{}{path}", self.session)).json(&body).send().await?;
+        let answer: Value = answer.json().await?;
+        ensure!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
+        Ok(answer["value"].clone())
+    }
+
+    async fn open(&self, url: &str) -> Result<()> {
+        self.command("/url", json!({ "url": url })).await.map(drop)
+    }
+
+    async fn script(&self, script: &str) -> Result<Value> {
+        self.command("/execute/sync", json!({ "script": script, "args": [] })).await
+    }
+
+    /// Clicks as a person would: at the place of the element, not through a script.
+    async fn click(&self, selector: &str) -> Result<()> {
+        let element = self.command("/element", json!({ "using": "css selector", "value": selector })).await?;
+        let id = element.as_object().and_then(|object| object.values().next()).and_then(Value::as_str);
+        let id = id.with_context(|| format!("{selector} is not on the page"))?;
+        self.command(&format!("/element/{id}/click"), json!({})).await.map(drop)
+    }
+
+    /// A picture of the page, kept where `WATCHFIRE_SCREENSHOTS` says, if it says.
+    async fn picture(&self, name: &str) -> Result<()> {
+        let Some(folder) = variable("WATCHFIRE_SCREENSHOTS") else { return Ok(()) };
+        let answer: Value = self.client.get(format!("{}/screenshot", self.session)).send().await?.json().await?;
+        let bytes = base64::Engine::decode(
+            &base64::engine::general_purpose::STANDARD,
+            answer["value"].as_str().unwrap_or_default(),
+        )?;
+        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), bytes)?;
+        Ok(())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Ending the driver ends its browser.
+        drop(Command::new("kill").arg(self.driver.id().to_string()).status());
+        drop(self.driver.wait());
+    }
+}
+
+fn chromium() -> Result<String> {
+    let path = variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|path| path.is_file());
+    Ok(found.context("chromium is not installed")?.display().to_string())
+}
+
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn demo() -> Result<()> {
+    block_on(async {
+        let folder = tempfile::tempdir()?;
+        let output = folder.path().join("demo.out");
+        let child = Command::new(variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?)
+            .args(["demo", "--listen", "127.0.0.1:0", "--plugins"])
+            .arg(variable("WATCHFIRE_PLUGINS").context("WATCHFIRE_PLUGINS")?)
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .current_dir(root())
+            .stdout(std::fs::File::create(&output)?)
+            .stderr(std::fs::File::create(folder.path().join("demo.err"))?)
+            .spawn()?;
+        let _demo = Demo(child);
+        let url = eventually("the demo prints its URL", async || {
+            let text = std::fs::read_to_string(&output)?;
+            let url = text.split_whitespace().find_map(|word| word.find("http://").map(|at| word[at..].to_owned()));
+            Ok(url.map(|url| url.trim_end_matches("\u{1b}[0m").to_owned()))
+        })
+        .await?;
+        let browser = Browser::start().await?;
+        browser.open(&url).await?;
+        browser.click("[data-break=logins]").await?;
+        browser.click("[data-break=file]").await?;
+        let shown = |channel: &str, text: &str| {
+            format!(
+                "return [...document.querySelectorAll('[data-channel={channel}]')].some(e => (e.innerText + (e.querySelector('iframe')?.srcdoc ?? '')).includes('{text}'))"
+            )
+        };
+        for (channel, text) in [
+            ("pagerduty", "failed logins as admin"),
+            ("slack", "failed logins as admin"),
+            ("mail", "failed logins as admin"),
+        ] {
+            eventually(&format!("{channel} shows the message"), async || {
+                Ok((browser.script(&shown(channel, text)).await? == true).then_some(()))
+            })
+            .await?;
+        }
+        browser.picture("demo-firing").await?;
+        eventually("PagerDuty shows the incident resolved", async || {
+            Ok((browser.script(&shown("pagerduty", "resolved")).await? == true).then_some(()))
+        })
+        .await?;
+        browser.picture("demo-resolved").await?;
+        // The other pages stand and show what they are for.
+        let base = url.trim_end_matches("/demo");
+        for (path, text) in
+            [("/", "fire"), ("/rules", "BruteForce"), ("/silences", "Silences"), ("/notifications", "everybody")]
+        {
+            browser.open(&format!("{base}{path}")).await?;
+            let body = browser.script("return document.body.innerText").await?;
+            ensure!(body.as_str().is_some_and(|body| body.contains(text)), "{path} does not show {text:?}: {body}");
+            browser.picture(&format!("page-{}", path.trim_start_matches('/'))).await?;
+        }
+        Ok(())
+    })
+}
