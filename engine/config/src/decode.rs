@@ -141,7 +141,8 @@ impl<'s> Decoder<'s> {
     /// The text of a scalar; null is the empty text, as Go's decoder has it. `what` names it in errors.
     pub(crate) fn scalar(&mut self, node: &Node, what: &str) -> Option<Text> {
         let yaml::Kind::Scalar { text, style } = &node.kind else {
-            self.error(node.start, "wrong-type", format!("{what} must be a single value, not {}", node.noun()));
+            self.error(node.start, "wrong-type", format!("{what} must be a single value, not {}", node.noun()))
+                .help("write one value; quote it if it is meant to begin with [ or {");
             return None;
         };
         if node.is_null() {
@@ -157,7 +158,8 @@ impl<'s> Decoder<'s> {
                     "set {name}, write ${{{name}:-default}}, or $${{{name}}} if this text is meant literally"
                 ));
         }
-        Some(Text { text: expanded.text, plain: true, expanded: true })
+        // Nothing that is read from half a text would help.
+        expanded.missing.is_empty().then_some(Text { text: expanded.text, plain: true, expanded: true })
     }
 
     /// A text.
@@ -296,6 +298,11 @@ impl<'s> Fields<'_, 's> {
     /// Whether the key is there, even if it has no value.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.node.get(key).is_some()
+    }
+
+    /// Whether there is no value for `key`, or an empty one.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        self.peek(key).is_none_or(|node| node.is_empty())
     }
 
     /// The value of `key` without making the key known.

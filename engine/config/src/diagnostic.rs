@@ -78,9 +78,11 @@ impl Diagnostic {
     }
 
     /// The text of [`Display`](fmt::Display) with the offending line of `text`, the file's content, and a caret below.
+    ///
+    /// A line that may hold a secret is left out: what is rendered ends in the logs of a pipeline.
     pub fn render(&self, text: &str) -> String {
         let mut out = self.headline();
-        if let Some(line) = text.lines().nth(self.line.saturating_sub(1)) {
+        if let Some(line) = text.lines().nth(self.line.saturating_sub(1)).filter(|line| !may_hold_secret(line)) {
             let number = self.line.to_string();
             // Tabs stay tabs, so that the caret stands right whatever their width is.
             let indent: String =
@@ -108,6 +110,16 @@ impl fmt::Display for Diagnostic {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a line gives a value to a key whose values are secrets.
+fn may_hold_secret(line: &str) -> bool {
+    let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
+    line.match_indices(':').any(|(at, _)| {
+        let key = line[..at].trim_end_matches(['"', '\'', ' ']);
+        let value = line[at + 1..].trim();
+        words.iter().any(|word| key.ends_with(word)) && !value.is_empty()
+    })
 }
 
 /// The one of `known` that is nearest to `word`, if it is near enough to be meant.

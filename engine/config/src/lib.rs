@@ -11,6 +11,7 @@ mod environment;
 mod global;
 mod http;
 mod interval;
+pub mod lint;
 mod matcher;
 mod receiver;
 mod route;

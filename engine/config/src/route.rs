@@ -53,13 +53,13 @@ pub(crate) struct Names<'a> {
 /// `plugin` and `config`.
 pub(crate) fn plugin_use(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<PluginUse> {
     let read = fields.object(key, "a plugin reference", |f| {
-        let plugin = f.required("plugin", "name a plugin of the plugin folder, such as `plugin: oncall`")?;
+        let plugin = f.required("plugin", "name a plugin of the plugin folder, such as `plugin: oncall`");
         let config = f.tree("config");
         if config.as_ref().is_some_and(|tree| !matches!(tree, crate::Tree::Map(_))) {
             f.error("config", "wrong-type", "a plugin's config must be a mapping")
                 .help("write its settings as `key: value` lines below `config:`");
         }
-        Some(PluginUse { plugin, config_json: config.map_or_else(|| "{}".to_owned(), |tree| tree.to_json()) })
+        Some(PluginUse { plugin: plugin?, config_json: config.map_or_else(|| "{}".to_owned(), |tree| tree.to_json()) })
     });
     read.flatten()
 }

@@ -81,7 +81,7 @@ impl Fields<'_, '_> {
     /// A text that must be there.
     pub(crate) fn required(&mut self, key: &'static str, help: &str) -> Option<String> {
         let text = self.filled(key);
-        if text.is_none() {
+        if self.lacks(key) {
             self.missing(key).help(help);
         }
         text
@@ -165,9 +165,10 @@ impl Fields<'_, '_> {
         if let Some(word) = words.iter().find(|word| **word == text) {
             return Some(word);
         }
-        let help = match nearest(&text, words.iter().copied()) {
-            Some(near) => format!("did you mean {near:?}? Possible: {}", words.join(", ")),
-            None => format!("possible: {}", words.join(", ")),
+        let possible: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+        let help = match nearest(&text, possible.iter().copied()) {
+            Some(near) => format!("did you mean {near:?}? Possible: {}", possible.join(", ")),
+            None => format!("possible: {}", possible.join(", ")),
         };
         self.error(key, "bad-value", format!("{key} cannot be {text:?}")).help(help);
         None

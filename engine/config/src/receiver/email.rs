@@ -59,11 +59,11 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     let smtp = &global.smtp;
     let to = f.required("to", "give the address, or several separated by commas").unwrap_or_default();
     let from = f.filled("from").unwrap_or_else(|| smtp.from.clone());
-    if from.is_empty() {
+    if from.is_empty() && f.lacks("from") {
         f.missing("from").help("give `from` here, or smtp_from in global");
     }
     let smarthost = host_port(f, "smarthost").or_else(|| smtp.smarthost.clone());
-    if smarthost.is_none() && f.peek("smarthost").is_none_or(|node| node.is_empty()) {
+    if smarthost.is_none() && f.lacks("smarthost") {
         f.missing("smarthost").help("give `smarthost: host:port` here, or smtp_smarthost in global");
     }
     let own_password = f.credential("auth_password", "auth_password_file");

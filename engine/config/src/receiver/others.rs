@@ -13,7 +13,7 @@ fn texts(f: &mut Fields<'_, '_>, keys: &[&'static str]) {
 
 /// What is missing unless it is here or in `global`.
 fn needs(f: &mut Fields<'_, '_>, there: bool, key: &'static str, global_key: &str) {
-    if !there && f.peek(key).is_none_or(|node| node.is_empty()) {
+    if !there && f.lacks(key) {
         f.missing(key).help(format!("give `{key}` here, or {global_key} in global"));
     }
 }
@@ -88,10 +88,10 @@ pub(super) fn victorops(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channe
 
 pub(super) fn pushover(f: &mut Fields<'_, '_>, _: &GlobalConfig) -> Channel {
     http_config(f);
-    if f.credential("user_key", "user_key_file").is_none() {
+    if f.credential("user_key", "user_key_file").is_none() && f.lacks("user_key") {
         f.missing("user_key").help("give `user_key`, or `user_key_file`");
     }
-    if f.credential("token", "token_file").is_none() {
+    if f.credential("token", "token_file").is_none() && f.lacks("token") {
         f.missing("token").help("give `token`, or `token_file`: the key of the application");
     }
     texts(f, &["title", "message", "url", "url_title", "device", "sound", "priority"]);

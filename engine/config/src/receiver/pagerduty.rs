@@ -98,7 +98,8 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         group: f.text("group"),
         timeout: f.go_duration("timeout"),
     };
-    if config.routing_key.is_none() && config.service_key.is_none() {
+    let absent = ["routing_key", "routing_key_file", "service_key", "service_key_file"].iter().all(|key| f.lacks(key));
+    if absent {
         f.missing("routing_key")
             .help("give `routing_key` or `routing_key_file`: the key of an Events API v2 integration");
     }

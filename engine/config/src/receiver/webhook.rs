@@ -41,7 +41,7 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         Credential::File { path, content }
     });
     match (&inline, &file) {
-        (None, None) => f.missing("url").help("give `url`, or `url_file` for a secret one"),
+        (None, None) if f.lacks("url") => f.missing("url").help("give `url`, or `url_file` for a secret one"),
         (Some(_), Some(_)) => f
             .error("url_file", "conflict", "a webhook config has both `url` and `url_file`")
             .help("keep one of the two"),

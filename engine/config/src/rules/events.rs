@@ -49,7 +49,10 @@ pub(super) fn events(f: &mut Fields<'_, '_>) -> Option<EventQuery> {
         return None;
     }
     if given.is_empty() {
-        f.missing("count").help(format!("say what to look for with one of: {}", WINDOWS.join(", ")));
+        let start = f.start();
+        f.decoder()
+            .error(start, "missing-key", "events does not say what to look for")
+            .help(format!("add one of: {}", WINDOWS.join(", ")));
         return None;
     }
     let (_, window) = windows.pop()?;
@@ -139,8 +142,14 @@ fn value(tree: Tree) -> FieldValue {
 
 fn window(f: &mut Fields<'_, '_>, key: &'static str) -> Option<Window> {
     let window = match key {
-        "count" => f.object(key, "count", |f| Some(Window::Count { over: over(f)?, threshold: threshold(f)? })),
-        "rate" => f.object(key, "rate", |f| Some(Window::Rate { over: over(f)?, threshold: threshold(f)? })),
+        "count" => f.object(key, "count", |f| {
+            let (over, threshold) = (over(f), threshold(f));
+            Some(Window::Count { over: over?, threshold: threshold? })
+        }),
+        "rate" => f.object(key, "rate", |f| {
+            let (over, threshold) = (over(f), threshold(f));
+            Some(Window::Rate { over: over?, threshold: threshold? })
+        }),
         "sum" => aggregate(f, key, |_| Some(Aggregation::Sum)),
         "avg" => aggregate(f, key, |_| Some(Aggregation::Avg)),
         "min" => aggregate(f, key, |_| Some(Aggregation::Min)),
@@ -234,14 +243,13 @@ fn required_duration(f: &mut Fields<'_, '_>, key: &'static str, help: &str) -> O
 
 /// `op` and `value`; `>=` unless it says otherwise.
 fn threshold(f: &mut Fields<'_, '_>) -> Option<Threshold> {
-    let op = match f.word("op", &[">", ">=", "<", "<=", "==", "!="]) {
-        Some(text) => CompareOp::parse(text)?,
-        None if f.has("op") => return None,
-        None => CompareOp::GreaterOrEqual,
+    let op = match f.word("op", &[">=", ">", "<=", "<", "==", "!="]) {
+        Some(text) => CompareOp::parse(text),
+        None => (!f.has("op")).then_some(CompareOp::GreaterOrEqual),
     };
     let value = f.number("value");
     if !f.has("value") {
         f.missing("value").help("give the number to compare with");
     }
-    Some(Threshold { op, value: value? })
+    Some(Threshold { op: op?, value: value? })
 }

@@ -14,9 +14,17 @@ pub(super) fn template(decoder: &mut Decoder<'_>, node: &Node, rule: &str, what:
         Ok(template) => return Some(template),
         Err(error) => error,
     };
-    let at = node.locate(decoder.file(), culprit(rule, &text, error.line, &error.message));
-    let help = help(&error.message);
-    decoder.error(at, "bad-template", format!("the template of {what} cannot be parsed: {}", error.message)).help(help);
+    let (message, line) = match error.message.split_once(" started at ") {
+        // An action that is never closed is found at the end; where it began is in the words.
+        Some((message, begin)) => {
+            (message, begin.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(error.line))
+        }
+        None => (error.message.as_str(), error.line),
+    };
+    let at = node.locate(decoder.file(), culprit(rule, &text, line, &error.message));
+    decoder
+        .error(at, "bad-template", format!("the template of {what} cannot be parsed: {message}"))
+        .help(help(&error.message));
     None
 }
 

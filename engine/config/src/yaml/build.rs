@@ -198,7 +198,13 @@ impl<'t> Builder<'t> {
     }
 
     fn syntax(&self, error: &ScanError) -> Fault {
-        let patched = self.patched_byte(error.marker().index());
+        let mut patched = self.patched_byte(error.marker().index());
+        if error.info().contains("tab")
+            && let Some(tab) = self.text[patched..].find('\t')
+        {
+            // The parser names the beginning of the scalar that the tab cut short.
+            patched += tab;
+        }
         let at = self.indented.original(patched);
         let (message, help) = explain(error.info(), &self.text[patched..]);
         Fault { at, code: "yaml-syntax", message, help }
@@ -394,6 +400,8 @@ fn explain(info: &str, rest: &str) -> (String, Option<String>) {
         Some("a text that contains `: ` needs quotes; otherwise check the indentation of this line and the one before")
     } else if info.contains("undefined anchor") || info.contains("unknown anchor") {
         Some("define it with &name before its first use, or quote the text if no alias is meant")
+    } else if info.contains("illegal placement") {
+        Some("look above for a [ or { that is not closed; otherwise quote the text that contains the colon")
     } else if rest.starts_with(['{', '[', '*', '&', '!', '%', '@', '`']) {
         Some("quote a text that begins with this character")
     } else {

@@ -1,0 +1,60 @@
+//! What is said about broken files: each file in `broken` has its diagnostics beside it, as a reader sees them.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p watchfire-config --test broken` writes them anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use watchfire_config::lint::lint;
+use watchfire_config::{Diagnostic, FixedEnvironment, Source, load_config, load_rules};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken")
+}
+
+/// All files with their diagnostics.
+fn broken() -> BTreeMap<String, (String, Vec<Diagnostic>)> {
+    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yml"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let source = Source { name: &name, text: &text };
+            let diagnostics = if name.starts_with("rules-") {
+                let loaded = load_rules(source);
+                assert_eq!(loaded.quarantined.is_empty(), !loaded.diagnostics.iter().any(Diagnostic::is_error));
+                let mut diagnostics = loaded.diagnostics;
+                diagnostics.extend(lint(source, &loaded.file, None));
+                diagnostics
+            } else {
+                let (config, diagnostics) = load_config(source, &FixedEnvironment::default());
+                assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
+                diagnostics
+            };
+            (name, (text, diagnostics))
+        })
+        .collect()
+}
+
+#[test]
+fn every_broken_file_is_told_as_expected() {
+    for (name, (text, diagnostics)) in broken() {
+        assert!(!diagnostics.is_empty(), "nothing is said about {name}");
+        let told: Vec<String> = diagnostics.iter().map(|d| d.render(&text)).collect();
+        let expected = folder().join(name).with_extension("stderr");
+        expect_test::expect_file![expected].assert_eq(&format!("{}\n", told.join("\n\n")));
+    }
+}
+
+#[test]
+fn every_diagnostic_says_what_to_do() {
+    for (name, (_, diagnostics)) in broken() {
+        for diagnostic in diagnostics {
+            // The words of the expression, event and YAML parsers are often the help themselves.
+            let own_words = ["bad-expression", "bad-event-query", "yaml-syntax"].contains(&diagnostic.code);
+            assert!(diagnostic.help.is_some() || own_words, "{name}: {diagnostic}");
+            assert!(!diagnostic.message.contains('\n'), "{name}: {diagnostic}");
+        }
+    }
+}

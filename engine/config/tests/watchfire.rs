@@ -1,0 +1,154 @@
+//! A whole `watchfire.yml`, its schema, and what must never be seen of it.
+
+use serde_json::Value;
+use watchfire_alerting::GroupBy;
+use watchfire_config::{Channel, Config, FixedEnvironment, Source, config_schema, load_config, rules_schema};
+use watchfire_model::{Duration, Labels};
+
+const WHOLE: &str = r##"
+server:
+  listen: ${LISTEN:-127.0.0.1:9494}
+  external_url: https://alerts.example.com/
+  auth:
+    bearer_tokens: ['${TOKEN}']
+    basic: {admin: {password_file: secrets/admin}}
+  limits: {body_bytes_max: 8MiB}
+storage: {path: data, history: 90d}
+rules: {paths: ['rules/**/*.yml', /etc/watchfire/*.yml]}
+plugins: {dir: plugins, limits: {call_timeout: 50ms}, settings: {oncall: {team: a, levels: [1, 2.5, x]}}}
+evaluation: {interval: 15s, on_ingest: no, external_labels: {region: eu}}
+limits: {series_max: 10_000}
+global:
+  resolve_timeout: 3m
+  smtp_smarthost: mail.example.com:587
+  smtp_from: watchfire@example.com
+  smtp_auth_password_file: secrets/smtp
+templates: [templates/*.tmpl]
+route:
+  receiver: pages
+  group_by: [alertname]
+  group_wait: 0s
+  labels: {owner: a}
+  routes:
+    - matchers: [severity=~"info|warning", '"a.b"!=""']
+      receiver: chat
+      group_by: ['...']
+      continue: true
+      mute_time_intervals: [nights]
+      labels: {tier: b}
+      routes:
+        - match: {team: x}
+          router: {plugin: oncall, config: {shift: 8h}}
+receivers:
+  - name: pages
+    pagerduty_configs: [{routing_key: '${PAGERDUTY}', details: {n: 1, tree: {a: ['{{ .Status }}']}}}]
+    email_configs: [{to: ops@example.com, headers: {subject: x}}]
+  - name: chat
+    slack_configs:
+      - {api_url: https://hooks.example.com/T/secret-hook, channel: '#ops', template: messages/slack.hbs}
+    webhook_configs:
+      - url: https://user:secret-hook@example.com/{{ .GroupLabels.x }}
+        timeout: 1.5s
+        http_config: {authorization: {credentials: secret-hook}, http_headers: {X-A: {secrets: [secret-hook]}}}
+time_intervals:
+  - name: nights
+    time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}], location: Europe/Berlin}]
+"##;
+
+fn load() -> Config {
+    let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let environment = FixedEnvironment {
+        variables: text(&[("TOKEN", "secret-token"), ("PAGERDUTY", "secret-key")]),
+        files: text(&[("/etc/wf/secrets/admin", "secret-admin\n"), ("/etc/wf/secrets/smtp", "secret-smtp")]),
+    };
+    let (config, diagnostics) = load_config(Source { name: "/etc/wf/watchfire.yml", text: WHOLE }, &environment);
+    assert_eq!(diagnostics, []);
+    config.unwrap()
+}
+
+#[test]
+fn a_whole_configuration_is_read() {
+    let config = load();
+    assert_eq!(config.server.listen, "127.0.0.1:9494");
+    assert_eq!(config.server.external_url.as_deref(), Some("https://alerts.example.com"));
+    assert_eq!(config.server.auth.bearer_tokens[0].expose(), "secret-token");
+    assert_eq!(config.server.auth.basic["admin"].expose(), "secret-admin");
+    assert_eq!(config.server.limits.body_bytes_max, 8 << 20);
+    assert_eq!(config.storage.path.as_deref(), Some("/etc/wf/data"));
+    assert_eq!(config.rules.paths, ["/etc/wf/rules/**/*.yml", "/etc/watchfire/*.yml"]);
+    assert_eq!(config.plugins.dir.as_deref(), Some("/etc/wf/plugins"));
+    assert_eq!(config.plugins.settings["oncall"].to_json(), r#"{"team":"a","levels":[1,2.5,"x"]}"#);
+    assert_eq!((config.evaluation.interval, config.evaluation.on_ingest), (Duration::from_secs(15), false));
+    assert_eq!(config.evaluation.external_labels, Labels::from_pairs([("region", "eu")]));
+    assert_eq!(config.limits.series_max, 10_000);
+    assert_eq!(config.templates, ["/etc/wf/templates/*.tmpl"]);
+    assert_eq!(config.dispatch.resolve_timeout, Duration::from_mins(3));
+}
+
+#[test]
+fn routes_inherit_what_is_inherited() {
+    let config = load();
+    let child = &config.dispatch.route.routes[0];
+    let grandchild = &child.routes[0];
+    assert_eq!(config.dispatch.route.group_wait, Duration::ZERO);
+    assert_eq!((child.group_by.clone(), grandchild.group_by.clone()), (GroupBy::All, GroupBy::All));
+    assert_eq!((&*grandchild.receiver, grandchild.group_wait), ("chat", Duration::ZERO));
+    assert_eq!((child.mute_time_intervals.len(), grandchild.mute_time_intervals.len()), (1, 0));
+    assert!(child.continue_matching && !grandchild.continue_matching);
+    assert_eq!(grandchild.router.as_ref().map(|r| r.config_json.as_str()), Some(r#"{"shift":"8h"}"#));
+    let labels: Vec<&str> = config.route.routes[0].routes[0].labels.values().map(String::as_str).collect();
+    assert_eq!(labels, ["a", "b"]);
+    let alert = Labels::from_pairs([("severity", "info"), ("a.b", "1"), ("team", "y")]);
+    assert_eq!(config.dispatch.route(&alert), [child]);
+}
+
+#[test]
+fn receivers_have_what_delivery_needs() {
+    let config = load();
+    let kinds: Vec<(&str, bool)> = config.receivers[0]
+        .integrations
+        .iter()
+        .map(|integration| (integration.channel.kind(), integration.send_resolved))
+        .collect();
+    assert_eq!(kinds, [("email", false), ("pagerduty", true)]);
+    let Channel::Email(email) = &config.receivers[0].integrations[0].channel else { panic!() };
+    assert_eq!(
+        (email.smarthost.clone(), email.from.as_str()),
+        (("mail.example.com".to_owned(), 587), "watchfire@example.com")
+    );
+    assert_eq!(email.auth_password.as_ref().unwrap().expose(), "secret-smtp");
+    assert!(email.headers.contains_key("Subject") && email.require_tls);
+    let Channel::PagerDuty(pagerduty) = &config.receivers[0].integrations[1].channel else { panic!() };
+    assert_eq!(pagerduty.routing_key.as_ref().unwrap().expose(), "secret-key");
+    assert_eq!(pagerduty.details[1].1.to_json(), r#"{"a":["{{ .Status }}"]}"#);
+    let Channel::Webhook(webhook) = &config.receivers[1].integrations[0].channel else { panic!() };
+    assert_eq!(webhook.timeout, Some(Duration::from_millis(1_500)));
+    let slack = &config.receivers[1].integrations[1];
+    assert_eq!((slack.channel.kind(), slack.template.as_deref()), ("slack", Some("/etc/wf/messages/slack.hbs")));
+    assert_eq!(config.dispatch.receivers[1].integrations.len(), 2);
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let printed = format!("{:?}", load());
+    assert!(!printed.contains("secret-"), "{printed}");
+    assert!(printed.contains("<secret>"));
+}
+
+#[test]
+fn the_schema_has_every_key() {
+    let schema: Value = serde_json::from_str(&config_schema()).unwrap();
+    let object = |name: &str| &schema["$defs"][name]["properties"];
+    for key in ["global", "route", "receivers", "inhibit_rules", "time_intervals", "server", "evaluation", "ingest"] {
+        assert!(object("the_configuration").get(key).is_some(), "{key}");
+    }
+    assert_eq!(object("a_route")["routes"]["items"]["$ref"], "#/$defs/a_route");
+    assert!(object("a_Slack_config").get("http_config").is_some());
+    assert!(object("a_Jira_config").get("reopen_duration").is_some());
+    let rules: Value = serde_json::from_str(&rules_schema()).unwrap();
+    let rule = &rules["$defs"]["a_rule"]["properties"];
+    for key in ["alert", "expr", "events", "condition", "for", "labels", "annotations"] {
+        assert!(rule.get(key).is_some(), "{key}");
+    }
+    assert_eq!(rules["$defs"]["events"]["properties"]["count"]["$ref"], "#/$defs/count");
+}
