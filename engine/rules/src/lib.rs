@@ -1,1 +1,19 @@
-//! watchfire-rules.
+//! What a rule is, and one evaluation of it.
+//!
+//! A [`Rule`] is a value: the configuration reads it, everybody else looks at it. [`evaluate`] answers one question:
+//! which instances (or samples) does this rule give at this time over these data? It runs the query, asks the plugin if
+//! the rule has one, expands the templates and puts the labels together, as Prometheus does it.
+//!
+//! What this crate is not: it keeps no state between evaluations beside what it is lent (`for` is the alerting crate's
+//! business), it reads no YAML, and it has no clock. [`builtin`] holds the conditions that need no plugin file.
+
+pub mod builtin;
+mod condition;
+mod evaluate;
+mod labels;
+mod outcome;
+mod rule;
+
+pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
+pub use outcome::{Instance, Outcome};
+pub use rule::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source};

@@ -1,0 +1,46 @@
+//! Asking a condition plugin, and checking what it answers.
+
+use std::collections::BTreeSet;
+
+use watchfire_events::{CompiledQuery, EventHit};
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Batch, Condition, Outcome, PluginError, State};
+use watchfire_promql::VectorSample;
+
+/// The batch for the result of an expression: one row per series. Native histograms have no number and are left out.
+pub(crate) fn batch_of_samples(at: Timestamp, samples: &[VectorSample]) -> Batch {
+    let mut batch = Batch::new(at);
+    for sample in samples {
+        if let Some(value) = sample.float() {
+            batch.push(sample.labels.clone(), [(sample.timestamp, value)]);
+        }
+    }
+    batch
+}
+
+/// The batch for event windows: one series per group, its events as rows, oldest first.
+pub(crate) fn batch_of_events(at: Timestamp, query: &CompiledQuery, hits: Vec<EventHit>) -> Batch {
+    let mut batch = Batch::new(at);
+    for hit in hits {
+        let rows = hit.events.iter().map(|event| (event.time, query.row_value(event)));
+        batch.push(hit.labels, rows);
+        batch.events.extend(hit.events);
+    }
+    batch
+}
+
+/// Evaluates, and holds the plugin to its contract: every index exists and is named once.
+pub(crate) fn ask(condition: &mut dyn Condition, state: &mut State, batch: &Batch) -> Result<Outcome, PluginError> {
+    let outcome = condition.evaluate(batch, state)?;
+    let count = batch.series.len();
+    let mut seen = BTreeSet::new();
+    for index in outcome.findings.iter().map(|finding| finding.series).chain(outcome.unknown.iter().copied()) {
+        if index as usize >= count {
+            return Err(PluginError::InvalidOutput(format!("it names series {index}, the batch has {count}")));
+        }
+        if !seen.insert(index) {
+            return Err(PluginError::InvalidOutput(format!("it names series {index} twice")));
+        }
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,290 @@
+//! One evaluation of one rule.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use thiserror::Error;
+use watchfire_events::EventWindows;
+use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Timestamp};
+use watchfire_plugin::{Batch, Condition, PluginError, State};
+use watchfire_promql::{Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
+use watchfire_tsdb::{SampleValue, Tsdb};
+
+use crate::condition::{ask, batch_of_events, batch_of_samples};
+use crate::labels::{Element, Labeler, Surroundings};
+use crate::{Outcome, Rule, RuleKind, Source};
+
+/// Why a rule gave no answer. Nothing changes then: an error is never "no result".
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum EvaluateError {
+    /// The query failed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The query's result is a text or a range.
+    #[error("rule result is not a vector or scalar")]
+    NotAVector,
+    /// Two results are the same alert.
+    #[error("vector contains metrics with the same labelset after applying alert labels")]
+    DuplicateAlerts,
+    /// Two results are the same series.
+    #[error("vector contains metrics with the same labelset after applying rule labels")]
+    DuplicateSeries,
+    /// The condition plugin failed.
+    #[error("condition {plugin}: {error}")]
+    Condition {
+        /// The plugin's name.
+        plugin: String,
+        /// How.
+        error: PluginError,
+    },
+    /// The caller lent less than the rule needs.
+    #[error("the rule needs {0}, which is not there")]
+    Missing(&'static str),
+}
+
+/// What a rule needs to be evaluated again and again; made once when the rule is loaded.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    plan: Option<Plan>,
+}
+
+impl Prepared {
+    /// Plans the rule's query.
+    pub fn new(rule: &Rule, options: &Options) -> Prepared {
+        match &rule.source {
+            Source::Expr(source) => Prepared { plan: Some(Plan::new(&source.expr, options)) },
+            Source::Events(_) => Prepared { plan: None },
+        }
+    }
+
+    /// The plan of the rule's expression.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+}
+
+/// A condition that was opened for a rule, with what it remembers. The caller commits or rolls back the state.
+pub struct OpenCondition<'a> {
+    /// The condition.
+    pub condition: &'a mut dyn Condition,
+    /// Its state.
+    pub state: &'a mut State,
+}
+
+impl fmt::Debug for OpenCondition<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenCondition").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Everything that one evaluation may look at.
+pub struct Evaluator<'a> {
+    /// The series.
+    pub db: &'a Tsdb,
+    /// The rule's plan; without it the expression is planned anew.
+    pub prepared: Option<&'a Prepared>,
+    /// The series that the plan is known to read; without it they are searched.
+    pub tracked: Option<&'a mut Tracked>,
+    /// The windows of an event rule.
+    pub windows: Option<&'a mut EventWindows>,
+    /// The condition, if the rule has one.
+    pub condition: Option<OpenCondition<'a>>,
+    /// How far in the past the rule's query looks.
+    pub query_offset: Duration,
+    /// What templates see as `$externalLabels`.
+    pub external_labels: &'a Labels,
+    /// What templates see as `$externalURL`.
+    pub external_url: &'a str,
+    /// How queries are evaluated.
+    pub options: &'a Options,
+    /// Whether to stop; asked now and then while a query runs.
+    pub stop: &'a dyn Fn() -> Option<Stop>,
+    /// What was noticed on the way: annotations of the query, templates that failed. Added to, never cleared.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Over series alone, without offset, condition and external labels.
+    pub fn new(db: &'a Tsdb, external_labels: &'a Labels, options: &'a Options) -> Evaluator<'a> {
+        Evaluator {
+            db,
+            prepared: None,
+            tracked: None,
+            windows: None,
+            condition: None,
+            query_offset: Duration::ZERO,
+            external_labels,
+            external_url: "",
+            options,
+            stop: &|| None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Evaluator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluator").field("query_offset", &self.query_offset).finish_non_exhaustive()
+    }
+}
+
+/// Evaluates a rule at a time.
+///
+/// The query runs at `at` less the offset; templates and their queries see `at` itself.
+///
+/// # Errors
+/// As [`EvaluateError`] says; nothing is then known about the rule.
+pub fn evaluate(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Outcome, EvaluateError> {
+    match &rule.kind {
+        RuleKind::Recording => {
+            let samples = query(rule, at, evaluator)?;
+            record(rule, &samples).map(Outcome::Samples)
+        }
+        RuleKind::Alerting { .. } => alert(rule, at, evaluator),
+    }
+}
+
+/// The elements of the rule's expression.
+fn query(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Vec<VectorSample>, EvaluateError> {
+    let Source::Expr(source) = &rule.source else {
+        return Err(EvaluateError::Missing("an expression"));
+    };
+    let at = at - evaluator.query_offset;
+    let fresh;
+    let plan = match evaluator.prepared.and_then(Prepared::plan) {
+        Some(plan) => plan,
+        None => {
+            fresh = Plan::new(&source.expr, evaluator.options);
+            &fresh
+        }
+    };
+    let answer = match &mut evaluator.tracked {
+        Some(tracked) => plan.instant_tracked(evaluator.db, tracked, at, evaluator.stop)?,
+        None => plan.instant(evaluator.db, at, evaluator.stop)?,
+    };
+    evaluator.warnings.extend(answer.warnings);
+    vector(answer.value, at).ok_or(EvaluateError::NotAVector)
+}
+
+/// The result as a vector; a number is one sample without labels.
+fn vector(value: Value, at: Timestamp) -> Option<Vec<VectorSample>> {
+    match value {
+        Value::Vector(samples) => Some(samples),
+        Value::Scalar(number) => {
+            Some(vec![VectorSample { labels: Labels::empty(), timestamp: at, value: SampleValue::Float(number) }])
+        }
+        Value::String(_) | Value::Matrix(_) => None,
+    }
+}
+
+/// What a template's query answers.
+fn template_query(db: &Tsdb, options: &Options, at: Timestamp, text: &str) -> Result<Vec<(Labels, f64)>, String> {
+    let expr = watchfire_promql::parse(text).map_err(|error| error.to_string())?;
+    let answer = watchfire_promql::instant(db, &expr, at, options).map_err(|error| error.to_string())?;
+    let samples = vector(answer.value, at).ok_or_else(|| EvaluateError::NotAVector.to_string())?;
+    // A native histogram has no number; Prometheus' templates see 0 there.
+    Ok(samples.into_iter().map(|sample| (sample.labels.clone(), sample.float().unwrap_or(0.0))).collect())
+}
+
+fn record(rule: &Rule, samples: &[VectorSample]) -> Result<Vec<(Labels, f64)>, EvaluateError> {
+    let mut seen = HashSet::with_capacity(samples.len());
+    let mut recorded = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let mut labels = sample.labels.to_builder();
+        labels.set(METRIC_NAME_LABEL, rule.name.as_str());
+        for (name, template) in &rule.labels {
+            labels.set(name.as_str(), template.text());
+        }
+        let labels = labels.build();
+        if !seen.insert(labels.clone()) {
+            return Err(EvaluateError::DuplicateSeries);
+        }
+        // Recorded native histograms await their way through the engine's outputs.
+        if let Some(value) = sample.float() {
+            recorded.push((labels, value));
+        }
+    }
+    Ok(recorded)
+}
+
+/// What holds, and what is not known, before labels are put together.
+#[derive(Default)]
+struct Found {
+    elements: Vec<Element>,
+    unknown: Vec<(Labels, f64)>,
+}
+
+fn alert(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Outcome, EvaluateError> {
+    let found = match (&rule.source, &rule.condition) {
+        (Source::Expr(_), None) => {
+            let samples = query(rule, at, evaluator)?;
+            let element = |sample: VectorSample| {
+                let value = sample.float().unwrap_or(0.0);
+                Element { labels: sample.labels, value, finding: None }
+            };
+            Found { elements: samples.into_iter().map(element).collect(), unknown: Vec::new() }
+        }
+        (Source::Expr(_), Some(usage)) => {
+            let samples = query(rule, at, evaluator)?;
+            decide(&usage.plugin, &batch_of_samples(at, &samples), evaluator)?
+        }
+        (Source::Events(source), usage) => {
+            let windows = evaluator.windows.as_mut().ok_or(EvaluateError::Missing("its event windows"))?;
+            let hits = windows.evaluate(at);
+            match usage {
+                None => {
+                    let element = |hit: watchfire_events::EventHit| Element {
+                        labels: hit.labels,
+                        value: hit.value,
+                        finding: None,
+                    };
+                    Found { elements: hits.into_iter().map(element).collect(), unknown: Vec::new() }
+                }
+                Some(usage) => decide(&usage.plugin, &batch_of_events(at, &source.query, hits), evaluator)?,
+            }
+        }
+    };
+    let (db, options) = (evaluator.db, evaluator.options);
+    let mut query = |text: &str| template_query(db, options, at, text);
+    let mut labeler = Labeler {
+        rule,
+        surroundings: Surroundings {
+            at,
+            external_labels: evaluator.external_labels,
+            external_url: evaluator.external_url,
+        },
+        query: &mut query,
+        failures: Vec::new(),
+    };
+    let mut seen = HashSet::with_capacity(found.elements.len());
+    let mut active = Vec::with_capacity(found.elements.len());
+    for element in &found.elements {
+        let instance = labeler.instance(element);
+        if !seen.insert(instance.labels.clone()) {
+            return Err(EvaluateError::DuplicateAlerts);
+        }
+        active.push(instance);
+    }
+    let mut unknown: Vec<Labels> = Vec::new();
+    for (labels, value) in &found.unknown {
+        unknown.extend(labeler.possible_labels(labels, *value));
+    }
+    evaluator.warnings.append(&mut labeler.failures);
+    Ok(Outcome::Instances { active, unknown })
+}
+
+/// Lets the condition decide which series of a batch are in trouble.
+fn decide(plugin: &str, batch: &Batch, evaluator: &mut Evaluator<'_>) -> Result<Found, EvaluateError> {
+    let opened = evaluator.condition.as_mut().ok_or(EvaluateError::Missing("its condition"))?;
+    let outcome = ask(opened.condition, opened.state, batch)
+        .map_err(|error| EvaluateError::Condition { plugin: plugin.to_owned(), error })?;
+    let labels = |index: u32| batch.series[index as usize].clone();
+    let elements = outcome.findings.into_iter().map(|finding| Element {
+        labels: labels(finding.series),
+        value: finding.value,
+        finding: Some((finding.severity, finding.summary)),
+    });
+    let unknown =
+        outcome.unknown.into_iter().map(|index| (labels(index), batch.last(index as usize).unwrap_or(f64::NAN)));
+    Ok(Found { elements: elements.collect(), unknown: unknown.collect() })
+}

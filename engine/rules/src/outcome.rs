@@ -1,0 +1,31 @@
+//! What an evaluation gives.
+
+use std::collections::BTreeMap;
+
+use watchfire_model::Labels;
+
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The instances of an alerting rule.
+    Instances {
+        /// Those whose condition holds, label sets being unique.
+        active: Vec<Instance>,
+        /// Those about which the plugin can say nothing; they stay as they are. Where the plugin also sets the
+        /// severity, a series is here once with each severity, because any of them may exist.
+        unknown: Vec<Labels>,
+    },
+    /// The samples of a recording rule with their final labels, label sets being unique.
+    Samples(Vec<(Labels, f64)>),
+}
+
+/// An instance of an alert whose condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The final labels: those of the result without `__name__`, those of the rule over them, `alertname` over all.
+    pub labels: Labels,
+    /// The expanded annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The value of the result, or what the plugin shows as the value.
+    pub value: f64,
+}
