@@ -116,9 +116,11 @@ impl fmt::Display for Diagnostic {
 fn may_hold_secret(line: &str) -> bool {
     let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
     line.match_indices(':').any(|(at, _)| {
-        let key = line[..at].trim_end_matches(['"', '\'', ' ']);
+        let before = line[..at].trim_end_matches(['"', '\'', ' ']);
+        let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let value = line[at + 1..].trim();
-        words.iter().any(|word| key.ends_with(word)) && !value.is_empty()
+        // The bare `url` is that of a webhook, which often is the secret itself.
+        (key == "url" || words.iter().any(|word| key.ends_with(word))) && !value.is_empty()
     })
 }
 

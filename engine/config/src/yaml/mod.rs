@@ -5,6 +5,8 @@
 
 mod build;
 mod locate;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
