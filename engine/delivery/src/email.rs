@@ -133,17 +133,16 @@ fn parts(
 ) -> Result<(String, String), BuildError> {
     let html_message = |m: &&Message| m.content_type.starts_with("text/html");
     let text_message = |m: &&Message| !m.content_type.starts_with("text/html");
-    let data = std::cell::LazyCell::new(|| view::data(notification, ALERTS_SHOWN_MAX));
     let html = match (message.filter(html_message), message.filter(text_message), &fields.html) {
         (Some(message), _, _) => message.body.clone(),
         (None, Some(message), _) => format!("<pre style=\"white-space:pre-wrap\">{}</pre>\n", escape(&message.body)),
         (None, None, Some(html)) => html.clone(),
-        (None, None, None) => builtin::render("email.html", &data)?,
+        (None, None, None) => builtin::render("email.html", notification, ALERTS_SHOWN_MAX)?,
     };
     let text = match (message.filter(text_message), &fields.text) {
         (Some(message), _) => message.body.clone(),
         (None, Some(text)) => text.clone(),
-        (None, None) => builtin::render("email.txt", &data)?,
+        (None, None) => builtin::render("email.txt", notification, ALERTS_SHOWN_MAX)?,
     };
     Ok((html, text))
 }

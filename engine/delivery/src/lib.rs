@@ -6,14 +6,25 @@
 //! `alerting`, and what was sent is remembered by whoever calls.
 
 mod builtin;
+mod channel;
+mod deliverer;
 pub mod email;
+mod http;
+mod integration;
 mod notification;
+pub mod outcome;
 pub mod pagerduty;
+mod redact;
 mod request;
 pub mod slack;
+mod smtp;
 pub mod text;
-pub mod view;
+mod view;
 pub mod webhook;
+mod words;
 
+pub use channel::{Channel, Sending};
+pub use deliverer::{Attempt, Deliverer, PreviewError, Problem, Settings};
 pub use notification::{Notification, Topic};
+pub use redact::Redactor;
 pub use request::{BuildError, Method, Request, go_json};

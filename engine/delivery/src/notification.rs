@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use watchfire_model::{AlertStatus, Labels, Severity, Timestamp};
+use watchfire_alerting::Delivery;
+use watchfire_model::{Alert, AlertStatus, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, MessageGroup};
 
 /// One notification, whatever the channel. Complete: a builder needs nothing else that changes from call to call.
@@ -25,8 +26,6 @@ pub struct Notification {
     pub common_labels: Labels,
     /// The annotations that all alerts share.
     pub common_annotations: BTreeMap<String, String>,
-    /// The labels of the route that led here.
-    pub route_labels: Labels,
     /// The alerts, in the order in which they are to be told.
     pub alerts: Vec<AlertView>,
     /// Where a reader reaches this engine, without a slash at the end.
@@ -60,11 +59,27 @@ impl Notification {
             group_labels,
             common_labels,
             common_annotations,
-            route_labels: Labels::empty(),
             alerts,
             external_url: String::new(),
             reason: String::new(),
             topic: Topic::Alerts,
+        }
+    }
+
+    /// What a delivery asks for. Its firing alerts have no end.
+    pub fn of_delivery(delivery: &Delivery, external_url: &str) -> Notification {
+        let view = |alert: &Alert| {
+            let status = if alert.ends_at.is_some() { AlertStatus::Resolved } else { AlertStatus::Firing };
+            AlertView { status, ..AlertView::new(alert.clone(), delivery.at) }
+        };
+        let views = delivery.alerts.iter().map(view).collect();
+        Notification {
+            id: delivery.id.to_string(),
+            attempt: delivery.attempt,
+            at: delivery.at,
+            external_url: external_url.trim_end_matches('/').to_owned(),
+            reason: delivery.reason.as_str().to_owned(),
+            ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
         }
     }
 

@@ -1,9 +1,22 @@
-//! What Handlebars templates see: Alertmanager's data under its own names, and beside it what a message needs ready-made,
-//! because a template should lay out and not compute.
+//! What Handlebars templates see beside the webhook's data: what a message for people needs, ready-made, because a template
+//! should lay out and not compute.
+//!
+//! At the top: `headline`, `subject`, `place`, `state` (`FIRING`, `RESOLVED`, `ACKNOWLEDGED`), `isResolved`,
+//! `isAcknowledged`, `severity`, `summary`, `description`, `counts`, `firingCount`, `resolvedCount`, `began`, `lasting`,
+//! `at`, `links` (each with `text`, `url`, `first`), `group` (pairs of `name`, `value`), `color`, `colorSoft`,
+//! `colorText`, `single`, `more` (alerts that are not among `firing` and `resolved`), `alertsURL`, `groupKey`, `reason`.
+//! In each of `firing` and `resolved`, beside what an alert of the webhook has: `name`, `summary`, `severity`, `value`,
+//! `chips` (labels worth showing, pairs of `name` and `value`), `moreChips`, `began`, `until`, `lasting`, `color`,
+//! `colorText`.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use watchfire_model::{AlertStatus, Labels, Severity, Timestamp};
 use watchfire_plugin::AlertView;
+use watchfire_template::Value as TemplateValue;
+use watchfire_template::alertmanager::{AlertData, Data};
+use watchfire_template::value::ANY_LIST;
 
 use crate::text::{Unit, ellipsis, shorten};
 use crate::webhook::go_time;
@@ -34,8 +47,53 @@ const fn palette(status: AlertStatus, severity: Severity) -> Palette {
     }
 }
 
-/// The data; alerts beyond `alerts_max` are counted and left out.
-pub fn data(notification: &Notification, alerts_max: usize) -> Value {
+/// The data of the webhook, as templates know it.
+pub(crate) fn data(notification: &Notification) -> Data {
+    let alert = |view: &AlertView| AlertData {
+        status: view.status,
+        labels: view.alert.labels.clone(),
+        annotations: view.alert.annotations.clone(),
+        starts_at: view.alert.starts_at,
+        ends_at: view.alert.ends_at.filter(|_| view.status == AlertStatus::Resolved),
+        generator_url: view.alert.generator_url.clone(),
+        fingerprint: view.alert.fingerprint().to_string(),
+    };
+    Data {
+        receiver: notification.receiver.clone(),
+        status: notification.status(),
+        alerts: notification.alerts.iter().map(alert).collect(),
+        group_labels: notification.group_labels.clone(),
+        common_labels: notification.common_labels.clone(),
+        common_annotations: notification.common_annotations.clone(),
+        external_url: notification.external_url.clone(),
+    }
+}
+
+/// What is added to it; alerts beyond `alerts_max` are counted and left out of `firing` and `resolved`.
+pub(crate) fn extra(notification: &Notification, alerts_max: usize) -> BTreeMap<String, TemplateValue> {
+    match facts(notification, alerts_max) {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value_of(value))).collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn value_of(json: &Value) -> TemplateValue {
+    match json {
+        Value::Null => TemplateValue::Nil,
+        Value::Bool(truth) => TemplateValue::Bool(*truth),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => TemplateValue::Int(whole),
+            None => TemplateValue::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => TemplateValue::list(&ANY_LIST, items.iter().map(value_of).collect()),
+        Value::Object(members) => {
+            TemplateValue::map(members.iter().map(|(name, value)| (name.clone(), value_of(value))))
+        }
+    }
+}
+
+fn facts(notification: &Notification, alerts_max: usize) -> Value {
     let status = notification.status();
     let severity = notification.severity();
     let (firing, resolved) = (notification.firing().count(), notification.resolved().count());
@@ -49,40 +107,33 @@ pub fn data(notification: &Notification, alerts_max: usize) -> Value {
         shown.iter().filter(|view| view.status == wanted).map(|view| alert(view, notification)).collect()
     };
     json!({
-        "Receiver": notification.receiver,
-        "Status": status.as_str(),
-        "Alerts": notification.alerts.iter().take(alerts_max).map(|view| alert(view, notification)).collect::<Vec<_>>(),
-        "GroupLabels": object(&notification.group_labels),
-        "CommonLabels": object(&notification.common_labels),
-        "CommonAnnotations": notification.common_annotations,
-        "ExternalURL": notification.external_url,
-        "GroupKey": notification.group_key,
-        "Reason": notification.reason,
-        "Firing": views(AlertStatus::Firing),
-        "Resolved": views(AlertStatus::Resolved),
-        "FiringCount": firing,
-        "ResolvedCount": resolved,
-        "More": notification.alerts.len() - shown.len(),
-        "Single": notification.alerts.len() == 1,
-        "IsResolved": status == AlertStatus::Resolved,
-        "IsAcknowledged": notification.topic == Topic::Acknowledged,
-        "State": state(notification),
-        "Severity": severity.as_str(),
-        "Color": colors.strong,
-        "ColorSoft": colors.soft,
-        "ColorText": colors.text,
-        "Subject": ellipsis(&notification.subject(), SHORT_CHARS_MAX, Unit::Chars),
-        "Place": ellipsis(&notification.place(), SHORT_CHARS_MAX, Unit::Chars),
-        "Title": title(notification),
-        "Counts": counts(firing, resolved),
-        "Summary": shorten(summary, VALUE_CHARS_MAX, Unit::Chars),
-        "Description": shorten(description, VALUE_CHARS_MAX, Unit::Chars),
-        "Since": clock(notification.since(), notification.at),
-        "Lasting": lasting(notification),
-        "At": minute(notification.at),
-        "Links": links(notification),
-        "Group": labels(&notification.group_labels),
-        "AlertsURL": if notification.external_url.is_empty() { String::new() } else { notification.alerts_url() },
+        "groupKey": notification.group_key,
+        "reason": notification.reason,
+        "firing": views(AlertStatus::Firing),
+        "resolved": views(AlertStatus::Resolved),
+        "firingCount": firing,
+        "resolvedCount": resolved,
+        "more": notification.alerts.len() - shown.len(),
+        "single": notification.alerts.len() == 1,
+        "isResolved": status == AlertStatus::Resolved,
+        "isAcknowledged": notification.topic == Topic::Acknowledged,
+        "state": state(notification),
+        "severity": severity.as_str(),
+        "color": colors.strong,
+        "colorSoft": colors.soft,
+        "colorText": colors.text,
+        "subject": ellipsis(&notification.subject(), SHORT_CHARS_MAX, Unit::Chars),
+        "place": ellipsis(&notification.place(), SHORT_CHARS_MAX, Unit::Chars),
+        "headline": title(notification),
+        "counts": counts(firing, resolved),
+        "summary": shorten(summary, VALUE_CHARS_MAX, Unit::Chars),
+        "description": shorten(description, VALUE_CHARS_MAX, Unit::Chars),
+        "began": clock(notification.since(), notification.at),
+        "lasting": lasting(notification),
+        "at": minute(notification.at),
+        "links": links(notification),
+        "group": labels(&notification.group_labels),
+        "alertsURL": if notification.external_url.is_empty() { String::new() } else { notification.alerts_url() },
     })
 }
 
@@ -96,7 +147,7 @@ fn state(notification: &Notification) -> &'static str {
 }
 
 /// A line for subjects and lists: `[FIRING:2] HighLatency · eu`.
-pub fn title(notification: &Notification) -> String {
+pub(crate) fn title(notification: &Notification) -> String {
     let firing = notification.firing().count();
     let state = match state(notification) {
         "FIRING" => format!("FIRING:{firing}"),
@@ -144,24 +195,24 @@ fn alert(view: &AlertView, notification: &Notification) -> Value {
     let shown = if notification.alerts.len() == 1 { alert.labels.without("alertname") } else { own.without(named) };
     let chips = shown.without("severity");
     json!({
-        "Status": view.status.as_str(),
-        "Labels": object(&alert.labels),
-        "Annotations": alert.annotations,
-        "StartsAt": go_time(alert.starts_at),
-        "EndsAt": alert.ends_at.map(go_time),
-        "GeneratorURL": if is_link(&alert.generator_url) { alert.generator_url.as_str() } else { "" },
-        "Fingerprint": alert.fingerprint().to_string(),
-        "Value": alert.value.map(number),
-        "Name": ellipsis(name, SHORT_CHARS_MAX, Unit::Chars),
-        "Summary": said.map(|name| shorten(annotation(name), VALUE_CHARS_MAX, Unit::Chars)),
-        "Severity": view.severity.as_str(),
-        "Color": colors.strong,
-        "ColorText": colors.text,
-        "Chips": labels(&chips),
-        "MoreChips": chips.len().saturating_sub(LABELS_MAX),
-        "Since": clock(alert.starts_at, notification.at),
-        "Until": alert.ends_at.map(|end| clock(end, notification.at)),
-        "Lasting": span(alert.starts_at, if view.status == AlertStatus::Resolved { end } else { notification.at }),
+        "status": view.status.as_str(),
+        "labels": object(&alert.labels),
+        "annotations": alert.annotations,
+        "startsAt": go_time(alert.starts_at),
+        "endsAt": alert.ends_at.map(go_time),
+        "generatorURL": if is_link(&alert.generator_url) { alert.generator_url.as_str() } else { "" },
+        "fingerprint": alert.fingerprint().to_string(),
+        "value": alert.value.map(number),
+        "name": ellipsis(name, SHORT_CHARS_MAX, Unit::Chars),
+        "summary": said.map(|name| shorten(annotation(name), VALUE_CHARS_MAX, Unit::Chars)),
+        "severity": view.severity.as_str(),
+        "color": colors.strong,
+        "colorText": colors.text,
+        "chips": labels(&chips),
+        "moreChips": chips.len().saturating_sub(LABELS_MAX),
+        "began": clock(alert.starts_at, notification.at),
+        "until": alert.ends_at.map(|end| clock(end, notification.at)),
+        "lasting": span(alert.starts_at, if view.status == AlertStatus::Resolved { end } else { notification.at }),
     })
 }
 
@@ -179,7 +230,7 @@ fn object(labels: &Labels) -> Value {
 
 fn labels(labels: &Labels) -> Vec<Value> {
     let short = |text: &str| ellipsis(text, SHORT_CHARS_MAX, Unit::Chars).into_owned();
-    labels.iter().take(LABELS_MAX).map(|l| json!({"Name": short(l.name), "Value": short(l.value)})).collect()
+    labels.iter().take(LABELS_MAX).map(|l| json!({"name": short(l.name), "value": short(l.value)})).collect()
 }
 
 /// Buttons, the most useful first.
@@ -193,7 +244,7 @@ fn links(notification: &Notification) -> Vec<Value> {
         links.push(("Open in Watchfire", notification.alerts_url()));
     }
     let usable = links.into_iter().filter(|(_, url)| is_link(url)).enumerate();
-    usable.map(|(i, (text, url))| json!({"Text": text, "URL": url, "First": i == 0})).collect()
+    usable.map(|(i, (text, url))| json!({"text": text, "url": url, "first": i == 0})).collect()
 }
 
 /// Whether a text is an address that may stand behind a link: nothing that a reader's click would execute.

@@ -76,7 +76,7 @@ fn headers_make_a_thread_and_say_that_nobody_wrote_this() {
         Auto-Submitted: auto-generated
         MIME-Version: 1.0
         Content-Type: multipart/alternative;
-         boundary="a98418904ed419d5bb1343213e2b672b""#]]
+         boundary="1f94b5df79e5825e477b3eeee98be863""#]]
     .assert_eq(&headers(&mail));
 }
 
@@ -92,13 +92,13 @@ fn every_mail_of_a_group_is_in_one_thread_and_every_attempt_is_the_same_mail() {
     second.id = "another".to_owned();
     let mut again = single();
     again.attempt = 2;
-    again.at = again.at + watchfire_model::Duration::from_mins(1);
+    again.at += watchfire_model::Duration::from_mins(1);
     let [a, b, c] = [&first, &second, &again].map(|notification| thread(notification, &fields()));
     assert_eq!((&a.0, &a.1), (&b.0, &b.1));
     assert_ne!(a.2, b.2);
     assert_eq!(a, c);
     let daily = email::Fields { thread: email::Thread::Daily, ..fields() };
-    again.at = again.at + watchfire_model::Duration::from_hours(24);
+    again.at += watchfire_model::Duration::from_hours(24);
     assert_ne!(thread(&first, &daily).0, thread(&again, &daily).0);
 }
 

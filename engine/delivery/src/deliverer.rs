@@ -1,0 +1,317 @@
+//! Delivering: notification in, outcome and history out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use watchfire_alerting::{Delivery, DeliveryOutcome};
+use watchfire_config::Receiver;
+use watchfire_plugin::{Message, Provider};
+
+use crate::http::{self, Pools};
+use crate::integration::{Integration, Made, Target};
+use crate::outcome::{Answer, bounded};
+use crate::text::{Unit, shorten};
+use crate::words::{self, Library};
+use crate::{BuildError, Channel, Method, Notification, Redactor, Request, email};
+
+/// How much of a body is kept for the history.
+const HISTORY_BYTES_MAX: usize = 16 << 10;
+
+/// What all integrations share.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// Where readers reach this engine.
+    pub external_url: String,
+    /// How long an attempt may take where the receiver does not say; nothing means 10 s for HTTP and 30 s for SMTP.
+    pub timeout: Option<Duration>,
+    /// Channels of the embedding program by receiver. Each comes behind the integrations that the configuration gives a
+    /// receiver of that name, or is its only one.
+    pub channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+}
+
+/// Delivers to all receivers of a configuration. A new configuration is a new deliverer.
+pub struct Deliverer {
+    settings: Settings,
+    library: Arc<Library>,
+    provider: Arc<dyn Provider>,
+    receivers: BTreeMap<String, Vec<Arc<Integration>>>,
+    problems: Vec<Problem>,
+}
+
+/// Something in a configuration that cannot be used, or not as it is meant. Everything else works.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {message}")]
+pub struct Problem {
+    /// Which receiver and integration, or which file.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why nothing can be sent, and so nothing can be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PreviewError {
+    /// The receiver has no such integration.
+    #[error("receiver {receiver:?} has no integration {integration}")]
+    Unknown {
+        /// The receiver.
+        receiver: String,
+        /// The integration's position.
+        integration: usize,
+    },
+    /// The request cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// One attempt: how it ended, and what went over the wire without secrets and cut to a bounded size.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// How it ended.
+    pub outcome: DeliveryOutcome,
+    /// The channel, such as `slack`.
+    pub kind: &'static str,
+    /// What was sent, if anything was.
+    pub request: Option<Request>,
+    /// What was answered, if anything was.
+    pub answer: Option<Answer>,
+    /// What failed or was left out on the way without stopping it, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Deliverer {
+    /// Prepares all integrations.
+    ///
+    /// `templates` are files of Go templates as name and text. What cannot be used is listed in
+    /// [`problems`](Deliverer::problems) and does not stop the rest.
+    pub fn new(
+        settings: Settings,
+        receivers: &[Receiver],
+        templates: &[(String, String)],
+        provider: Arc<dyn Provider>,
+    ) -> Deliverer {
+        http::install_crypto();
+        let (library, broken) = Library::new(templates);
+        let problem = |place: &str, message: String| Problem { place: place.to_owned(), message };
+        let mut problems: Vec<_> = broken.into_iter().map(|message| problem("templates", message)).collect();
+        let pools = Pools::default();
+        let mut prepared: BTreeMap<String, Vec<Arc<Integration>>> = BTreeMap::new();
+        for receiver in receivers {
+            let integrations = prepared.entry(receiver.name.clone()).or_default();
+            for integration in &receiver.integrations {
+                let place = format!("{}/{}[{}]", receiver.name, integration.channel.kind(), integration.ordinal);
+                let mut found = Vec::new();
+                integrations.push(Arc::new(Integration::new(integration, &pools, settings.timeout, &mut found)));
+                problems.extend(found.into_iter().map(|message| problem(&place, message)));
+            }
+        }
+        for (receiver, channels) in &settings.channels {
+            let custom =
+                channels.iter().map(|channel| Arc::new(Integration::custom(channel.clone(), settings.timeout)));
+            prepared.entry(receiver.clone()).or_default().extend(custom);
+        }
+        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, problems }
+    }
+
+    /// What of the configuration cannot be used, or not as it is meant.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Tries once.
+    pub async fn deliver(&self, delivery: &Delivery) -> DeliveryOutcome {
+        self.attempt(delivery).await.outcome
+    }
+
+    /// Tries once and tells what went over the wire.
+    pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
+        let Some(integration) = self.integration(delivery) else {
+            let reason = unknown(delivery).to_string();
+            return Attempt {
+                outcome: DeliveryOutcome::Rejected { reason },
+                kind: "unknown",
+                request: None,
+                answer: None,
+                notes: Vec::new(),
+            };
+        };
+        let notification = Arc::new(Notification::of_delivery(delivery, &self.settings.external_url));
+        let redactor = integration.redactor();
+        let attempt = self.send(&integration, notification, &redactor).await;
+        let (receiver, kind) = (&*delivery.receiver, attempt.kind);
+        for note in &attempt.notes {
+            tracing::warn!(receiver, kind, id = %delivery.id, "{note}");
+        }
+        match &attempt.outcome {
+            DeliveryOutcome::Delivered { receipt } => {
+                tracing::debug!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "delivered: {receipt}");
+            }
+            DeliveryOutcome::Retry { reason, .. } => {
+                tracing::warn!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "to be retried: {reason}");
+            }
+            DeliveryOutcome::Rejected { reason } => {
+                tracing::error!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "rejected: {reason}");
+            }
+        }
+        attempt
+    }
+
+    async fn send(
+        &self,
+        integration: &Arc<Integration>,
+        notification: Arc<Notification>,
+        redactor: &Redactor,
+    ) -> Attempt {
+        let kind = integration.kind;
+        let mut attempt = Attempt {
+            outcome: DeliveryOutcome::Rejected { reason: String::new() },
+            kind,
+            request: None,
+            answer: None,
+            notes: Vec::new(),
+        };
+        if let Target::Custom(channel) = &integration.target {
+            let answer = tokio::time::timeout(integration.timeout, channel.send(&notification)).await;
+            attempt.outcome = answer.unwrap_or_else(|_| DeliveryOutcome::Retry {
+                after: None,
+                reason: format!("no answer within {} ms", integration.timeout.as_millis()),
+            });
+            return attempt;
+        }
+        let message = self.message_in_background(integration, &notification, &mut attempt.notes).await;
+        let made = match integration.make(&self.library, &notification, message.as_ref()) {
+            Ok(made) => made,
+            Err(error) => {
+                attempt.outcome = DeliveryOutcome::Rejected { reason: bounded(&redactor.text(&error.to_string())) };
+                return attempt;
+            }
+        };
+        let (outcome, shown) = match (made, &integration.target) {
+            (
+                Made::Http(request, dialect),
+                Target::PagerDuty(_, client) | Target::Slack(_, client) | Target::Webhook(_, client),
+            ) => {
+                let sent = http::send(client, &request, dialect, integration.timeout, notification.at).await;
+                attempt.answer = sent.answer.map(|answer| shown_answer(&answer, redactor));
+                (sent.outcome, request)
+            }
+            (Made::Mail(mail, notes), Target::Email(_, smtp)) => {
+                (smtp.send(&mail).await, mail_request(&mail, notes, &integration.target))
+            }
+            // `make` answers with a mail for mail and with a request for the others.
+            _ => (DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() }, mail_less()),
+        };
+        attempt.outcome = redacted(outcome, redactor);
+        let mut shown = redactor.request(&shown);
+        attempt.notes.append(&mut shown.notes);
+        let body = String::from_utf8_lossy(&shown.body).into_owned();
+        shown.body = shorten(&body, HISTORY_BYTES_MAX, Unit::Bytes).into_owned().into_bytes();
+        attempt.request = Some(shown);
+        attempt
+    }
+
+    /// What would be sent, without secrets.
+    ///
+    /// # Errors
+    /// If nothing could be sent.
+    pub fn preview(&self, delivery: &Delivery) -> Result<Vec<Request>, PreviewError> {
+        let integration = self.integration(delivery).ok_or_else(|| unknown(delivery))?;
+        let notification = Notification::of_delivery(delivery, &self.settings.external_url);
+        let mut notes = Vec::new();
+        let message = message(&integration, &*self.provider, &notification, &mut notes);
+        let made = integration.make(&self.library, &notification, message.as_ref())?;
+        let mut request = match made {
+            Made::Http(request, _) => request,
+            Made::Mail(mail, notes) => mail_request(&mail, notes, &integration.target),
+        };
+        request.notes.extend(notes);
+        Ok(vec![integration.redactor().request(&request)])
+    }
+
+    fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {
+        self.receivers.get(&*delivery.receiver)?.get(delivery.integration).cloned()
+    }
+
+    /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.
+    async fn message_in_background(
+        &self,
+        integration: &Arc<Integration>,
+        notification: &Arc<Notification>,
+        notes: &mut Vec<String>,
+    ) -> Option<Message> {
+        if integration.formatter.is_none() {
+            return message(integration, &*self.provider, notification, notes);
+        }
+        let (integration, provider, notification) = (integration.clone(), self.provider.clone(), notification.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut notes = Vec::new();
+            (message(&integration, &*provider, &notification, &mut notes), notes)
+        });
+        let (message, more) = asked
+            .await
+            .unwrap_or_else(|_| (None, vec!["the formatter panicked, the built-in message is sent".to_owned()]));
+        notes.extend(more);
+        message
+    }
+}
+
+fn message(
+    integration: &Integration,
+    provider: &dyn Provider,
+    notification: &Notification,
+    notes: &mut Vec<String>,
+) -> Option<Message> {
+    let made = match (&integration.formatter, &integration.template) {
+        (Some(formatter), _) => words::format(provider, &formatter.plugin, &formatter.config_json, notification)
+            .map_err(|error| {
+                format!("the formatter {} failed, the built-in message is sent: {error}", formatter.plugin)
+            }),
+        (None, Some(template)) => template
+            .message(notification)
+            .map_err(|error| format!("the template file failed, the built-in message is sent: {error}")),
+        (None, None) => return None,
+    };
+    made.map_err(|note| notes.push(bounded(&note))).ok()
+}
+
+fn unknown(delivery: &Delivery) -> PreviewError {
+    PreviewError::Unknown { receiver: delivery.receiver.to_string(), integration: delivery.integration }
+}
+
+fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
+    match outcome {
+        DeliveryOutcome::Delivered { receipt } => DeliveryOutcome::Delivered { receipt: redactor.text(&receipt) },
+        DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(&reason) },
+        DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(&reason) },
+    }
+}
+
+fn shown_answer(answer: &Answer, redactor: &Redactor) -> Answer {
+    Answer { body: redactor.text(&answer.body), ..answer.clone() }
+}
+
+/// A mail in the shape of a request, for people to look at.
+fn mail_request(mail: &email::Mail, notes: Vec<String>, target: &Target) -> Request {
+    let url = match target {
+        Target::Email(config, _) => format!("smtp://{}:{}", config.smarthost.0, config.smarthost.1),
+        _ => String::new(),
+    };
+    let recipients: Vec<String> = mail.envelope.to().iter().map(ToString::to_string).collect();
+    Request {
+        method: Method::Post,
+        url,
+        headers: vec![
+            ("From".to_owned(), mail.envelope.from().map(ToString::to_string).unwrap_or_default()),
+            ("To".to_owned(), recipients.join(", ")),
+            ("Subject".to_owned(), mail.subject.clone()),
+        ],
+        body: mail.bytes.clone(),
+        notes,
+    }
+}
+
+fn mail_less() -> Request {
+    Request { method: Method::Post, url: String::new(), headers: Vec::new(), body: Vec::new(), notes: Vec::new() }
+}

@@ -1,0 +1,361 @@
+//! One integration of a receiver: its settings become the fields of a builder, notification by notification.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use watchfire_config::{
+    Channel as Configured, Credential, EmailConfig, HttpConfig, Integration as Settings, PagerDutyConfig, PluginUse,
+    SlackConfig, Threading, WebhookConfig,
+};
+use watchfire_plugin::Message;
+
+use crate::http::{self, Pools, current};
+use crate::outcome::Dialect;
+use crate::smtp::Smtp;
+use crate::words::{Library, Renderer, TemplateFile};
+use crate::{BuildError, Notification, Redactor, Request, email, pagerduty, slack, webhook};
+
+/// How long an attempt over HTTP may take unless the configuration says otherwise.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an attempt over SMTP may take: servers that check for spam take their time.
+const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One integration, ready to send.
+pub(crate) struct Integration {
+    pub(crate) kind: &'static str,
+    pub(crate) target: Target,
+    pub(crate) template: Option<TemplateFile>,
+    pub(crate) formatter: Option<PluginUse>,
+    /// How long an attempt may take.
+    pub(crate) timeout: Duration,
+}
+
+/// Where it sends to.
+pub(crate) enum Target {
+    PagerDuty(Box<PagerDutyConfig>, reqwest::Client),
+    Slack(Box<SlackConfig>, reqwest::Client),
+    Webhook(Box<WebhookConfig>, reqwest::Client),
+    Email(Box<EmailConfig>, Box<Smtp>),
+    Custom(Arc<dyn crate::Channel>),
+    /// Cannot be used, and why.
+    Broken(String),
+}
+
+/// What an integration made of a notification.
+pub(crate) enum Made {
+    Http(Request, Dialect),
+    Mail(Box<email::Mail>, Vec<String>),
+}
+
+impl Integration {
+    /// Prepares an integration. What cannot be used is kept with its reason, so that the rest works on; the reason and
+    /// everything that works only in part is added to `problems`.
+    pub(crate) fn new(
+        settings: &Settings,
+        pools: &Pools,
+        limit: Option<Duration>,
+        problems: &mut Vec<String>,
+    ) -> Integration {
+        let target = match target(settings, pools, limit) {
+            Ok(target) => target,
+            Err(reason) => {
+                problems.push(reason.clone());
+                Target::Broken(reason)
+            }
+        };
+        let template = settings.template.as_ref().and_then(|path| {
+            let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+            let parsed = text.and_then(|text| {
+                TemplateFile::parse(path, &text).map_err(|e| format!("{path}:{}:{}: {}", e.line, e.column, e.message))
+            });
+            parsed.map_err(|problem| problems.push(format!("{problem}; the built-in message is sent instead"))).ok()
+        });
+        Integration {
+            kind: settings.channel.kind(),
+            timeout: timeout(settings, limit),
+            target,
+            template,
+            formatter: settings.formatter.clone(),
+        }
+    }
+
+    /// A channel of the embedding program.
+    pub(crate) fn custom(channel: Arc<dyn crate::Channel>, limit: Option<Duration>) -> Integration {
+        Integration {
+            kind: "custom",
+            target: Target::Custom(channel),
+            template: None,
+            formatter: None,
+            timeout: limit.unwrap_or(SMTP_TIMEOUT),
+        }
+    }
+
+    /// What must not be seen.
+    pub(crate) fn redactor(&self) -> Redactor {
+        let credential = |credential: &Option<Credential>| credential.as_ref().map(current).unwrap_or_default();
+        let mut secrets = match &self.target {
+            Target::PagerDuty(config, _) => vec![credential(&config.routing_key), credential(&config.service_key)],
+            Target::Slack(config, _) => vec![credential(&config.api_url), credential(&config.app_token)],
+            Target::Webhook(config, _) => vec![credential(&config.url)],
+            Target::Email(_, smtp) => smtp.secrets(),
+            Target::Custom(_) | Target::Broken(_) => Vec::new(),
+        };
+        secrets.extend(self.http_config().map(http::secrets).unwrap_or_default());
+        Redactor::new(secrets.iter().map(String::as_str))
+    }
+
+    fn http_config(&self) -> Option<&HttpConfig> {
+        match &self.target {
+            Target::PagerDuty(config, _) => Some(&config.http),
+            Target::Slack(config, _) => Some(&config.http),
+            Target::Webhook(config, _) => Some(&config.http),
+            Target::Email(..) | Target::Custom(_) | Target::Broken(_) => None,
+        }
+    }
+
+    /// What is to be sent.
+    ///
+    /// # Errors
+    /// If nothing can be.
+    pub(crate) fn make(
+        &self,
+        library: &Library,
+        notification: &Notification,
+        message: Option<&Message>,
+    ) -> Result<Made, BuildError> {
+        let mut renderer = Renderer::new(library, notification);
+        let (mut request, dialect) = match &self.target {
+            Target::PagerDuty(config, _) => {
+                let fields = pagerduty_fields(config, &mut renderer)?;
+                (pagerduty::build(&fields, notification, message)?, Dialect::PagerDuty)
+            }
+            Target::Slack(config, _) => {
+                let fields = slack_fields(config, &mut renderer)?;
+                (slack::build(&fields, notification, message)?, Dialect::Slack)
+            }
+            Target::Webhook(config, _) => {
+                let fields = webhook_fields(config, &mut renderer)?;
+                (webhook::build(&fields, notification, message)?, Dialect::Plain)
+            }
+            Target::Email(config, _) => {
+                let fields = email_fields(config, &mut renderer)?;
+                let mail = email::build(&fields, notification, message)?;
+                return Ok(Made::Mail(Box::new(mail), renderer.notes));
+            }
+            Target::Custom(_) => return Err(BuildError::setting("receiver", "is a channel of the embedding program")),
+            Target::Broken(reason) => return Err(BuildError::setting("receiver", reason.clone())),
+        };
+        if let Some(config) = self.http_config() {
+            http::authenticate(&mut request, config);
+        }
+        request.notes.extend(renderer.notes);
+        Ok(Made::Http(request, dialect))
+    }
+}
+
+fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result<Target, String> {
+    let client = |config: &HttpConfig| match config.oauth2 {
+        Some(_) => Err("http_config.oauth2 is not supported by this version".to_owned()),
+        None => pools.client(config),
+    };
+    Ok(match &settings.channel {
+        Configured::PagerDuty(config) if config.routing_key.is_none() => {
+            return Err(
+                "service_key (Events API v1) is not supported; use the routing_key of an Events API v2 integration"
+                    .to_owned(),
+            );
+        }
+        Configured::PagerDuty(config) => Target::PagerDuty(config.clone(), client(&config.http)?),
+        Configured::Slack(config) => Target::Slack(config.clone(), client(&config.http)?),
+        Configured::Webhook(config) => Target::Webhook(config.clone(), client(&config.http)?),
+        Configured::Email(config) => {
+            let smtp = Smtp::new((**config).clone(), timeout(settings, limit))?;
+            Target::Email(config.clone(), Box::new(smtp))
+        }
+        Configured::Unsupported { kind } => return Err(format!("{kind} is not delivered to by this version")),
+    })
+}
+
+fn timeout(settings: &Settings, limit: Option<Duration>) -> Duration {
+    let (own, default) = match &settings.channel {
+        Configured::PagerDuty(config) => (config.timeout, HTTP_TIMEOUT),
+        Configured::Slack(config) => (config.timeout, HTTP_TIMEOUT),
+        Configured::Webhook(config) => (config.timeout, HTTP_TIMEOUT),
+        Configured::Email(_) => (None, SMTP_TIMEOUT),
+        Configured::Unsupported { .. } => (None, HTTP_TIMEOUT),
+    };
+    let own = own.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.to_std());
+    own.or(limit).unwrap_or(default)
+}
+
+fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pagerduty::Fields, BuildError> {
+    let key = config.routing_key.as_ref().map(current).unwrap_or_default();
+    let details = config.details.iter().map(|(name, value)| (name.clone(), r.tree("details", value))).collect();
+    let links = config
+        .links
+        .iter()
+        .map(|link| pagerduty::Link { href: r.plain("links", &link.href), text: r.plain("links", &link.text) });
+    let links = links.collect();
+    let images = config.images.iter().map(|image| pagerduty::Image {
+        src: r.plain("images", &image.src),
+        href: r.plain("images", &image.href),
+        alt: r.plain("images", &image.alt),
+    });
+    let images = images.collect();
+    Ok(pagerduty::Fields {
+        url: config.url.clone(),
+        routing_key: r.needed("routing_key", &key)?,
+        description: r.text_or_definition(
+            "description",
+            config.description.as_deref(),
+            "pagerduty.default.description",
+        ),
+        severity: r.text("severity", config.severity.as_deref()),
+        source: r.text("source", config.source.as_deref()),
+        component: r.text("component", config.component.as_deref()),
+        group: r.text("group", config.group.as_deref()),
+        class: r.text("class", config.class.as_deref()),
+        client: r.text_or_definition("client", config.client.as_deref(), "pagerduty.default.client"),
+        client_url: r.text_or_definition("client_url", config.client_url.as_deref(), "pagerduty.default.clientURL"),
+        details,
+        links,
+        images,
+        dedup_key: None,
+    })
+}
+
+fn slack_fields(config: &SlackConfig, r: &mut Renderer<'_>) -> Result<slack::Fields, BuildError> {
+    let token = config.app_token.as_ref().map(current).unwrap_or_default();
+    let url = match token.is_empty() {
+        true => config.api_url.as_ref().map(current).unwrap_or_default(),
+        false => config.app_url.clone(),
+    };
+    let mut own = |field: &str, text: &Option<String>, definition: &str| {
+        r.text_or_definition(field, text.as_deref(), definition).unwrap_or_default()
+    };
+    let username = own("username", &config.username, "slack.default.username");
+    let icon_emoji = own("icon_emoji", &config.icon_emoji, "slack.default.iconemoji");
+    let icon_url = own("icon_url", &config.icon_url, "slack.default.iconurl");
+    Ok(slack::Fields {
+        url,
+        token,
+        channel: r.needed("channel", config.channel.as_deref().unwrap_or(""))?,
+        username,
+        icon_emoji,
+        icon_url,
+        link_names: config.link_names,
+        text: r.text("message_text", config.message_text.as_deref()).unwrap_or_default(),
+        color: r.text("color", config.color.as_deref()).unwrap_or_default(),
+        classic: classic(config, r),
+    })
+}
+
+/// Alertmanager's attachment, where the receiver or a definition of the user's sets any part of it.
+fn classic(config: &SlackConfig, r: &mut Renderer<'_>) -> Option<slack::Classic> {
+    const PARTS: [(&str, &str); 7] = [
+        ("title", "slack.default.title"),
+        ("title_link", "slack.default.titlelink"),
+        ("pretext", "slack.default.pretext"),
+        ("text", "slack.default.text"),
+        ("fallback", "slack.default.fallback"),
+        ("callback_id", "slack.default.callbackid"),
+        ("footer", "slack.default.footer"),
+    ];
+    let settings = [
+        &config.title,
+        &config.title_link,
+        &config.pretext,
+        &config.text,
+        &config.fallback,
+        &config.callback_id,
+        &config.footer,
+    ];
+    let more = config.image_url.is_some()
+        || config.thumb_url.is_some()
+        || !config.fields.is_empty()
+        || !config.actions.is_empty();
+    let redefined = PARTS.iter().any(|(_, definition)| r.redefines(definition));
+    if !more && !redefined && settings.iter().all(|setting| setting.is_none()) {
+        return None;
+    }
+    let mut parts = PARTS.iter().zip(settings).map(|((field, definition), setting)| {
+        let text = match setting {
+            Some(text) => r.text(field, Some(text)),
+            None => r.defined(field, definition),
+        };
+        text.unwrap_or_default()
+    });
+    let mut next = || parts.next().unwrap_or_default();
+    let mut classic = slack::Classic {
+        title: next(),
+        title_link: next(),
+        pretext: next(),
+        text: next(),
+        fallback: next(),
+        callback_id: next(),
+        footer: next(),
+        mrkdwn_in: match config.mrkdwn_in.as_slice() {
+            [] => ["fallback", "pretext", "text"].map(str::to_owned).to_vec(),
+            own => own.to_vec(),
+        },
+        ..slack::Classic::default()
+    };
+    drop(parts);
+    classic.image_url = r.text("image_url", config.image_url.as_deref()).unwrap_or_default();
+    classic.thumb_url = r.text("thumb_url", config.thumb_url.as_deref()).unwrap_or_default();
+    for field in &config.fields {
+        classic.fields.push(slack::Field {
+            title: r.plain("fields", &field.title),
+            value: r.plain("fields", &field.value),
+            short: field.short.unwrap_or(config.short_fields),
+        });
+    }
+    for action in &config.actions {
+        classic.actions.push(slack::Action {
+            kind: r.plain("actions", &action.kind),
+            text: r.plain("actions", &action.text),
+            url: r.plain("actions", &action.url),
+            style: r.plain("actions", &action.style),
+            name: r.plain("actions", &action.name),
+            value: r.plain("actions", &action.value),
+            confirm: action.confirm.as_ref().map(|confirm| slack::Confirm {
+                text: r.plain("actions", &confirm.text),
+                title: r.plain("actions", &confirm.title),
+                ok_text: r.plain("actions", &confirm.ok_text),
+                dismiss_text: r.plain("actions", &confirm.dismiss_text),
+            }),
+        });
+    }
+    Some(classic)
+}
+
+fn webhook_fields(config: &WebhookConfig, r: &mut Renderer<'_>) -> Result<webhook::Fields, BuildError> {
+    let url = config.url.as_ref().map(current).unwrap_or_default();
+    Ok(webhook::Fields {
+        url: r.needed("url", &url)?,
+        max_alerts: usize::try_from(config.max_alerts).unwrap_or(usize::MAX),
+        payload: config.payload.as_ref().map(|payload| r.payload(payload)),
+    })
+}
+
+fn email_fields(config: &EmailConfig, r: &mut Renderer<'_>) -> Result<email::Fields, BuildError> {
+    let headers = config.headers.iter().map(|(name, value)| (name.clone(), r.plain("headers", value))).collect();
+    let html = match &config.html {
+        // An empty text is a choice of Alertmanager's users: no HTML part of their own, which here is the built-in one.
+        Some(text) if !text.is_empty() => r.html("html", Some(text)),
+        _ if r.redefines("email.default.html") => r.html("html", Some("{{ template \"email.default.html\" . }}")),
+        _ => None,
+    };
+    Ok(email::Fields {
+        from: r.needed("from", &config.from)?,
+        to: r.needed("to", &config.to)?,
+        headers,
+        html,
+        text: config.text.as_deref().filter(|text| !text.is_empty()).and_then(|text| r.text("text", Some(text))),
+        thread: match config.threading {
+            Threading::Daily => email::Thread::Daily,
+            Threading::Off | Threading::Group => email::Thread::Group,
+        },
+        domain: String::new(),
+    })
+}

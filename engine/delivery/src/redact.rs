@@ -1,0 +1,92 @@
+//! Keeping secrets out of everything that is shown.
+
+use crate::Request;
+
+/// What stands where a secret stood.
+pub(crate) const MARK: &str = "<secret>";
+
+/// Shorter texts than this are words: replacing each `a` because a password is `a` would hide nothing and garble all.
+const SECRET_CHARS_MIN: usize = 4;
+
+/// The secrets of one integration, to be replaced in any text that leaves it.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    /// Longest first, so that a secret that contains another goes as a whole.
+    secrets: Vec<String>,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactor({} secrets)", self.secrets.len())
+    }
+}
+
+impl Redactor {
+    /// For these secrets. Of an address everything behind the host counts as secret too, because errors show it alone.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
+        let mut all = Vec::new();
+        for secret in secrets {
+            let secret = secret.trim();
+            all.push(secret.to_owned());
+            if let Some((_, path)) = split_address(secret) {
+                all.push(path.trim_start_matches('/').to_owned());
+            }
+            // As it stands inside JSON and inside a URL.
+            let json = serde_json::Value::from(secret).to_string();
+            all.push(json.trim_matches('"').to_owned());
+            all.push(crate::notification::encode(secret));
+        }
+        all.retain(|secret| secret.chars().count() >= SECRET_CHARS_MIN);
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        Redactor { secrets: all }
+    }
+
+    /// `text` without the secrets.
+    pub fn text(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MARK))
+    }
+
+    /// The request as it may be shown.
+    pub fn request(&self, request: &Request) -> Request {
+        let hidden = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+        let header = |(name, value): &(String, String)| {
+            let hide = hidden.iter().any(|known| name.eq_ignore_ascii_case(known));
+            (name.clone(), if hide { MARK.to_owned() } else { self.text(value) })
+        };
+        Request {
+            method: request.method,
+            url: self.text(&request.url),
+            headers: request.headers.iter().map(header).collect(),
+            body: self.text(&String::from_utf8_lossy(&request.body)).into_bytes(),
+            notes: request.notes.iter().map(|note| self.text(note)).collect(),
+        }
+    }
+}
+
+/// Scheme and host, and what follows them, if that is more than a slash.
+fn split_address(text: &str) -> Option<(&str, &str)> {
+    let host = text.find("://")? + 3;
+    let path = host + text[host..].find(['/', '?'])?;
+    (path + 1 < text.len()).then(|| text.split_at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_wherever_they_stand() {
+        let redactor = Redactor::new(["https://hooks.example/services/T0/B0/xyz", "pa\"ss", "key-1234", "a", ""]);
+        for (text, expected) in [
+            ("POST https://hooks.example/services/T0/B0/xyz failed", "POST <secret> failed"),
+            ("services/T0/B0/xyz", "<secret>"),
+            (r#"{"password":"pa\"ss"}"#, r#"{"password":"<secret>"}"#),
+            ("k=key-1234&a=b", "k=<secret>&a=b"),
+            ("https://hooks.example/ is down", "https://hooks.example/ is down"),
+        ] {
+            assert_eq!(redactor.text(text), expected);
+        }
+        assert!(!format!("{redactor:?}").contains("1234"));
+    }
+}

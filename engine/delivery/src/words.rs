@@ -1,0 +1,290 @@
+//! The words of a receiver: its settings' templates, its template file, its formatter. Whatever of them fails, the built-in
+//! words take its place and the failure is noted: a broken text never costs a page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use watchfire_config::Tree;
+use watchfire_plugin::{Message, PluginError, Provider};
+use watchfire_template::alertmanager::{Data, MessageTemplate, Templates};
+use watchfire_template::go::Escape;
+use watchfire_template::handlebars::{Escaping, MessageError, Messages};
+
+use crate::outcome::bounded;
+use crate::{BuildError, Notification, view};
+
+/// Alerts that a template file sees in `firing` and `resolved`; `alerts` has all.
+const ALERTS_SHOWN_MAX: usize = 100;
+/// The largest message that a template or a formatter may make.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// The user's Go templates, and the settings' texts parsed once.
+#[derive(Debug)]
+pub(crate) struct Library {
+    templates: Templates,
+    defined: BTreeSet<String>,
+    parsed: Mutex<BTreeMap<String, Arc<MessageTemplate>>>,
+}
+
+impl Library {
+    /// From files, as names and texts. Of a file that is no template the error is returned and the rest is used.
+    pub(crate) fn new(files: &[(String, String)]) -> (Library, Vec<String>) {
+        let mut templates = Templates::new();
+        let mut problems = Vec::new();
+        let mut defined = BTreeSet::new();
+        for (name, text) in files {
+            match templates.add(name, text) {
+                Ok(()) => defined.extend(definitions(text)),
+                Err(error) => problems.push(format!("{name}:{}:{}: {}", error.line, error.column, error.message)),
+            }
+        }
+        (Library { templates, defined, parsed: Mutex::default() }, problems)
+    }
+
+    /// Whether a user's file gives this name a meaning of its own.
+    pub(crate) fn redefines(&self, name: &str) -> bool {
+        self.defined.contains(name)
+    }
+
+    fn parse(&self, text: &str) -> Result<Arc<MessageTemplate>, String> {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = parsed.get(text) {
+            return Ok(known.clone());
+        }
+        let template = Arc::new(self.templates.parse(text).map_err(|error| error.message)?);
+        parsed.insert(text.to_owned(), template.clone());
+        Ok(template)
+    }
+}
+
+/// The names that a file of Go templates defines.
+fn definitions(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for keyword in ["define", "block"] {
+        for (at, _) in text.match_indices(keyword) {
+            let rest = text[at + keyword.len()..].trim_start();
+            let quoted = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            names.extend(quoted.map(|(name, _)| name.to_owned()));
+        }
+    }
+    names
+}
+
+/// Renders the texts of one notification.
+pub(crate) struct Renderer<'a> {
+    library: &'a Library,
+    data: Data,
+    now: watchfire_model::Timestamp,
+    /// What failed and was replaced.
+    pub(crate) notes: Vec<String>,
+}
+
+impl<'a> Renderer<'a> {
+    pub(crate) fn new(library: &'a Library, notification: &Notification) -> Renderer<'a> {
+        Renderer { library, data: view::data(notification), now: notification.at, notes: Vec::new() }
+    }
+
+    fn render(&self, text: &str, escape: Escape) -> Result<String, String> {
+        self.library.parse(text)?.render(&self.data, escape, self.now).map_err(|error| error.message)
+    }
+
+    /// The text of a setting that is needed: an address or a key, for which there is no other.
+    pub(crate) fn needed(&mut self, field: &'static str, text: &str) -> Result<String, BuildError> {
+        self.render(text, Escape::None).map_err(|message| BuildError::Template { field: field.to_owned(), message })
+    }
+
+    /// The text of a setting; nothing if it is not set or fails.
+    pub(crate) fn text(&mut self, field: &str, text: Option<&str>) -> Option<String> {
+        self.escaped(field, text, Escape::None)
+    }
+
+    /// The same, with values escaped for HTML.
+    pub(crate) fn html(&mut self, field: &str, text: Option<&str>) -> Option<String> {
+        self.escaped(field, text, Escape::Html)
+    }
+
+    fn escaped(&mut self, field: &str, text: Option<&str>, escape: Escape) -> Option<String> {
+        match self.render(text?, escape) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                self.notes
+                    .push(bounded(&format!("the template of {field} failed, the built-in text is sent: {message}")));
+                None
+            }
+        }
+    }
+
+    /// The text of a setting, or of the definition by which Alertmanager's users replace its default.
+    pub(crate) fn text_or_definition(&mut self, field: &str, text: Option<&str>, definition: &str) -> Option<String> {
+        match text {
+            Some(text) => self.text(field, Some(text)),
+            None if self.library.redefines(definition) => self.defined(field, definition),
+            None => None,
+        }
+    }
+
+    /// The text of a definition.
+    pub(crate) fn defined(&mut self, field: &str, definition: &str) -> Option<String> {
+        self.text(field, Some(&format!("{{{{ template {definition:?} . }}}}")))
+    }
+
+    /// Whether a user's file gives this name a meaning of its own.
+    pub(crate) fn redefines(&self, definition: &str) -> bool {
+        self.library.redefines(definition)
+    }
+
+    /// A list, an address or a word that may be empty.
+    pub(crate) fn plain(&mut self, field: &str, text: &str) -> String {
+        self.text(field, Some(text)).unwrap_or_default()
+    }
+
+    /// A value of any shape with the texts in it rendered.
+    pub(crate) fn tree(&mut self, field: &str, tree: &Tree) -> Value {
+        match tree {
+            Tree::Null => Value::Null,
+            Tree::Bool(truth) => (*truth).into(),
+            Tree::Int(number) => (*number).into(),
+            Tree::Float(number) => (*number).into(),
+            Tree::Text(text) => self.plain(field, text).into(),
+            Tree::List(items) => items.iter().map(|item| self.tree(field, item)).collect(),
+            Tree::Map(entries) => {
+                let entries = entries.iter().map(|(name, value)| (name.clone(), self.tree(field, value)));
+                Value::Object(entries.collect())
+            }
+        }
+    }
+
+    /// The same; a text that a template made and that reads as JSON becomes that, so that templates can make lists and
+    /// numbers.
+    pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
+        match tree {
+            Tree::Text(text) if text.contains("{{") => {
+                let text = self.plain("payload", text);
+                match serde_json::from_str(&text) {
+                    Ok(Value::String(_)) | Err(_) => text.into(),
+                    Ok(value) => value,
+                }
+            }
+            Tree::List(items) => items.iter().map(|item| self.payload(item)).collect(),
+            Tree::Map(entries) => {
+                Value::Object(entries.iter().map(|(name, value)| (name.clone(), self.payload(value))).collect())
+            }
+            other => self.tree("payload", other),
+        }
+    }
+}
+
+/// A Handlebars file, parsed.
+#[derive(Debug)]
+pub(crate) struct TemplateFile {
+    messages: Messages,
+    content_type: &'static str,
+}
+
+const FILE: &str = "message";
+
+impl TemplateFile {
+    /// Parses a text. What it makes follows from the file's name (`x.html.hbs`, `x.json.hbs`), else from how it begins.
+    pub(crate) fn parse(path: &str, text: &str) -> Result<TemplateFile, MessageError> {
+        let begin = text.trim_start();
+        let (escaping, content_type) =
+            if path.contains(".html") || begin.starts_with("<!") || begin.starts_with("<html") {
+                (Escaping::Html, "text/html; charset=utf-8")
+            } else if path.contains(".json") || (begin.starts_with(['{', '[']) && !begin.starts_with("{{")) {
+                (Escaping::Json, "application/json")
+            } else {
+                (Escaping::None, "text/plain; charset=utf-8")
+            };
+        let mut messages = Messages::new(escaping);
+        messages.add(FILE, text)?;
+        Ok(TemplateFile { messages, content_type })
+    }
+
+    /// The message for a notification.
+    pub(crate) fn message(&self, notification: &Notification) -> Result<Message, String> {
+        let (data, extra) = (view::data(notification), view::extra(notification, ALERTS_SHOWN_MAX));
+        let body = self.messages.render(FILE, &data, &extra, notification.at).map_err(|error| error.to_string())?;
+        checked(Message { content_type: self.content_type.to_owned(), body, ..Message::default() })
+    }
+}
+
+/// Asks a formatter plugin. It is opened for each message, so that a plugin that was replaced is used at once; the host
+/// keeps what is expensive.
+pub(crate) fn format(
+    provider: &dyn Provider,
+    name: &str,
+    config: &str,
+    notification: &Notification,
+) -> Result<Message, String> {
+    let ask = || -> Result<Message, PluginError> {
+        provider.open_formatter(name, config)?.format(&notification.message_group())
+    };
+    let mut message = ask().map_err(|error| format!("{}: {error}", error.kind()))?;
+    message.headers.retain(|(name, _)| !is_reserved(name));
+    checked(message)
+}
+
+/// What a formatter may not say: who sends, to whom, and how long it is.
+fn is_reserved(name: &str) -> bool {
+    const RESERVED: [&str; 12] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "idempotency-key",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
+fn checked(message: Message) -> Result<Message, String> {
+    let bytes = message.body.len() + message.title.len();
+    if bytes > MESSAGE_BYTES_MAX {
+        return Err(format!("the message has {bytes} bytes, the limit is {MESSAGE_BYTES_MAX}"));
+    }
+    if message.content_type.starts_with("application/json")
+        && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&message.body)
+    {
+        return Err(format!("the message is not JSON: {error}"));
+    }
+    if message.body.trim().is_empty() && message.title.trim().is_empty() {
+        return Err("the message is empty".to_owned());
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_found_in_every_spelling() {
+        let text = r#"{{ define "a.b" }}x{{ end }}{{-define "c"-}}{{end}}{{ block "d" . }}{{ end }} a define of "e""#;
+        assert_eq!(definitions(text), ["a.b", "c", "d"]);
+    }
+
+    #[test]
+    fn messages_that_no_channel_could_send_are_refused() {
+        let message = |content_type: &str, body: &str| Message {
+            content_type: content_type.to_owned(),
+            body: body.to_owned(),
+            ..Message::default()
+        };
+        for (made, refused) in [
+            (message("application/json", "{"), true),
+            (message("application/json", "{}"), false),
+            (message("text/plain", " \n"), true),
+            (message("text/plain", "x"), false),
+            (message("text/plain", &"x".repeat(MESSAGE_BYTES_MAX + 1)), true),
+        ] {
+            assert_eq!(checked(made).is_err(), refused);
+        }
+    }
+}
