@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use watchfire_rules::Position;
+
 use crate::config::Source;
-use crate::diagnostic::{Diagnostic, Level, Position, nearest};
+use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::environment::{self, Environment};
 use crate::schema::Shape;
 use crate::yaml::{self, Node, Style};

@@ -27,31 +27,6 @@ impl fmt::Display for Level {
     }
 }
 
-/// A place in a file. Lines and columns count from one, columns in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The character within the line.
-    pub column: usize,
-}
-
-impl Position {
-    /// The position of the byte `offset` of `text`; past its end, the end.
-    pub fn of(text: &str, offset: usize) -> Position {
-        let mut offset = offset.min(text.len());
-        while !text.is_char_boundary(offset) {
-            offset -= 1;
-        }
-        let before = &text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Position {
-            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
-}
-
 /// One thing to be told about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -175,13 +150,5 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), expected, "{word}");
         }
-    }
-
-    #[test]
-    fn positions_count_characters() {
-        let text = "a: ü\nb: x\n";
-        assert_eq!(Position::of(text, 5), Position { line: 1, column: 5 });
-        assert_eq!(Position::of(text, 9), Position { line: 2, column: 4 });
-        assert_eq!(Position::of(text, 99), Position { line: 3, column: 1 });
     }
 }

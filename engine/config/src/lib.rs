@@ -15,7 +15,7 @@ pub mod lint;
 mod matcher;
 mod receiver;
 mod route;
-pub mod rules;
+mod rules;
 mod scalar;
 mod schema;
 mod secret;
@@ -25,7 +25,7 @@ mod url;
 mod yaml;
 
 pub use config::{Config, Source, config_schema, load_config};
-pub use diagnostic::{Diagnostic, Level, Position};
+pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};
 pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
@@ -35,11 +35,12 @@ pub use receiver::{
     SlackConfig, SlackConfirmation, SlackField, Threading, WebhookConfig,
 };
 pub use route::Route;
-pub use rules::{LoadedRules, Quarantined, load_rules, rules_schema};
+pub use rules::{LoadedRules, Quarantined, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
     AuthConfig, EvaluationConfig, IngestConfig, Limits, PluginLimits, PluginsConfig, RulesConfig, ServerConfig,
     ServerLimits, StorageConfig,
 };
 pub use tree::Tree;
-pub use watchfire_alerting::PluginUse;
+pub use watchfire_plugin::PluginUse;
+pub use watchfire_rules::Position;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use watchfire_alerting::{GroupBy, InhibitRule, InhibitSource, PluginUse};
+use watchfire_alerting::{GroupBy, InhibitRule, InhibitSource};
 use watchfire_model::{Anchoring, Duration, MatchOp, Matcher, is_legacy_label_name};
+use watchfire_plugin::PluginUse;
+use watchfire_rules::Position;
 
 use crate::decode::{Decoder, Fields};
-use crate::diagnostic::{Position, nearest};
+use crate::diagnostic::nearest;
 use crate::matcher::parse_matchers;
 use crate::yaml::Node;
 
@@ -315,7 +317,10 @@ impl Route {
             continue_matching: self.continue_matching,
             mute_time_intervals: self.mute_time_intervals.iter().map(|name| name.as_str().into()).collect(),
             active_time_intervals: self.active_time_intervals.iter().map(|name| name.as_str().into()).collect(),
-            router: self.router.clone(),
+            router: self
+                .router
+                .clone()
+                .map(|router| watchfire_alerting::PluginUse { plugin: router.plugin, config_json: router.config_json }),
             routes: self.routes.iter().map(Route::to_alerting).collect(),
         }
     }

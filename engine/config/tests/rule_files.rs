@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use watchfire_config::lint::lint;
-use watchfire_config::rules::LoadedRules;
-use watchfire_config::{Source, load_rules};
+use watchfire_config::{LoadedRules, Source, load_rules};
 use watchfire_model::Duration;
 
 #[expect(clippy::disallowed_methods, reason = "tests read where the public data is")]

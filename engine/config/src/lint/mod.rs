@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Severity};
 use watchfire_promql::syntax::{DurationValue, Expr, FunctionName, Span, VectorSelector};
+use watchfire_rules::{ExprSource, Position, Rule, RuleFile, RuleKind, Source as RuleSource};
 use watchfire_template::prometheus::RuleTemplate;
 
 use crate::config::Source;
 use crate::decode::Decoder;
-use crate::diagnostic::{Diagnostic, Position};
-use crate::rules::{Rule, RuleFile, RuleKind, RuleSource};
+use crate::diagnostic::Diagnostic;
 use crate::yaml::{Kind, Node};
 
 /// Every lint by its id, with what it finds.
@@ -82,9 +82,9 @@ impl Linter<'_> {
     }
 
     fn rule(&mut self, rule: &Rule) {
-        let RuleSource::Expr { expr, .. } = &rule.source else { return };
+        let RuleSource::Expr(ExprSource { expr, .. }) = &rule.source else { return };
         expr.walk(&mut |part| self.part(rule, part));
-        let RuleKind::Alerting { for_, labels, annotations, .. } = &rule.kind else { return };
+        let RuleKind::Alerting { for_, annotations, .. } = &rule.kind else { return };
         if rule.condition.is_none() {
             if let Expr::Binary(binary) = expr.inner()
                 && binary.return_bool
@@ -96,7 +96,7 @@ impl Linter<'_> {
             self.missing_for(rule, expr, *for_);
         }
         let result = labels::labels_of(expr);
-        for (key, templates) in [("labels", labels), ("annotations", annotations)] {
+        for (key, templates) in [("labels", &rule.labels), ("annotations", annotations)] {
             for (name, template) in templates {
                 for label in named_labels(template).into_iter().filter(|label| !result.may_have(label)) {
                     let offset = template.text().find(&format!("$labels.{label}"));
@@ -163,7 +163,7 @@ impl Linter<'_> {
 
     /// A range smooths over a single sample, as `for` does.
     fn missing_for(&mut self, rule: &Rule, expr: &Expr, for_: Duration) {
-        let severity = rule.labels.iter().find(|(name, _)| name == "severity").map(|(_, value)| value.parse());
+        let severity = rule.label("severity").map(|label| label.text().parse());
         let written = self.expressions.get(&rule.position).is_some_and(|node| node.get("for").is_some());
         if !for_.is_zero() || written || severity != Some(Ok(Severity::Critical)) {
             return;
@@ -188,16 +188,17 @@ impl Linter<'_> {
     }
 
     fn duplicates(&mut self, file: &RuleFile) {
-        let mut seen: BTreeMap<(bool, &str, &[(String, String)], String), Position> = BTreeMap::new();
+        let mut seen: BTreeMap<(bool, &str, Vec<(&str, &str)>, String), Position> = BTreeMap::new();
         for group in &file.groups {
             for rule in &group.rules {
-                let RuleSource::Expr { expr, .. } = &rule.source else { continue };
+                let RuleSource::Expr(ExprSource { expr, .. }) = &rule.source else { continue };
                 // The same name recorded by different expressions is common: each gives a part of the series.
                 let (records, what) = match &rule.kind {
                     RuleKind::Recording => (true, expr.to_string()),
                     RuleKind::Alerting { for_, .. } => (false, format!("{for_} {expr}")),
                 };
-                let key = (records, rule.name.as_str(), rule.labels.as_slice(), what);
+                let labels = rule.labels.iter().map(|(name, label)| (name.as_str(), label.text())).collect();
+                let key = (records, rule.name.as_str(), labels, what);
                 let Some(first) = seen.get(&key) else {
                     seen.insert(key, rule.position);
                     continue;

@@ -9,7 +9,8 @@ mod webhook;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use watchfire_alerting::PluginUse;
+use watchfire_plugin::PluginUse;
+use watchfire_rules::Position;
 
 pub use email::{EmailConfig, Threading};
 pub use pagerduty::{PagerDutyConfig, PagerDutyImage, PagerDutyLink};
@@ -17,7 +18,6 @@ pub use slack::{SlackAction, SlackConfig, SlackConfirmation, SlackField};
 pub use webhook::WebhookConfig;
 
 use crate::decode::{Decoder, Fields};
-use crate::diagnostic::Position;
 use crate::global::GlobalConfig;
 use crate::route::plugin_use;
 use crate::yaml::Node;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use watchfire_events::{Aggregation, CompareOp, Direction, EventQuery, FieldMatcher, FieldOp, Step, Threshold, Window};
+use watchfire_events::{
+    Aggregation, CompareOp, CompiledQuery, Direction, EventQuery, FieldMatcher, FieldOp, Step, Threshold, Window,
+};
 use watchfire_model::{Duration, FieldValue, Labels};
 
 use crate::decode::{Decoder, Fields};
@@ -30,7 +32,7 @@ const WINDOWS: [&str; 14] = [
 ];
 
 /// The value of `events`.
-pub(super) fn events(f: &mut Fields<'_, '_>) -> Option<EventQuery> {
+pub(super) fn events(f: &mut Fields<'_, '_>) -> Option<CompiledQuery> {
     let matchers = matchers(f);
     let condition = f.filled("where");
     let by = f.texts("by").unwrap_or_default();
@@ -62,7 +64,7 @@ pub(super) fn events(f: &mut Fields<'_, '_>) -> Option<EventQuery> {
         let at = f.place(&error.what);
         f.decoder().error(at, "bad-event-query", format!("events.{} {}", error.what, error.message.replace('\n', " ")));
     }
-    errors.is_empty().then_some(query)
+    query.compile().ok()
 }
 
 impl Fields<'_, '_> {

@@ -2,24 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use watchfire_alerting::PluginUse;
 use watchfire_model::{Duration, METRIC_NAME_LABEL, RuleGroupId, RuleId};
+use watchfire_plugin::PluginUse;
+use watchfire_promql::Features;
+use watchfire_rules::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource};
 use watchfire_template::prometheus::RuleTemplate;
 
 use super::events::events;
 use super::template::template;
-use super::{LoadedRules, Quarantined, Rule, RuleFile, RuleGroup, RuleKind, RuleSource};
+use super::{LoadedRules, Quarantined};
 use crate::config::Source;
 use crate::decode::{Decoder, Fields};
-use crate::diagnostic::Position;
 use crate::route::plugin_use;
 use crate::yaml::Node;
 
 /// Reads a rule file. What is wrong with one rule or group costs that one only.
 pub fn load_rules(source: Source<'_>) -> LoadedRules {
+    load_rules_with(source, Features::default())
+}
+
+/// As [`load_rules`], with a say in which experimental parts of PromQL are allowed (`evaluation.experimental`).
+pub fn load_rules_with(source: Source<'_>, features: Features) -> LoadedRules {
     let mut decoder = Decoder::new(source, None);
-    let mut reader = Reader { file: source.name.to_owned(), quarantined: Vec::new() };
+    let mut reader = Reader { file: source.name.to_owned(), features, quarantined: Vec::new() };
     let groups = match decoder.parse() {
         Some(root) => decoder.mapping(&root, "a rule file", |f| reader.groups(f)).unwrap_or_default(),
         None => Vec::new(),
@@ -42,13 +49,14 @@ pub fn load_rules(source: Source<'_>) -> LoadedRules {
 /// The JSON Schema of rule files, for editors; made by the code that reads them.
 pub fn rules_schema() -> String {
     let mut decoder = Decoder::recorder();
-    let mut reader = Reader { file: String::new(), quarantined: Vec::new() };
+    let mut reader = Reader { file: String::new(), features: Features::default(), quarantined: Vec::new() };
     decoder.mapping(&Rc::new(Node::null()), "a rule file", |f| reader.groups(f));
     decoder.recorded().document("Watchfire rule file")
 }
 
 struct Reader {
     file: String,
+    features: Features,
     quarantined: Vec<Quarantined>,
 }
 
@@ -56,14 +64,8 @@ struct Reader {
 struct GroupContext<'a> {
     id: RuleGroupId,
     name: &'a str,
-    labels: &'a BTreeMap<String, Label>,
-}
-
-/// A label's text, and the template that it is in an alert.
-#[derive(Clone)]
-struct Label {
-    text: String,
-    template: Option<RuleTemplate>,
+    labels: &'a BTreeMap<String, RuleTemplate>,
+    features: Features,
 }
 
 impl Reader {
@@ -111,7 +113,7 @@ impl Reader {
         let labels = labels(f, Some(&name));
         let faults = f.decoder().diagnostics[first..].iter().position(|d| d.is_error()).map(|at| first + at);
         let id = RuleGroupId::new(&self.file, &name);
-        let context = GroupContext { id, name: &name, labels: &labels };
+        let context = GroupContext { id, name: &name, labels: &labels, features: self.features };
         let mut ordinals = HashMap::new();
         let rules = f.list("rules", |decoder, node| self.rule(decoder, node, &context, &mut ordinals));
         let group = RuleGroup {
@@ -121,7 +123,7 @@ impl Reader {
             interval,
             query_offset,
             limit: usize::try_from(limit).unwrap_or(0),
-            labels: labels.into_iter().map(|(name, label)| (name, label.text)).collect(),
+            labels: labels.iter().map(text_pair).collect(),
             rules,
             name,
         };
@@ -139,7 +141,8 @@ impl Reader {
         let read = decoder.mapping(node, "a rule", |f| read_rule(f, group));
         let reason = decoder.diagnostics[first..].iter().find(|d| d.is_error()).cloned();
         let (name, rule) = read.unwrap_or_default();
-        let texts: Vec<(String, String)> = rule.as_ref().map(|rule| rule.labels.clone()).unwrap_or_default();
+        let texts: Vec<(String, String)> =
+            rule.iter().flat_map(|rule| &rule.labels).map(|(name, label)| text_pair((name, label))).collect();
         let ordinal = ordinals.entry((name.clone(), texts.clone())).or_insert(0);
         let id = RuleId::new(group.id, &name, &texts, *ordinal);
         *ordinal += 1;
@@ -158,6 +161,10 @@ impl Reader {
     }
 }
 
+fn text_pair((name, label): (&String, &RuleTemplate)) -> (String, String) {
+    (name.clone(), label.text().to_owned())
+}
+
 /// The rule's name and, if enough of it could be read, the rule.
 fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Option<Rule>) {
     let start = f.start();
@@ -173,27 +180,26 @@ fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Optio
         (None, None) => f.missing("alert").help("`alert: NAME` makes an alert, `record: NAME` a new series"),
         _ => {}
     }
-    let source = source(f);
+    let source = source(f, group.features);
     let condition = plugin_use(f, "condition");
     let for_ = f.duration("for").unwrap_or_default();
     let keep_firing_for = f.duration("keep_firing_for").unwrap_or_default();
     let templated = alert.is_some();
     let mut labels_of_rule = group.labels.clone();
+    if !templated {
+        labels_of_rule.values_mut().for_each(|label| *label = RuleTemplate::verbatim(label.text()));
+    }
     labels_of_rule.extend(labels(f, templated.then_some(name.as_str())));
     let annotations = annotations(f, &name, templated);
     later(f);
     if let Some(record) = record.as_ref().filter(|_| alert.is_none()) {
         recording(f, record, for_, keep_firing_for, condition.as_ref());
     }
-    let labels = labels_of_rule.iter().map(|(name, label)| (name.clone(), label.text.clone())).collect();
     let kind = match record {
         Some(_) => RuleKind::Recording,
-        None => {
-            let templates = labels_of_rule.into_iter().filter_map(|(name, label)| Some((name, label.template?)));
-            let annotations = annotations.into_iter().collect();
-            RuleKind::Alerting { for_, keep_firing_for, labels: templates.collect(), annotations }
-        }
+        None => RuleKind::Alerting { for_, keep_firing_for, annotations: annotations.into_iter().collect() },
     };
+    let labels = labels_of_rule.into_iter().collect();
     let rule =
         source.map(|source| Rule { id: RuleId(0), position, name: name.clone(), kind, source, condition, labels });
     (name, rule)
@@ -242,8 +248,12 @@ fn later(f: &mut Fields<'_, '_>) {
     }
 }
 
-fn source(f: &mut Fields<'_, '_>) -> Option<RuleSource> {
-    let events = f.read("events", |decoder, node| decoder.mapping(node, "events", events));
+fn source(f: &mut Fields<'_, '_>, features: Features) -> Option<RuleSource> {
+    let events = f.read("events", |decoder, node| {
+        let text = as_written(decoder, node);
+        let query = decoder.mapping(node, "events", events)?;
+        Some(query.map(|query| EventSource { query: Arc::new(query), text }))
+    });
     f.shape("expr", crate::schema::Shape::Text);
     let expr = f.node("expr");
     match (expr, events) {
@@ -251,8 +261,8 @@ fn source(f: &mut Fields<'_, '_>) -> Option<RuleSource> {
             f.key_error("events", "conflict", "a rule has both `expr` and `events`").help("keep one of the two");
             None
         }
-        (None, Some(query)) => Some(RuleSource::Events(Box::new(query?))),
-        (Some(node), None) => expression(f, &node),
+        (None, Some(query)) => Some(RuleSource::Events(query?)),
+        (Some(node), None) => expression(f, &node, features),
         (None, None) => {
             if !f.has("events") {
                 f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
@@ -262,17 +272,29 @@ fn source(f: &mut Fields<'_, '_>) -> Option<RuleSource> {
     }
 }
 
-fn expression(f: &mut Fields<'_, '_>, node: &Node) -> Option<RuleSource> {
+/// A value as it stands in the file, without the indentation that it has there.
+fn as_written(decoder: &Decoder<'_>, node: &Node) -> String {
+    let file = decoder.file();
+    let indent = file[..node.start].chars().rev().take_while(|c| *c == ' ').count();
+    let text = file.get(node.start..node.end).unwrap_or("").trim_end();
+    let lines = text.lines().map(|line| match line.len() - line.trim_start_matches(' ').len() {
+        blanks if blanks >= indent => &line[indent..],
+        _ => line.trim_start_matches(' '),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn expression(f: &mut Fields<'_, '_>, node: &Node, features: Features) -> Option<RuleSource> {
     let text = f.decoder().scalar(node, "expr")?.text;
     if text.is_empty() {
         f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
         return None;
     }
     let decoder = f.decoder();
-    match watchfire_promql::parse(&text) {
+    match watchfire_promql::parse_with(&text, features) {
         Ok(expr) => {
             let position = decoder.position(node.locate(decoder.file(), 0));
-            Some(RuleSource::Expr { expr: Box::new(expr), text, position })
+            Some(RuleSource::Expr(ExprSource { expr: Arc::new(expr), text, position }))
         }
         Err(error) => {
             let at = node.locate(decoder.file(), error.span.start);
@@ -289,7 +311,7 @@ fn expression(f: &mut Fields<'_, '_>, node: &Node) -> Option<RuleSource> {
 }
 
 /// The labels of a rule or group. Those of the alert or group `owner` are templates.
-fn labels(f: &mut Fields<'_, '_>, owner: Option<&str>) -> BTreeMap<String, Label> {
+fn labels(f: &mut Fields<'_, '_>, owner: Option<&str>) -> BTreeMap<String, RuleTemplate> {
     let pairs = f.read("labels", |decoder, node| {
         Some(decoder.entries(node, "labels", |decoder, entry| {
             if (entry.key.is_empty() || entry.key == METRIC_NAME_LABEL) && !decoder.is_recording() {
@@ -299,10 +321,9 @@ fn labels(f: &mut Fields<'_, '_>, owner: Option<&str>) -> BTreeMap<String, Label
                 return None;
             }
             let what = format!("the label {:?}", entry.key);
-            let text = decoder.text(&entry.value, &what)?;
             match owner {
-                Some(owner) => Some(Label { text, template: Some(template(decoder, &entry.value, owner, &what)?) }),
-                None => Some(Label { text, template: None }),
+                Some(owner) => template(decoder, &entry.value, owner, &what),
+                None => decoder.text(&entry.value, &what).map(RuleTemplate::verbatim),
             }
         }))
     });
