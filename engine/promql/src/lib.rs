@@ -3,12 +3,17 @@
 //! Own parser: the known library keeps no positions on its nodes, and an error has to point at the character. The time
 //! of evaluation, limits and the wish to stop are arguments; there is no clock and no I/O here.
 
+mod annotations;
+mod eval;
+mod numeric;
 mod options;
 mod plan;
+mod series_notation;
 pub mod syntax;
 mod value;
 
 pub use options::{Options, QueryError, Stop};
 pub use plan::{Plan, Tracked, instant, range};
+pub use series_notation::{NotedValue, SeriesNotation, parse_series, parse_values};
 pub use syntax::{Expr, Features, ParseError, Selector, ValueType, parse, parse_selector, parse_with};
 pub use value::{Answer, MatrixSeries, Value, VectorSample};

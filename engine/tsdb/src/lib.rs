@@ -11,6 +11,7 @@ mod chunk;
 mod error;
 mod histogram;
 mod index;
+mod number;
 mod point;
 mod series;
 mod settings;
@@ -21,6 +22,7 @@ pub use histogram::{
     Bucket, BucketCount, CUSTOM_BUCKETS_SCHEMA, CombineNotes, CounterResetHint, Histogram, HistogramError,
     HistogramSum, is_custom_schema, is_exponential_schema,
 };
+pub use number::format_g;
 pub use point::{Point, SampleValue};
 pub use series::{SeriesId, SeriesView, Window};
 pub use settings::{Settings, Stats};

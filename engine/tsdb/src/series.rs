@@ -1,9 +1,11 @@
 //! One series and the views through which it is read.
 
+use std::sync::Arc;
+
 use watchfire_model::{Labels, Timestamp};
 
 use crate::chunk::{Chunk, Raw};
-use crate::{Point, SampleValue};
+use crate::{Histogram, Point, SampleValue};
 
 /// Identifies a series as long as it lives; never used again for another one.
 ///
@@ -51,7 +53,10 @@ pub(crate) enum Place {
 }
 
 impl Series {
-    pub(crate) fn new(id: SeriesId, labels: Labels, first: Raw) -> Series {
+    pub(crate) fn new(id: SeriesId, labels: Labels, mut first: Raw) -> Series {
+        if let SampleValue::Histogram(histogram) = &mut first.value {
+            store_hint(histogram, None);
+        }
         Series { id, labels, older: Vec::new(), head: Chunk::new(first) }
     }
 
@@ -94,7 +99,11 @@ impl Series {
         self.head.is_full() || raw.start.is_some() || !self.head.accepts(&raw.value) || self.head.holds_histograms()
     }
 
-    pub(crate) fn push(&mut self, raw: Raw) {
+    pub(crate) fn push(&mut self, mut raw: Raw) {
+        if let SampleValue::Histogram(histogram) = &mut raw.value {
+            let newest = self.head.newest();
+            store_hint(histogram, newest.histogram().map(|previous| &**previous));
+        }
         if self.head.accepts(&raw.value) {
             self.head.push(raw);
         } else {
@@ -168,6 +177,13 @@ impl Series {
             return (0, 0);
         }
         (index - 1, self.older[index - 1].count_through(time))
+    }
+}
+
+fn store_hint(histogram: &mut Arc<Histogram>, previous: Option<&Histogram>) {
+    let hint = histogram.hint_after(previous);
+    if histogram.counter_reset_hint != hint {
+        Arc::make_mut(histogram).counter_reset_hint = hint;
     }
 }
 

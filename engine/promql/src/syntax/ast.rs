@@ -6,29 +6,33 @@ use watchfire_model::{Duration, Matcher, Timestamp};
 
 use super::functions::Function;
 
-/// Where something stands in the text, in bytes.
+/// Where something stands in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The first byte.
     pub start: usize,
     /// The byte after the last one.
     pub end: usize,
+    /// The line of the first byte, from 1.
+    pub line: u32,
+    /// The column of the first byte in characters, from 1.
+    pub column: u32,
 }
 
 impl Span {
-    /// From `start` up to, but not including, `end`.
-    pub fn new(start: usize, end: usize) -> Span {
-        Span { start, end }
-    }
-
-    /// The same as a range, for slicing.
+    /// The bytes as a range, for slicing.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 
     /// From the start of `self` to the end of `other`.
     pub fn to(self, other: Span) -> Span {
-        Span { start: self.start, end: other.end }
+        Span { end: other.end, ..self }
+    }
+
+    /// From the start of `self` up to, but not including, the byte `end`.
+    pub fn until(self, end: usize) -> Span {
+        Span { end, ..self }
     }
 }
 

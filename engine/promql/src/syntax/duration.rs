@@ -2,7 +2,7 @@
 
 use watchfire_model::Duration;
 
-use super::ast::{DurationExpr, DurationKind, DurationOp, DurationValue, Span};
+use super::ast::{DurationExpr, DurationKind, DurationOp, DurationValue};
 use super::error::ParseError;
 use super::lexer::Kind;
 use super::parser::Parser;
@@ -105,7 +105,7 @@ impl Parser<'_> {
                 self.advance()?;
                 let mut operand =
                     if strength == u8::MAX { self.duration_operand(strength)? } else { self.duration(strength)? };
-                operand.span.start = start.start;
+                operand.span = start.to(operand.span);
                 if !negative {
                     return Ok(operand);
                 }
@@ -126,7 +126,7 @@ impl Parser<'_> {
                 let mut inner = self.duration(0)?;
                 self.close()?;
                 inner.wrapped = true;
-                inner.span = Span::new(start.start, self.last_end);
+                inner.span = start.until(self.last_end);
                 Ok(inner)
             }
             Kind::Word(word @ ("step" | "range")) => {
@@ -134,7 +134,7 @@ impl Parser<'_> {
                 self.open()?;
                 self.close()?;
                 let kind = if word == "step" { DurationKind::Step } else { DurationKind::Range };
-                Ok(DurationExpr { kind, wrapped: false, span: Span::new(start.start, self.last_end) })
+                Ok(DurationExpr { kind, wrapped: false, span: start.until(self.last_end) })
             }
             Kind::Word(word @ ("max_of" | "min_of")) => {
                 self.advance()?;
@@ -147,7 +147,7 @@ impl Parser<'_> {
                 self.close()?;
                 let op = if word == "max_of" { DurationOp::MaxOf } else { DurationOp::MinOf };
                 let kind = DurationKind::Binary(op, Box::new(left), Box::new(right));
-                Ok(DurationExpr { kind, wrapped: false, span: Span::new(start.start, self.last_end) })
+                Ok(DurationExpr { kind, wrapped: false, span: start.until(self.last_end) })
             }
             _ => Err(self.unexpected("", "")),
         }

@@ -87,6 +87,10 @@ fn word_in(list: &'static [&'static str], word: &str) -> Option<&'static str> {
 pub(super) struct Lexer<'a> {
     text: &'a str,
     position: usize,
+    /// The byte that `line` and `column` belong to.
+    located: usize,
+    line: u32,
+    column: u32,
     parentheses: i32,
     in_braces: bool,
     in_brackets: bool,
@@ -101,6 +105,9 @@ impl<'a> Lexer<'a> {
         Lexer {
             text,
             position: 0,
+            located: 0,
+            line: 1,
+            column: 1,
             parentheses: 0,
             in_braces: false,
             in_brackets: false,
@@ -132,13 +139,29 @@ impl<'a> Lexer<'a> {
         while self.accept(&accepted) {}
     }
 
-    fn token(&self, kind: Kind, start: usize) -> Token {
-        Token { kind, span: Span::new(start, self.position) }
+    fn token(&mut self, kind: Kind, start: usize) -> Token {
+        let end = self.position;
+        Token { kind, span: self.span(start, end) }
+    }
+
+    /// Tokens come in the order of the text, so that lines and columns are counted once over the whole of it.
+    fn span(&mut self, start: usize, end: usize) -> Span {
+        for c in self.text[self.located..start].chars() {
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.located = start;
+        Span { start, end, line: self.line, column: self.column }
     }
 
     fn fail(&mut self, start: usize, message: impl Into<String>) -> Token {
         self.error = Some(message.into());
-        Token { kind: Kind::Error, span: Span::new(start, self.text.len()) }
+        let end = self.text.len();
+        Token { kind: Kind::Error, span: self.span(start, end) }
     }
 
     pub(super) fn token_next(&mut self) -> Token {

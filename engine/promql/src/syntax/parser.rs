@@ -1,6 +1,6 @@
 //! Tokens to a tree, by recursive descent.
 
-use watchfire_model::{Anchoring, Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
+use watchfire_model::{Anchoring, Duration, Labels, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
 
 use super::ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, DurationValue, Expr, Matching, MatrixSelector,
@@ -57,6 +57,19 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     };
     parser.expect_end()?;
     Ok(selector.matchers)
+}
+
+/// Parses the labels of one series, written like a selector: `up{job="x"}`, `{}`, or nothing at all.
+pub(crate) fn parse_label_set(text: &str) -> Result<Labels, ParseError> {
+    if text.trim().is_empty() {
+        return Ok(Labels::empty());
+    }
+    let matchers = parse_selector(text)?;
+    if let Some(other) = matchers.iter().find(|m| m.op() != MatchOp::Equal) {
+        let message = format!("expected {}=\"...\" in a series, got {other}", other.name());
+        return Err(ParseError::new(text, 0..text.len(), message));
+    }
+    Ok(Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value()))))
 }
 
 /// Deeper nesting than this is refused, because evaluation walks the tree recursively.
@@ -235,7 +248,7 @@ impl<'a> Parser<'a> {
     }
 
     fn binary(&mut self, left: Expr, op: BinaryOp, strength: u8) -> Result<Expr, ParseError> {
-        let op_start = self.advance()?.span.start;
+        let op_start = self.advance()?.span;
         let return_bool = self.eat_word("bool")?;
         let mut matching = Matching {
             cardinality: Cardinality::OneToOne,
@@ -262,7 +275,7 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        let fill_start = self.token.span.start;
+        let fill_span = self.token.span;
         let mut filled = false;
         while let Kind::Word(word @ ("fill" | "fill_left" | "fill_right")) = self.token.kind {
             let again = match word {
@@ -284,10 +297,10 @@ impl<'a> Parser<'a> {
             filled = true;
         }
         if filled && !self.features.fill {
-            let span = Span::new(fill_start, self.last_end);
+            let span = fill_span.until(self.last_end);
             return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
         }
-        let op_span = Span::new(op_start, self.last_end);
+        let op_span = op_start.until(self.last_end);
         // Everything but the power groups from the left.
         let right = self.expression(if op == BinaryOp::Pow { strength } else { strength + 1 })?;
         let span = left.span().to(right.span());
@@ -382,7 +395,7 @@ impl<'a> Parser<'a> {
         self.advance()?;
         let args = self.arguments()?;
         let written = &self.text[name.span.range()];
-        let span = Span::new(name.span.start, self.last_end);
+        let span = name.span.until(self.last_end);
         let Some(function) = Function::by_name(written) else {
             let error = self.error(name.span, format!("unknown function with name {}", quote(written)));
             return Err(match nearest_function(written) {
@@ -441,7 +454,7 @@ impl<'a> Parser<'a> {
         if !modified && let Some(modifier) = self.aggregate_modifier()? {
             (grouping, without) = modifier;
         }
-        let span = Span::new(name.span.start, self.last_end);
+        let span = name.span.until(self.last_end);
         if args.is_empty() {
             return Err(self.error(span, "no arguments for aggregate expression provided"));
         }
@@ -542,7 +555,7 @@ impl<'a> Parser<'a> {
     }
 
     fn selector(&mut self) -> Result<VectorSelector, ParseError> {
-        let start = self.token.span.start;
+        let start = self.token.span;
         let mut name = None;
         if !self.at_sign("{") {
             let token = self.advance()?;
@@ -556,7 +569,7 @@ impl<'a> Parser<'a> {
         if let Some(name) = &name {
             matchers.push(Matcher::equal(METRIC_NAME_LABEL, name.clone()));
         }
-        let span = Span::new(start, self.last_end);
+        let span = start.until(self.last_end);
         Ok(VectorSelector { name, matchers, offset: None, at: None, extension: None, span })
     }
 

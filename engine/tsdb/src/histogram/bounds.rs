@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BucketCount, Histogram};
+use crate::format_g;
 
 /// The schema number of histograms whose bounds are listed.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
@@ -49,7 +50,8 @@ impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) =
             (if self.lower_inclusive { '[' } else { '(' }, if self.upper_inclusive { ']' } else { ')' });
-        write!(f, "{open}{},{}{close}:{}", self.lower, self.upper, self.count)
+        let [lower, upper, count] = [self.lower, self.upper, self.count].map(format_g);
+        write!(f, "{open}{lower},{upper}{close}:{count}")
     }
 }
 

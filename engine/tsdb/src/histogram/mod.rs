@@ -13,6 +13,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::format_g;
+
 pub use bounds::{Bucket, CUSTOM_BUCKETS_SCHEMA, is_custom_schema, is_exponential_schema};
 pub use combine::{CombineNotes, HistogramSum};
 
@@ -194,7 +196,7 @@ impl Histogram {
 impl fmt::Display for Histogram {
     /// `{count:12, sum:18.4, [-0.001,0.001]:2, (0.5,1]:10}`, as Prometheus prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{count:{}, sum:{}", self.count, self.sum)?;
+        write!(f, "{{count:{}, sum:{}", format_g(self.count), format_g(self.sum))?;
         for bucket in self.buckets() {
             if bucket.count != 0.0 {
                 write!(f, ", {bucket}")?;

@@ -41,6 +41,29 @@ impl Histogram {
             || shrank(&outside(&self.negative, 0), &outside(&previous.negative, steps))
     }
 
+    /// The hint to store with this histogram when it follows `previous`: found out once here, it need not be found
+    /// out by every query. Only what the sender says for sure, a reset or a gauge, is taken over.
+    pub(crate) fn hint_after(&self, previous: Option<&Histogram>) -> CounterResetHint {
+        let own = self.counter_reset_hint;
+        if matches!(own, CounterResetHint::Gauge | CounterResetHint::Reset) {
+            return own;
+        }
+        let Some(previous) = previous.filter(|p| p.counter_reset_hint != CounterResetHint::Gauge) else {
+            return CounterResetHint::Unknown;
+        };
+        if self.count < previous.count {
+            return CounterResetHint::Reset;
+        }
+        if self.schema != previous.schema || self.zero_threshold != previous.zero_threshold {
+            return CounterResetHint::Unknown;
+        }
+        let reset = self.custom_bounds != previous.custom_bounds
+            || self.zero_count < previous.zero_count
+            || shrank(&self.positive, &previous.positive)
+            || shrank(&self.negative, &previous.negative);
+        if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset }
+    }
+
     /// Compares what lies between neighbouring bounds that both histograms have.
     fn shrank_between_common_bounds(&self, previous: &Histogram) -> bool {
         let bounds = self.custom_bounds.iter().copied().filter(|b| previous.custom_bounds.contains(b));
