@@ -1,0 +1,105 @@
+//! Alerts as expectations name them: by some of their labels, and perhaps more.
+
+use std::collections::BTreeMap;
+
+use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL};
+
+use crate::document::{Kind, Node, Reader};
+use crate::series::parse_series;
+
+/// What an alert must have; what is not mentioned may be anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    labels: Labels,
+    annotations: BTreeMap<String, String>,
+    value: Option<f64>,
+}
+
+/// An alert or instance to be compared with patterns.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) labels: Labels,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) value: Option<f64>,
+}
+
+impl Pattern {
+    /// `Down{job="a"}`, a mapping of labels, or `{labels: ..., annotations: ..., value: ...}`.
+    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Pattern> {
+        let plain = |labels| Pattern { labels, annotations: BTreeMap::new(), value: None };
+        match &node.kind {
+            Kind::Scalar { text, .. } => match read_alert(text) {
+                Ok(labels) => Some(plain(labels)),
+                Err(message) => {
+                    reader.error(node, message);
+                    None
+                }
+            },
+            Kind::Map(entries) if entries.iter().any(|(key, _, value)| key == "labels" && matches!(value.kind, Kind::Map(_))) => {
+                reader.map(node, "an expected alert", |reader, fields| Pattern {
+                    labels: fields.get("labels").map(|node| reader.labels(node, "labels")).unwrap_or_default(),
+                    annotations: fields
+                        .get("annotations")
+                        .map(|node| reader.text_map(node, "annotations"))
+                        .unwrap_or_default(),
+                    value: fields.get("value").and_then(|node| reader.number(node, "value")),
+                })
+            }
+            _ => Some(plain(reader.labels(node, "an expected alert"))),
+        }
+    }
+
+    fn matches(&self, candidate: &Candidate) -> bool {
+        self.labels.iter().all(|label| candidate.labels.get(label.name) == Some(label.value))
+            && self.annotations.iter().all(|(name, text)| candidate.annotations.get(name) == Some(text))
+            && self.value.is_none_or(|value| candidate.value == Some(value))
+    }
+
+    fn show(&self) -> String {
+        show(&self.labels, &self.annotations, self.value)
+    }
+}
+
+impl Candidate {
+    fn show(&self) -> String {
+        show(&self.labels, &self.annotations, self.value)
+    }
+}
+
+fn show(labels: &Labels, annotations: &BTreeMap<String, String>, value: Option<f64>) -> String {
+    let mut text = format!("{}{}", labels.value_or_empty(ALERT_NAME_LABEL), labels.without(ALERT_NAME_LABEL));
+    for (name, annotation) in annotations {
+        text.push_str(&format!(" {name}={annotation:?}"));
+    }
+    if let Some(value) = value {
+        text.push_str(&format!(" value {value}"));
+    }
+    text
+}
+
+/// `Down{job="a"}`: the name is the alert's.
+pub(crate) fn read_alert(text: &str) -> Result<Labels, String> {
+    let labels = parse_series(text)?;
+    let Some(name) = labels.metric_name() else { return Ok(labels) };
+    let mut builder = labels.to_builder();
+    builder.set(ALERT_NAME_LABEL, name).remove(METRIC_NAME_LABEL);
+    Ok(builder.build())
+}
+
+/// Compares a set of patterns with what is there: each pattern must match one and each one must be matched. Answers
+/// the difference, one line for each.
+pub(crate) fn compare(patterns: &[Pattern], candidates: &[Candidate]) -> Vec<String> {
+    let mut left: Vec<&Candidate> = candidates.iter().collect();
+    let mut lines = Vec::new();
+    // The one that says most chooses first, so that a general pattern does not take what a special one needs.
+    let mut order: Vec<&Pattern> = patterns.iter().collect();
+    order.sort_by_key(|p| std::cmp::Reverse(p.labels.len() + p.annotations.len() + usize::from(p.value.is_some())));
+    for pattern in order {
+        match left.iter().position(|candidate| pattern.matches(candidate)) {
+            Some(position) => drop(left.remove(position)),
+            None => lines.push(format!("missing     {}", pattern.show())),
+        }
+    }
+    lines.extend(left.into_iter().map(|candidate| format!("unexpected  {}", candidate.show())));
+    lines
+}
