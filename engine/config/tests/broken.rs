@@ -58,3 +58,22 @@ fn every_diagnostic_says_what_to_do() {
         }
     }
 }
+
+#[test]
+fn no_text_makes_reading_panic() {
+    for (_, (text, _)) in broken() {
+        // Every place would take minutes; a step that is prime still meets all kinds.
+        for (at, c) in text.char_indices().step_by(101) {
+            for put in ["", "\n", "\"", "'", "|", "*a ", "&a ", "{", "]", ": ", "\t", "${", "{{"] {
+                let changed = format!("{}{put}{}", &text[..at], &text[at + c.len_utf8()..]);
+                let source = Source { name: "changed.yml", text: &changed };
+                let (_, diagnostics) = load_config(source, &FixedEnvironment::default());
+                let loaded = load_rules(source);
+                let linted = lint(source, &loaded.file, None);
+                for diagnostic in diagnostics.iter().chain(&loaded.diagnostics).chain(&linted) {
+                    assert!(diagnostic.render(&changed).starts_with("changed.yml:"), "{changed}");
+                }
+            }
+        }
+    }
+}

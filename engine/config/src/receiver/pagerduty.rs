@@ -72,9 +72,9 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         routing_key: f.credential("routing_key", "routing_key_file"),
         service_key: f.credential("service_key", "service_key_file"),
         url: f.url("url").unwrap_or_else(|| global.pagerduty_url.clone()),
-        client: f.text("client"),
-        client_url: f.text("client_url"),
-        description: f.text("description"),
+        client: f.template("client"),
+        client_url: f.template("client_url"),
+        description: f.template("description"),
         details: f
             .read("details", |decoder, node| {
                 Some(decoder.entries(node, "details", |decoder, entry| Some(decoder.tree(&entry.value))))
@@ -91,11 +91,11 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
             decoder
                 .mapping(node, "a link", |f| PagerDutyLink { href: f.text_or("href", ""), text: f.text_or("text", "") })
         }),
-        source: f.text("source"),
-        severity: f.text("severity"),
-        class: f.text("class"),
-        component: f.text("component"),
-        group: f.text("group"),
+        source: f.template("source"),
+        severity: f.template("severity"),
+        class: f.template("class"),
+        component: f.template("component"),
+        group: f.template("group"),
         timeout: f.go_duration("timeout"),
     };
     let absent = ["routing_key", "routing_key_file", "service_key", "service_key_file"].iter().all(|key| f.lacks(key));
