@@ -1,0 +1,56 @@
+//! The schema, step by step. A step that was shipped never changes; a change is a new step.
+
+use super::StoreError;
+
+/// One step: the statements for each database.
+pub(super) struct Step {
+    pub(super) sqlite: &'static [&'static str],
+    pub(super) postgres: &'static [&'static str],
+}
+
+/// All steps; the schema's version is their number.
+///
+/// Keys are bytes in PostgreSQL because they hold label values, and its texts cannot hold a zero.
+pub(super) const STEPS: &[Step] = &[Step {
+    sqlite: &[
+        "CREATE TABLE records (
+            kind TEXT NOT NULL,
+            key TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            PRIMARY KEY (kind, key)
+        ) WITHOUT ROWID",
+        "CREATE TABLE quarantined_records (
+            kind TEXT NOT NULL,
+            key TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (kind, key)
+        ) WITHOUT ROWID",
+    ],
+    postgres: &[
+        "CREATE TABLE records (
+            kind TEXT NOT NULL,
+            key BYTEA NOT NULL,
+            version INT4 NOT NULL,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (kind, key)
+        )",
+        "CREATE TABLE quarantined_records (
+            kind TEXT NOT NULL,
+            key BYTEA NOT NULL,
+            version INT4 NOT NULL,
+            body BYTEA NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (kind, key)
+        )",
+    ],
+}];
+
+/// The steps that a database of this schema still needs.
+pub(super) fn missing(found: i64) -> Result<&'static [Step], StoreError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let done = usize::try_from(found).ok().and_then(|found| STEPS.get(found..));
+    done.ok_or(StoreError::NewerSchema { found, known })
+}

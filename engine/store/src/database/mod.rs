@@ -1,0 +1,308 @@
+//! The database of what the engine decided: records by kind and key, in SQLite or PostgreSQL.
+//!
+//! One transaction per commit, few statements per transaction, and nothing between the caller and the database: when
+//! [`Store::commit`] returns, the records are there. A row that cannot be read is put into quarantine and reported, so
+//! that it never stops a start (contract C3), and taken out of it by a version that can read it.
+
+mod batch;
+mod migration;
+mod postgres;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use watchfire_alerting::Record;
+use watchfire_model::{Duration, RuleId};
+
+use crate::twin::{self, Found};
+use batch::Batch;
+use postgres::Postgres;
+use sqlite::Sqlite;
+
+/// Where the records are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// In a SQLite file; made if it is missing.
+    File(PathBuf),
+    /// In SQLite and nowhere else: gone with the process. For tests and embedders that want no state.
+    Memory,
+    /// In PostgreSQL, `postgres://...`.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for Database {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Database::File(path) => f.debug_tuple("File").field(path).finish(),
+            Database::Memory => f.write_str("Memory"),
+            Database::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
+}
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, however violent. A power cut may take the last commits, but leaves no half of one.
+    #[default]
+    Process,
+    /// A power cut as well; each commit waits for the disk.
+    Machine,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// Where.
+    pub database: Database,
+    /// What a commit survives. PostgreSQL decides this itself.
+    pub durability: Durability,
+    /// How long a locked database is waited for.
+    pub busy_timeout: Duration,
+}
+
+impl StoreSettings {
+    /// With what a commit survives by default, waiting five seconds for a lock.
+    pub fn new(database: Database) -> StoreSettings {
+        StoreSettings { database, durability: Durability::Process, busy_timeout: Duration::from_secs(5) }
+    }
+
+    /// From the text of the configuration: `postgres://...`, `sqlite://PATH`, `:memory:` or a bare path.
+    ///
+    /// # Errors
+    /// If it is the URL of another database.
+    pub fn parse(text: &str) -> Result<StoreSettings, StoreError> {
+        let database = match text.split_once("://") {
+            Some(("postgres" | "postgresql", _)) => Database::Postgres(text.to_owned()),
+            Some(("sqlite", path)) => Database::File(path.into()),
+            Some((scheme, _)) => return Err(StoreError::UnknownScheme { scheme: scheme.to_owned() }),
+            None if text == ":memory:" => Database::Memory,
+            None => Database::File(text.into()),
+        };
+        Ok(StoreSettings::new(database))
+    }
+}
+
+/// Why the store did not do it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The URL is of a database that is not known here.
+    #[error("{scheme}: no such database; use postgres://..., sqlite://PATH or a path")]
+    UnknownScheme {
+        /// The scheme as it was given.
+        scheme: String,
+    },
+    /// The tables were made by a version that does not exist yet here.
+    #[error("the database was written by a newer version of Watchfire (schema {found}, this one knows {known})")]
+    NewerSchema {
+        /// The schema found.
+        found: i64,
+        /// The newest schema known.
+        known: i64,
+    },
+    /// A record cannot be serialised, which is a fault of this program.
+    #[error("cannot serialise {key}: {reason}")]
+    Serialise {
+        /// The record's key.
+        key: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The database says no.
+    #[error("{what}: {source}")]
+    Database {
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later: the database was locked, full, slow or gone.
+    pub fn is_transient(&self) -> bool {
+        let StoreError::Database { source, .. } = self else { return false };
+        match source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                // SQLite: busy, locked, I/O error, full, cannot open; extended codes keep the primary one in the low byte.
+                let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
+                // PostgreSQL: connection, resources, operator intervention, serialization.
+                let postgres = ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class));
+                sqlite || postgres
+            }
+            _ => false,
+        }
+    }
+}
+
+fn failed(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database { what, source }
+}
+
+/// A row that cannot be read and is kept aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The kind of record.
+    pub kind: String,
+    /// Its key.
+    pub key: String,
+    /// Why it cannot be read.
+    pub reason: String,
+}
+
+/// Everything that is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Restored {
+    /// The records, by kind and key.
+    pub records: Vec<Record>,
+    /// The rows in quarantine.
+    pub quarantined: Vec<Quarantined>,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// The records of one engine. There is one writer; commits of several callers follow one another.
+#[derive(Debug)]
+pub struct Store {
+    backend: Backend,
+}
+
+impl Store {
+    /// Opens the database, and makes or updates its tables.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or a newer version made its tables.
+    pub async fn open(settings: StoreSettings) -> Result<Store, StoreError> {
+        let backend = match &settings.database {
+            Database::File(path) => Backend::Sqlite(Sqlite::open(Some(path), &settings).await?),
+            Database::Memory => Backend::Sqlite(Sqlite::open(None, &settings).await?),
+            Database::Postgres(url) => Backend::Postgres(Postgres::open(url, &settings).await?),
+        };
+        Ok(Store { backend })
+    }
+
+    /// Makes all of these durable, or none. Of records with the same key the last one counts.
+    ///
+    /// # Errors
+    /// If the database says no; see [`StoreError::is_transient`].
+    pub async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        let batch = Batch::new(records)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match &self.backend {
+            Backend::Sqlite(database) => database.commit(batch).await,
+            Backend::Postgres(database) => database.commit(batch).await,
+        }
+    }
+
+    /// Everything that is kept. Rows that cannot be read are moved into quarantine, rows there that can be read by now
+    /// are moved back.
+    ///
+    /// # Errors
+    /// If the database cannot be read at all.
+    pub async fn restore(&self) -> Result<Restored, StoreError> {
+        let (rows, aside) = match &self.backend {
+            Backend::Sqlite(database) => (database.rows().await?, database.quarantined().await?),
+            Backend::Postgres(database) => (database.rows().await?, database.quarantined().await?),
+        };
+        let mut restored = Restored::default();
+        let mut kept: BTreeMap<(String, String), Record> = BTreeMap::new();
+        let mut moves = Moves::default();
+        for row in rows {
+            match twin::decode(row.clone()) {
+                Ok(record) => drop(kept.insert((row.kind, row.key), record)),
+                Err(reason) => moves.into_quarantine.push((row, reason)),
+            }
+        }
+        for row in aside {
+            let key = (row.kind.clone(), row.key.clone());
+            if kept.contains_key(&key) {
+                // It was written anew since; the old row is of no use to anybody.
+                moves.forgotten.push(key);
+                continue;
+            }
+            match twin::decode(row.clone()) {
+                Ok(record) => {
+                    kept.insert(key, record);
+                    moves.out_of_quarantine.push(row);
+                }
+                Err(reason) => restored.quarantined.push(Quarantined { kind: row.kind, key: row.key, reason }),
+            }
+        }
+        for (row, reason) in &moves.into_quarantine {
+            tracing::warn!(
+                kind = row.kind,
+                key = row.key,
+                reason,
+                "a stored record cannot be read; put into quarantine"
+            );
+            let (kind, key, reason) = (row.kind.clone(), row.key.clone(), reason.clone());
+            restored.quarantined.push(Quarantined { kind, key, reason });
+        }
+        if !moves.is_empty() {
+            let moved = match &self.backend {
+                Backend::Sqlite(database) => database.move_rows(&moves).await,
+                Backend::Postgres(database) => database.move_rows(&moves).await,
+            };
+            if let Err(error) = moved {
+                // The rows stay where they are and are reported again at the next start.
+                tracing::warn!(%error, "cannot move rows into or out of quarantine");
+            }
+        }
+        restored.records = kept.into_values().collect();
+        Ok(restored)
+    }
+
+    /// What the plugin of a rule remembers.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn plugin_state(&self, rule: RuleId) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        // All keys that begin with the rule and a slash; the next character after the slash is a zero.
+        let (from, to) = (format!("{rule}/"), format!("{rule}0"));
+        let rows = match &self.backend {
+            Backend::Sqlite(database) => database.range(Record::PLUGIN_STATE, &from, &to).await?,
+            Backend::Postgres(database) => database.range(Record::PLUGIN_STATE, &from, &to).await?,
+        };
+        let own = rows.into_iter().filter_map(|row| {
+            let key = row.key.strip_prefix(&from)?.to_owned();
+            Some((key, row.body))
+        });
+        Ok(own.collect())
+    }
+
+    /// Closes the connections after what is under way.
+    pub async fn close(&self) {
+        match &self.backend {
+            Backend::Sqlite(database) => database.close().await,
+            Backend::Postgres(database) => database.close().await,
+        }
+    }
+}
+
+/// Rows on their way into and out of quarantine.
+#[derive(Debug, Default)]
+struct Moves {
+    into_quarantine: Vec<(Found, String)>,
+    out_of_quarantine: Vec<Found>,
+    forgotten: Vec<(String, String)>,
+}
+
+impl Moves {
+    fn is_empty(&self) -> bool {
+        self.into_quarantine.is_empty() && self.out_of_quarantine.is_empty() && self.forgotten.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

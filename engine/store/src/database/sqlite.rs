@@ -1,0 +1,182 @@
+//! Records in SQLite.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+
+use super::batch::Batch;
+use super::{Durability, Moves, StoreError, StoreSettings, failed, migration};
+use crate::twin::Found;
+
+/// Rows per statement, from the largest down: few statements, and few different ones, so that all stay prepared.
+const CHUNKS: [usize; 4] = [256, 32, 4, 1];
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    /// One connection: SQLite has one writer, and waiting here is cheaper and fairer than its busy handler.
+    pool: SqlitePool,
+    /// The statements for each of [`CHUNKS`].
+    upserts: [String; CHUNKS.len()],
+    deletes: [String; CHUNKS.len()],
+}
+
+fn read_row(row: &SqliteRow) -> Result<Found, sqlx::Error> {
+    Ok(Found { kind: row.try_get(0)?, key: row.try_get(1)?, version: row.try_get(2)?, body: row.try_get(3)? })
+}
+
+fn read_rows(rows: Vec<SqliteRow>) -> Result<Vec<Found>, sqlx::Error> {
+    rows.iter().map(read_row).collect()
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: Option<&Path>, settings: &StoreSettings) -> Result<Sqlite, StoreError> {
+        let synchronous = match settings.durability {
+            Durability::Process => SqliteSynchronous::Normal,
+            Durability::Machine => SqliteSynchronous::Full,
+        };
+        let options = SqliteConnectOptions::new()
+            .busy_timeout(settings.busy_timeout.to_std())
+            .synchronous(synchronous)
+            .statement_cache_capacity(32)
+            .create_if_missing(true);
+        let options = match path {
+            Some(path) => options.filename(path).journal_mode(SqliteJournalMode::Wal),
+            None => options.in_memory(true),
+        };
+        // The connection lives as long as the pool: a database in memory is gone with it.
+        let pool = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.connect_with(options).await.map_err(failed("cannot open the database"))?;
+        migrate(&pool).await?;
+        let row = |count: usize, row: &'static str| vec![row; count].join(",");
+        Ok(Sqlite {
+            pool,
+            upserts: CHUNKS.map(|count| {
+                let rows = row(count, "(?,?,?,?)");
+                format!(
+                    "INSERT INTO records (kind, key, version, body) VALUES {rows} \
+                     ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body"
+                )
+            }),
+            deletes: CHUNKS.map(|count| {
+                let keys = row(count, "?");
+                format!("DELETE FROM records WHERE kind = ? AND key IN ({keys})")
+            }),
+        })
+    }
+
+    pub(super) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.try_commit(batch).await.map_err(failed("cannot write to the database"))
+    }
+
+    async fn try_commit(&self, batch: Batch) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let mut puts = batch.puts.into_iter();
+        while puts.len() > 0 {
+            let size = chunk(puts.len());
+            let mut query = sqlx::query(AssertSqlSafe(self.upserts[size].as_str()));
+            for row in puts.by_ref().take(CHUNKS[size]) {
+                query = query.bind(row.key.kind).bind(row.key.key).bind(row.version).bind(row.body);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        for keys in batch.deletes.chunk_by(|a, b| a.kind == b.kind) {
+            let mut rest = keys;
+            while let [first, ..] = rest {
+                let size = chunk(rest.len());
+                let mut query = sqlx::query(AssertSqlSafe(self.deletes[size].as_str())).bind(first.kind);
+                let (these, others) = rest.split_at(CHUNKS[size]);
+                for key in these {
+                    query = query.bind(key.key.as_str());
+                }
+                query.execute(&mut *transaction).await?;
+                rest = others;
+            }
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn rows(&self) -> Result<Vec<Found>, StoreError> {
+        let rows = sqlx::query("SELECT kind, key, version, body FROM records ORDER BY kind, key");
+        let rows = rows.fetch_all(&self.pool).await.and_then(read_rows);
+        rows.map_err(failed("cannot read the database"))
+    }
+
+    pub(super) async fn quarantined(&self) -> Result<Vec<Found>, StoreError> {
+        let rows = sqlx::query("SELECT kind, key, version, body FROM quarantined_records ORDER BY kind, key");
+        let rows = rows.fetch_all(&self.pool).await.and_then(read_rows);
+        rows.map_err(failed("cannot read the database"))
+    }
+
+    pub(super) async fn range(&self, kind: &str, from: &str, to: &str) -> Result<Vec<Found>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT kind, key, version, body FROM records WHERE kind = ? AND key >= ? AND key < ? ORDER BY key",
+        );
+        let rows = rows.bind(kind).bind(from).bind(to).fetch_all(&self.pool).await.and_then(read_rows);
+        rows.map_err(failed("cannot read the database"))
+    }
+
+    pub(super) async fn move_rows(&self, moves: &Moves) -> Result<(), StoreError> {
+        self.try_move(moves).await.map_err(failed("cannot write to the database"))
+    }
+
+    async fn try_move(&self, moves: &Moves) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for (row, reason) in &moves.into_quarantine {
+            sqlx::query(
+                "INSERT OR REPLACE INTO quarantined_records (kind, key, version, body, reason) VALUES (?,?,?,?,?)",
+            )
+            .bind(&row.kind)
+            .bind(&row.key)
+            .bind(row.version)
+            .bind(&row.body)
+            .bind(reason)
+            .execute(&mut *transaction)
+            .await?;
+            let delete = sqlx::query("DELETE FROM records WHERE kind = ? AND key = ?");
+            delete.bind(&row.kind).bind(&row.key).execute(&mut *transaction).await?;
+        }
+        for row in &moves.out_of_quarantine {
+            sqlx::query("INSERT OR REPLACE INTO records (kind, key, version, body) VALUES (?,?,?,?)")
+                .bind(&row.kind)
+                .bind(&row.key)
+                .bind(row.version)
+                .bind(&row.body)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let back = moves.out_of_quarantine.iter().map(|row| (&row.kind, &row.key));
+        for (kind, key) in back.chain(moves.forgotten.iter().map(|(kind, key)| (kind, key))) {
+            let delete = sqlx::query("DELETE FROM quarantined_records WHERE kind = ? AND key = ?");
+            delete.bind(kind).bind(key).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    #[cfg(test)]
+    pub(super) async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    }
+}
+
+/// The index of the largest chunk that so many rows fill.
+fn chunk(rows: usize) -> usize {
+    CHUNKS.iter().position(|size| *size <= rows).unwrap_or(CHUNKS.len() - 1)
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let wrong = || failed("cannot prepare the database");
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(wrong())?;
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(wrong())?;
+    for statement in migration::missing(found)?.iter().flat_map(|step| step.sqlite) {
+        sqlx::query(*statement).execute(&mut *transaction).await.map_err(wrong())?;
+    }
+    // A pragma takes no parameters; the number is this program's own.
+    let version = format!("PRAGMA user_version = {}", migration::STEPS.len());
+    sqlx::query(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(wrong())?;
+    transaction.commit().await.map_err(wrong())
+}

@@ -1,0 +1,258 @@
+use std::sync::Arc;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use tempfile::TempDir;
+use watchfire_alerting::{PluginStateRecord, RecordKey, Silence, SilenceId};
+use watchfire_model::Timestamp;
+use watchfire_plugin::StateWrite;
+
+use super::*;
+use crate::twin::tests::any_record;
+
+fn silence(id: &str, comment: &str) -> Record {
+    Record::Silence(Silence {
+        id: SilenceId(id.into()),
+        matcher_sets: vec![],
+        starts_at: Timestamp::EPOCH,
+        ends_at: Timestamp::from_secs(60),
+        updated_at: Timestamp::EPOCH,
+        created_by: "me".to_owned(),
+        comment: comment.to_owned(),
+    })
+}
+
+fn state(rule: u64, key: &str, value: Option<&[u8]>) -> Record {
+    let write = StateWrite { key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
+    Record::PluginState(PluginStateRecord { rule: RuleId(rule), write })
+}
+
+/// Runs the same test on every database that is at hand; each call of `reopen` in it opens the same database again.
+struct Place {
+    settings: StoreSettings,
+    _dir: Option<Arc<TempDir>>,
+}
+
+impl Place {
+    async fn open(&self) -> Store {
+        Store::open(self.settings.clone()).await.unwrap()
+    }
+}
+
+impl Store {
+    async fn execute(&self, sqlite: &'static str, postgres: &'static str) {
+        match &self.backend {
+            Backend::Sqlite(database) => database.execute(sqlite).await,
+            Backend::Postgres(database) => database.execute(postgres).await,
+        }
+    }
+}
+
+fn run<F: Future<Output = ()>>(test: &str, body: impl Fn(Place) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let dir = Arc::new(TempDir::new().unwrap());
+    let settings = StoreSettings::new(Database::File(dir.path().join("watchfire.db")));
+    runtime.block_on(body(Place { settings, _dir: Some(dir) }));
+    #[expect(clippy::disallowed_methods, reason = "tests find the database server through the environment")]
+    let url = std::env::var("WATCHFIRE_TEST_POSTGRES");
+    let Ok(url) = url else {
+        println!("SKIPPED {test} on PostgreSQL: WATCHFIRE_TEST_POSTGRES is not set");
+        return;
+    };
+    // A schema of its own per test, so that tests run side by side.
+    let schema = format!("watchfire_test_{test}_{}", std::process::id());
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let own = format!("{url}{separator}options=-c%20search_path%3D{schema}");
+    runtime.block_on(async {
+        let admin = sqlx::PgPool::connect(&url).await.unwrap();
+        let make = format!("CREATE SCHEMA {schema}");
+        sqlx::query(sqlx::AssertSqlSafe(make)).execute(&admin).await.unwrap();
+        body(Place { settings: StoreSettings::new(Database::Postgres(own)), _dir: None }).await;
+        let drop = format!("DROP SCHEMA {schema} CASCADE");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&admin).await.unwrap();
+    });
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening() {
+    run("what_was_committed_is_there_after_reopening", |place| async move {
+        let store = place.open().await;
+        assert_eq!(store.restore().await.unwrap(), Restored::default());
+        store.commit(&[]).await.unwrap();
+        store.commit(&[silence("a", "1"), silence("b", "1"), silence("a", "2")]).await.unwrap();
+        store.commit(&[silence("b", "3"), Record::Deleted(silence("c", "").key())]).await.unwrap();
+        store.close().await;
+        let store = place.open().await;
+        assert_eq!(store.restore().await.unwrap().records, [silence("a", "2"), silence("b", "3")]);
+        let delete = Record::Deleted(silence("a", "").key());
+        store.commit(&[silence("a", "4"), delete.clone(), silence("b", "5")]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records, [silence("b", "5")]);
+        store.commit(&[Record::Deleted(silence("b", "").key()), silence("b", "6")]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records, [silence("b", "6")], "the last one counts");
+    });
+}
+
+#[test]
+fn every_kind_of_record_in_any_number() {
+    run("every_kind_of_record_in_any_number", |place| async move {
+        let store = place.open().await;
+        let mut runner = TestRunner::deterministic();
+        let mut expected: BTreeMap<RecordKey, Record> = BTreeMap::new();
+        for count in [1, 3, 4, 5, 31, 33, 300, 700] {
+            let records: Vec<_> = (0..count).map(|_| any_record().new_tree(&mut runner).unwrap().current()).collect();
+            store.commit(&records).await.unwrap();
+            expected.extend(records.into_iter().map(|record| (record.key(), record)));
+            // And some of them go again, of several kinds at once.
+            let gone: Vec<_> = expected.keys().step_by(3).cloned().collect();
+            expected.retain(|key, _| !gone.contains(key));
+            let gone: Vec<_> = gone.into_iter().map(Record::Deleted).collect();
+            store.commit(&gone).await.unwrap();
+            let restored = store.restore().await.unwrap();
+            assert_eq!(restored.quarantined, []);
+            let found: BTreeMap<_, _> = restored.records.into_iter().map(|record| (record.key(), record)).collect();
+            assert_eq!(found, expected);
+        }
+    });
+}
+
+#[test]
+fn plugin_state_is_kept_per_rule() {
+    run("plugin_state_is_kept_per_rule", |place| async move {
+        let store = place.open().await;
+        let zero: &[u8] = &[0, 255, 0];
+        store
+            .commit(&[
+                state(1, "a", Some(b"1")),
+                state(1, "b/c", Some(zero)),
+                state(1, "", Some(b"")),
+                state(2, "a", Some(b"2")),
+            ])
+            .await
+            .unwrap();
+        let one = store.plugin_state(RuleId(1)).await.unwrap();
+        assert_eq!(
+            one.iter().map(|(k, v)| (k.as_str(), v.as_slice())).collect::<Vec<_>>(),
+            [("", &b""[..]), ("a", b"1"), ("b/c", zero)]
+        );
+        store.commit(&[state(1, "a", None)]).await.unwrap();
+        assert_eq!(store.plugin_state(RuleId(1)).await.unwrap().len(), 2);
+        assert_eq!(store.plugin_state(RuleId(2)).await.unwrap().len(), 1);
+        assert_eq!(store.plugin_state(RuleId(3)).await.unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_put_into_quarantine_and_comes_back() {
+    run("quarantine", |place| async move {
+        let store = place.open().await;
+        store.commit(&[silence("a", "1"), silence("b", "1"), silence("c", "1")]).await.unwrap();
+        store
+            .execute(
+                "UPDATE records SET version = 7 WHERE key = 'a'",
+                r"UPDATE records SET version = 7 WHERE key = '\x61'",
+            )
+            .await;
+        store
+            .execute(
+                "UPDATE records SET body = x'7b' WHERE key = 'b'",
+                r"UPDATE records SET body = '\x7b' WHERE key = '\x62'",
+            )
+            .await;
+        let restored = store.restore().await.unwrap();
+        assert_eq!(restored.records, [silence("c", "1")]);
+        let reasons: Vec<_> = restored.quarantined.iter().map(|row| (row.key.as_str(), row.reason.as_str())).collect();
+        assert_eq!(
+            reasons,
+            [
+                ("a", "version 7 of \"silence\" is not known; it may come from a newer Watchfire"),
+                ("b", "EOF while parsing an object at line 1 column 1"),
+            ]
+        );
+        // It stays there and stays reported.
+        assert_eq!(store.restore().await.unwrap(), restored);
+        // A version that can read it takes it out again; a key that was written since keeps what was written.
+        store.execute("UPDATE quarantined_records SET version = 1", "UPDATE quarantined_records SET version = 1").await;
+        store.commit(&[silence("b", "new")]).await.unwrap();
+        let restored = store.restore().await.unwrap();
+        assert_eq!(restored.records, [silence("a", "1"), silence("b", "new"), silence("c", "1")]);
+        assert_eq!(restored.quarantined, []);
+        assert_eq!(store.restore().await.unwrap(), restored);
+    });
+}
+
+#[test]
+fn a_failed_commit_leaves_nothing() {
+    run("a_failed_commit_leaves_nothing", |place| async move {
+        let store = place.open().await;
+        store.commit(&[silence("a", "1")]).await.unwrap();
+        store
+            .execute(
+                "CREATE TRIGGER full BEFORE INSERT ON records WHEN new.key = 'z' BEGIN SELECT RAISE(ABORT, 'no room'); END",
+                r"ALTER TABLE records ADD CHECK (key <> '\x7a')",
+            )
+            .await;
+        let many: Vec<_> = (0..300).map(|i| silence(&i.to_string(), "2")).chain([silence("z", "2")]).collect();
+        let error = store.commit(&many).await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot write to the database: "), "{error}");
+        assert!(!error.is_transient());
+        assert_eq!(store.restore().await.unwrap().records, [silence("a", "1")]);
+        store.commit(&many[..300]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records.len(), 301);
+    });
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    run("a_newer_schema_is_left_alone", |place| async move {
+        let store = place.open().await;
+        store.execute("PRAGMA user_version = 99", "UPDATE watchfire_schema SET version = 99").await;
+        store.close().await;
+        let error = Store::open(place.settings.clone()).await.unwrap_err();
+        assert!(matches!(error, StoreError::NewerSchema { found: 99, .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_locked_database_is_a_matter_of_time() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("watchfire.db");
+        let settings = StoreSettings { busy_timeout: Duration::ZERO, ..StoreSettings::new(Database::File(path)) };
+        let store = Store::open(settings.clone()).await.unwrap();
+        let other = Store::open(settings).await.unwrap();
+        let Backend::Sqlite(Sqlite { .. }) = &other.backend else { panic!("not SQLite") };
+        other.execute("BEGIN IMMEDIATE", "").await;
+        let error = store.commit(&[silence("a", "1")]).await.unwrap_err();
+        assert!(error.is_transient(), "{error:?}");
+        other.execute("ROLLBACK", "").await;
+        store.commit(&[silence("a", "1")]).await.unwrap();
+    });
+}
+
+#[test]
+fn the_configurations_text_names_the_database() {
+    let table = [
+        ("watchfire.db", Some(Database::File("watchfire.db".into()))),
+        ("/var/lib/x.db", Some(Database::File("/var/lib/x.db".into()))),
+        ("sqlite:///var/lib/x.db", Some(Database::File("/var/lib/x.db".into()))),
+        (":memory:", Some(Database::Memory)),
+        ("postgres://u:secret@h/d", Some(Database::Postgres("postgres://u:secret@h/d".to_owned()))),
+        ("mysql://h/d", None),
+    ];
+    for (text, expected) in table {
+        let settings = StoreSettings::parse(text);
+        assert_eq!(settings.as_ref().ok().map(|settings| settings.database.clone()), expected, "{text}");
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+}
+
+#[test]
+fn a_database_in_memory_works_without_a_file() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(StoreSettings::new(Database::Memory)).await.unwrap();
+        store.commit(&[silence("a", "1")]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records.len(), 1);
+    });
+}

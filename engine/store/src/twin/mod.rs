@@ -1,0 +1,93 @@
+//! Records as rows: the serialised twins of what `alerting` keeps.
+//!
+//! Each kind has a version of its own. A version that was shipped is read for ever; a changed twin gets a new version
+//! beside the old one. Bodies are JSON, so that a person can read them and a field can be added with a default, but for
+//! plugin state, whose body is the value itself.
+
+mod v1;
+mod values;
+
+use watchfire_alerting::{PluginStateRecord, Record, RecordKey};
+use watchfire_model::RuleId;
+use watchfire_plugin::StateWrite;
+
+/// The version in which this Watchfire writes every kind.
+const VERSION: i32 = 1;
+
+/// A record as the database holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: RecordKey,
+    pub(crate) version: i32,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a record does to the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Put(Row),
+    Delete(RecordKey),
+}
+
+/// A row as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) kind: String,
+    pub(crate) key: String,
+    pub(crate) version: i32,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Serialises a record.
+pub(crate) fn encode(record: &Record) -> Result<Change, serde_json::Error> {
+    let body = match record {
+        Record::Instance(r) => serde_json::to_vec(&v1::Instance::from(r)),
+        Record::Alert(r) => serde_json::to_vec(&v1::AlertRow::from(r)),
+        Record::Group(r) => serde_json::to_vec(&v1::Group::from(r)),
+        Record::Silence(r) => serde_json::to_vec(&v1::Silence::from(r)),
+        Record::Log(r) => serde_json::to_vec(&v1::Log::from(r)),
+        Record::Outbox(r) => serde_json::to_vec(&v1::Outbox::from(r)),
+        Record::Routes(r) => serde_json::to_vec(&v1::Routes::from(r)),
+        Record::PluginState(PluginStateRecord { write: StateWrite { value: Some(value), .. }, .. }) => {
+            Ok(value.clone())
+        }
+        Record::PluginState(PluginStateRecord { write: StateWrite { value: None, .. }, .. }) | Record::Deleted(_) => {
+            return Ok(Change::Delete(record.key()));
+        }
+    };
+    Ok(Change::Put(Row { key: record.key(), version: VERSION, body: body? }))
+}
+
+/// Reads a row; the error is the reason for which it is put into quarantine.
+pub(crate) fn decode(row: Found) -> Result<Record, String> {
+    fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+        serde_json::from_slice(body).map_err(|error| error.to_string())
+    }
+    if row.version != VERSION {
+        return Err(format!(
+            "version {} of {:?} is not known; it may come from a newer Watchfire",
+            row.version, row.kind
+        ));
+    }
+    let record = match row.kind.as_str() {
+        Record::INSTANCE => Record::Instance(read::<v1::Instance>(&row.body)?.try_into()?),
+        Record::ALERT => Record::Alert(read::<v1::AlertRow>(&row.body)?.try_into()?),
+        Record::GROUP => Record::Group(read::<v1::Group>(&row.body)?.into()),
+        Record::SILENCE => Record::Silence(read::<v1::Silence>(&row.body)?.try_into()?),
+        Record::LOG => Record::Log(read::<v1::Log>(&row.body)?.into()),
+        Record::OUTBOX => Record::Outbox(read::<v1::Outbox>(&row.body)?.try_into()?),
+        Record::ROUTES => Record::Routes(read::<v1::Routes>(&row.body)?.try_into()?),
+        Record::PLUGIN_STATE => {
+            let (rule, key) = row.key.split_once('/').ok_or("the key names no rule")?;
+            let rule = RuleId::parse(rule).ok_or("the key names no rule")?;
+            let write = StateWrite { key: key.to_owned(), value: Some(row.body) };
+            Record::PluginState(PluginStateRecord { rule, write })
+        }
+        other => return Err(format!("kind {other:?} is not known; it may come from a newer Watchfire")),
+    };
+    let key = record.key();
+    if key.key == row.key { Ok(record) } else { Err(format!("the body belongs to the key {:?}", key.key)) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

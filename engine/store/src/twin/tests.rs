@@ -1,0 +1,317 @@
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use watchfire_alerting::{
+    AlertRecord, FingerprintSet, GroupKey, GroupRecord, Instance, InstanceRecord, InstanceState, IntegrationKey,
+    LogEntry, LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, Refusal, RouteId, RouteIdentity,
+    RoutesRecord, Silence, SilenceId, TargetKey,
+};
+use watchfire_model::{Alert, Anchoring, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
+
+use super::*;
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_millis)
+}
+
+fn any_labels() -> impl Strategy<Value = Labels> {
+    btree_map(".{1,4}", ".{1,4}", 0..4).prop_map(Labels::from_iter)
+}
+
+fn any_texts() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map(".{0,4}", ".{0,8}", 0..3)
+}
+
+/// Any number that equals itself; NaN is looked at on its own.
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<f64>().prop_filter("equal to itself", |value| !value.is_nan()),
+        Just(f64::INFINITY),
+        Just(f64::NEG_INFINITY),
+        Just(-0.0),
+        Just(f64::MIN_POSITIVE / 2.0),
+    ]
+}
+
+fn any_alert() -> impl Strategy<Value = Alert> {
+    let times = (any_time(), option::of(any_time()), any_time());
+    (any_labels(), any_texts(), times, any::<bool>(), ".{0,4}", option::of(any_value())).prop_map(
+        |(labels, annotations, (starts_at, ends_at, updated_at), timeout, generator_url, value)| Alert {
+            labels,
+            annotations,
+            starts_at,
+            ends_at,
+            updated_at,
+            timeout,
+            generator_url,
+            value,
+        },
+    )
+}
+
+fn any_set() -> impl Strategy<Value = FingerprintSet> {
+    vec(any::<u64>().prop_map(Fingerprint), 0..4).prop_map(FingerprintSet::from_iter)
+}
+
+fn any_target() -> impl Strategy<Value = TargetKey> {
+    (".{0,6}", ".{0,4}", "[a-z]{1,5}", any::<u32>()).prop_map(|(group, receiver, kind, ordinal)| TargetKey {
+        group: GroupKey(group.into()),
+        receiver: receiver.into(),
+        integration: IntegrationKey { kind: kind.into(), ordinal },
+    })
+}
+
+fn any_matcher() -> impl Strategy<Value = Matcher> {
+    let plain = (".{1,4}", prop_oneof![Just(MatchOp::Equal), Just(MatchOp::NotEqual)], ".{0,4}");
+    let regex = (".{1,4}", prop_oneof![Just(MatchOp::Regex), Just(MatchOp::NotRegex)], r"(a|b\.|[0-9]+|\|){1,3}");
+    prop_oneof![plain, regex]
+        .prop_map(|(name, op, value)| Matcher::new(name, op, value, Anchoring::Alertmanager).unwrap())
+}
+
+fn any_instance() -> impl Strategy<Value = Record> {
+    let state = prop_oneof![Just(InstanceState::Pending), Just(InstanceState::Firing), Just(InstanceState::Resolved)];
+    let times = (any_time(), option::of(any_time()), option::of(any_time()), option::of(any_time()));
+    (any::<u64>(), any_labels(), any_texts(), any_value(), state, times).prop_map(
+        |(rule, labels, annotations, value, state, (active_at, fired_at, resolved_at, keep_firing_since))| {
+            let instance =
+                Instance { labels, annotations, value, state, active_at, fired_at, resolved_at, keep_firing_since };
+            Record::Instance(InstanceRecord { rule: RuleId(rule), instance })
+        },
+    )
+}
+
+fn any_alert_record() -> impl Strategy<Value = Record> {
+    let membership =
+        (".{0,6}", any::<bool>()).prop_map(|(group, detached)| Membership { group: GroupKey(group.into()), detached });
+    (any_alert(), vec(any::<u64>().prop_map(RuleId), 0..3), any::<bool>(), vec(membership, 0..3)).prop_map(
+        |(alert, rules, resolved, memberships)| Record::Alert(AlertRecord { alert, rules, resolved, memberships }),
+    )
+}
+
+fn any_group() -> impl Strategy<Value = Record> {
+    let texts = (".{0,6}", ".{0,4}", ".{0,4}");
+    (texts, any::<(bool, bool, bool)>(), any_labels(), any_time(), any_time()).prop_map(
+        |((key, route, receiver), (routed_by_plugin, flushed, changed), labels, created_at, next_flush)| {
+            Record::Group(GroupRecord {
+                key: GroupKey(key.into()),
+                route: RouteId(route.into()),
+                receiver: receiver.into(),
+                routed_by_plugin,
+                labels,
+                created_at,
+                next_flush,
+                flushed,
+                changed,
+            })
+        },
+    )
+}
+
+fn any_silence() -> impl Strategy<Value = Record> {
+    (".{0,6}", vec(vec(any_matcher(), 0..3), 0..3), any_time(), any_time(), any_time(), ".{0,4}").prop_map(
+        |(text, matcher_sets, starts_at, ends_at, updated_at, comment)| {
+            let id = SilenceId(text.as_str().into());
+            Record::Silence(Silence { id, matcher_sets, starts_at, ends_at, updated_at, created_by: text, comment })
+        },
+    )
+}
+
+fn any_log() -> impl Strategy<Value = Record> {
+    let refusal = (any_set(), any_set(), any_time(), ".{0,4}").prop_map(|(firing, resolved, at, reason)| Refusal {
+        firing,
+        resolved,
+        at,
+        reason: reason.into(),
+    });
+    let sets = (any_set(), any_set(), any_set());
+    (any_target(), sets, option::of(any_time()), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
+        |(target, (firing, resolved, owed), notified_at, sequence, receipt, refused)| {
+            let receipt = receipt.into();
+            let entry = LogEntry { firing, resolved, owed, notified_at, sequence, receipt, refused };
+            Record::Log(LogRecord { target, entry })
+        },
+    )
+}
+
+fn any_outbox() -> impl Strategy<Value = Record> {
+    let numbers = any::<(u128, u32, u32)>();
+    let times = (any_time(), option::of(any_time()), any_time());
+    let reason = proptest::sample::select(NotifyReason::ALL.to_vec());
+    (any_target(), numbers, ".{0,4}", any_labels(), reason, vec(any_alert(), 0..3), times, any_set()).prop_map(
+        |(target, (id, attempt, failures), text, group_labels, reason, alerts, times, owed_before)| {
+            let (created_at, failing_since, next_attempt) = times;
+            Record::Outbox(OutboxRecord {
+                target,
+                id: NotificationId(id),
+                route: RouteId(text.as_str().into()),
+                group_labels,
+                reason,
+                alerts: alerts.into(),
+                created_at,
+                attempt,
+                failures,
+                failing_since,
+                next_attempt,
+                error: text.into(),
+                owed_before,
+            })
+        },
+    )
+}
+
+fn any_routes() -> impl Strategy<Value = Record> {
+    let route = (".{0,4}", option::of(".{0,4}"), option::of(".{0,4}"), vec(any_matcher(), 0..3)).prop_map(
+        |(id, parent, name, matchers)| RouteIdentity {
+            id: RouteId(id.as_str().into()),
+            parent: parent.map(|parent| RouteId(parent.into())),
+            name,
+            matchers,
+            receiver: id.into(),
+        },
+    );
+    vec(route, 0..3).prop_map(|routes| Record::Routes(RoutesRecord { routes }))
+}
+
+fn any_plugin_state() -> impl Strategy<Value = Record> {
+    (any::<u64>(), ".{0,6}", vec(any::<u8>(), 0..20)).prop_map(|(rule, key, value)| {
+        Record::PluginState(PluginStateRecord { rule: RuleId(rule), write: StateWrite { key, value: Some(value) } })
+    })
+}
+
+/// Any record that puts something under its key.
+pub(crate) fn any_record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        any_instance(),
+        any_alert_record(),
+        any_group(),
+        any_silence(),
+        any_log(),
+        any_outbox(),
+        any_routes(),
+        any_plugin_state(),
+    ]
+}
+
+fn found(record: &Record) -> Found {
+    let Change::Put(row) = encode(record).unwrap() else { panic!("{record:?} puts nothing") };
+    Found { kind: row.key.kind.to_owned(), key: row.key.key, version: row.version, body: row.body }
+}
+
+proptest! {
+    #[test]
+    fn every_record_comes_back_as_it_was(record in any_record()) {
+        prop_assert_eq!(decode(found(&record)), Ok(record));
+    }
+
+    #[test]
+    fn no_body_makes_it_panic(record in any_record(), at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        let mut row = found(&record);
+        if !row.body.is_empty() {
+            let at = at.index(row.body.len());
+            row.body[at] = byte;
+        }
+        let _ = decode(row);
+    }
+}
+
+#[test]
+fn deletions_delete() {
+    let state = PluginStateRecord { rule: RuleId(7), write: StateWrite { key: "k".to_owned(), value: None } };
+    let record = Record::PluginState(state);
+    for record in [Record::Deleted(record.key()), record] {
+        assert_eq!(encode(&record).unwrap(), Change::Delete(record.key()));
+    }
+}
+
+#[test]
+fn a_nan_keeps_its_bits() {
+    for bits in [f64::NAN.to_bits(), 0x7ff0_0000_0000_0002, 0xfff8_0000_0000_0000] {
+        let instance = Instance {
+            labels: Labels::empty(),
+            annotations: BTreeMap::new(),
+            value: f64::from_bits(bits),
+            state: InstanceState::Firing,
+            active_at: Timestamp::EPOCH,
+            fired_at: None,
+            resolved_at: None,
+            keep_firing_since: None,
+        };
+        let record = Record::Instance(InstanceRecord { rule: RuleId(1), instance });
+        let Ok(Record::Instance(back)) = decode(found(&record)) else { panic!("not an instance") };
+        assert_eq!(back.instance.value.to_bits(), bits);
+    }
+}
+
+/// What the first version wrote must be read for ever; this is one row of each kind as it wrote them.
+#[test]
+fn rows_of_the_first_version_are_read() {
+    let rows = [
+        (
+            "instance",
+            "0000000000000001/cbf29ce484222325",
+            r#"{"rule":"0000000000000001","labels":{},"annotations":{"summary":"s"},"value":1.5,"state":"keeps"}"#,
+            false,
+        ),
+        (
+            "instance",
+            "0000000000000001/cbf29ce484222325",
+            r#"{"rule":"0000000000000001","labels":{},"annotations":{"summary":"s"},"value":1.5,"state":"firing","active_at":1,"fired_at":2,"resolved_at":null,"keep_firing_since":null}"#,
+            true,
+        ),
+        (
+            "alert",
+            "cbf29ce484222325",
+            r#"{"alert":{"labels":{},"annotations":{},"starts_at":1,"ends_at":null,"updated_at":2,"timeout":false,"generator_url":"","value":"7ff0000000000000"},"rules":["0000000000000001"],"resolved":false,"memberships":[{"group":"r:{}","detached":true}]}"#,
+            true,
+        ),
+        (
+            "group",
+            "r:{}",
+            r#"{"key":"r:{}","route":"r","receiver":"ops","routed_by_plugin":false,"labels":{"a":"1"},"created_at":1,"next_flush":2,"flushed":true,"changed":false}"#,
+            true,
+        ),
+        (
+            "group",
+            "other",
+            r#"{"key":"r:{}","route":"r","receiver":"ops","routed_by_plugin":false,"labels":{"a":"1"},"created_at":1,"next_flush":2,"flushed":true,"changed":false}"#,
+            false,
+        ),
+        (
+            "silence",
+            "s",
+            r#"{"id":"s","matcher_sets":[[{"name":"a","op":"=~","value":"b|c"}]],"starts_at":1,"ends_at":2,"updated_at":3,"created_by":"me","comment":"c"}"#,
+            true,
+        ),
+        (
+            "silence",
+            "s",
+            r#"{"id":"s","matcher_sets":[[{"name":"a","op":"=~","value":"("}]],"starts_at":1,"ends_at":2,"updated_at":3,"created_by":"me","comment":"c"}"#,
+            false,
+        ),
+        (
+            "log",
+            "g \"ops\" slack[0]",
+            r#"{"target":{"group":"g","receiver":"ops","kind":"slack","ordinal":0},"firing":[18446744073709551615],"resolved":[],"owed":[1],"notified_at":5,"sequence":2,"receipt":"ok","refused":null}"#,
+            true,
+        ),
+        (
+            "outbox",
+            "g \"ops\" slack[0]",
+            r#"{"target":{"group":"g","receiver":"ops","kind":"slack","ordinal":0},"id":"0000000000000000000000000000002a","route":"r","group_labels":{},"reason":"first_notification","alerts":[],"created_at":1,"attempt":1,"failures":0,"failing_since":null,"next_attempt":2,"error":"","owed_before":[]}"#,
+            true,
+        ),
+        ("routes", "", r#"{"routes":[{"id":"r","parent":null,"name":null,"matchers":[],"receiver":"ops"}]}"#, true),
+        ("plugin_state", "0000000000000001/a/b", "any bytes", true),
+        ("plugin_state", "a/b", "any bytes", false),
+        ("unheard", "a", "{}", false),
+    ];
+    for (kind, key, body, good) in rows {
+        let row = Found { kind: kind.to_owned(), key: key.to_owned(), version: 1, body: body.as_bytes().to_vec() };
+        let newer = Found { version: 2, ..row.clone() };
+        let result = decode(row);
+        assert_eq!(result.is_ok(), good, "{kind} {key}: {result:?}");
+        assert!(decode(newer).unwrap_err().contains("newer"), "{kind}");
+    }
+}

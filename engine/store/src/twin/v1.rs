@@ -1,0 +1,451 @@
+//! The first version of every twin. Field for field what the records are; nothing else may change here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use watchfire_alerting as alerting;
+use watchfire_alerting::{
+    AlertRecord, FingerprintSet, GroupKey, GroupRecord, InstanceRecord, InstanceState, IntegrationKey, LogEntry,
+    LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, Refusal, RouteId, RouteIdentity, RoutesRecord,
+    SilenceId, TargetKey,
+};
+use watchfire_model as model;
+use watchfire_model::{Fingerprint, Matcher};
+
+use super::values::{LabelSet, MatcherTwin, Millis, Number, fingerprints, read_rule};
+
+fn set(numbers: Vec<u64>) -> FingerprintSet {
+    numbers.into_iter().map(Fingerprint).collect()
+}
+
+fn matchers(twins: Vec<MatcherTwin>) -> Result<Vec<Matcher>, String> {
+    twins.into_iter().map(Matcher::try_from).collect()
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Instance {
+    rule: String,
+    labels: LabelSet,
+    annotations: BTreeMap<String, String>,
+    value: Number,
+    state: State,
+    active_at: Millis,
+    fired_at: Option<Millis>,
+    resolved_at: Option<Millis>,
+    keep_firing_since: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Pending,
+    Firing,
+    Resolved,
+}
+
+impl From<&InstanceRecord> for Instance {
+    fn from(record: &InstanceRecord) -> Instance {
+        let instance = &record.instance;
+        Instance {
+            rule: record.rule.to_string(),
+            labels: LabelSet(instance.labels.clone()),
+            annotations: instance.annotations.clone(),
+            value: Number(instance.value),
+            state: match instance.state {
+                InstanceState::Pending => State::Pending,
+                InstanceState::Firing => State::Firing,
+                InstanceState::Resolved => State::Resolved,
+            },
+            active_at: instance.active_at.into(),
+            fired_at: instance.fired_at.map(Millis::from),
+            resolved_at: instance.resolved_at.map(Millis::from),
+            keep_firing_since: instance.keep_firing_since.map(Millis::from),
+        }
+    }
+}
+
+impl TryFrom<Instance> for InstanceRecord {
+    type Error = String;
+
+    fn try_from(twin: Instance) -> Result<InstanceRecord, String> {
+        let instance = alerting::Instance {
+            labels: twin.labels.0,
+            annotations: twin.annotations,
+            value: twin.value.0,
+            state: match twin.state {
+                State::Pending => InstanceState::Pending,
+                State::Firing => InstanceState::Firing,
+                State::Resolved => InstanceState::Resolved,
+            },
+            active_at: twin.active_at.into(),
+            fired_at: twin.fired_at.map(Into::into),
+            resolved_at: twin.resolved_at.map(Into::into),
+            keep_firing_since: twin.keep_firing_since.map(Into::into),
+        };
+        Ok(InstanceRecord { rule: read_rule(&twin.rule)?, instance })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Alert {
+    labels: LabelSet,
+    annotations: BTreeMap<String, String>,
+    starts_at: Millis,
+    ends_at: Option<Millis>,
+    updated_at: Millis,
+    timeout: bool,
+    generator_url: String,
+    value: Option<Number>,
+}
+
+impl From<&model::Alert> for Alert {
+    fn from(alert: &model::Alert) -> Alert {
+        Alert {
+            labels: LabelSet(alert.labels.clone()),
+            annotations: alert.annotations.clone(),
+            starts_at: alert.starts_at.into(),
+            ends_at: alert.ends_at.map(Millis::from),
+            updated_at: alert.updated_at.into(),
+            timeout: alert.timeout,
+            generator_url: alert.generator_url.clone(),
+            value: alert.value.map(Number),
+        }
+    }
+}
+
+impl From<Alert> for model::Alert {
+    fn from(twin: Alert) -> model::Alert {
+        model::Alert {
+            labels: twin.labels.0,
+            annotations: twin.annotations,
+            starts_at: twin.starts_at.into(),
+            ends_at: twin.ends_at.map(Into::into),
+            updated_at: twin.updated_at.into(),
+            timeout: twin.timeout,
+            generator_url: twin.generator_url,
+            value: twin.value.map(|number| number.0),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AlertRow {
+    alert: Alert,
+    rules: Vec<String>,
+    resolved: bool,
+    memberships: Vec<MembershipTwin>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct MembershipTwin {
+    group: Arc<str>,
+    detached: bool,
+}
+
+impl From<&AlertRecord> for AlertRow {
+    fn from(record: &AlertRecord) -> AlertRow {
+        let twin = |m: &Membership| MembershipTwin { group: m.group.0.clone(), detached: m.detached };
+        AlertRow {
+            alert: (&record.alert).into(),
+            rules: record.rules.iter().map(ToString::to_string).collect(),
+            resolved: record.resolved,
+            memberships: record.memberships.iter().map(twin).collect(),
+        }
+    }
+}
+
+impl TryFrom<AlertRow> for AlertRecord {
+    type Error = String;
+
+    fn try_from(twin: AlertRow) -> Result<AlertRecord, String> {
+        let membership = |m: MembershipTwin| Membership { group: GroupKey(m.group), detached: m.detached };
+        Ok(AlertRecord {
+            alert: twin.alert.into(),
+            rules: twin.rules.iter().map(|rule| read_rule(rule)).collect::<Result<_, _>>()?,
+            resolved: twin.resolved,
+            memberships: twin.memberships.into_iter().map(membership).collect(),
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Group {
+    key: Arc<str>,
+    route: Arc<str>,
+    receiver: Arc<str>,
+    routed_by_plugin: bool,
+    labels: LabelSet,
+    created_at: Millis,
+    next_flush: Millis,
+    flushed: bool,
+    changed: bool,
+}
+
+impl From<&GroupRecord> for Group {
+    fn from(record: &GroupRecord) -> Group {
+        Group {
+            key: record.key.0.clone(),
+            route: record.route.0.clone(),
+            receiver: record.receiver.clone(),
+            routed_by_plugin: record.routed_by_plugin,
+            labels: LabelSet(record.labels.clone()),
+            created_at: record.created_at.into(),
+            next_flush: record.next_flush.into(),
+            flushed: record.flushed,
+            changed: record.changed,
+        }
+    }
+}
+
+impl From<Group> for GroupRecord {
+    fn from(twin: Group) -> GroupRecord {
+        GroupRecord {
+            key: GroupKey(twin.key),
+            route: RouteId(twin.route),
+            receiver: twin.receiver,
+            routed_by_plugin: twin.routed_by_plugin,
+            labels: twin.labels.0,
+            created_at: twin.created_at.into(),
+            next_flush: twin.next_flush.into(),
+            flushed: twin.flushed,
+            changed: twin.changed,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Silence {
+    id: Arc<str>,
+    matcher_sets: Vec<Vec<MatcherTwin>>,
+    starts_at: Millis,
+    ends_at: Millis,
+    updated_at: Millis,
+    created_by: String,
+    comment: String,
+}
+
+impl From<&alerting::Silence> for Silence {
+    fn from(silence: &alerting::Silence) -> Silence {
+        let set = |matchers: &Vec<Matcher>| matchers.iter().map(MatcherTwin::from).collect();
+        Silence {
+            id: silence.id.0.clone(),
+            matcher_sets: silence.matcher_sets.iter().map(set).collect(),
+            starts_at: silence.starts_at.into(),
+            ends_at: silence.ends_at.into(),
+            updated_at: silence.updated_at.into(),
+            created_by: silence.created_by.clone(),
+            comment: silence.comment.clone(),
+        }
+    }
+}
+
+impl TryFrom<Silence> for alerting::Silence {
+    type Error = String;
+
+    fn try_from(twin: Silence) -> Result<alerting::Silence, String> {
+        Ok(alerting::Silence {
+            id: SilenceId(twin.id),
+            matcher_sets: twin.matcher_sets.into_iter().map(matchers).collect::<Result<_, _>>()?,
+            starts_at: twin.starts_at.into(),
+            ends_at: twin.ends_at.into(),
+            updated_at: twin.updated_at.into(),
+            created_by: twin.created_by,
+            comment: twin.comment,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Target {
+    group: Arc<str>,
+    receiver: Arc<str>,
+    kind: Arc<str>,
+    ordinal: u32,
+}
+
+impl From<&TargetKey> for Target {
+    fn from(key: &TargetKey) -> Target {
+        Target {
+            group: key.group.0.clone(),
+            receiver: key.receiver.clone(),
+            kind: key.integration.kind.clone(),
+            ordinal: key.integration.ordinal,
+        }
+    }
+}
+
+impl From<Target> for TargetKey {
+    fn from(twin: Target) -> TargetKey {
+        let integration = IntegrationKey { kind: twin.kind, ordinal: twin.ordinal };
+        TargetKey { group: GroupKey(twin.group), receiver: twin.receiver, integration }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Log {
+    target: Target,
+    firing: Vec<u64>,
+    resolved: Vec<u64>,
+    owed: Vec<u64>,
+    notified_at: Option<Millis>,
+    sequence: u64,
+    receipt: Arc<str>,
+    refused: Option<RefusalTwin>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RefusalTwin {
+    firing: Vec<u64>,
+    resolved: Vec<u64>,
+    at: Millis,
+    reason: Arc<str>,
+}
+
+impl From<&LogRecord> for Log {
+    fn from(record: &LogRecord) -> Log {
+        let entry = &record.entry;
+        let refusal = |refusal: &Refusal| RefusalTwin {
+            firing: fingerprints(refusal.firing.iter()),
+            resolved: fingerprints(refusal.resolved.iter()),
+            at: refusal.at.into(),
+            reason: refusal.reason.clone(),
+        };
+        Log {
+            target: (&record.target).into(),
+            firing: fingerprints(entry.firing.iter()),
+            resolved: fingerprints(entry.resolved.iter()),
+            owed: fingerprints(entry.owed.iter()),
+            notified_at: entry.notified_at.map(Millis::from),
+            sequence: entry.sequence,
+            receipt: entry.receipt.clone(),
+            refused: entry.refused.as_ref().map(refusal),
+        }
+    }
+}
+
+impl From<Log> for LogRecord {
+    fn from(twin: Log) -> LogRecord {
+        let refusal = |twin: RefusalTwin| Refusal {
+            firing: set(twin.firing),
+            resolved: set(twin.resolved),
+            at: twin.at.into(),
+            reason: twin.reason,
+        };
+        let entry = LogEntry {
+            firing: set(twin.firing),
+            resolved: set(twin.resolved),
+            owed: set(twin.owed),
+            notified_at: twin.notified_at.map(Into::into),
+            sequence: twin.sequence,
+            receipt: twin.receipt,
+            refused: twin.refused.map(refusal),
+        };
+        LogRecord { target: twin.target.into(), entry }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Outbox {
+    target: Target,
+    id: String,
+    route: Arc<str>,
+    group_labels: LabelSet,
+    reason: String,
+    alerts: Vec<Alert>,
+    created_at: Millis,
+    attempt: u32,
+    failures: u32,
+    failing_since: Option<Millis>,
+    next_attempt: Millis,
+    error: Arc<str>,
+    owed_before: Vec<u64>,
+}
+
+impl From<&OutboxRecord> for Outbox {
+    fn from(record: &OutboxRecord) -> Outbox {
+        Outbox {
+            target: (&record.target).into(),
+            id: record.id.to_string(),
+            route: record.route.0.clone(),
+            group_labels: LabelSet(record.group_labels.clone()),
+            reason: record.reason.as_str().to_owned(),
+            alerts: record.alerts.iter().map(Alert::from).collect(),
+            created_at: record.created_at.into(),
+            attempt: record.attempt,
+            failures: record.failures,
+            failing_since: record.failing_since.map(Millis::from),
+            next_attempt: record.next_attempt.into(),
+            error: record.error.clone(),
+            owed_before: fingerprints(record.owed_before.iter()),
+        }
+    }
+}
+
+impl TryFrom<Outbox> for OutboxRecord {
+    type Error = String;
+
+    fn try_from(twin: Outbox) -> Result<OutboxRecord, String> {
+        let id = NotificationId::parse(&twin.id).ok_or_else(|| format!("{:?} is no notification id", twin.id))?;
+        let reason = NotifyReason::parse(&twin.reason).ok_or_else(|| format!("{:?} is no reason", twin.reason))?;
+        Ok(OutboxRecord {
+            target: twin.target.into(),
+            id,
+            route: RouteId(twin.route),
+            group_labels: twin.group_labels.0,
+            reason,
+            alerts: twin.alerts.into_iter().map(model::Alert::from).collect(),
+            created_at: twin.created_at.into(),
+            attempt: twin.attempt,
+            failures: twin.failures,
+            failing_since: twin.failing_since.map(Into::into),
+            next_attempt: twin.next_attempt.into(),
+            error: twin.error,
+            owed_before: set(twin.owed_before),
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Routes {
+    routes: Vec<Route>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Route {
+    id: Arc<str>,
+    parent: Option<Arc<str>>,
+    name: Option<String>,
+    matchers: Vec<MatcherTwin>,
+    receiver: Arc<str>,
+}
+
+impl From<&RoutesRecord> for Routes {
+    fn from(record: &RoutesRecord) -> Routes {
+        let twin = |route: &RouteIdentity| Route {
+            id: route.id.0.clone(),
+            parent: route.parent.as_ref().map(|parent| parent.0.clone()),
+            name: route.name.clone(),
+            matchers: route.matchers.iter().map(MatcherTwin::from).collect(),
+            receiver: route.receiver.clone(),
+        };
+        Routes { routes: record.routes.iter().map(twin).collect() }
+    }
+}
+
+impl TryFrom<Routes> for RoutesRecord {
+    type Error = String;
+
+    fn try_from(twin: Routes) -> Result<RoutesRecord, String> {
+        let identity = |twin: Route| {
+            Ok::<_, String>(RouteIdentity {
+                id: RouteId(twin.id),
+                parent: twin.parent.map(RouteId),
+                name: twin.name,
+                matchers: matchers(twin.matchers)?,
+                receiver: twin.receiver,
+            })
+        };
+        Ok(RoutesRecord { routes: twin.routes.into_iter().map(identity).collect::<Result<_, _>>()? })
+    }
+}
