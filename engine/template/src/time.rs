@@ -61,6 +61,25 @@ impl GoTime {
         layout::format(self.0, layout)
     }
 
+    /// As Go source code, which is what `%#v` prints.
+    pub(crate) fn go_syntax(self) -> String {
+        let (date, time) = (self.0.date_naive(), self.0.time());
+        let month = MONTHS[date.month0() as usize % 12];
+        let zone = match self.zone_name() {
+            "UTC" => "time.UTC".to_owned(),
+            zone => format!("time.Location({zone:?})"),
+        };
+        format!(
+            "time.Date({}, time.{month}, {}, {}, {}, {}, {}, {zone})",
+            date.year(),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.nanosecond()
+        )
+    }
+
     /// The span from `earlier` to `self`.
     pub fn since(self, earlier: GoTime) -> GoDuration {
         let span = self.0.signed_duration_since(earlier.0);
@@ -196,7 +215,7 @@ const fn method_of(
 pub(crate) static TIME_METHODS: &[Method] = &[
     method_of("Format", &[Param::Text], |t, a| Ok(receiver(t).format(a[0].as_text().unwrap_or("")).into())),
     method("String", |t, _| Ok(receiver(t).to_string().into())),
-    method("GoString", |t, _| Ok(receiver(t).to_string().into())),
+    method("GoString", |t, _| Ok(receiver(t).go_syntax().into())),
     method("Unix", |t, _| Ok(Value::Int(receiver(t).0.timestamp()))),
     method("UnixMilli", |t, _| Ok(Value::Int(receiver(t).0.timestamp_millis()))),
     method("UnixMicro", |t, _| Ok(Value::Int(receiver(t).0.timestamp_micros()))),

@@ -249,6 +249,7 @@ impl Format {
                 'v' | 's' | 'x' | 'X' | 'q' => self.string(out, text, verb),
                 _ => self.bad_verb(out, value, verb),
             },
+            Value::Time(time) if verb == 'v' => self.pad(out, &time.go_syntax()),
             Value::Time(_) => self.bad_verb(out, value, verb),
             Value::List(list) => {
                 if verb == 'v' && self.sharp {
@@ -327,6 +328,8 @@ impl Format {
     fn plain(&self, out: &mut String, value: &Value) {
         match value {
             Value::Duration(_) | Value::Named(_) => self.integer(out, value, value.as_int().unwrap_or(0), 'v'),
+            // Go shows the fields of its time here, which are of no use to anybody.
+            Value::Time(time) => self.pad(out, &time.to_string()),
             value => self.value(out, value, 'v', 0),
         }
     }
