@@ -106,6 +106,9 @@ fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwes
     if let Some(ca) = &config.ca {
         let certificates = reqwest::Certificate::from_pem_bundle(current(ca).as_bytes());
         let certificates = certificates.map_err(|error| format!("tls_config.ca: {}", chain(&error)))?;
+        if certificates.is_empty() {
+            return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
+        }
         builder = builder.tls_certs_only(certificates);
     }
     if let (Some(certificate), Some(key)) = (&config.cert, &config.key) {
@@ -260,17 +263,19 @@ fn timed_out(timeout: Duration) -> DeliveryOutcome {
     DeliveryOutcome::Retry { after: None, reason: format!("no answer within {} ms", timeout.as_millis()) }
 }
 
-/// An error with its causes, each said once.
+/// An error with its causes, each said once. Some libraries' errors repeat their causes, some do not.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts = vec![error.to_string()];
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let text = cause.to_string();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
         }
         source = cause.source();
     }
+    let mut parts: Vec<&str> = text.split(": ").collect();
+    parts.dedup();
     parts.join(": ")
 }
 

@@ -8,6 +8,8 @@
 mod builtin;
 mod channel;
 mod deliverer;
+#[cfg(feature = "double")]
+pub mod double;
 pub mod email;
 mod http;
 mod integration;

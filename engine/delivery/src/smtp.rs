@@ -135,7 +135,11 @@ fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, String> {
     let mut builder = TlsParameters::builder(name.clone()).dangerous_accept_invalid_certs(tls.insecure_skip_verify);
     if let Some(ca) = &tls.ca {
         builder = builder.certificate_store(lettre::transport::smtp::client::CertificateStore::None);
-        for pem in certificates(&current(ca)) {
+        let bundle = certificates(&current(ca));
+        if bundle.is_empty() {
+            return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
+        }
+        for pem in bundle {
             builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(error)?);
         }
     }

@@ -2,9 +2,13 @@
 //! mail server.
 
 mod data;
+mod doubles;
+mod http;
 mod limits;
 mod mail;
 mod payloads;
 mod samples;
 mod schema;
+mod service;
+mod smtp;
 mod wire;

@@ -1,0 +1,317 @@
+//! Requests over real connections to strict doubles.
+
+use std::sync::Arc;
+
+use expect_test::expect;
+use serde_json::Value;
+use watchfire_alerting::DeliveryOutcome;
+use watchfire_delivery::double::{Double, Fault};
+use watchfire_delivery::{Channel, Deliverer, Notification, Sending, Settings};
+use watchfire_plugin::Provider;
+
+use super::service::{deliverer, delivery, resolved, said, with_templates};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn an_incident_opens_and_resolves() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let url = pagerduty.url();
+    let deliverer = deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}}}]"));
+    for delivery in [delivery(0), resolved(delivery(0))] {
+        assert_eq!(said(&deliverer.deliver(&delivery).await), "delivered: HTTP 202: Event processed");
+    }
+    let events: Vec<Value> = pagerduty.taken().iter().map(|received| received.json()).collect();
+    assert_eq!([&events[0]["event_action"], &events[1]["event_action"]], ["trigger", "resolve"]);
+    assert_eq!(events[0]["dedup_key"], events[1]["dedup_key"]);
+}
+
+#[tokio::test]
+async fn templates_of_alertmanager_fill_the_fields() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let slack = Double::slack().await.unwrap();
+    let (events, hook) = (pagerduty.url(), slack.url());
+    let deliverer = with_templates(
+        &format!(
+            r#"
+  pagerduty_configs:
+  - url: '{events}'
+    routing_key: {KEY}
+    severity: '{{{{ .CommonLabels.nothing }}}}warning'
+    component: '{{{{ .GroupLabels.cluster }}}}'
+    details: {{team: '{{{{ .Receiver }}}}', nested: {{n: 1}}}}
+    links: [{{href: 'http://rb/{{{{ .GroupLabels.alertname }}}}', text: rb}}]
+  slack_configs:
+  - api_url: '{hook}'
+    channel: '#{{{{ .GroupLabels.cluster }}}}'
+    title: '{{{{ .Nonsense.x }}}}'
+    text: '{{{{ range .Alerts }}}}{{{{ .Labels.instance }}}} {{{{ end }}}}'
+    fields: [{{title: n, value: '{{{{ .Alerts | len }}}}'}}]
+    send_resolved: true
+"#
+        ),
+        &[("own.tmpl".to_owned(), r#"{{ define "slack.default.footer" }}by {{ .Receiver }}{{ end }}"#.to_owned())],
+    );
+    assert_eq!(deliverer.problems(), []);
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 202: Event processed");
+    let payload = pagerduty.taken()[0].json()["payload"].clone();
+    assert_eq!([&payload["severity"], &payload["component"]], ["warning", "eu"]);
+    let details = &payload["custom_details"];
+    assert_eq!((&details["team"], &details["nested"]["n"]), (&"r".into(), &1.into()));
+
+    let attempt = deliverer.attempt(&delivery(1)).await;
+    assert_eq!(said(&attempt.outcome), "delivered: ok");
+    // The broken title is replaced and reported; the page goes out.
+    assert!(attempt.notes.iter().any(|note| note.contains("the template of title failed")), "{:?}", attempt.notes);
+    let message = slack.taken()[0].json();
+    let attachment = &message["attachments"][0];
+    assert_eq!(message["channel"], "#eu");
+    assert_eq!([&attachment["text"], &attachment["footer"]], ["a:9090 b:9090 ", "by r"]);
+    assert_eq!(attachment["fields"][0]["value"], "2");
+}
+
+#[tokio::test]
+async fn every_answer_is_told_apart_and_the_key_stays_the_same() {
+    let webhook = Double::webhook().await.unwrap();
+    let url = webhook.url();
+    let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}', timeout: 200ms}}]"));
+    let answer = |status, body: &str| Fault::Answer { status, headers: Vec::new(), body: body.to_owned() };
+    let date = ("retry-after".to_owned(), "Fri, 20 Nov 2026 21:20:30 GMT".to_owned());
+    let clock = ("date".to_owned(), "Fri, 20 Nov 2026 21:20:10 GMT".to_owned());
+    let table = [
+        (Fault::status(500), "retry: HTTP 500"),
+        (Fault::too_fast("2"), "retry after 2s: HTTP 429"),
+        (Fault::Answer { status: 503, headers: vec![date, clock], body: String::new() }, "retry after 20s: HTTP 503"),
+        (answer(403, r#"{"error":"no way"}"#), "rejected: HTTP 403: no way"),
+        (Fault::Hang, "retry: no answer within 200 ms"),
+    ];
+    for (fault, expected) in table {
+        webhook.fail_next([fault]);
+        assert_eq!(said(&deliverer.deliver(&delivery(0)).await), expected);
+    }
+    webhook.fail_next([Fault::Reset]);
+    let reset = said(&deliverer.deliver(&delivery(0)).await);
+    assert!(reset.starts_with("retry: no answer: "), "{reset}");
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    let keys: Vec<_> = webhook.received().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
+    assert_eq!(keys.len(), 7);
+    assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_tried_again() {
+    let url = Double::webhook().await.unwrap().url();
+    let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}?token=sesame'}}]"));
+    // The double was dropped above; its port may take a moment to refuse, in which it does not answer either.
+    let outcome = said(&deliverer.deliver(&delivery(0)).await);
+    assert!(outcome.starts_with("retry: "), "{outcome}");
+    assert!(!outcome.contains("sesame"), "{outcome}");
+}
+
+#[tokio::test]
+async fn slack_says_no_in_its_own_words() {
+    let slack = Double::slack().await.unwrap();
+    slack.know_channels(["#alerts"]);
+    let (hook, api) = (slack.url(), format!("http://{}/api/chat.postMessage", slack.address()));
+    let deliverer = deliverer(&format!(
+        "
+  slack_configs:
+  - {{api_url: '{hook}', channel: '#alerts'}}
+  - {{api_url: '{hook}', channel: '#nowhere'}}
+  - {{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts'}}
+  - {{app_url: '{api}', app_token: xoxb-1234, channel: '#nowhere'}}
+  - {{app_url: '{api}', app_token: wrong-5678, channel: '#alerts'}}
+"
+    ));
+    let mut outcomes = Vec::new();
+    for integration in 0..5 {
+        outcomes.push(said(&deliverer.deliver(&delivery(integration)).await));
+    }
+    expect![[r#"
+        [
+            "delivered: ok",
+            "rejected: HTTP 404: channel_not_found",
+            "delivered: channel C00000001, ts 1795209600.000100",
+            "rejected: Slack: channel_not_found",
+            "rejected: Slack: invalid_auth",
+        ]
+    "#]]
+    .assert_debug_eq(&outcomes);
+}
+
+#[tokio::test]
+async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
+    let webhook = Double::webhook().await.unwrap();
+    let url = webhook.url();
+    let deliverer = deliverer(&format!(
+        "
+  webhook_configs:
+  - url: '{url}/t0ken-in-path'
+    http_config:
+      basic_auth: {{username: bob, password: open-sesame}}
+      http_headers: {{X-Team: {{values: [ops]}}, X-Key: {{secrets: [key-5678]}}}}
+  - url: '{url}'
+    http_config: {{authorization: {{type: Token, credentials: tok-1234}}}}
+"
+    ));
+    let first = deliverer.attempt(&delivery(0)).await;
+    deliverer.deliver(&delivery(1)).await;
+    let received = webhook.taken();
+    let header = |i: usize, name: &str| received[i].header(name).unwrap().to_owned();
+    assert_eq!(header(0, "authorization"), "Basic Ym9iOm9wZW4tc2VzYW1l");
+    assert_eq!((header(0, "x-team"), header(0, "x-key")), ("ops".to_owned(), "key-5678".to_owned()));
+    assert_eq!(header(1, "authorization"), "Token tok-1234");
+    let preview = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    for shown in [preview, first.request.unwrap()] {
+        let text = format!("{} {:?} {}", shown.url, shown.headers, String::from_utf8_lossy(&shown.body));
+        for secret in ["t0ken-in-path", "open-sesame", "Ym9iOm9wZW4tc2VzYW1l", "key-5678"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+        assert!(text.contains("\"X-Team\", \"ops\"") && text.contains("HighLatency"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_secret_is_not_shown_with_it() {
+    let webhook = Double::webhook().await.unwrap();
+    let url = format!("{}/t0ken-in-path", webhook.url());
+    webhook.fail_next([Fault::Answer { status: 404, headers: Vec::new(), body: format!("no route for {url}") }]);
+    let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}'}}]"));
+    let attempt = deliverer.attempt(&delivery(0)).await;
+    assert_eq!(said(&attempt.outcome), "rejected: HTTP 404: no route for <secret>");
+    assert_eq!(attempt.answer.unwrap().body, "no route for <secret>");
+}
+
+#[tokio::test]
+async fn a_formatter_is_asked_and_a_broken_one_costs_no_page() {
+    let slack = Double::slack().await.unwrap();
+    let url = slack.url();
+    let one =
+        |formatter: &str| format!("  - {{api_url: '{url}', formatter: {{plugin: {formatter}, config: {{a: 1}}}}}}\n");
+    let names = ["echo", "traps", "garbage", "empty", "panics", "missing"];
+    let deliverer = deliverer(&format!("  slack_configs:\n{}", names.map(one).concat()));
+    let mut notes = Vec::new();
+    for integration in 0..names.len() {
+        let attempt = deliverer.attempt(&delivery(integration)).await;
+        assert_eq!(said(&attempt.outcome), "delivered: ok");
+        notes.extend(attempt.notes);
+    }
+    expect![[r#"
+        [
+            "the formatter traps failed, the built-in message is sent: trap: the plugin trapped: unreachable",
+            "the formatter garbage failed, the built-in message is sent: the message is not JSON: key must be a string at line 1 column 2",
+            "the formatter empty failed, the built-in message is sent: the message is empty",
+            "the formatter panicked, the built-in message is sent",
+            "the formatter missing failed, the built-in message is sent: unsupported: there is no formatter missing",
+        ]
+    "#]]
+    .assert_debug_eq(&notes);
+    let sent: Vec<String> = slack.taken().iter().map(|r| String::from_utf8(r.body.clone()).unwrap()).collect();
+    // What reads as a JSON object is a payload of its own.
+    assert!(sent[0].contains("\"a\":1"), "{}", sent[0]);
+    assert!(sent[1..].iter().all(|body| body.contains("HighLatency")));
+}
+
+#[tokio::test]
+async fn a_template_file_makes_the_message_and_a_broken_one_costs_no_page() {
+    let webhook = Double::webhook().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good =
+        write("good.json.hbs", r#"{"head": "{{headline}}", "n": {{len alerts}}, "labels": {{{json groupLabels}}}}"#);
+    let broken = write("broken.hbs", "{{#if x}}");
+    let fails = write("fails.hbs", "{{toUpper}}");
+    let url = webhook.url();
+    let one = |path: &str| format!("  - {{url: '{url}', template: '{path}'}}\n");
+    let paths = [good.as_str(), &broken, &fails, "/nowhere/x.hbs"];
+    let deliverer = deliverer(&format!("  webhook_configs:\n{}", paths.map(one).concat()));
+    assert_eq!(deliverer.problems().len(), 2, "{:?}", deliverer.problems());
+    let own = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let body: Value = serde_json::from_slice(&own.body).unwrap();
+    assert_eq!(body["head"], "[FIRING:2] HighLatency · eu");
+    assert_eq!((&body["n"], &body["labels"]["cluster"]), (&2.into(), &"eu".into()));
+    for integration in 1..4 {
+        assert_eq!(said(&deliverer.deliver(&delivery(integration)).await), "delivered: HTTP 200", "{integration}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_named_and_the_rest_works() {
+    let webhook = Double::webhook().await.unwrap();
+    let url = webhook.url();
+    let deliverer = with_templates(
+        &format!(
+            "
+  webhook_configs:
+  - {{url: '{url}'}}
+  - {{url: '{url}', http_config: {{tls_config: {{ca: nonsense}}}}}}
+  pagerduty_configs: [{{service_key: abc}}]
+"
+        ),
+        &[("bad.tmpl".to_owned(), "{{ define }}".to_owned())],
+    );
+    let problems: Vec<String> = deliverer.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[0].starts_with("templates: bad.tmpl:1:"), "{problems:?}");
+    assert!(problems[1].starts_with("r/webhook[1]: tls_config.ca"), "{problems:?}");
+    assert!(problems[2].starts_with("r/pagerduty[0]: service_key"), "{problems:?}");
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("rejected: receiver: tls_config.ca"));
+    assert_eq!(said(&deliverer.deliver(&delivery(9)).await), "rejected: receiver \"r\" has no integration 9");
+}
+
+/// A channel that remembers what it was told.
+#[derive(Default)]
+struct Memory(std::sync::Mutex<Vec<String>>);
+
+impl Channel for Memory {
+    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+        Box::pin(async move {
+            self.0.lock().unwrap().push(format!("{} {}", notification.status().as_str(), notification.subject()));
+            DeliveryOutcome::Delivered { receipt: "remembered".to_owned() }
+        })
+    }
+}
+
+struct NoPlugins;
+
+impl Provider for NoPlugins {
+    fn descriptors(&self) -> Vec<watchfire_plugin::Descriptor> {
+        Vec::new()
+    }
+    fn open_condition(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<Box<dyn watchfire_plugin::Condition>, watchfire_plugin::PluginError> {
+        Err(watchfire_plugin::PluginError::Unsupported("none".to_owned()))
+    }
+    fn open_router(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<Box<dyn watchfire_plugin::Router>, watchfire_plugin::PluginError> {
+        Err(watchfire_plugin::PluginError::Unsupported("none".to_owned()))
+    }
+    fn open_formatter(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<Box<dyn watchfire_plugin::Formatter>, watchfire_plugin::PluginError> {
+        Err(watchfire_plugin::PluginError::Unsupported("none".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn an_embedding_program_brings_its_own_channel() {
+    let memory = Arc::new(Memory::default());
+    let channels = [("r".to_owned(), vec![memory.clone() as Arc<dyn Channel>])].into();
+    let settings = Settings { channels, ..Settings::default() };
+    let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: remembered");
+    assert_eq!(*memory.0.lock().unwrap(), ["firing HighLatency"]);
+}

@@ -1,0 +1,113 @@
+//! Deliverers configured as users configure them, sending to strict doubles.
+
+use std::sync::Arc;
+
+use watchfire_alerting::{Delivery, DeliveryOutcome, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId};
+use watchfire_config::{FixedEnvironment, Source, load_config};
+use watchfire_delivery::{Deliverer, Settings};
+use watchfire_model::Alert;
+use watchfire_plugin::{Condition, Descriptor, Formatter, Message, MessageGroup, PluginError, Provider, Router};
+
+use super::samples::{NOW, pair};
+
+/// Formatters that do well and badly.
+struct Formatters;
+
+struct Fixed(Result<Message, PluginError>);
+
+impl Formatter for Fixed {
+    fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
+        assert!(!group.alerts.is_empty());
+        self.0.clone()
+    }
+}
+
+struct Panics;
+
+impl Formatter for Panics {
+    fn format(&mut self, _: &MessageGroup) -> Result<Message, PluginError> {
+        std::panic::resume_unwind(Box::new("a formatter of the embedding program"))
+    }
+}
+
+impl Provider for Formatters {
+    fn descriptors(&self) -> Vec<Descriptor> {
+        Vec::new()
+    }
+
+    fn open_condition(&self, name: &str, _: &str) -> Result<Box<dyn Condition>, PluginError> {
+        Err(PluginError::Unsupported(format!("there is no condition {name}")))
+    }
+
+    fn open_router(&self, name: &str, _: &str) -> Result<Box<dyn Router>, PluginError> {
+        Err(PluginError::Unsupported(format!("there is no router {name}")))
+    }
+
+    fn open_formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
+        let message = |content_type: &str, body: &str| Message {
+            title: "Title".to_owned(),
+            content_type: content_type.to_owned(),
+            body: body.to_owned(),
+            headers: vec![("X-Own".to_owned(), "1".to_owned()), ("Authorization".to_owned(), "stolen".to_owned())],
+            dedup_key: None,
+        };
+        let answer = match name {
+            "echo" => Ok(message("text/plain", config)),
+            "traps" => Err(PluginError::Trap("unreachable".to_owned())),
+            "garbage" => Ok(message("application/json", "{not json")),
+            "empty" => Ok(Message::default()),
+            "panics" => return Ok(Box::new(Panics)),
+            _ => return Err(PluginError::Unsupported(format!("there is no formatter {name}"))),
+        };
+        Ok(Box::new(Fixed(answer)))
+    }
+}
+
+/// A deliverer for the receiver `r` with these integrations in YAML.
+pub(crate) fn deliverer(integrations: &str) -> Deliverer {
+    with_templates(integrations, &[])
+}
+
+pub(crate) fn with_templates(integrations: &str, templates: &[(String, String)]) -> Deliverer {
+    let text = format!("route: {{receiver: r}}\nreceivers:\n- name: r\n{integrations}");
+    let (config, diagnostics) =
+        load_config(Source { name: "watchfire.yml", text: &text }, &FixedEnvironment::default());
+    let config = config.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));
+    let settings = Settings { external_url: "https://watchfire.example/".to_owned(), ..Settings::default() };
+    Deliverer::new(settings, &config.receivers, templates, Arc::new(Formatters))
+}
+
+pub(crate) fn delivery(integration: usize) -> Delivery {
+    let notification = pair();
+    let alerts: Vec<Alert> = notification.alerts.into_iter().map(|view| view.alert).collect();
+    Delivery {
+        id: NotificationId(7),
+        attempt: 1,
+        receiver: "r".into(),
+        integration,
+        integration_key: IntegrationKey { kind: "test".into(), ordinal: 0 },
+        group_key: GroupKey("{}:{alertname=\"HighLatency\"}".into()),
+        group_labels: notification.group_labels,
+        route_id: RouteId("route".into()),
+        reason: NotifyReason::FirstNotification,
+        alerts: alerts.into(),
+        at: NOW,
+    }
+}
+
+pub(crate) fn resolved(mut delivery: Delivery) -> Delivery {
+    let over = |alert: &Alert| super::samples::resolved(alert.clone());
+    delivery.alerts = delivery.alerts.iter().map(over).collect();
+    delivery.id = NotificationId(8);
+    delivery
+}
+
+/// The outcome in one line.
+pub(crate) fn said(outcome: &DeliveryOutcome) -> String {
+    match outcome {
+        DeliveryOutcome::Delivered { receipt } => format!("delivered: {receipt}"),
+        DeliveryOutcome::Retry { after: Some(after), reason } => format!("retry after {after}: {reason}"),
+        DeliveryOutcome::Retry { after: None, reason } => format!("retry: {reason}"),
+        DeliveryOutcome::Rejected { reason } => format!("rejected: {reason}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! Mail to a real server.
+
+use expect_test::expect;
+use watchfire_delivery::double::{MailServer, MailSettings, ReceivedMail};
+
+use super::service::{deliverer, delivery, resolved, said};
+
+/// The server, or a line that says why the test is skipped.
+fn server(test: &str, settings: MailSettings) -> Option<MailServer> {
+    match MailServer::start(settings) {
+        Ok(server) => Some(server),
+        Err(missing) => {
+            println!("SKIPPED {test}: {missing}");
+            None
+        }
+    }
+}
+
+/// An integration for a server. Lines of the certificate are indented to where the key stands.
+fn integration(server: &MailServer, to: &str, more: &str) -> String {
+    let certificate = server.certificate().replace('\n', "\n        ");
+    let tls = match certificate.trim().is_empty() {
+        true => String::new(),
+        false => format!("    tls_config:\n      ca: |\n        {certificate}\n"),
+    };
+    format!(
+        "  - to: '{to}'\n    from: 'Watchfire <watchfire@example.org>'\n    smarthost: 'localhost:{}'\n    hello: watchfire.example\n{tls}{more}",
+        server.port()
+    )
+}
+
+fn header(mail: &ReceivedMail, name: &str) -> String {
+    let found = mail.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_mail_goes_through_starttls_and_login_and_its_resolve_joins_the_thread() {
+    let test = "a_mail_goes_through_starttls_and_login_and_its_resolve_joins_the_thread";
+    let Some(server) = server(test, MailSettings { login: true, ..MailSettings::default() }) else { return };
+    let login = "    auth_username: user\n    auth_password: password\n    headers: {X-Team: '{{ .Receiver }}'}\n";
+    let one = integration(&server, "oncall@example.org, Zweite Wächterin <second@example.org>", login);
+    let deliverer = deliverer(&format!("  email_configs:\n{one}"));
+    assert_eq!(deliverer.problems(), []);
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: SMTP 250: 2.0.0 queued as 42");
+    let first = server.next_mail().unwrap();
+    assert_eq!(
+        (first.hello.as_str(), first.encrypted, first.login.as_str()),
+        ("watchfire.example", true, "user by PLAIN")
+    );
+    assert_eq!(first.from, "watchfire@example.org");
+    assert_eq!(first.to, ["oncall@example.org", "second@example.org"]);
+    assert_eq!((first.subject.as_str(), header(&first, "X-Team").as_str()), ("[FIRING:2] HighLatency · eu", "r"));
+    let kinds: Vec<&str> = first.parts.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["text/plain", "text/html"]);
+    assert!(first.parts.iter().all(|(_, text)| text.contains("Latency is high on a:9090")), "{:?}", first.parts);
+
+    // The same attempt again, as after a crash: the same mail.
+    deliverer.deliver(&delivery(0)).await;
+    let again = server.next_mail().unwrap();
+    assert_eq!(header(&again, "Message-ID"), header(&first, "Message-ID"));
+
+    deliverer.deliver(&resolved(delivery(0))).await;
+    let second = server.next_mail().unwrap();
+    assert_eq!(second.subject, "[RESOLVED] HighLatency · eu");
+    assert_ne!(header(&second, "Message-ID"), header(&first, "Message-ID"));
+    assert_eq!(header(&second, "References"), header(&first, "References"));
+}
+
+#[tokio::test]
+async fn servers_that_want_it_otherwise_are_served() {
+    let test = "servers_that_want_it_otherwise_are_served";
+    let base = MailSettings::default();
+    let login = "    auth_username: user\n    auth_password: password\n";
+    let implicit = format!("{login}    force_implicit_tls: true\n");
+    let plain = format!("{login}    require_tls: false\n");
+    for (settings, more, expected) in [
+        (MailSettings { implicit_tls: true, login: true, ..base }, implicit.as_str(), (true, "user by PLAIN")),
+        (MailSettings { login: true, login_only: true, ..base }, login, (true, "user by LOGIN")),
+        (MailSettings { plain: true, login: true, ..base }, plain.as_str(), (false, "user by PLAIN")),
+        (MailSettings { plain: true, ..base }, "    require_tls: false\n", (false, "")),
+    ] {
+        let Some(server) = server(test, settings) else { return };
+        let one = integration(&server, "oncall@example.org", more);
+        let deliverer = deliverer(&format!("  email_configs:\n{one}"));
+        let outcome = said(&deliverer.deliver(&delivery(0)).await);
+        assert_eq!(outcome, "delivered: SMTP 250: 2.0.0 queued as 42", "{settings:?}");
+        let mail = server.next_mail().unwrap();
+        assert_eq!((mail.encrypted, mail.login.as_str()), expected, "{settings:?}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart_and_no_password_is_shown() {
+    let test = "refusals_are_told_apart_and_no_password_is_shown";
+    let Some(server) = server(test, MailSettings { login: true, ..MailSettings::default() }) else { return };
+    let login = "    auth_username: user\n    auth_password: password\n";
+    let wrong = "    auth_username: user\n    auth_password: pass-w0rd\n";
+    let stranger = format!("    tls_config: {{}}\n{login}");
+    let mut untrusted = integration(&server, "a@example.org", "");
+    untrusted.truncate(untrusted.find("    tls_config").unwrap());
+    let integrations = [
+        integration(&server, "reject@example.org", login),
+        integration(&server, "later@example.org", login),
+        integration(&server, "oncall@example.org", wrong),
+        untrusted + &stranger,
+    ];
+    let deliverer = deliverer(&format!("  email_configs:\n{}", integrations.concat()));
+    let mut outcomes = Vec::new();
+    for integration in 0..integrations.len() {
+        let attempt = deliverer.attempt(&delivery(integration)).await;
+        let shown = format!("{attempt:?}");
+        assert!(!shown.contains("pass-w0rd"), "{shown}");
+        outcomes.push(said(&attempt.outcome));
+    }
+    // How a stranger's certificate is refused depends on whom this machine trusts.
+    let untrusted = outcomes.pop().unwrap();
+    assert!(untrusted.starts_with("retry: SMTP: Connection error: invalid peer certificate"), "{untrusted}");
+    expect![[r#"
+        [
+            "rejected: SMTP permanent error (550): 5.1.1 no such user here",
+            "retry: SMTP transient error (451): 4.7.1 greylisted, come back later",
+            "rejected: SMTP permanent error (535): 5.7.8 Authentication credentials invalid",
+        ]
+    "#]]
+    .assert_debug_eq(&outcomes);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_or_offers_no_encryption_is_tried_again() {
+    let test = "a_server_that_is_gone_or_offers_no_encryption_is_tried_again";
+    let Some(server) = server(test, MailSettings { plain: true, ..MailSettings::default() }) else { return };
+    let one = integration(&server, "oncall@example.org", "");
+    let deliverer = deliverer(&format!("  email_configs:\n{one}"));
+    let open = said(&deliverer.deliver(&delivery(0)).await);
+    assert!(open.starts_with("retry: SMTP: ") && open.contains("STARTTLS"), "{open}");
+    drop(server);
+    let gone = said(&deliverer.deliver(&delivery(0)).await);
+    assert!(gone.starts_with("retry: SMTP: "), "{gone}");
+}
+
+#[tokio::test]
+async fn a_preview_of_a_mail_shows_it_whole() {
+    let one = "  - {to: a@example.org, from: b@example.org, smarthost: 'mail.example:587'}";
+    let deliverer = deliverer(&format!("  email_configs:\n{one}"));
+    let shown = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    assert_eq!(shown.url, "smtp://mail.example:587");
+    assert_eq!(shown.header("subject"), Some("[FIRING:2] HighLatency · eu"));
+    assert!(String::from_utf8(shown.body).unwrap().contains("multipart/alternative"));
+}
