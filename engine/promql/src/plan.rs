@@ -71,6 +71,8 @@ pub(crate) struct Reading {
     pub(crate) extension: Option<RangeExtension>,
     /// What `absent` answers with.
     pub(crate) matchers: Vec<Matcher>,
+    /// Only counts and sums of native histograms will be looked at, so that resets are found out while reading.
+    pub(crate) statistics: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,14 +108,18 @@ pub(crate) struct BinaryPlan {
 struct Compiler {
     selections: Vec<Selection>,
     nodes: usize,
+    /// How many functions that read counts and sums of histograms are around what is compiled.
+    statistics: usize,
+    /// How many things that need whole histograms are around it.
+    whole: usize,
 }
 
 impl Plan {
     /// Prepares a checked expression.
     pub fn new(expr: &Expr, options: &Options) -> Plan {
-        let mut compiler = Compiler { selections: Vec::new(), nodes: 0 };
+        let mut compiler = Compiler { selections: Vec::new(), nodes: 0, statistics: 0, whole: 0 };
         let root = compiler.node(expr);
-        let Compiler { selections, nodes } = compiler;
+        let Compiler { selections, nodes, .. } = compiler;
         Plan { root, selections, options: *options, nodes, expr: expr.clone() }
     }
 
@@ -247,6 +253,7 @@ impl Compiler {
             at: selector.at,
             extension: selector.extension,
             matchers: selector.matchers.clone(),
+            statistics: self.statistics > 0 && self.whole == 0,
         };
         (reading, one_name)
     }
@@ -275,7 +282,9 @@ impl Compiler {
                 self.finish(expr, Kind::Range(reading, matrix.range.clone()), invariant, one_name)
             }
             Expr::Subquery(subquery) => {
+                self.whole += 1;
                 let inner = self.node(&subquery.expr);
+                self.whole -= 1;
                 let one_name = inner.one_name;
                 let plan = SubqueryPlan {
                     inner,
@@ -315,7 +324,10 @@ impl Compiler {
                 self.finish(expr, Kind::Aggregate(Box::new(plan)), invariant, !named)
             }
             Expr::Binary(binary) => {
+                let trims = usize::from(matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower));
+                self.whole += trims;
                 let (left, right) = (self.node(&binary.lhs), self.node(&binary.rhs));
+                self.whole -= trims;
                 if let (Kind::Number(a), Kind::Number(b)) = (&left.kind, &right.kind) {
                     let value = eval::scalar_operation(binary.op, *a, *b);
                     return self.finish(expr, Kind::Number(value), true, true);
@@ -346,7 +358,19 @@ impl Compiler {
     }
 
     fn call(&mut self, expr: &Expr, function: FunctionName, args: &[Expr]) -> Node {
+        let statistics = usize::from(matches!(
+            function,
+            FunctionName::HistogramCount | FunctionName::HistogramSum | FunctionName::HistogramAvg
+        ));
+        let whole = usize::from(matches!(
+            function,
+            FunctionName::HistogramQuantile | FunctionName::HistogramQuantiles | FunctionName::HistogramFraction
+        ));
+        self.statistics += statistics;
+        self.whole += whole;
         let mut nodes: Vec<Node> = args.iter().map(|arg| self.node(arg)).collect();
+        self.statistics -= statistics;
+        self.whole -= whole;
         if function == FunctionName::Info {
             // The second argument names labels of info metrics; what is read are the info metrics themselves.
             let given = match args.get(1).map(Expr::inner) {
@@ -354,7 +378,8 @@ impl Compiler {
                 _ => Vec::new(),
             };
             let selection = self.selection(eval::info_matchers(&given));
-            let reading = Reading { selection, offset: None, at: None, extension: None, matchers: given };
+            let reading =
+                Reading { selection, offset: None, at: None, extension: None, matchers: given, statistics: false };
             let second = self.finish(expr, Kind::Instant(reading), false, false);
             nodes.truncate(1);
             nodes.push(second);

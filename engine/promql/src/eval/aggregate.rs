@@ -12,7 +12,7 @@ use crate::QueryError;
 use crate::annotations::Combination;
 use crate::numeric::{KahanSum, Mean, nan_first, quantile};
 use crate::plan::{AggregatePlan, Kind, Node};
-use crate::syntax::{AggregateOp, go_float};
+use crate::syntax::{AggregateOp, go_float, is_label_name, quote};
 
 /// Which group each element belongs to, and one element of each group.
 struct Groups {
@@ -279,8 +279,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             Some(Kind::String(label)) => label,
             _ => return Err(fault("count_values needs a label")),
         };
-        if label.is_empty() {
-            return Err(QueryError::Execution("invalid label name \"\"".to_owned()));
+        if !is_label_name(label) {
+            return Err(QueryError::Execution(format!("invalid label name {}", quote(label))));
         }
         let mut grouping = plan.grouping.clone();
         if !plan.without {

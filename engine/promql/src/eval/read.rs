@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use watchfire_model::{Timestamp, is_stale};
-use watchfire_tsdb::{Histogram, SampleValue, SeriesView};
+use watchfire_model::{Duration, Timestamp, is_stale};
+use watchfire_tsdb::{CounterResetHint, Histogram, SampleValue, SeriesView};
 
 use super::element::{Element, Metric, NameState};
 use super::{Evaluator, fault};
@@ -61,6 +61,15 @@ impl RangeSamples {
         }
     }
 
+    fn detect_resets(&mut self) {
+        for i in 1..self.histograms.len() {
+            let (before, after) = self.histograms.split_at_mut(i);
+            if let (Some((_, previous)), Some((_, histogram))) = (before.last(), after.first_mut()) {
+                detect_reset(histogram, previous);
+            }
+        }
+    }
+
     fn load(&mut self, view: SeriesView<'_>, after: i64, through: i64, with_starts: bool) {
         let window = view.window(Timestamp::from_millis(after), Timestamp::from_millis(through));
         if window.is_plain() {
@@ -80,6 +89,15 @@ impl RangeSamples {
             }
             self.push(point.timestamp.as_millis(), point.value);
         }
+    }
+}
+
+/// Says for a histogram of which that is not known whether it goes on from the one before it.
+fn detect_reset(histogram: &mut Arc<Histogram>, previous: &Histogram) {
+    if histogram.counter_reset_hint == CounterResetHint::Unknown {
+        let reset = histogram.is_reset_of(previous);
+        Arc::make_mut(histogram).counter_reset_hint =
+            if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
     }
 }
 
@@ -122,10 +140,17 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             if i % SERIES_BETWEEN_CHECKS == 0 {
                 self.check(vector.len())?;
             }
-            if let Some(point) = view.at(time)
+            if let Some(mut point) = view.at(time)
                 && point.timestamp.as_millis() > oldest
                 && !point.value.is_stale()
             {
+                if let (true, SampleValue::Histogram(histogram)) = (reading.statistics, &mut point.value) {
+                    let before = view.at(point.timestamp - Duration::from_millis(1));
+                    let before = before.filter(|p| p.timestamp.as_millis() > oldest);
+                    if let Some(previous) = before.as_ref().and_then(|p| p.value.histogram()) {
+                        detect_reset(histogram, previous);
+                    }
+                }
                 vector.push(Element::new(Metric::Stored(view.labels()), point.value, NameState::Kept));
             }
         }
@@ -178,6 +203,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 for (i, view) in source.views[reading.selection].iter().enumerate() {
                     samples.clear();
                     samples.load(*view, after, through, with_starts);
+                    if reading.statistics && samples.histograms.len() > 1 {
+                        samples.detect_resets();
+                    }
                     if i % SERIES_BETWEEN_CHECKS == 0 || samples.len() > SERIES_BETWEEN_CHECKS {
                         self.check(samples.len())?;
                     }

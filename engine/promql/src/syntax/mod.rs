@@ -22,7 +22,7 @@ pub use parser::{Features, parse, parse_selector, parse_with};
 pub use visit::Selector;
 
 pub(crate) use display::go_float;
-pub(crate) use quote::quote;
+pub(crate) use quote::{is_label_name, quote};
 
 #[cfg(test)]
 mod tests;

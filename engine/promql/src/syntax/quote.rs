@@ -30,7 +30,12 @@ pub(crate) fn quote(text: &str) -> String {
                     write!(out, "\\u{:04x}", u32::from(c))
                 };
             }
-            c => out.push(c),
+            c => match foreign_byte(c) {
+                Some(byte) => {
+                    let _ = write!(out, "\\x{byte:02x}");
+                }
+                None => out.push(c),
+            },
         }
     }
     out.push('"');
@@ -78,5 +83,27 @@ pub(crate) fn unquote(text: &str) -> Result<String, &'static str> {
             bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
-    String::from_utf8(bytes).map_err(|_| "the text is not valid UTF-8")
+    Ok(from_bytes(&bytes))
+}
+
+/// A byte that is no UTF-8 is carried as a character of its own, at the very end of the last private area, so that the
+/// text can be printed as it was written; [`is_label_name`] refuses it.
+const FOREIGN_BYTES: u32 = 0x0010_ff00;
+
+fn from_bytes(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().filter_map(|byte| char::from_u32(FOREIGN_BYTES + u32::from(*byte))));
+    }
+    text
+}
+
+fn foreign_byte(c: char) -> Option<u32> {
+    u32::from(c).checked_sub(FOREIGN_BYTES).filter(|byte| *byte >= 0x80)
+}
+
+/// Whether a label may have this name: anything in UTF-8 but nothing at all.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(|c| foreign_byte(c).is_some())
 }

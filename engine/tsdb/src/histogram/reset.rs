@@ -51,17 +51,15 @@ impl Histogram {
         let Some(previous) = previous.filter(|p| p.counter_reset_hint != CounterResetHint::Gauge) else {
             return CounterResetHint::Unknown;
         };
-        if self.count < previous.count {
-            return CounterResetHint::Reset;
-        }
-        if self.schema != previous.schema || self.zero_threshold != previous.zero_threshold {
-            return CounterResetHint::Unknown;
-        }
-        let reset = self.custom_bounds != previous.custom_bounds
-            || self.zero_count < previous.zero_count
-            || shrank(&self.positive, &previous.positive)
-            || shrank(&self.negative, &previous.negative);
-        if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset }
+        let goes_on = self.count >= previous.count
+            && self.schema == previous.schema
+            && self.zero_threshold == previous.zero_threshold
+            && self.custom_bounds == previous.custom_bounds
+            && self.zero_count >= previous.zero_count
+            && !shrank(&self.positive, &previous.positive)
+            && !shrank(&self.negative, &previous.negative);
+        // A reset that was only found out is not claimed: a query may read a series from its middle.
+        if goes_on { CounterResetHint::NotReset } else { CounterResetHint::Unknown }
     }
 
     /// Compares what lies between neighbouring bounds that both histograms have.

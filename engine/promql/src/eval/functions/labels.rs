@@ -9,6 +9,7 @@ use super::super::element::{Element, Metric, NameState, refuse_equal};
 use super::super::{Evaluator, fault};
 use crate::QueryError;
 use crate::plan::{Kind, Node};
+use crate::syntax::is_label_name;
 
 fn text(node: &Node) -> Result<&str, QueryError> {
     match &node.kind {
@@ -40,7 +41,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             [text(&args[1])?, text(&args[2])?, text(&args[3])?, text(&args[4])?];
         let regex = Regex::new(&format!("^(?s:{pattern})$"))
             .map_err(|_| invalid("invalid regular expression in label_replace()", pattern))?;
-        if target.is_empty() {
+        if !is_label_name(target) {
             return Err(invalid("invalid destination label name in label_replace()", target));
         }
         let vector = self.vector(&args[0], at)?;
@@ -65,10 +66,10 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     pub(super) fn label_join(&mut self, args: &'s [Node], at: i64) -> Result<Vec<Element<'a>>, QueryError> {
         let (target, separator) = (text(&args[1])?, text(&args[2])?);
         let sources = args[3..].iter().map(text).collect::<Result<Vec<&str>, QueryError>>()?;
-        if let Some(source) = sources.iter().find(|s| s.is_empty()) {
+        if let Some(source) = sources.iter().find(|s| !is_label_name(s)) {
             return Err(invalid("invalid source label name in label_join()", source));
         }
-        if target.is_empty() {
+        if !is_label_name(target) {
             return Err(invalid("invalid destination label name in label_join()", target));
         }
         let vector = self.vector(&args[0], at)?;
