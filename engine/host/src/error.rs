@@ -53,6 +53,18 @@ pub enum LoadError {
         /// How large it may be.
         limit: u64,
     },
+    /// It begins with more memory or larger tables than it may have.
+    #[error("the plugin wants {wanted} {unit} of {resource} from the start, the limit is {limit}")]
+    Limit {
+        /// `memory` or `tables`.
+        resource: &'static str,
+        /// How much it wants.
+        wanted: u64,
+        /// How much it may have.
+        limit: u64,
+        /// The unit of both.
+        unit: &'static str,
+    },
     /// It is something else than a component.
     #[error("{0}")]
     NotAComponent(String),

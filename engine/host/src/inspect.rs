@@ -8,8 +8,7 @@ use wasmparser::{Parser, Payload};
 use wasmtime::{Engine, Precompiled};
 use watchfire_plugin::Kind;
 
-use crate::LoadError;
-use crate::wasi;
+use crate::{Limits, LoadError, wasi};
 
 /// The contract's package, as it stands in the names of imports and exports.
 const PACKAGE: &str = "watchfire:plugin/";
@@ -28,13 +27,24 @@ pub(crate) struct Outline {
 }
 
 /// Reads the outline, or says why the file cannot be a plugin for this host.
-pub(crate) fn outline(wasm: &[u8]) -> Result<Outline, LoadError> {
+pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError> {
     refuse_other_formats(wasm)?;
-    let (imports, exports) = names(wasm).map_err(LoadError::Malformed)?;
+    let sections = sections(wasm).map_err(|error| LoadError::Malformed(error.to_string()))?;
+    let imports: Vec<_> = sections.imports.into_iter().collect();
     for import in &imports {
         check_import(import)?;
     }
-    let kinds = check_exports(&exports)?;
+    let kinds = check_exports(&sections.exports)?;
+    let bounds = [
+        ("memory", sections.memory_bytes, limits.memory_bytes, "bytes"),
+        ("tables", sections.table_elements, limits.table_elements, "elements"),
+    ];
+    for (resource, wanted, limit, unit) in bounds {
+        let limit = limit as u64;
+        if wanted > limit {
+            return Err(LoadError::Limit { resource, wanted, limit, unit });
+        }
+    }
     Ok(Outline { imports, kinds })
 }
 
@@ -62,29 +72,53 @@ fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::NotAComponent(refusal.to_owned()))
 }
 
-/// Names of the imports and exports of the outermost component, each sorted.
-fn names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
-    let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());
+/// What the sections of a file say.
+#[derive(Default)]
+struct Sections {
+    /// Of the outermost component.
+    imports: BTreeSet<String>,
+    /// Of the outermost component.
+    exports: BTreeSet<String>,
+    /// That all memories together begin with.
+    memory_bytes: u64,
+    /// That the largest table begins with.
+    table_elements: u64,
+}
+
+fn sections(wasm: &[u8]) -> wasmparser::Result<Sections> {
+    const PAGE: u64 = 64 << 10;
+    let mut sections = Sections::default();
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(|error| error.to_string())? {
+        match payload? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             // The end of the outermost component finds a depth of 0.
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    imports.insert(import.map_err(|error| error.to_string())?.name.name.to_owned());
+                    sections.imports.insert(import?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    exports.insert(export.map_err(|error| error.to_string())?.name.name.to_owned());
+                    sections.exports.insert(export?.name.name.to_owned());
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let bytes = memory?.initial.saturating_mul(PAGE);
+                    sections.memory_bytes = sections.memory_bytes.saturating_add(bytes);
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    sections.table_elements = sections.table_elements.max(table?.ty.initial);
                 }
             }
             _ => {}
         }
     }
-    Ok((imports.into_iter().collect(), exports.into_iter().collect()))
+    Ok(sections)
 }
 
 fn check_import(import: &str) -> Result<(), LoadError> {
@@ -114,7 +148,7 @@ fn check_import(import: &str) -> Result<(), LoadError> {
     Err(LoadError::Import(format!("the plugin imports `{import}`, which is not offered: {advice}")))
 }
 
-fn check_exports(exports: &[String]) -> Result<BTreeSet<Kind>, LoadError> {
+fn check_exports(exports: &BTreeSet<String>) -> Result<BTreeSet<Kind>, LoadError> {
     let own: Vec<_> = exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)).map(split_version).collect();
     if let Some((_, version)) = own.iter().find(|(_, version)| !speaks(version)) {
         return Err(LoadError::Contract(other_version(version)));

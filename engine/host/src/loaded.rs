@@ -80,7 +80,7 @@ pub(crate) struct Surroundings<'a> {
 impl Loaded {
     /// Checks, compiles and asks the plugin what it offers. The generation is given when it is installed.
     pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
-        let outline = inspect::outline(wasm)?;
+        let outline = inspect::outline(wasm, &with.limits)?;
         let digest = sha256(wasm);
         let (component, from_cache) = compile(wasm, &digest, &with)?;
         let pre = link(with.linker, &component)?;

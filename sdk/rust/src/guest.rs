@@ -1,6 +1,12 @@
 //! The contract's bindings and what stands between them and the traits. For [`export!`](crate::export!) only.
 
-#![allow(missing_docs, unreachable_pub, unsafe_code, reason = "generated bindings call into the host by raw pointers")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::new_without_default,
+    reason = "generated bindings call into the host by raw pointers"
+)]
 
 use std::cell::RefCell;
 

@@ -201,7 +201,7 @@ impl<R: Record> SeriesTable<R> {
             }
         }
         if self.index.is_none() {
-            self.index = Some(self.places().map(|(id, place)| (id, place)).collect());
+            self.index = Some(self.places().collect());
         }
         if let Some(place) = self.index.as_ref().and_then(|index| index.get(&id)) {
             return Some(*place);

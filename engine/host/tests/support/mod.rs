@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
 
+pub mod fixture;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -23,10 +25,10 @@ pub fn load(host: &Host, name: &str, wasm: &[u8]) -> Result<PluginInfo, LoadErro
 }
 
 /// Limits under which an attack ends soon.
-pub fn tight() -> Limits {
+pub fn tight(fixture: &fixture::Fixture) -> Limits {
     Limits {
-        call_time: Duration::from_millis(20),
-        open_time: Duration::from_millis(200),
+        call_time: Duration::from_millis(fixture.call_ms),
+        open_time: Duration::from_millis(fixture.open_ms),
         memory_bytes: 4 << 20,
         output_bytes: 1 << 20,
         ..Limits::STANDARD

@@ -1,0 +1,227 @@
+//! The life of a plugin: loading, replacing, caching, suspending, and how it is addressed.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use expect_test::expect;
+use support::fixture::{Fixture, GOOD};
+use support::{batch, load, settings, state};
+use watchfire_host::{BreakerSettings, Host, HostSettings, Source};
+use watchfire_model::Duration;
+use watchfire_plugin::{Condition, Kind, Provider};
+
+/// A plugin whose condition answers with an error of this text; four letters.
+fn saying(text: &'static str) -> Vec<u8> {
+    let data = format!(
+        r#"(data (i32.const 512) "\01\00\00\00\03\00\00\00\00\06\00\00\04\00\00\00") (data (i32.const 1536) "{text}")"#
+    );
+    Fixture { data: data.leak(), ..GOOD }.build()
+}
+
+fn says(condition: &mut Box<dyn Condition>) -> String {
+    condition.evaluate(&batch(0, &[1.0]), &mut state()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_opened_keeps_its_version_while_a_new_one_takes_over() {
+    let host = Host::new(settings()).unwrap();
+    assert_eq!(host.generation("evil"), None);
+    let first = load(&host, "evil", &saying("one.")).unwrap();
+    let mut old = host.open_condition("evil", "{}").unwrap();
+    let second = load(&host, "evil", &saying("two.")).unwrap();
+    assert!(second.generation > first.generation && second.digest != first.digest);
+    assert_eq!(host.generation("evil"), Some(second.generation));
+    let mut new = host.open_condition("evil", "{}").unwrap();
+    assert_eq!((says(&mut old), says(&mut new)), ("the plugin failed: one.".into(), "the plugin failed: two.".into()));
+    // A version that cannot be loaded changes nothing.
+    load(&host, "evil", b"\0asm").unwrap_err();
+    assert_eq!(host.generation("evil"), Some(second.generation));
+    assert!(host.unload("evil"));
+    assert!(!host.unload("evil"));
+    assert_eq!(says(&mut new), "the plugin failed: two.");
+    let error = host.open_condition("evil", "{}").err().unwrap();
+    expect![[r#"there is no plugin "evil"; none is loaded"#]].assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_candidate_can_be_tried_before_it_takes_over() {
+    let host = Host::new(settings()).unwrap();
+    load(&host, "evil", &saying("one.")).unwrap();
+    let candidate = host.prepare("evil", Source::Bytes(&saying("two.")), None).unwrap();
+    assert_eq!(says(&mut candidate.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
+    assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: one.");
+    let info = host.install(candidate);
+    assert_eq!(host.info("evil"), Some(info));
+    assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
+}
+
+#[test]
+fn a_directory_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
+    let host = Host::new(settings()).unwrap();
+    let changes = |host: &Host| -> Vec<String> {
+        let changes = host.load_dir(directory.path()).unwrap();
+        changes.into_iter().map(|(name, result)| format!("{name} {}", result.is_ok())).collect()
+    };
+    write("a.wasm", &saying("one."));
+    write("b.wasm", b"nonsense");
+    write("notes.txt", b"nonsense");
+    assert_eq!(changes(&host), ["a true", "b false"]);
+    assert_eq!(changes(&host), ["b false"]);
+    write("a.wasm", &saying("two."));
+    write("b.wasm", &GOOD.build());
+    assert_eq!(changes(&host), ["a true", "b true"]);
+    let generation = host.generation("b");
+    // The last good version stays.
+    write("b.wasm", b"nonsense");
+    assert_eq!(changes(&host), ["b false"]);
+    assert_eq!(host.generation("b"), generation);
+    fs::remove_file(directory.path().join("a.wasm")).unwrap();
+    write("b.wasm", &GOOD.build());
+    assert_eq!(changes(&host), Vec::<String>::new());
+    assert_eq!(host.plugins().into_iter().map(|info| info.name).collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn a_file_is_reloaded_only_if_it_has_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("evil.wasm");
+    let host = Host::new(settings()).unwrap();
+    fs::write(&path, saying("one.")).unwrap();
+    let first = host.load("evil", Source::File(&path)).unwrap();
+    assert_eq!(host.reload("evil").unwrap(), first);
+    fs::write(&path, saying("two.")).unwrap();
+    assert!(host.reload("evil").unwrap().generation > first.generation);
+    load(&host, "bytes", &GOOD.build()).unwrap();
+    expect![[r#"no plugin "bytes" was loaded from a file"#]].assert_eq(&host.reload("bytes").unwrap_err().to_string());
+    fs::remove_file(&path).unwrap();
+    assert!(host.reload("evil").is_err());
+    assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
+}
+
+#[test]
+fn compiled_code_is_kept_in_a_private_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache_dir = directory.path().join("deep/cache");
+    let settings = HostSettings { cache_dir: Some(cache_dir.clone()), ..settings() };
+    let files = |directory: &Path| {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|e| e == "cwasm")).collect::<Vec<_>>()
+    };
+    let wasm = saying("one.");
+    let first = load(&Host::new(settings.clone()).unwrap(), "evil", &wasm).unwrap();
+    assert!(!first.from_cache);
+    assert_eq!(files(&cache_dir).len(), 1);
+    let host = Host::new(settings.clone()).unwrap();
+    assert!(load(&host, "evil", &wasm).unwrap().from_cache);
+    assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: one.");
+    // A file that is not what was written is compiled anew. It is replaced and not overwritten, since `host` runs it.
+    let file = files(&cache_dir).remove(0);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, b"torn").unwrap();
+    assert!(!load(&Host::new(settings.clone()).unwrap(), "evil", &wasm).unwrap().from_cache);
+    assert!(load(&Host::new(settings.clone()).unwrap(), "evil", &wasm).unwrap().from_cache);
+    // The oldest goes when there is no room.
+    let small = HostSettings { cache_bytes_max: 1, ..settings.clone() };
+    load(&Host::new(small).unwrap(), "evil", &saying("two.")).unwrap();
+    assert_eq!(files(&cache_dir).len(), 1);
+    assert!(!load(&Host::new(settings).unwrap(), "evil", &wasm).unwrap().from_cache);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_others_can_write_is_no_cache() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let cache_dir = directory.path().join("cache");
+    fs::create_dir(&cache_dir).unwrap();
+    fs::set_permissions(&cache_dir, fs::Permissions::from_mode(0o770)).unwrap();
+    let error = Host::new(HostSettings { cache_dir: Some(cache_dir.clone()), ..settings() }).unwrap_err().to_string();
+    let error = error.replace(&cache_dir.display().to_string(), "DIR");
+    expect!["cannot use DIR for compiled plugins: others have access to it (mode 770); run `chmod 700` on it"]
+        .assert_eq(&error);
+}
+
+#[test]
+fn parts_of_a_plugin_have_addresses() {
+    let two = Fixture {
+        data: r#"(data (i32.const 20) "\02") (data (i32.const 64) "\00\00\00\00\84\00\00\00\04\00\00\00\84\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\02\00\00\00")"#,
+        ..GOOD
+    };
+    let host = Host::new(settings()).unwrap();
+    load(&host, "pair", &two.build()).unwrap();
+    load(&host, "evil", &two.build()).unwrap();
+    load(&host, "single", &GOOD.build()).unwrap();
+    let offered: Vec<_> = host.descriptors().into_iter().map(|d| format!("{} {}", d.kind.as_str(), d.name)).collect();
+    expect![[r#"
+        [
+            "condition evil",
+            "condition evil/good",
+            "condition pair/evil",
+            "condition pair/good",
+            "condition single",
+        ]
+    "#]]
+    .assert_debug_eq(&offered);
+    for name in ["evil", "evil/good", "evil/evil", "pair/good", "single", "single/evil"] {
+        assert!(host.open_condition(name, "{}").is_ok(), "{name}");
+    }
+    let mut told = String::new();
+    for name in ["pair", "pair/bad", "nobody", "../pair"] {
+        told += &format!("{name}: {}\n", host.open_condition(name, "{}").err().unwrap());
+    }
+    told += &format!("router: {}\n", host.open_router("single", "{}").err().unwrap());
+    expect![[r#"
+        pair: there is no condition "pair"; use pair/evil or pair/good
+        pair/bad: there is no condition "pair/bad"; use pair/evil or pair/good
+        nobody: there is no plugin "nobody"; loaded are evil, pair, single
+        ../pair: there is no plugin ".."; loaded are evil, pair, single
+        router: plugin "single" offers no router; it is a condition
+    "#]]
+    .assert_eq(&told);
+    assert_eq!(host.info("single").unwrap().kinds, [Kind::Condition]);
+}
+
+#[test]
+fn a_plugin_that_keeps_failing_is_suspended_by_the_time_of_the_evaluations() {
+    let breaker =
+        BreakerSettings { failures_max: 2, pause: Duration::from_secs(30), pause_max: Duration::from_secs(60) };
+    let host = Host::new(HostSettings { breaker, ..settings() }).unwrap();
+    load(&host, "evil", &Fixture { evaluate: "unreachable", ..GOOD }.build()).unwrap();
+    let mut condition = host.open_condition("evil", "{}").unwrap();
+    let mut told = String::new();
+    for second in [0, 1, 2, 30, 31, 60, 90, 91] {
+        let error = condition.evaluate(&batch(second * 1_000, &[1.0]), &mut state()).unwrap_err();
+        told += &format!("{second}: {error}\n");
+    }
+    expect![[r#"
+        0: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        1: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        2: the plugin failed: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        30: the plugin failed: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        31: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        60: the plugin failed: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        90: the plugin failed: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        91: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+    "#]].assert_eq(&told);
+    let counters = &host.counters()[0].1;
+    assert_eq!((counters.calls, counters.suspended), (4, 4));
+    assert_eq!(counters.failures, [("trap", 4)]);
+    // One to describe, one to open, and a fresh one after each trap but the last.
+    assert_eq!(counters.instantiations, 5);
+}
+
+#[test]
+fn there_are_so_many_instances_and_no_more() {
+    let host = Host::new(HostSettings { instances_max: 2, ..settings() }).unwrap();
+    load(&host, "evil", &GOOD.build()).unwrap();
+    let first = host.open_condition("evil", "{}").unwrap();
+    let _second = host.open_condition("evil", "{}").unwrap();
+    let error = host.open_condition("evil", "{}").err().unwrap();
+    expect!["the plugin passed its limit of 2 instances of instances"].assert_eq(&error.to_string());
+    drop(first);
+    assert!(host.open_condition("evil", "{}").is_ok());
+}
