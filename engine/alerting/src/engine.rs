@@ -201,6 +201,10 @@ impl Engine {
             self.arm_slot(id);
         }
         let now = self.now;
+        for silence in self.silences.clock_stepped_back(now + by, now) {
+            self.timers.set(Timer::Silence(silence.id.clone()), now + self.settings.silence_retention);
+            self.persist(Record::Silence(silence));
+        }
         let mut timers = Vec::new();
         for (key, group) in &mut self.groups {
             group.next_flush = group.next_flush - by;

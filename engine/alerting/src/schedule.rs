@@ -88,7 +88,10 @@ impl ScheduledGroup {
 
 impl Engine {
     pub(crate) fn arm_slot(&mut self, id: RuleGroupId) {
-        if let Some(group) = self.rule_groups.get(&id) {
+        if let Some(group) = self.rule_groups.get_mut(&id) {
+            // A new group begins with the slot after now, and from now on none is missed unnoticed.
+            let current = group.slot_at_or_before(self.now);
+            group.last_slot.get_or_insert(current);
             self.timers.set(Timer::RuleSlot(id), group.next_slot(self.now));
         }
     }
@@ -140,7 +143,7 @@ impl Engine {
         if group.run.is_some() || group.touched.is_empty() {
             return;
         }
-        if group.last_slot.is_some() && group.next_slot(now) <= now {
+        if group.next_slot(now) <= now {
             // A slot that is due lies in the past, so it goes first; its end looks for what was touched.
             return self.slot_due(id);
         }

@@ -265,6 +265,20 @@ impl Silences {
         Ok(())
     }
 
+    /// The clock went back from `before` to `now`: what was over stays over. The silences that changed are returned.
+    pub(crate) fn clock_stepped_back(&mut self, before: Timestamp, now: Timestamp) -> Vec<Silence> {
+        let mut changed = Vec::new();
+        for silence in self.by_id.values_mut().filter(|silence| silence.ends_at <= before && silence.ends_at > now) {
+            silence.starts_at = silence.starts_at.min(now);
+            silence.ends_at = now;
+            changed.push(silence.clone());
+        }
+        for silence in &changed {
+            self.unfile(&silence.id);
+        }
+        changed
+    }
+
     fn end(&mut self, id: &SilenceId, now: Timestamp) {
         self.unfile(id);
         if let Some(silence) = self.by_id.get_mut(id) {

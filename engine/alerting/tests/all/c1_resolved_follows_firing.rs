@@ -1,0 +1,271 @@
+//! Contract C1: a notified firing is always followed by a delivered resolved.
+//!
+//! Each scenario pages, then something keeps the alert quiet or moves it elsewhere while it ends.
+
+use watchfire_alerting::{
+    DeliveryOutcome, GroupBy, InhibitRule, InhibitSource, MinuteRange, Settings, TimeInterval, TimeSpec,
+};
+use watchfire_model::{Duration, Matcher};
+
+use crate::world::{World, alerting, at_once, receiver, route_for, rule_group};
+
+const PAGE: &str = "0s ops first_notification +A";
+
+fn paged() -> World {
+    let mut w = World::new(at_once());
+    w.fire(&["A"]);
+    w.expect(&[PAGE]);
+    w
+}
+
+#[track_caller]
+fn ends_with_a_resolve(w: &mut World, at: &str) {
+    w.at("1m").resolve(&["A"]);
+    w.at("30h");
+    let resolves: Vec<_> = w.log.iter().filter(|line| line.contains("-A")).collect();
+    assert_eq!(resolves.len(), 1, "{:?}", w.log);
+    assert!(resolves[0].starts_with(&format!("{at} ops")), "{:?}", w.log);
+    assert!(w.engine.alert_groups(w.now).is_empty() && w.engine.outbox().is_empty());
+    // And the alert is not thought to be known any more.
+    w.log.clear();
+    w.fire(&["A"]);
+    assert_eq!(w.log.len(), 1);
+}
+
+#[test]
+fn through_a_silence() {
+    let mut w = paged();
+    w.silence("A", "100h");
+    w.at("1m").resolve(&["A"]);
+    w.at("30h");
+    w.expect(&["5m ops all_alerts_resolved -A"]);
+    // The silence still holds.
+    w.fire(&["A"]);
+    w.at("40h");
+    w.expect(&[]);
+}
+
+#[test]
+fn through_a_silence_that_began_and_ended_while_the_alert_fired() {
+    let mut w = paged();
+    w.silence("A", "30s");
+    ends_with_a_resolve(&mut w, "5m");
+}
+
+#[test]
+fn through_an_inhibition() {
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| {
+        let source = InhibitSource { matchers: vec![Matcher::equal("alertname", "B")], equal: vec![] };
+        let target_matchers = vec![Matcher::equal("alertname", "A")];
+        dispatch.inhibit_rules = vec![InhibitRule { name: None, sources: vec![source], target_matchers }];
+    });
+    w.fire(&["B"]);
+    w.at("1m").resolve(&["A"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +B", "5m ops all_alerts_resolved -A"]);
+}
+
+#[test]
+fn through_a_mute_interval_and_outside_active_ones() {
+    let always = || TimeInterval {
+        name: "always".to_owned(),
+        specs: vec![TimeSpec { times: vec![MinuteRange { start: 0, end: 1440 }], ..TimeSpec::default() }],
+    };
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| {
+        dispatch.time_intervals = vec![always()];
+        dispatch.route.mute_time_intervals = vec!["always".into()];
+    });
+    w.at("1m").resolve(&["A"]);
+    w.at("1h");
+    w.expect(&["5m ops all_alerts_resolved -A"]);
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| dispatch.route.active_time_intervals = vec!["never defined".into()]);
+    w.at("1m").resolve(&["A"]);
+    w.at("1h");
+    w.expect(&["5m ops all_alerts_resolved -A"]);
+}
+
+#[test]
+fn while_others_of_the_group_fire_and_are_silenced() {
+    let mut w = World::new(at_once());
+    w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));
+    w.fire(&["A", "B"]);
+    w.silence("A", "100h");
+    w.silence("B", "100h");
+    w.at("1m").fire(&["C"]);
+    w.at("6m").resolve(&["A"]);
+    w.at("11m").resolve(&["B", "C"]);
+    w.at("1h");
+    w.expect(&[
+        "0s ops first_notification +A +B",
+        "5m ops new_alerts_in_group +C",
+        "10m ops new_resolved_alerts +C -A",
+        "15m ops all_alerts_resolved -B -C",
+    ]);
+}
+
+#[test]
+fn through_a_crash_before_and_after_the_end() {
+    let mut w = paged();
+    w.crash("10s");
+    ends_with_a_resolve(&mut w, "5m");
+    let mut w = paged();
+    w.at("1m").resolve(&["A"]);
+    w.crash("1h");
+    w.at("2h");
+    w.expect(&["1h1m ops all_alerts_resolved -A"]);
+}
+
+#[test]
+fn when_the_route_sends_the_alert_elsewhere_by_now() {
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| {
+        dispatch.receivers.push(receiver("other"));
+        let elsewhere = route_for(&dispatch.route, "A", "other");
+        dispatch.route.routes.push(elsewhere);
+    });
+    w.crash("1s");
+    w.at("1m").resolve(&["A"]);
+    w.at("30m");
+    w.expect(&["0s other first_notification +A", "5m other all_alerts_resolved -A", "5m ops all_alerts_resolved -A"]);
+    assert!(w.engine.alert_groups(w.now).is_empty());
+}
+
+#[test]
+fn when_the_route_is_gone_or_has_another_receiver() {
+    for gone in [true, false] {
+        let mut dispatch = at_once();
+        dispatch.receivers.push(receiver("team"));
+        let team = route_for(&dispatch.route, "A", "team");
+        dispatch.route.routes.push(team);
+        let mut w = World::new(dispatch);
+        w.fire(&["A"]);
+        w.reload_dispatch(|dispatch| match gone {
+            true => dispatch.route.routes.clear(),
+            false => dispatch.route.routes[0].receiver = "ops".into(),
+        });
+        w.at("6m").resolve(&["A"]);
+        w.at("30m");
+        let mut log = std::mem::take(&mut w.log);
+        let told_first = if gone { PAGE } else { "5m ops first_notification +A" };
+        let team = if gone { "10m team all_alerts_resolved -A" } else { "10m team promised_resolve -A" };
+        let mut expected = vec!["0s team first_notification +A", told_first, "10m ops all_alerts_resolved -A", team];
+        log.sort();
+        expected.sort_unstable();
+        assert_eq!(log, expected, "gone: {gone}");
+    }
+}
+
+#[test]
+fn when_the_receiver_fails_while_the_alert_fires_and_ends() {
+    // The page may have got through although the receiver said that it failed, so its end is told.
+    let mut w = World::new(at_once());
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "timeout".to_owned() }));
+    w.fire(&["A"]);
+    w.at("7m").resolve(&["A"]);
+    w.at("1h");
+    w.answers.clear();
+    w.log.clear();
+    w.at("2h");
+    assert_eq!(w.log.len(), 1);
+    assert!(w.log[0].contains("promised_resolve -A"), "{:?}", w.log);
+}
+
+#[test]
+fn when_a_page_whose_fate_is_unknown_is_silenced_or_superseded_over_a_crash() {
+    let mut w = World::new(at_once());
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "timeout".to_owned() }));
+    w.fire(&["A"]);
+    w.silence("A", "100h");
+    w.at("20m");
+    assert!(w.engine.outbox().is_empty(), "what is silenced is not tried any longer");
+    w.crash("1s");
+    w.answers.clear();
+    w.log.clear();
+    w.resolve(&["A"]);
+    w.at("1h");
+    w.expect(&["25m ops promised_resolve -A"]);
+}
+
+#[test]
+fn when_an_end_whose_fate_is_unknown_is_followed_by_a_refire() {
+    let mut w = paged();
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "timeout".to_owned() }));
+    w.at("1m").resolve(&["A"]);
+    w.at("6m").fire(&["A"]);
+    w.log.clear();
+    w.answers.clear();
+    w.at("1h");
+    assert_eq!(w.log.len(), 1, "{:?}", w.log);
+    assert!(w.log[0].ends_with("+A"), "the receiver may think that it ended, so it is paged: {:?}", w.log);
+}
+
+#[test]
+fn when_the_rule_is_removed_and_when_it_comes_back_in_time() {
+    let groups = vec![rule_group(vec![alerting(1, "0s", "0s")])];
+    let mut w = World::with(Settings::default(), groups.clone(), at_once());
+    w.find(1, &["A"]);
+    w.at("1m");
+    w.reload(vec![rule_group(vec![])], at_once());
+    w.at("2m");
+    w.reload(groups.clone(), at_once());
+    w.at("20m");
+    w.expect(&["1m ops first_notification +A"]);
+    w.reload(vec![], at_once());
+    w.crash("1s");
+    w.at("1h");
+    w.expect(&["26m ops all_alerts_resolved -A"]);
+    assert!(w.committed.keys().all(|key| key.kind != "instance"));
+}
+
+#[test]
+fn when_for_is_made_longer() {
+    let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    w.find(1, &["A"]);
+    w.at("1m");
+    w.reload(vec![rule_group(vec![alerting(1, "30m", "0s")])], at_once());
+    w.at("1h");
+    w.expect(&["1m ops first_notification +A", "6m ops all_alerts_resolved -A", "31m ops first_notification +A"]);
+}
+
+#[test]
+fn two_rules_with_the_same_alert_resolve_it_once_when_neither_fires() {
+    let groups = vec![rule_group(vec![alerting(1, "0s", "0s"), alerting(2, "0s", "0s")])];
+    let mut w = World::with(Settings::default(), groups, at_once());
+    w.find(1, &["A"]);
+    w.find(2, &["A"]);
+    w.at("1m").find(1, &[]);
+    w.at("10m").find(2, &[]);
+    w.at("1h");
+    w.expect(&["1m ops first_notification +A", "16m ops all_alerts_resolved -A"]);
+}
+
+#[test]
+fn a_refused_end_is_told_after_a_reload_that_may_have_repaired_the_receiver() {
+    let mut w = paged();
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "403".to_owned() }));
+    w.at("1m").resolve(&["A"]);
+    w.at("20h");
+    w.expect(&["5m ops all_alerts_resolved -A"]);
+    assert_eq!(w.engine.counters().rejections, 1);
+    w.answers.clear();
+    w.crash("1s");
+    w.at("21h");
+    w.expect(&["20h5m ops promised_resolve -A"]);
+}
+
+#[test]
+fn a_receiver_that_is_removed_is_said_to_have_been_owed() {
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| {
+        dispatch.receivers = vec![receiver("other")];
+        dispatch.route.receiver = "other".into();
+    });
+    assert_eq!(w.engine.counters().resolves_lost_to_removed_receivers, 1);
+    assert!(w.changes.iter().any(|change| change.reason.word() == "receiver_removed"));
+    w.resolve(&["A"]);
+    w.advance_to(Duration::from_hours(1));
+    w.expect(&[]);
+}

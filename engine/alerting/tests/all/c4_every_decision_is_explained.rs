@@ -1,0 +1,52 @@
+//! Contract C4: what happened to an alert, and why, can be read.
+
+use watchfire_alerting::Settings;
+
+use crate::world::{World, alerting, at_once, labels, rule_group};
+
+#[test]
+fn the_history_of_an_alert_tells_the_whole_chain() {
+    let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "1m", "1m")])], at_once());
+    w.find(1, &["A"]);
+    let id = w.silence("A", "100h");
+    w.at("3m1s");
+    w.engine.expire_silence(w.now, &id).unwrap();
+    w.drain();
+    w.at("8m").find(1, &[]);
+    w.at("2h");
+    let history = w.engine.history(labels("A").fingerprint());
+    let lines: Vec<String> = history
+        .iter()
+        .map(|entry| format!("{} {}", entry.at.since(crate::world::START), entry.reason.word()))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "1m pending",
+            "2m firing",
+            "2m silenced",
+            "7m first_notification",
+            "7m delivered",
+            "9m kept_firing",
+            "10m resolved",
+            "12m all_alerts_resolved",
+            "12m delivered",
+            "26m forgotten",
+        ]
+    );
+    let delivered = history.iter().find(|entry| entry.reason.word() == "delivered").unwrap();
+    assert_eq!(delivered.notification, Some(w.deliveries[0].id));
+    assert_eq!(&*delivered.target.as_ref().unwrap().receiver, "ops");
+    // The alert itself is forgotten, its history is not.
+    assert!(w.engine.alert(w.now, labels("A").fingerprint()).is_none());
+    assert!(history.iter().all(|entry| !entry.reason.to_string().is_empty()));
+}
+
+#[test]
+fn subscribers_hear_of_state_changes_and_attempts_in_order() {
+    let mut w = World::new(at_once());
+    w.changes.clear();
+    w.fire(&["A"]);
+    let words: Vec<&str> = w.changes.iter().map(|change| change.reason.word()).collect();
+    assert_eq!(words, ["received", "first_notification", "attempt_started", "delivered"]);
+}

@@ -1,0 +1,129 @@
+//! Contract C7: every bound, what happens at it, and its counter.
+
+use watchfire_alerting::{Settings, SilenceDraft, SilenceError};
+use watchfire_model::{Duration, Labels, Matcher};
+
+use crate::world::{World, alerting, at_once, labels, rule_group};
+
+fn names(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|i| format!("N{i:03}")).collect()
+}
+
+fn fire(w: &mut World, names: &[String]) {
+    w.fire(&names.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn alerts_beyond_the_limit_are_refused_and_come_in_when_there_is_room() {
+    let settings = Settings { alerts_max: 3, ..Settings::default() };
+    let groups = vec![rule_group(vec![alerting(1, "0s", "0s")])];
+    let mut w = World::with(settings, groups, at_once());
+    fire(&mut w, &names(0..5));
+    assert_eq!(w.log.len(), 3);
+    assert_eq!((w.engine.counters().alerts_refused, w.engine.alerts_free()), (2, 0));
+    assert!(w.changes.iter().any(|change| change.reason.word() == "alerts_limit"));
+    // A known alert is not refused.
+    fire(&mut w, &names(0..3));
+    assert_eq!(w.engine.counters().alerts_refused, 2);
+    w.find(1, &["A"]);
+    w.log.clear();
+    w.at("2m");
+    w.expect(&[]);
+    w.resolve(&["N000"]);
+    w.at("30m");
+    assert!(w.log.iter().any(|line| line.ends_with("first_notification +A")), "{:?}", w.log);
+    assert_eq!(w.engine.usage()[0], ("alerts", 3, 3));
+}
+
+#[test]
+fn groups_beyond_the_limit_share_one_per_route() {
+    let settings = Settings { groups_max: 3, ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    fire(&mut w, &names(0..10));
+    assert_eq!(w.log.len(), 4);
+    assert_eq!(w.engine.counters().groups_overflowed, 7);
+    w.log.clear();
+    // Nothing moves on a reload or a restart, and the ends are told.
+    w.reload_dispatch(|_| {});
+    w.crash("1s");
+    w.at("1m");
+    w.expect(&[]);
+    w.resolve(&names(0..10).iter().map(String::as_str).collect::<Vec<_>>());
+    w.at("10m");
+    assert_eq!(w.log.len(), 4, "{:?}", w.log);
+    assert!(w.engine.alert_groups(w.now).is_empty());
+}
+
+#[test]
+fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
+    let settings = Settings { silences_max: 2, silence_matchers_max: 3, ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    w.silence("A", "1m");
+    w.silence("B", "1h");
+    w.at("10m");
+    let draft = |matchers: usize| SilenceDraft {
+        id: None,
+        matcher_sets: vec![(0..matchers).map(|i| Matcher::equal(format!("l{i}"), "x")).collect()],
+        starts_at: w.now,
+        ends_at: w.now + Duration::from_mins(1),
+        created_by: String::new(),
+        comment: String::new(),
+    };
+    let (one, many) = (draft(1), draft(4));
+    assert_eq!(w.engine.set_silence(w.now, one.clone()), Err(SilenceError::Limit { silences_max: 2 }));
+    let too_many = SilenceError::TooManyMatchers { matchers: 4, matchers_max: 3 };
+    assert_eq!(w.engine.set_silence(w.now, many), Err(too_many));
+    assert_eq!(w.engine.counters().silences_refused, 2);
+    w.at("121h");
+    assert!(w.engine.set_silence(w.now, SilenceDraft { ends_at: w.now + Duration::from_mins(1), ..one }).is_ok());
+}
+
+#[test]
+fn instances_of_one_rule_are_bounded_without_a_limit_of_its_group() {
+    let settings = Settings { rule_instances_max: 2, ..Settings::default() };
+    let mut w = World::with(settings, vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    w.find(1, &["A", "B", "C"]);
+    w.at("1m");
+    assert_eq!(w.states(1), "A=firing B=firing");
+    assert_eq!(w.engine.counters().instances_dropped, 1);
+}
+
+#[test]
+fn histories_are_bounded_in_length_and_number() {
+    let settings = Settings { history_per_alert_max: 4, history_alerts_max: 2, ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    for i in 0..20 {
+        w.advance_to(Duration::from_mins(30 * i));
+        w.fire(&["A"]);
+        w.advance_to(Duration::from_mins(30 * i + 10));
+        w.resolve(&["A"]);
+    }
+    assert_eq!(w.engine.history(labels("A").fingerprint()).len(), 4);
+    w.at("20h");
+    fire(&mut w, &names(0..2));
+    assert!(w.engine.history(labels("A").fingerprint()).is_empty(), "a forgotten alert goes first");
+    assert!(!w.engine.history(labels("N000").fingerprint()).is_empty());
+}
+
+#[test]
+fn counters_have_names_and_meanings() {
+    let w = World::new(at_once());
+    for (name, meaning, _) in w.engine.counters().list() {
+        assert!(!name.is_empty() && !meaning.trim().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn an_idle_engine_writes_nothing() {
+    let groups = vec![rule_group(vec![alerting(1, "0s", "0s")])];
+    let mut w = World::with(Settings::default(), groups, at_once());
+    w.find(1, &["A", "B"]);
+    let many = names(0..50);
+    fire(&mut w, &many);
+    w.at("10m");
+    let (persisted, attempts) = (w.persisted, w.engine.counters().attempts);
+    w.at("3h");
+    assert_eq!((w.persisted, w.engine.counters().attempts), (persisted, attempts));
+    let labels = Labels::from_pairs([("alertname", "A")]);
+    assert!(w.engine.alert(w.now, labels.fingerprint()).is_some());
+}

@@ -1,0 +1,590 @@
+//! A seeded simulation: alerts, rules, silences, reloads, kills, failing receivers and a moving clock, at random.
+//!
+//! Checked at every step: two engines with the same inputs give the same outputs; nothing that is silenced is told to
+//! fire; a notification's id stands for one content; a group has one deduplication key. Checked whenever things have
+//! settled: whatever fires is known to its receivers, and whatever ended is known to have ended (C1, C2, C5, C6).
+//!
+//! `WATCHFIRE_SIM_SEED` repeats a run, `WATCHFIRE_SIM_STEPS` makes it longer.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use watchfire_alerting::{
+    ActiveInstance, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Evaluation,
+    EvaluationResult, GroupBy, InhibitRule, InhibitSource, Input, NotificationId, Output, PluginUse, Record, RecordKey,
+    Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState,
+};
+use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
+use watchfire_plugin::{Decision, PluginError};
+
+use crate::world::{START, alerting, external, receiver, rule_group};
+
+const RULES: u64 = 6;
+
+/// xorshift64*; the only source of chance.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 16) % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What a receiver does with what is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Works,
+    Slow,
+    TakesAndFails,
+    Fails,
+    TakesAndIsSilent,
+    IsSilent,
+    Refuses,
+}
+
+struct Simulation {
+    chance: Chance,
+    now: Timestamp,
+    engine: Engine,
+    /// Gets the same inputs and must give the same outputs.
+    twin: Engine,
+    settings: Settings,
+    committed: BTreeMap<RecordKey, Record>,
+    definitions: Arc<Definitions>,
+    /// What each rule finds.
+    finds: BTreeMap<RuleId, BTreeSet<u64>>,
+    evaluation_fails: bool,
+    router_fails: bool,
+    modes: BTreeMap<String, Mode>,
+    /// Alerts from outside that fire until they are ended.
+    outside: BTreeSet<u64>,
+    held: VecDeque<Input>,
+    /// What receivers were told last: whether an alert fires, by receiver, deduplication key and alert.
+    told: BTreeMap<(String, String, Fingerprint), bool>,
+    contents: BTreeMap<NotificationId, Vec<(Fingerprint, bool)>>,
+    /// The deduplication key by route, receiver and group labels; the route by the receiver that only it has.
+    keys: BTreeMap<(String, String, String), String>,
+    routes: BTreeMap<String, String>,
+    deliveries: u64,
+    crashes: u64,
+    checks: u64,
+}
+
+/// Alerts of rules and alerts from outside never have the same labels here, so that the simulation knows what fires.
+fn alert_labels(number: u64, source: &str) -> Labels {
+    let team = ["a", "b", "r", "x"][(number % 4) as usize];
+    let severity = if number.is_multiple_of(5) { "critical" } else { "warning" };
+    Labels::from_pairs([
+        ("alertname", format!("N{}", number % 7)),
+        ("number", number.to_string()),
+        ("severity", severity.to_owned()),
+        ("source", source.to_owned()),
+        ("team", team.to_owned()),
+    ])
+}
+
+fn dispatch(variant: u64) -> Dispatch {
+    let mut dispatch = Dispatch::to(receiver("ops"));
+    dispatch.receivers.extend(["a", "b", "day", "night", "unrelated"].map(receiver));
+    let by = |names: &[&str]| GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
+    let root = &mut dispatch.route;
+    root.group_by = by(&["alertname"]);
+    root.group_wait = Duration::from_secs(10);
+    root.group_interval = Duration::from_mins(2);
+    root.repeat_interval = Duration::from_hours(4);
+    let team = |root: &Route, name: &str| root.child(vec![Matcher::equal("team", name)]);
+    let mut a = Route { receiver: "a".into(), group_by: by(&["team"]), continue_matching: true, ..team(root, "a") };
+    let b = Route { receiver: "b".into(), group_by: GroupBy::All, group_wait: Duration::ZERO, ..team(root, "b") };
+    let plugin = PluginUse { plugin: "hours".to_owned(), config_json: "{}".to_owned() };
+    let r = Route { router: Some(plugin), ..team(root, "r") };
+    let unrelated = Route { receiver: "unrelated".into(), ..team(root, "nobody") };
+    if variant & 1 == 1 {
+        a.matchers.push(Matcher::equal("absent", ""));
+    }
+    root.routes = if variant & 2 == 2 { vec![unrelated, r, a, b] } else { vec![a, b, r] };
+    if variant & 4 == 4 {
+        dispatch.receivers.reverse();
+    }
+    let severity = |value: &str| vec![Matcher::equal("severity", value)];
+    let source = InhibitSource { matchers: severity("critical"), equal: vec!["team".to_owned()] };
+    dispatch.inhibit_rules =
+        vec![InhibitRule { name: None, sources: vec![source], target_matchers: severity("warning") }];
+    dispatch
+}
+
+fn groups(variant: u64) -> Vec<RuleGroupSpec> {
+    let group = |number: u64| {
+        let rules = (0..3).map(|i| number * 3 + i);
+        let kinds = [("0s", "0s"), ("2m", "0s"), ("1m", "3m")];
+        let mut rules: Vec<_> = rules.zip(kinds).map(|(id, (for_, keep))| alerting(id, for_, keep)).collect();
+        if variant & 8 == 8 {
+            rules.reverse();
+        }
+        RuleGroupSpec { id: RuleGroupId(number * 7_000), rules, ..rule_group(vec![]) }
+    };
+    let mut groups = vec![group(0), group(1)];
+    match variant & 48 {
+        16 => groups.reverse(),
+        // Rules that are gone for a while.
+        32 => drop(groups[1].rules.pop()),
+        _ => {}
+    }
+    groups
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let settings = Settings::default();
+        let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0) });
+        let mut simulation = Simulation {
+            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            now: START,
+            engine: Engine::new(settings.clone()),
+            twin: Engine::new(settings.clone()),
+            settings,
+            committed: BTreeMap::new(),
+            definitions: definitions.clone(),
+            finds: BTreeMap::new(),
+            evaluation_fails: false,
+            router_fails: false,
+            modes: BTreeMap::new(),
+            outside: BTreeSet::new(),
+            held: VecDeque::new(),
+            told: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            deliveries: 0,
+            crashes: 0,
+            checks: 0,
+        };
+        simulation.input(Input::Restore(vec![]));
+        simulation.input(Input::Reload(definitions));
+        simulation
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.engine.poll_output()).collect();
+        let same: Vec<Output> = std::iter::from_fn(|| self.twin.poll_output()).collect();
+        assert_eq!(format!("{outputs:?}"), format!("{same:?}"), "the same inputs gave different outputs");
+        assert_eq!(self.engine.next_deadline(), self.twin.next_deadline());
+        outputs
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            self.engine.handle(self.now, input.clone());
+            self.twin.handle(self.now, input);
+            let outputs = self.outputs();
+            self.commit(&outputs);
+            self.execute(outputs, &mut inputs);
+        }
+        let deadline = self.engine.next_deadline();
+        assert!(deadline.is_none_or(|deadline| deadline > self.now), "something that is due is not done");
+    }
+
+    fn commit(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            match output {
+                Output::Persist(Record::Deleted(key)) => drop(self.committed.remove(key)),
+                Output::Persist(record) => drop(self.committed.insert(record.key(), record.clone())),
+                _ => {}
+            }
+        }
+    }
+
+    fn execute(&mut self, outputs: Vec<Output>, inputs: &mut VecDeque<Input>) {
+        for output in outputs {
+            match output {
+                Output::Persist(_) | Output::Append(_) | Output::Changed(_) => {}
+                Output::Evaluate(request) => {
+                    let answer = Input::Evaluated(self.evaluate(request));
+                    if self.chance.one_in(10) { self.held.push_back(answer) } else { inputs.push_back(answer) }
+                }
+                Output::Route(request) => {
+                    let answer = self.route(&request);
+                    match self.chance.below(8) {
+                        0 => self.held.push_back(answer),
+                        1 if self.router_fails => {}
+                        _ => inputs.push_back(answer),
+                    }
+                }
+                Output::Deliver(delivery) => {
+                    self.check_delivery(&delivery);
+                    self.deliver(&delivery, inputs);
+                }
+            }
+        }
+    }
+
+    fn evaluate(&mut self, request: EvaluateRequest) -> Evaluation {
+        let found = self.finds.get(&request.rule).cloned().unwrap_or_default();
+        let labels = |number: &u64| alert_labels(*number, &format!("rule{}", request.rule.0));
+        let instance =
+            |number: &u64| ActiveInstance { labels: labels(number), annotations: BTreeMap::new(), value: 1.0 };
+        let result = match self.chance.below(12) {
+            0 if self.evaluation_fails => Err("too many samples".to_owned()),
+            1 if self.evaluation_fails => Ok(EvaluationResult::Instances {
+                active: vec![],
+                unknown: (0..20).map(|number| labels(&number)).collect(),
+            }),
+            _ => Ok(EvaluationResult::Instances { active: found.iter().map(instance).collect(), unknown: vec![] }),
+        };
+        Evaluation {
+            id: request.id,
+            rule: request.rule,
+            at: request.at,
+            took: Duration::from_millis(3),
+            result,
+            state_writes: vec![],
+        }
+    }
+
+    fn route(&mut self, request: &RouteRequest) -> Input {
+        let decide = |alert: &Alert| {
+            let number: u64 = alert.labels.value_or_empty("number").parse().unwrap();
+            let receivers = match number % 3 {
+                0 => vec!["day".to_owned()],
+                1 => vec!["day".to_owned(), "night".to_owned()],
+                _ => vec![],
+            };
+            Decision { receivers, suppress: None, group_key: number.is_multiple_of(2).then(|| "even".to_owned()) }
+        };
+        let failed = self.router_fails && self.chance.one_in(2);
+        let result = match failed {
+            true => Err(PluginError::Trap("unreachable".to_owned())),
+            false => Ok(request.alerts.iter().map(decide).collect()),
+        };
+        Input::Routed { id: request.id, result }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery, inputs: &mut VecDeque<Input>) {
+        self.deliveries += 1;
+        let mode = self.modes.get(&*delivery.receiver).copied().unwrap_or(Mode::Works);
+        if matches!(mode, Mode::Works | Mode::Slow | Mode::TakesAndFails | Mode::TakesAndIsSilent) {
+            for alert in delivery.alerts.iter() {
+                let key = (delivery.receiver.to_string(), delivery.group_key.dedup_key(), alert.fingerprint());
+                self.told.insert(key, alert.ends_at.is_none());
+            }
+        }
+        let reason = || "as the simulation wants".to_owned();
+        let outcome = match mode {
+            Mode::Works | Mode::Slow => DeliveryOutcome::Delivered { receipt: String::new() },
+            Mode::TakesAndFails | Mode::Fails => {
+                let after = self.chance.one_in(4).then(|| Duration::from_secs(7));
+                DeliveryOutcome::Retry { after, reason: reason() }
+            }
+            Mode::Refuses => DeliveryOutcome::Rejected { reason: reason() },
+            Mode::TakesAndIsSilent | Mode::IsSilent => return,
+        };
+        let answer = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+        if mode == Mode::Slow { self.held.push_back(answer) } else { inputs.push_back(answer) }
+    }
+
+    fn check_delivery(&mut self, delivery: &Delivery) {
+        for alert in delivery.alerts.iter().filter(|alert| alert.ends_at.is_none()) {
+            for silence in self.engine.silences() {
+                let matches = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches_labels(&alert.labels));
+                let silenced =
+                    silence.state(self.now) == SilenceState::Active && silence.matcher_sets.iter().any(matches);
+                assert!(!silenced, "told to fire while it is silenced: {delivery:?}");
+            }
+        }
+        let content: Vec<_> = delivery.alerts.iter().map(|a| (a.fingerprint(), a.ends_at.is_none())).collect();
+        let known = self.contents.entry(delivery.id).or_insert_with(|| content.clone());
+        assert_eq!(*known, content, "one id, two contents");
+        let (route, receiver) = (delivery.route_id.to_string(), delivery.receiver.to_string());
+        let group = (route.clone(), receiver.clone(), delivery.group_labels.to_string());
+        let key = delivery.group_key.dedup_key();
+        assert_eq!(*self.keys.entry(group).or_insert_with(|| key.clone()), key, "a second key for a group");
+        if ["a", "b"].contains(&receiver.as_str()) {
+            assert_eq!(
+                *self.routes.entry(receiver).or_insert_with(|| route.clone()),
+                route,
+                "a route lost its identity"
+            );
+        }
+    }
+
+    /// Lets time pass, stopping at every deadline.
+    fn pass(&mut self, span: Duration) {
+        let until = self.now + span;
+        while let Some(deadline) = self.engine.next_deadline().filter(|deadline| *deadline <= until) {
+            self.now = deadline;
+            self.input(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn answer_held(&mut self) {
+        while let Some(input) = self.held.pop_front() {
+            self.input(input);
+        }
+    }
+
+    fn reload(&mut self, variant: u64) {
+        self.definitions = Arc::new(Definitions { groups: groups(variant), dispatch: dispatch(variant) });
+        self.input(Input::Reload(self.definitions.clone()));
+    }
+
+    /// The process dies and starts again. What it had asked for is never answered.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        let records: Vec<Record> = self.committed.values().cloned().collect();
+        self.held.clear();
+        self.engine = Engine::new(self.settings.clone());
+        self.twin = Engine::new(self.settings.clone());
+        let down = self.chance.below(60_000);
+        self.now += Duration::from_millis(i64::try_from(down).unwrap());
+        self.input(Input::Restore(records));
+        self.input(Input::Reload(self.definitions.clone()));
+    }
+
+    /// The process dies in the middle of an input: before anything of it is committed, or after, but before it is done.
+    fn crash_during(&mut self, input: Input) -> bool {
+        self.engine.handle(self.now, input.clone());
+        self.twin.handle(self.now, input);
+        let outputs = self.outputs();
+        let committed = self.chance.one_in(2);
+        if committed {
+            self.commit(&outputs);
+            if self.chance.one_in(2) {
+                self.execute(outputs, &mut VecDeque::new());
+            }
+        }
+        self.crash();
+        committed
+    }
+
+    fn outside(&mut self, number: u64, ends: bool) -> Input {
+        let end = if ends { self.now } else { self.now + Duration::from_hours(10_000) };
+        let start = if ends { Timestamp::MIN } else { self.now };
+        let alert = Alert { labels: alert_labels(number, "outside"), ..external("", start, Some(end)) };
+        Input::Alerts(vec![alert])
+    }
+
+    fn step(&mut self) {
+        let number = self.chance.below(30);
+        match self.chance.below(100) {
+            0..=29 => {
+                let scale = [10, 2_000, 20_000, 200_000][self.chance.below(4) as usize];
+                let span = self.chance.below(scale);
+                self.pass(Duration::from_millis(i64::try_from(span).unwrap()));
+            }
+            30..=41 => {
+                let input = self.outside(number, false);
+                self.outside.insert(number);
+                self.input(input);
+            }
+            // One without an end, which nobody sends again.
+            42..=44 => {
+                let alert = Alert { labels: alert_labels(number, "lost"), ..external("", self.now, None) };
+                self.input(Input::Alerts(vec![alert]));
+            }
+            45..=54 => {
+                let input = self.outside(number, true);
+                self.outside.remove(&number);
+                self.input(input);
+            }
+            55..=64 => {
+                let found = self.finds.entry(RuleId(number % RULES)).or_default();
+                if !found.remove(&number) {
+                    found.insert(number);
+                }
+            }
+            65..=68 => {
+                let (name, value) = match self.chance.below(3) {
+                    0 => ("number", number.to_string()),
+                    1 => ("alertname", format!("N{}", number % 7)),
+                    _ => ("team", "a".to_owned()),
+                };
+                let starts = Duration::from_secs(i64::try_from(self.chance.below(120)).unwrap());
+                let lasts = Duration::from_secs(1 + i64::try_from(self.chance.below(1_800)).unwrap());
+                let draft = SilenceDraft {
+                    id: None,
+                    matcher_sets: vec![vec![Matcher::equal(name, value)]],
+                    starts_at: self.now + starts,
+                    ends_at: self.now + starts + lasts,
+                    created_by: "simulation".to_owned(),
+                    comment: String::new(),
+                };
+                self.input(Input::Silence(watchfire_alerting::SilenceCommand::Set(draft)));
+            }
+            69..=71 => self.expire_a_silence(),
+            72..=77 => {
+                let variant = self.chance.below(64);
+                self.reload(variant);
+            }
+            78 => self.crash(),
+            79 => {
+                let input = self.outside(number, false);
+                if self.crash_during(input) {
+                    self.outside.insert(number);
+                }
+            }
+            80 => {
+                self.now = self.now.max(self.engine.next_deadline().unwrap_or(self.now));
+                self.crash_during(Input::Tick);
+            }
+            81..=85 => {
+                let receiver = ["ops", "a", "b", "day", "night"][self.chance.below(5) as usize];
+                let mode = match self.chance.below(12) {
+                    0 => Mode::Slow,
+                    1 => Mode::TakesAndFails,
+                    2 => Mode::Fails,
+                    3 => Mode::TakesAndIsSilent,
+                    4 => Mode::IsSilent,
+                    5 => Mode::Refuses,
+                    _ => Mode::Works,
+                };
+                self.modes.insert(receiver.to_owned(), mode);
+            }
+            86..=91 => self.answer_held(),
+            92 => self.now += Duration::from_secs(i64::try_from(self.chance.below(7_200)).unwrap()),
+            93 => {
+                self.now = self.now - Duration::from_secs(i64::try_from(self.chance.below(600)).unwrap());
+                self.input(Input::Tick);
+            }
+            94..=96 => self.input(Input::Touched(vec![RuleId(number % RULES), RuleId(number % 2)])),
+            97 => {
+                self.evaluation_fails = self.chance.one_in(2);
+                self.router_fails = self.chance.one_in(2);
+            }
+            _ => {}
+        }
+    }
+
+    fn expire_a_silence(&mut self) {
+        let active = |silence: &&watchfire_alerting::Silence| silence.state(self.now) != SilenceState::Expired;
+        let id = self.engine.silences().into_iter().find(active).map(|silence| silence.id.clone());
+        if let Some(id) = id {
+            self.input(Input::Silence(watchfire_alerting::SilenceCommand::Expire(id)));
+        }
+    }
+
+    /// Nothing disturbs any more; after a while all receivers know what is true.
+    fn settle(&mut self) {
+        self.checks += 1;
+        self.modes.clear();
+        self.evaluation_fails = false;
+        self.router_fails = false;
+        self.answer_held();
+        while self.engine.silences().iter().any(|silence| silence.state(self.now) != SilenceState::Expired) {
+            self.expire_a_silence();
+        }
+        self.reload(0);
+        for _ in 0..8 {
+            self.pass(Duration::from_mins(4));
+            self.answer_held();
+        }
+        self.check_settled();
+    }
+
+    fn check_settled(&self) {
+        let alerts = self.engine.alerts(self.now);
+        let firing: BTreeMap<Fingerprint, &Labels> = alerts
+            .iter()
+            .filter(|view| view.status == AlertStatus::Firing)
+            .map(|view| (view.fingerprint, &view.alert.labels))
+            .collect();
+        for number in &self.outside {
+            let labels = alert_labels(*number, "outside");
+            assert!(firing.contains_key(&labels.fingerprint()), "an accepted alert was lost: {labels}");
+        }
+        for (rule, found) in &self.finds {
+            for number in found {
+                let labels = alert_labels(*number, &format!("rule{}", rule.0));
+                assert!(firing.contains_key(&labels.fingerprint()), "a rule's alert was lost: {labels}");
+            }
+        }
+        for (fingerprint, labels) in &firing {
+            let inhibited = labels.get("severity") == Some("warning")
+                && firing
+                    .values()
+                    .any(|other| other.get("severity") == Some("critical") && other.get("team") == labels.get("team"));
+            if inhibited {
+                continue;
+            }
+            for route in self.definitions.dispatch.route(labels) {
+                let knows = |receiver: &str| {
+                    self.told.iter().any(|((to, _, alert), fires)| *fires && to == receiver && alert == fingerprint)
+                };
+                let somebody = match route.router {
+                    None => knows(&route.receiver),
+                    Some(_) => ["ops", "day", "night"].into_iter().any(knows),
+                };
+                assert!(somebody, "{} does not know that {labels} fires", route.receiver);
+            }
+        }
+        for ((receiver, key, fingerprint), fires) in &self.told {
+            let known = firing.contains_key(fingerprint);
+            assert!(!fires || known, "{receiver} was never told that {fingerprint} of {key} ended");
+        }
+        assert!(self.engine.outbox().is_empty(), "{:?}", self.engine.outbox());
+    }
+
+    /// Everything ends, and nothing is left.
+    fn end(&mut self) {
+        for number in std::mem::take(&mut self.outside) {
+            let input = self.outside(number, true);
+            self.input(input);
+        }
+        self.finds.clear();
+        self.settle();
+        assert!(self.told.values().all(|fires| !fires));
+        self.pass(Duration::from_hours(1));
+        // Silences and what was refused are kept for days, in which rules need not be evaluated.
+        self.definitions = Arc::new(Definitions { groups: vec![], dispatch: dispatch(0) });
+        self.input(Input::Reload(self.definitions.clone()));
+        self.pass(Duration::from_hours(130));
+        assert!(self.engine.alerts(self.now).is_empty(), "{:?}", self.engine.alerts(self.now));
+        assert!(self.engine.alert_groups(self.now).is_empty());
+        let left: Vec<String> = self.committed.keys().map(ToString::to_string).collect();
+        assert_eq!(left, ["routes "]);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a run can be repeated and made longer from outside")]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn run(seed: u64, steps: u64) {
+    println!("WATCHFIRE_SIM_SEED={seed} WATCHFIRE_SIM_STEPS={steps}");
+    let mut simulation = Simulation::new(seed);
+    for step in 0..steps {
+        simulation.step();
+        if step % 400 == 399 {
+            simulation.settle();
+        }
+    }
+    simulation.end();
+    let counters = simulation.engine.counters();
+    println!(
+        "{} deliveries, {} crashes, {} settled checks, {counters:?}",
+        simulation.deliveries, simulation.crashes, simulation.checks
+    );
+    // A run that never got anywhere would prove nothing.
+    assert!(steps < 1_000 || (simulation.deliveries > steps / 20 && simulation.crashes > steps / 100));
+}
+
+#[test]
+fn whatever_happens_receivers_learn_what_is_true() {
+    let steps = setting("WATCHFIRE_SIM_STEPS").unwrap_or(20_000);
+    match setting("WATCHFIRE_SIM_SEED") {
+        Some(seed) => run(seed, steps),
+        None => (1..=4).for_each(|seed| run(seed, steps / 4)),
+    }
+}
