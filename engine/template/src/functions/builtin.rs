@@ -44,8 +44,10 @@ fn argument(arguments: &[Value], index: usize) -> &Value {
 fn joined(arguments: &[Value]) -> String {
     match arguments {
         [one] if one.as_text().is_some() => one.as_text().unwrap_or("").to_owned(),
-        [Value::Nil] => "<no value>".to_owned(),
-        all => sprint(all),
+        all => {
+            let shown = |value: &Value| if let Value::Nil = value { "<no value>".into() } else { value.clone() };
+            sprint(&all.iter().map(shown).collect::<Vec<_>>())
+        }
     }
 }
 

@@ -405,8 +405,13 @@ impl<'t> Execution<'t, '_, '_> {
         let Some((name, before)) = path.split_last() else {
             return Ok(receiver);
         };
-        for name in before {
+        for (index, name) in before.iter().enumerate() {
+            let was_nil = matches!(receiver, Value::Nil);
             receiver = self.field(frame, dot, receiver, place, name, &[], None)?;
+            if let (false, Value::Nil, Some(next)) = (was_nil, &receiver, path.get(index + 1)) {
+                // A missing entry of a map of anything; a missing text is the empty text and no nil.
+                return frame.error(format!("nil pointer evaluating interface {{}}.{next}"));
+            }
         }
         self.field(frame, dot, receiver, place, name, arguments, last)
     }

@@ -144,6 +144,11 @@ impl Formatter<'_> {
             out.push_str("%!(NOVERB)");
             return;
         };
+        if verb == 'v' {
+            // These two mean something else to `%v`: Go syntax, and the names of fields.
+            format.go_syntax = std::mem::take(&mut format.sharp);
+            format.names = std::mem::take(&mut format.plus);
+        }
         if verb == '%' {
             out.push('%');
         } else if !self.good_index {
@@ -201,6 +206,10 @@ struct Format {
     plus: bool,
     minus: bool,
     space: bool,
+    /// `%#v`
+    go_syntax: bool,
+    /// `%+v`
+    names: bool,
     width: Option<usize>,
     precision: Option<usize>,
 }
@@ -223,13 +232,18 @@ impl Format {
             return self.string(out, value.type_name(), 's');
         }
         if let Value::Nil = value {
-            return if verb == 'v' { self.pad(out, "<nil>") } else { self.bad_verb(out, value, verb) };
+            return match (verb, depth) {
+                _ if self.go_syntax && depth > 0 => out.push_str("interface {}(nil)"),
+                (_, 1..) => out.push_str("<nil>"),
+                ('v', 0) => self.pad(out, "<nil>"),
+                _ => self.bad_verb(out, value, verb),
+            };
         }
         if verb == 'p' {
             return self.bad_verb(out, value, verb);
         }
         if matches!(verb, 'v' | 's' | 'x' | 'X' | 'q')
-            && !(verb == 'v' && self.sharp)
+            && !self.go_syntax
             && let Some(text) = value.own_text()
         {
             return self.string(out, &text, verb);
@@ -245,20 +259,20 @@ impl Format {
             }
             Value::Float(number) => self.float(out, value, *number, verb),
             Value::Text(text) | Value::Safe(_, text) => match verb {
-                'v' if self.sharp => self.string(out, text, 'q'),
+                'v' if self.go_syntax => self.string(out, text, 'q'),
                 'v' | 's' | 'x' | 'X' | 'q' => self.string(out, text, verb),
                 _ => self.bad_verb(out, value, verb),
             },
             Value::Time(time) if verb == 'v' => self.pad(out, &time.go_syntax()),
             Value::Time(_) => self.bad_verb(out, value, verb),
             Value::List(list) => {
-                if verb == 'v' && self.sharp {
+                if self.go_syntax {
                     out.push_str(list.ty.name);
                 }
                 self.sequence(out, ["[", "{"], list.items.iter().map(|v| (None, v.clone())), ["]", "}"], verb, depth);
             }
             Value::Map(map) => {
-                out.push_str(if verb == 'v' && self.sharp { map.ty.name } else { "map" });
+                out.push_str(if self.go_syntax { map.ty.name } else { "map" });
                 let entries = map.entries().into_iter().map(|(k, v)| (Some(Value::from(k)), v));
                 self.sequence(out, ["[", "{"], entries, ["]", "}"], verb, depth);
             }
@@ -270,10 +284,10 @@ impl Format {
                     }
                     out.push('&');
                 }
-                if verb == 'v' && self.sharp {
+                if self.go_syntax {
                     out.push_str(structure.ty.name.trim_start_matches('*'));
                 }
-                let named = self.plus || self.sharp;
+                let named = self.names || self.go_syntax;
                 let fields = structure.fields.iter();
                 let fields = fields.map(|(name, v)| (named.then(|| Value::from(*name)), v.clone()));
                 self.sequence(out, ["{", "{"], fields, ["}", "}"], verb, depth);
@@ -290,7 +304,7 @@ impl Format {
         verb: char,
         depth: usize,
     ) {
-        let sharp = verb == 'v' && self.sharp;
+        let sharp = self.go_syntax;
         out.push_str(open[usize::from(sharp)]);
         for (i, (key, value)) in items.enumerate() {
             if i > 0 {
@@ -373,7 +387,7 @@ impl Format {
     fn integer(&self, out: &mut String, value: &Value, number: i64, verb: char) {
         let magnitude = number.unsigned_abs();
         let (digits, prefix) = match verb {
-            'v' if self.sharp && matches!(value, Value::Byte(_)) => (format!("{magnitude:x}"), "0x"),
+            'v' if self.go_syntax && matches!(value, Value::Byte(_)) => (format!("{magnitude:x}"), "0x"),
             'd' | 'v' => (magnitude.to_string(), ""),
             'b' => (format!("{magnitude:b}"), if self.sharp { "0b" } else { "" }),
             'o' => (format!("{magnitude:o}"), if self.sharp { "0" } else { "" }),
