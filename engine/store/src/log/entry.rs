@@ -20,6 +20,16 @@ pub enum Entry {
     Alerts(Vec<Alert>),
 }
 
+/// A series as the caller numbers it, such as the series store does: an index for a dense array, and what tells apart
+/// the series that had this index one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesNumber {
+    /// A small number, unique among the series that live.
+    pub slot: u32,
+    /// Unique among all series that ever had this slot while the log is open.
+    pub id: u64,
+}
+
 /// The stable number of each sort of frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameKind {
@@ -44,8 +54,9 @@ impl FrameKind {
 pub(super) struct WriteDictionary {
     texts: HashMap<Box<str>, u32>,
     by_labels: HashMap<Labels, u32>,
-    /// By the caller's numbers; zero for a series that was not written yet, else its number in the segment plus one.
-    by_number: Vec<u32>,
+    /// By the caller's slots: the id that the slot had, and zero for a series that was not written yet, else its number
+    /// in the segment plus one.
+    by_slot: Vec<(u64, u32)>,
     series: u32,
     /// Bytes of dictionary in the segment, which a new segment would have to write again.
     pub(super) bytes: u64,
@@ -59,6 +70,12 @@ pub(super) struct WriteDictionary {
     last_series: u32,
     last_millis: i64,
 }
+
+/// Slots beyond are looked up by label set, so that one stray number does not take gigabytes.
+const SLOTS_MAX: usize = 1 << 24;
+
+/// A frame of samples is ended when it is this long, far below what a frame may have.
+const FRAME_BYTES: usize = 16 << 20;
 
 impl WriteDictionary {
     fn text(&mut self, text: &str) -> u32 {
@@ -122,21 +139,30 @@ impl WriteDictionary {
         }
     }
 
-    /// Adds a sample of a series that the caller knows by a small number.
-    pub(super) fn add_numbered(&mut self, number: u32, sample: Sample, labels: impl FnOnce(u32) -> Labels) {
-        let at = number as usize;
-        if self.by_number.len() <= at {
-            self.by_number.resize(at + 1, 0);
+    /// Adds a sample of a series that the caller numbers.
+    pub(super) fn add_numbered(&mut self, number: SeriesNumber, sample: Sample, labels: impl FnOnce() -> Labels) {
+        let slot = number.slot as usize;
+        if slot >= SLOTS_MAX {
+            self.add(&labels(), &[sample]);
+            return;
         }
-        let series = match self.by_number[at] {
-            0 => {
-                let series = self.define(&labels(number));
-                self.by_number[at] = series + 1;
+        if self.by_slot.len() <= slot {
+            self.by_slot.resize(slot + 1, (0, 0));
+        }
+        let series = match self.by_slot[slot] {
+            (id, known) if id == number.id && known > 0 => known - 1,
+            _ => {
+                let series = self.define(&labels());
+                self.by_slot[slot] = (number.id, series + 1);
                 series
             }
-            known => known - 1,
         };
         self.sample(series, sample);
+    }
+
+    /// Whether the frame being encoded is long enough; a longer batch goes on in another frame.
+    pub(super) fn is_full(&self) -> bool {
+        self.samples.len() + self.new_series.len() + self.new_texts.len() >= FRAME_BYTES
     }
 
     /// Ends the frame: writes its payload and forgets the buffers.

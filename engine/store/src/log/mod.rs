@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use watchfire_model::{Duration, Labels, Sample, Timestamp};
 
-pub use entry::Entry;
+pub use entry::{Entry, SeriesNumber};
 use entry::{FrameKind, WriteDictionary, put_alerts, put_events};
 pub use replay::{Replay, ReplayFrom, Replayed};
 use segment::{FILE_HEADER_BYTES, FileHeader, SegmentReader, Step};
@@ -174,6 +174,9 @@ pub struct Log {
     stats: LogStats,
 }
 
+/// The buffer of staged entries keeps this much between commits.
+const STAGED_KEPT_BYTES: usize = 8 << 20;
+
 fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:020}.wlog"))
 }
@@ -240,15 +243,19 @@ impl Log {
         Ok((log, opened))
     }
 
-    /// Stages an entry that was accepted at `at`; [`Log::commit`] writes it.
+    /// Stages an entry that was accepted at `at`; [`Log::commit`] writes it. Very many samples come back as several
+    /// entries.
     ///
     /// # Errors
-    /// If it is longer than a frame can be. Nothing of it is staged then.
+    /// If it is longer than a frame can be; it is not staged then, while what was staged before it still is.
     pub fn stage(&mut self, at: Timestamp, entry: &Entry) -> Result<(), LogError> {
-        let start = segment::begin_frame(&mut self.staged);
+        let mut start = self.begin_frame()?;
         let kind = match entry {
             Entry::Samples(series) => {
                 for (labels, samples) in series {
+                    if self.dictionary.is_full() {
+                        start = self.go_on(start, at)?;
+                    }
                     self.dictionary.add(labels, samples);
                 }
                 self.dictionary.finish(&mut self.staged);
@@ -266,25 +273,41 @@ impl Log {
         self.end_frame(start, at, kind)
     }
 
-    /// Stages samples of series that the caller knows by small numbers, such as those of the series store: faster than
-    /// [`Log::stage`], because no label set is looked at but for a series that is new to the segment.
-    ///
-    /// A number must mean the same label set for as long as the log is open; `labels` is asked for it.
+    /// Stages samples of series that the caller numbers, as the series store does: faster than [`Log::stage`], because
+    /// no label set is looked at but for a series that is new to the segment. `labels` is asked for that.
     ///
     /// # Errors
     /// As [`Log::stage`].
     pub fn stage_samples(
         &mut self,
         at: Timestamp,
-        samples: impl IntoIterator<Item = (u32, Sample)>,
-        mut labels: impl FnMut(u32) -> Labels,
+        samples: impl IntoIterator<Item = (SeriesNumber, Sample)>,
+        mut labels: impl FnMut(SeriesNumber) -> Labels,
     ) -> Result<(), LogError> {
-        let start = segment::begin_frame(&mut self.staged);
+        let mut start = self.begin_frame()?;
         for (number, sample) in samples {
-            self.dictionary.add_numbered(number, sample, &mut labels);
+            if self.dictionary.is_full() {
+                start = self.go_on(start, at)?;
+            }
+            self.dictionary.add_numbered(number, sample, || labels(number));
         }
         self.dictionary.finish(&mut self.staged);
         self.end_frame(start, at, FrameKind::Samples)
+    }
+
+    /// Begins a frame, in a new segment if the dictionary of this one is not to be trusted any more.
+    fn begin_frame(&mut self) -> Result<usize, LogError> {
+        if self.broken {
+            self.commit()?;
+        }
+        Ok(segment::begin_frame(&mut self.staged))
+    }
+
+    /// Ends a frame of samples that is long enough and begins the next.
+    fn go_on(&mut self, start: usize, at: Timestamp) -> Result<usize, LogError> {
+        self.dictionary.finish(&mut self.staged);
+        self.end_frame(start, at, FrameKind::Samples)?;
+        self.begin_frame()
     }
 
     fn end_frame(&mut self, start: usize, at: Timestamp, kind: FrameKind) -> Result<(), LogError> {
@@ -292,7 +315,7 @@ impl Log {
         let place = (segment.number, segment.bytes + start as u64);
         if let Err(bytes) = segment::end_frame(&mut self.staged, start, place, kind as u8, at.as_millis()) {
             self.staged.truncate(start);
-            // The dictionary holds what the refused frame would have defined.
+            // The dictionary may hold what the refused frame would have defined.
             self.broken = true;
             return Err(LogError::TooLarge { bytes });
         }
@@ -323,6 +346,8 @@ impl Log {
         let newest = self.staged_newest.take();
         let bytes = self.staged.len() as u64;
         self.staged.clear();
+        // What one huge batch has grown is given back after it.
+        self.staged.shrink_to(STAGED_KEPT_BYTES);
         if let Err(source) = written {
             // What was written in part would be cut as a torn tail; cutting it now keeps what follows in this run whole.
             let _ = self.file.set_len(segment.bytes);
@@ -516,15 +541,17 @@ fn survey(number: u64, path: PathBuf, last: bool, opened: &mut Opened) -> Result
 
 fn begin_segment(settings: &LogSettings, number: u64) -> Result<(Segment, File), LogError> {
     let path = segment_path(&settings.dir, number);
-    let made = OpenOptions::new().create_new(true).append(true).open(&path).and_then(|mut file| {
-        file.write_all(&segment::file_header(number))?;
-        Ok(file)
-    });
-    let file = made.map_err(io_error("cannot make a segment", &path))?;
+    let made = OpenOptions::new().create_new(true).append(true).open(&path);
+    let mut file = made.map_err(io_error("cannot make a segment", &path))?;
+    let mut written = file.write_all(&segment::file_header(number));
     if settings.sync != SyncPolicy::Never {
         // The name must be on the disk as well, or the file is lost with the machine.
-        let synced = file.sync_data().and_then(|()| File::open(&settings.dir)?.sync_all());
-        synced.map_err(io_error("cannot force to the disk", &path))?;
+        written = written.and_then(|()| file.sync_data()).and_then(|()| File::open(&settings.dir)?.sync_all());
+    }
+    if let Err(source) = written {
+        // On a full disk this is tried again, and then the name must be free.
+        let _ = fs::remove_file(&path);
+        return Err(io_error("cannot make a segment", &path)(source));
     }
     Ok((Segment { number, path, bytes: FILE_HEADER_BYTES, newest: None }, file))
 }

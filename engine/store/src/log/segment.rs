@@ -17,7 +17,7 @@ const FRAME_MAGIC: [u8; 4] = [0xf5, b'W', b'f', 0x9e];
 /// Magic, length, checksum, kind, time.
 pub(super) const FRAME_HEADER_BYTES: usize = 21;
 /// The longest payload. A batch is far shorter; a damaged length beyond is seen at once.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 28;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 26;
 
 pub(super) fn file_header(number: u64) -> [u8; FILE_HEADER_BYTES as usize] {
     let mut header = [0; FILE_HEADER_BYTES as usize];

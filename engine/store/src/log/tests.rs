@@ -254,9 +254,10 @@ fn numbered_series_and_label_sets_mix() {
     let sample = |millis| Sample { timestamp: at(millis), value: 1.5 };
     let mut asked = Vec::new();
     for round in 0..2 {
-        log.stage_samples(at(round), [(2, sample(round)), (0, sample(round))], |number| {
-            asked.push(number);
-            names[number as usize].clone()
+        let number = |slot| SeriesNumber { slot, id: u64::from(slot) };
+        log.stage_samples(at(round), [(number(2), sample(round)), (number(0), sample(round))], |number| {
+            asked.push(number.slot);
+            names[number.slot as usize].clone()
         })
         .unwrap();
         log.stage(at(round), &Entry::Samples(vec![(names[2].clone(), vec![sample(9)])])).unwrap();
@@ -273,6 +274,58 @@ fn numbered_series_and_label_sets_mix() {
         ]
     };
     assert_eq!(found, [expected(0), expected(1)].concat());
+}
+
+#[test]
+fn a_reused_slot_is_another_series() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let names = ["zero", "one", "two"].map(|name| samples(name, &[]).0);
+    let sample = Sample { timestamp: at(1), value: 1.5 };
+    // The last slot is far beyond what a dense array should have.
+    let order = [(5, 0), (5, 1), (5, 1), (u32::MAX, 2), (u32::MAX, 2)];
+    for (slot, id) in order {
+        log.stage_samples(at(0), [(SeriesNumber { slot, id }, sample)], |number| names[number.id as usize].clone())
+            .unwrap();
+    }
+    log.commit().unwrap();
+    let expected = order.map(|(_, id)| (at(0), Entry::Samples(vec![(names[id as usize].clone(), vec![sample])])));
+    assert_eq!(replayed(&log, ReplayFrom::Start).0, expected);
+}
+
+#[test]
+fn a_batch_longer_than_a_frame_goes_on_in_the_next() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let long = "x".repeat(9 << 20);
+    let series: Vec<_> =
+        (0..5).map(|i| (Labels::from_pairs([("a", format!("{i}{long}"))]), samples("", &[(i, 0.5)]).1)).collect();
+    log.append(at(0), &Entry::Samples(series.clone())).unwrap();
+    let mut found = Vec::new();
+    let mut replay = log.replay(ReplayFrom::Start);
+    let mut frames = 0;
+    while let Some(entry) = replay.next().unwrap() {
+        let Entry::Samples(part) = entry.to_entry() else { panic!("not samples") };
+        found.extend(part);
+        frames += 1;
+    }
+    assert!(found == series && frames == 3, "{frames} frames");
+}
+
+#[test]
+fn an_entry_that_is_too_long_is_refused_and_costs_no_other() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let good = entries().remove(0);
+    log.stage(good.0, &good.1).unwrap();
+    let huge = Event { body: "x".repeat(segment::PAYLOAD_BYTES_MAX + 1), ..event("1") };
+    let error = log.stage(at(1), &Entry::Events(vec![huge])).unwrap_err();
+    assert!(matches!(error, LogError::TooLarge { .. }), "{error}");
+    for _ in 0..2 {
+        log.stage(good.0, &good.1).unwrap();
+    }
+    log.commit().unwrap();
+    assert_eq!(replayed(&log, ReplayFrom::Start).0, [good.clone(), good.clone(), good]);
 }
 
 #[test]
