@@ -2,6 +2,21 @@
 
 use anyhow::Result;
 
-pub(crate) fn run(_options: &[String]) -> Result<()> {
+use crate::step;
+
+pub(crate) fn run(options: &[String]) -> Result<()> {
+    step::announce("1/3 Building what is shipped (thin LTO, some minutes)");
+    let build = ["build", "--profile", "dist", "--package", "watchfire-cli", "--package", "watchfire-bench"];
+    step::run("building", &mut step::cargo(&build))?;
+    let folder = step::target_dir().join("dist");
+    step::announce("2/3 Detection and ingest, beside Prometheus and Alertmanager where they are installed");
+    let mut bench = std::process::Command::new(folder.join("watchfire-bench"));
+    step::run("the measurement", bench.arg(folder.join("watchfire")).args(options))?;
+    if options.is_empty() {
+        step::announce("3/3 Plugins");
+        let built = crate::plugins::build()?;
+        let example = ["run", "--profile", "dist", "--package", "watchfire-host", "--example", "bench_condition"];
+        step::run("the measurement of plugins", step::cargo(&example).env("WATCHFIRE_PLUGINS", &built.folder))?;
+    }
     Ok(())
 }

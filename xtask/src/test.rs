@@ -33,34 +33,25 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         command
     };
 
-    step::announce("Building the engine's binary");
-    step::run("building the engine's binary", &mut step::cargo(&["build", "--package", "watchfire-cli"]))?;
+    // Everything of the workspace is built in one go: a package built alone may get other features of a shared library,
+    // and then half of the libraries are compiled a second time.
+    step::announce("Building the engine and its tests");
+    step::run("building", &mut step::cargo(&["build", "--workspace", "--all-targets"]))?;
     let binary = step::target_dir().join("debug/watchfire");
 
-    step::announce("Crates");
-    let mut crates = suite(&["test", "--workspace", "--exclude", "watchfire-tests", "--no-fail-fast"]);
-    tally.add("the crates", crates.args(["--", "--show-output"]))?;
+    step::announce("The engine");
+    let mut workspace = suite(&["test", "--workspace", "--no-fail-fast"]);
+    tally.add("the engine", workspace.env("WATCHFIRE_BINARY", &binary).args(["--", "--show-output"]))?;
 
     let guest = step::target_dir().join("guest-native");
-    for (what, manifest) in [
-        ("the Rust SDK", "sdk/rust/Cargo.toml"),
-        ("the plugins", "plugins/Cargo.toml"),
-        ("the embedding example", "examples/embed/Cargo.toml"),
-    ] {
+    for (what, manifest) in [("the Rust SDK", "sdk/rust/Cargo.toml"), ("the plugins", "plugins/Cargo.toml")] {
         if !step::root().join(manifest).is_file() {
             continue;
         }
         step::announce(what);
         let mut command = suite(&["test", "--manifest-path", manifest, "--no-fail-fast"]);
-        if what != "the embedding example" {
-            command.env("CARGO_TARGET_DIR", &guest);
-        }
-        tally.add(what, command.args(["--", "--show-output"]))?;
+        tally.add(what, command.env("CARGO_TARGET_DIR", &guest).args(["--", "--show-output"]))?;
     }
-
-    step::announce("End to end");
-    let mut end_to_end = suite(&["test", "--package", "watchfire-tests"]);
-    tally.add("end to end", end_to_end.env("WATCHFIRE_BINARY", &binary))?;
     tally.conclude(step::variable("CI").is_some_and(|ci| ci == "true"))
 }
 

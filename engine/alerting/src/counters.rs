@@ -36,6 +36,8 @@ counters! {
     instances_dropped,
     /// Alerts received from outside.
     alerts_received,
+    /// Alerts from outside that end before they start or have no labels.
+    alerts_invalid,
     /// Alerts refused because there were too many.
     alerts_refused,
     /// Alerts from outside ignored because a rule of this engine has the same alert firing.

@@ -61,15 +61,6 @@ pub enum RuleKind {
     Recording,
 }
 
-/// A plugin and its configuration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PluginUse {
-    /// The plugin's name.
-    pub plugin: String,
-    /// Its configuration as JSON text, `{}` if there is none.
-    pub config_json: String,
-}
-
 /// Who is told what: the route tree with everything that it refers to by name.
 ///
 /// The names must be resolvable; the configuration's validation sees to it. A receiver that is not there is treated as

@@ -68,7 +68,7 @@ impl Engine {
             if let Some(alert) = complete(alert, self.now, resolve_timeout) {
                 self.receive_one(alert);
             } else {
-                self.counters.alerts_refused += 1;
+                self.counters.alerts_invalid += 1;
             }
         }
     }
@@ -98,8 +98,9 @@ impl Engine {
             return;
         }
         // A refreshed end alone is not kept: should the engine stop, what has not ended is given time to be sent again.
-        let told = |a: &Alert| (a.starts_at, a.timeout, a.generator_url.clone());
-        if told(&stored.alert) != told(&merged) || stored.alert.annotations != merged.annotations {
+        let old = &stored.alert;
+        let same = (old.starts_at, old.timeout) == (merged.starts_at, merged.timeout);
+        if !same || old.generator_url != merged.generator_url || old.annotations != merged.annotations {
             self.dirty_alerts.insert(fingerprint);
         }
         let ended = over(&merged);

@@ -42,9 +42,7 @@ mod view;
 
 pub use change::{Change, HistoryEntry, Subject};
 pub use counters::Counters;
-pub use definitions::{
-    Definitions, Dispatch, IntegrationSpec, PluginUse, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec,
-};
+pub use definitions::{Definitions, Dispatch, IntegrationSpec, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
 pub use engine::Engine;
 pub use fingerprints::FingerprintSet;
 pub use id::{EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SilenceId, TargetKey};
@@ -64,3 +62,4 @@ pub use view::{
     AlertGroupView, AlertView, AlertViewState, GroupedAlert, Instance, InstanceState, LogView, OutboxView,
     RuleGroupView, RuleHealth, RuleView,
 };
+pub use watchfire_plugin::PluginUse;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use watchfire_model::{Alert, Duration, Labels, RuleGroupId, RuleId, Sample, Timestamp};
+use watchfire_plugin::PluginUse;
 
 use crate::{
-    Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, PluginUse, Record, RouteId,
-    RouteRequestId,
+    Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, Record, RouteId, RouteRequestId,
 };
 
 /// One thing to do. Outputs are executed in order; all [`Output::Persist`] of a drain are committed before the first

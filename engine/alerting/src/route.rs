@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Duration, Labels, Matcher};
 
-use crate::PluginUse;
+use watchfire_plugin::PluginUse;
 
 /// A node of the route tree, with everything that it inherits already filled in.
 #[derive(Clone, Debug, PartialEq)]

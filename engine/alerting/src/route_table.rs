@@ -7,7 +7,9 @@ use watchfire_model::{Duration, Labels, Matcher};
 
 use crate::id::stable_hash;
 use crate::match_index::{MatchIndex, all_match};
-use crate::{GroupBy, PluginUse, Route, RouteId, RouteIdentity};
+use watchfire_plugin::PluginUse;
+
+use crate::{GroupBy, Route, RouteId, RouteIdentity};
 
 /// A node without its children.
 #[derive(Debug)]

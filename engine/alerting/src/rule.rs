@@ -8,7 +8,8 @@ use watchfire_model::{
 };
 
 use crate::{
-    ActiveInstance, EvaluationResult, Instance, InstanceState, RuleHealth, RuleKind, RuleSpec, RuleView, StateReason,
+    ActiveInstance, EvaluationResult, FingerprintSet, Instance, InstanceState, RuleHealth, RuleKind, RuleSpec,
+    RuleView, StateReason,
 };
 
 /// A rule and its instances.
@@ -218,13 +219,13 @@ impl RuleState {
                 return Err("two results have the same labels");
             }
         }
-        let unknown: Vec<Fingerprint> = unknown.iter().map(Labels::fingerprint).collect();
+        let unknown: FingerprintSet = unknown.iter().map(Labels::fingerprint).collect();
         let mut applied = Applied::default();
 
         // Those that are no longer found.
         let mut gone = Vec::new();
         for (fingerprint, live) in &mut self.instances {
-            if found.contains_key(fingerprint) || unknown.contains(fingerprint) {
+            if found.contains_key(fingerprint) || unknown.contains(*fingerprint) {
                 continue;
             }
             let instance = &mut live.instance;

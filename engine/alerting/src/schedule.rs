@@ -170,8 +170,8 @@ impl Engine {
         let Some(group) = self.rule_groups.get_mut(&id) else { return };
         let Some(run) = &mut group.run else { return };
         // A reload may have taken rules away since the run began.
-        let defined = &group.spec.rules;
-        let next = std::iter::from_fn(|| run.left.pop_front()).find(|rule| defined.iter().any(|r| r.id == *rule));
+        let is_here = |rule: &RuleId| self.rules.get(rule).is_some_and(|state| state.group == id);
+        let next = std::iter::from_fn(|| run.left.pop_front()).find(is_here);
         let Some(rule) = next else { return self.finish_run(id) };
         self.last_evaluation_id += 1;
         let evaluation = EvaluationId(self.last_evaluation_id);

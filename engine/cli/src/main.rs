@@ -1,2 +1,53 @@
-//! The binary `watchfire`.
-fn main() {}
+//! The binary `watchfire`: the library and its HTTP surface behind a command line.
+//!
+//! It parses arguments, sets up the log, opens the socket and waits for signals. Whatever it can do, an embedding
+//! program can do as well: there is no engine in here.
+
+mod args;
+mod check;
+mod demo;
+mod serve;
+mod test;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, LogFormat};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_log(&cli) {
+        eprintln!("error: --log {}: {error}", cli.log);
+        return ExitCode::from(2);
+    }
+    // One TLS implementation for everything; a second installation by an embedding program is no error.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let outcome = match cli.command {
+        Command::Check(options) => Ok(check::run(&options)),
+        Command::Test(options) => test::run(&options),
+        Command::Serve(options) => block_on(serve::run(options)),
+        Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+fn start_log(cli: &Cli) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&cli.log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match cli.log_format {
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(colours).init();
+        }
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -317,10 +317,7 @@ impl Route {
             continue_matching: self.continue_matching,
             mute_time_intervals: self.mute_time_intervals.iter().map(|name| name.as_str().into()).collect(),
             active_time_intervals: self.active_time_intervals.iter().map(|name| name.as_str().into()).collect(),
-            router: self
-                .router
-                .clone()
-                .map(|router| watchfire_alerting::PluginUse { plugin: router.plugin, config_json: router.config_json }),
+            router: self.router.clone(),
             routes: self.routes.iter().map(Route::to_alerting).collect(),
         }
     }

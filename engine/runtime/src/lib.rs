@@ -1,1 +1,90 @@
-//! watchfire.
+//! Watchfire as a library: the same engine that the binary runs, inside another program.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = watchfire::Watchfire::builder().config_file("watchfire.yml").start().await?;
+//! let labels = [("__name__", "queue_length"), ("queue", "mail")].into_iter().collect();
+//! let sample = watchfire::model::Sample { timestamp: engine.now(), value: 1200.0 };
+//! engine.push_samples(vec![(labels, vec![sample])]).await?;
+//! engine.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate owns the loop and all wiring: it reads the clock, keeps the data, runs evaluations on threads, persists
+//! decisions and then acts on them, and follows the files. It decides nothing about alerts itself: that is `alerting`.
+//! It does not listen on the network: that is `server`.
+
+mod builder;
+mod check;
+mod clock;
+mod compile;
+mod data;
+mod deliver;
+mod evaluate;
+mod handle;
+mod intake;
+mod load;
+mod metrics;
+mod owner;
+mod persist;
+mod providers;
+mod reload;
+mod retention;
+mod self_alerts;
+mod touch;
+mod watch;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use builder::{Builder, StartError};
+pub use check::{CheckedFile, check_file};
+pub use clock::{Clock, SystemClock};
+pub use handle::{QueryFailure, Watchfire};
+pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
+pub use providers::open_plugins;
+pub use reload::{ReloadError, ReloadReport};
+
+pub use {
+    watchfire_alerting as alerting, watchfire_config as config, watchfire_delivery as delivery,
+    watchfire_model as model, watchfire_plugin as plugin, watchfire_promql as promql, watchfire_rules as rules,
+};
+
+/// What became of something that was pushed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// How many samples, events or alerts were taken; they survive the death of the process.
+    pub accepted: usize,
+    /// How many were not.
+    pub rejected_count: usize,
+    /// The first of those, each with its reason.
+    pub rejected: Vec<Rejection>,
+}
+
+/// Why one item was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The item's index in what was pushed.
+    pub item: usize,
+    /// Why, in words for its sender.
+    pub reason: String,
+}
+
+/// Why nothing of what was pushed was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PushError {
+    /// Too much is waiting already.
+    #[error("too much is waiting already; try again in {} s", .retry_after.as_secs())]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Closed,
+    /// It could not be made durable, so it was not taken.
+    #[error("it could not be made durable: {0}")]
+    Storage(String),
+}

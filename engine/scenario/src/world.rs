@@ -10,10 +10,10 @@ use std::sync::Arc;
 use thiserror::Error;
 use watchfire_alerting::{
     Change, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Input, NotificationId, Output,
-    PluginUse, Record, RecordKey, RouteRequest, SilenceDraft, SilenceError, SilenceId,
+    Record, RecordKey, RouteRequest, SilenceDraft, SilenceError, SilenceId,
 };
 use watchfire_model::{Alert, Duration, Event, Labels, RuleId, Sample, Timestamp};
-use watchfire_plugin::{AlertView, Decision, PluginError, Provider, Router};
+use watchfire_plugin::{AlertView, Decision, PluginError, PluginUse, Provider, Router};
 use watchfire_promql::{Answer, Options, QueryError};
 use watchfire_rules::RuleFile;
 use watchfire_tsdb::{AppendError, Point, Tsdb};

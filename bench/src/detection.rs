@@ -1,0 +1,52 @@
+//! From a sample that crosses its threshold, pushed, to the webhook, received.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+
+use crate::peer::{self, Peer};
+use crate::process::installed;
+use crate::quantile;
+use crate::remote_write::{Sample, post, request};
+use crate::sink::Sink;
+
+pub(crate) async fn run(binary: &str) -> Result<()> {
+    println!("\nDetection: sample pushed to webhook received, group_wait 0s (milliseconds)");
+    println!("{:<14}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "trials", "p50", "p90", "p99", "max");
+    let (sink, address) = Sink::start().await?;
+    let folder = tempfile::tempdir()?;
+    let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address).await?;
+    let own = measure(&own, &sink, 300, Duration::from_millis(40)).await?;
+    if !installed("prometheus") || !installed("prometheus-alertmanager") {
+        println!("prometheus, prometheus-alertmanager: not installed, no ratio");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let prometheus = peer::prometheus(folder.path(), peer::probe_rule(), address).await?;
+    // Spread over the evaluation interval, so that every phase is met.
+    let theirs = measure(&prometheus, &sink, 60, Duration::from_millis(137)).await?;
+    println!("ratio at p50: 1 to {:.0}, at p99: 1 to {:.0}", theirs.0 / own.0, theirs.1 / own.1);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+async fn measure(peer: &Peer, sink: &Sink, trials: usize, pause: Duration) -> Result<(f64, f64)> {
+    let client = reqwest::Client::new();
+    let mut times = Vec::with_capacity(trials);
+    for trial in 0..trials {
+        let name = format!("{}-{trial}", peer.name);
+        let labels = [("__name__", "probe_value"), ("trial", name.as_str())].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        let sample = Sample { labels: &labels, value: 10.0, millis: i64::try_from(millis)? };
+        let body = request([sample].into_iter())?;
+        let begin = Instant::now();
+        post(&client, &peer.write_url, body).await?;
+        let arrival = sink.arrival(&name).await;
+        times.push(arrival.duration_since(begin).as_secs_f64() * 1000.0);
+        tokio::time::sleep(pause).await;
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |share| quantile(&times, share);
+    println!("{:<14}{trials:>8}{:>10.1}{:>10.1}{:>10.1}{:>10.1}", peer.name, at(0.5), at(0.9), at(0.99), at(1.0));
+    Ok((at(0.5), at(0.99)))
+}

@@ -1,0 +1,37 @@
+//! Measures the engine beside its peers in one run, so that the ratios hold on a noisy machine.
+//!
+//! CPU is that of the server process alone, user and system, from `/proc`; it stays comparable when the machine is busy.
+//! Prometheus and Alertmanager take part where they are installed. Nothing here is a test: no figure makes it fail.
+
+mod detection;
+mod ingest;
+mod peer;
+mod process;
+mod remote_write;
+mod sink;
+
+use anyhow::Result;
+
+fn main() -> Result<()> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let binary = std::env::args().nth(1).unwrap_or_else(|| "target/release/watchfire".to_owned());
+    let only = std::env::args().nth(2);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        if wanted("detection") {
+            detection::run(&binary).await?;
+        }
+        if wanted("ingest") {
+            ingest::run(&binary).await?;
+        }
+        Ok(())
+    })
+}
+
+/// The value below which `share` of the sorted values lie.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let position = (share * last as f64).round() as usize;
+    sorted.get(position).copied().unwrap_or(f64::NAN)
+}

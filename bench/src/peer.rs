@@ -1,0 +1,80 @@
+//! How each engine is started for a measurement, in its best configuration for it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::process::{Server, free_address, ready};
+
+/// A running engine and the processes that make it up.
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) write_url: String,
+    /// The process that takes samples and evaluates.
+    pub(crate) server: Server,
+    /// Whatever else must run.
+    _others: Vec<Server>,
+}
+
+const RULE: &str = "groups: [{name: probe, interval: 1s, rules: [{alert: Probe, expr: probe_value > 5}]}]\n";
+
+/// The engine itself, evaluating on arrival.
+pub(crate) async fn watchfire(binary: &str, folder: &Path, rules: &str, sink: SocketAddr) -> Result<Peer> {
+    let address = free_address()?;
+    std::fs::write(folder.join("rules.yml"), rules)?;
+    let config = format!(
+        "rules: {{paths: [rules.yml]}}\nroute: {{receiver: hook, group_by: [alertname, trial], group_wait: 0s, group_interval: 1s}}\n\
+         receivers: [{{name: hook, webhook_configs: [{{url: 'http://{sink}/'}}]}}]\n"
+    );
+    std::fs::write(folder.join("watchfire.yml"), config)?;
+    let arguments = [
+        "serve".to_owned(),
+        format!("--config={}", folder.join("watchfire.yml").display()),
+        format!("--data={}", folder.join("data").display()),
+        format!("--listen={address}"),
+    ];
+    let server = Server::start(binary, &arguments, &folder.join("watchfire.log"))?;
+    ready(&reqwest::Client::new(), &format!("http://{address}/-/ready")).await?;
+    Ok(Peer { name: "watchfire", write_url: format!("http://{address}/api/v1/write"), server, _others: Vec::new() })
+}
+
+/// Prometheus with an evaluation interval of one second and Alertmanager without a group wait.
+pub(crate) async fn prometheus(folder: &Path, rules: &str, sink: SocketAddr) -> Result<Peer> {
+    let (address, alertmanager) = (free_address()?, free_address()?);
+    std::fs::write(folder.join("rules.yml"), rules)?;
+    let config = format!(
+        "route: {{receiver: hook, group_by: [alertname, trial], group_wait: 0s, group_interval: 1s}}\n\
+         receivers: [{{name: hook, webhook_configs: [{{url: 'http://{sink}/'}}]}}]\n"
+    );
+    std::fs::write(folder.join("alertmanager.yml"), config)?;
+    let config = format!(
+        "global: {{evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n"
+    );
+    std::fs::write(folder.join("prometheus.yml"), config)?;
+    let arguments = [
+        format!("--config.file={}", folder.join("alertmanager.yml").display()),
+        format!("--storage.path={}", folder.join("am").display()),
+        format!("--web.listen-address={alertmanager}"),
+        "--cluster.listen-address=".to_owned(),
+    ];
+    let other = Server::start("prometheus-alertmanager", &arguments, &folder.join("alertmanager.log"))?;
+    let arguments = [
+        format!("--config.file={}", folder.join("prometheus.yml").display()),
+        format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
+        format!("--web.listen-address={address}"),
+        "--web.enable-remote-write-receiver".to_owned(),
+    ];
+    let server = Server::start("prometheus", &arguments, &folder.join("prometheus.log"))?;
+    let client = reqwest::Client::new();
+    ready(&client, &format!("http://{alertmanager}/-/ready")).await?;
+    ready(&client, &format!("http://{address}/-/ready")).await?;
+    let write_url = format!("http://{address}/api/v1/write");
+    Ok(Peer { name: "prometheus", write_url, server, _others: vec![other] })
+}
+
+/// The rule of the detection measurement.
+pub(crate) const fn probe_rule() -> &'static str {
+    RULE
+}

@@ -1,0 +1,412 @@
+//! Building and starting an engine: one straight line from what is configured to what runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record};
+use watchfire_config::{Config, Diagnostic};
+use watchfire_delivery::{Channel, Deliverer};
+use watchfire_host::{Host, HostSettings};
+use watchfire_model::Duration;
+use watchfire_plugin::{Provider, State, StateLimits};
+use watchfire_rules::RuleFile;
+use watchfire_rules::builtin::Builtins;
+use watchfire_store::log::{Log, LogSettings};
+use watchfire_store::{Database, Store, StoreSettings};
+use watchfire_tsdb::Tsdb;
+
+use crate::clock::{Clock, SystemClock};
+use crate::compile::{States, external_url};
+use crate::data::Data;
+use crate::deliver::Sender;
+use crate::evaluate::{Evaluators, RuleSet};
+use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
+use crate::intake::Intake;
+use crate::metrics::Metrics;
+use crate::owner::{Owner, Request};
+use crate::providers::Providers;
+use crate::reload::{self, Fresh, Origin, Reloader};
+use crate::{persist, retention};
+
+/// Attempts to deliver at once.
+const ATTEMPTS_MAX: usize = 256;
+
+/// Changes that a slow subscriber may lag behind before it loses the oldest.
+const CHANGES_KEPT: usize = 4096;
+
+/// How often the input log is forced to the disk, at most.
+const SYNC_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Old data is let go once in so many of these.
+const TRUNCATE_EVERY_SYNCS: u64 = 30;
+
+/// Collects what an engine needs, then starts it.
+#[derive(Default)]
+pub struct Builder {
+    config_file: Option<PathBuf>,
+    values: Option<(Config, Vec<RuleFile>)>,
+    data_dir: Option<PathBuf>,
+    providers: Vec<Arc<dyn Provider>>,
+    channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Neither a file nor values were given.
+    #[error("there is no configuration: call config_file or config")]
+    NoConfiguration,
+    /// The configuration is not valid.
+    #[error("the configuration is not valid:\n{}", .diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config {
+        /// Everything that is wrong.
+        diagnostics: Vec<Diagnostic>,
+        /// The configuration's text, to show the places.
+        text: String,
+    },
+    /// A folder or file of the data directory cannot be used.
+    #[error("the data directory {path} cannot be used: {reason}")]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The plugin host does not start.
+    #[error("plugins cannot be run here: {0}")]
+    Host(String),
+    /// It was stopped while it started.
+    #[error("the engine was stopped while it started")]
+    Stopped,
+    /// The operating system refused a thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What deliveries need beside the configuration.
+#[derive(Clone, Default)]
+pub(crate) struct DeliveryParts {
+    /// Channels of the embedding program, by the receiver that they belong to.
+    pub(crate) channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+}
+
+impl DeliveryParts {
+    /// Sets the receivers of a configuration up. What is broken in a template or an integration is reported; the
+    /// messages concerned fall back to the built-in ones.
+    pub(crate) fn build(
+        &self,
+        config: &Config,
+        folder: &Path,
+        providers: &Arc<dyn Provider>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Deliverer {
+        let mut templates = Vec::new();
+        for path in crate::load::matching(&config.templates, folder, diagnostics) {
+            let name = path.display().to_string();
+            match crate::load::read(&path) {
+                Ok(text) => templates.push((name, text)),
+                Err(error) => diagnostics.push(crate::load::whole_file(&name, &format!("cannot be read: {error}"))),
+            }
+        }
+        let settings = watchfire_delivery::Settings {
+            external_url: external_url(config),
+            channels: self.channels.clone(),
+            ..watchfire_delivery::Settings::default()
+        };
+        let deliverer = Deliverer::new(settings, &config.receivers, &templates, Arc::clone(providers));
+        let problems = deliverer.problems().iter();
+        diagnostics.extend(problems.map(|problem| crate::load::whole_file(&problem.place, &problem.message)));
+        deliverer
+    }
+
+    /// Lets the state machine know of the channels: each is one more integration of its receiver.
+    pub(crate) fn extend(&self, dispatch: &mut Dispatch) {
+        for receiver in &mut dispatch.receivers {
+            let own = self.channels.get(&*receiver.name).map_or(0, Vec::len);
+            let spec = IntegrationSpec { kind: "custom".into(), send_resolved: true };
+            receiver.integrations.extend(std::iter::repeat_n(spec, own));
+        }
+    }
+}
+
+impl Builder {
+    /// Reads this file, follows its changes, and those of the rules, templates and plugins that it names.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.config_file = Some(path.into());
+        self
+    }
+
+    /// Uses these values; nothing is read or followed.
+    pub fn config(mut self, config: Config, rules: Vec<RuleFile>) -> Builder {
+        self.values = Some((config, rules));
+        self
+    }
+
+    /// Keeps state here instead of where the configuration says.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Adds conditions, routers and formatters of the embedding program. They come before plugins of the same name.
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Builder {
+        self.providers.push(provider);
+        self
+    }
+
+    /// Adds a channel of the embedding program: every notification to the receiver of this name goes to it too.
+    pub fn channel(mut self, receiver: impl Into<String>, channel: Arc<dyn Channel>) -> Builder {
+        self.channels.entry(receiver.into()).or_default().push(channel);
+        self
+    }
+
+    /// Uses this clock instead of the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Builder {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Starts the engine. When this returns, the state is restored and rules are evaluated.
+    ///
+    /// Broken rule files and plugins do not keep it from starting: they are quarantined and visible.
+    ///
+    /// # Errors
+    /// If the configuration or the data directory cannot be used.
+    pub async fn start(self) -> Result<Watchfire, StartError> {
+        let origin = match (self.config_file, self.values) {
+            (Some(path), _) => Origin::File(path),
+            (None, Some((config, rules))) => Origin::Values(Box::new(config), rules),
+            (None, None) => return Err(StartError::NoConfiguration),
+        };
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let metrics = Arc::new(Metrics::new());
+        let folder = reload::folder(&origin);
+        let (config, text) = peek(&origin)?;
+        let data_dir = self.data_dir.unwrap_or_else(|| folder.join(config.storage.path.as_deref().unwrap_or("data")));
+        let unusable = |reason: String| StartError::Data { path: data_dir.clone(), reason };
+        std::fs::create_dir_all(&data_dir).map_err(|error| unusable(error.to_string()))?;
+
+        // What was known before.
+        let (log, opened) =
+            Log::open(LogSettings::new(data_dir.join("log"))).map_err(|error| unusable(error.to_string()))?;
+        if opened.cut_bytes > 0 || !opened.put_aside.is_empty() {
+            tracing::warn!(cut_bytes = opened.cut_bytes, put_aside = ?opened.put_aside, "the input log was repaired");
+        }
+        let settings = match &config.storage.url {
+            Some(url) => StoreSettings::parse(url.expose()).map_err(|error| unusable(error.to_string()))?,
+            None => StoreSettings::new(Database::File(data_dir.join("state.db"))),
+        };
+        let store = Store::open(settings).await.map_err(|error| unusable(error.to_string()))?;
+        let records = store.restore().await.map_err(|error| unusable(error.to_string()))?;
+        for aside in &records.quarantined {
+            let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
+            tracing::error!(kind, key, reason, "a stored record cannot be read and is put aside");
+        }
+        let (mut states, records) = plugin_states(records.records);
+
+        // Plugins, rules, receivers.
+        let cache_dir = Some(data_dir.join("plugin-cache"));
+        let host = Host::new(HostSettings { cache_dir, ..HostSettings::default() })
+            .map_err(|error| StartError::Host(error.to_string()))?;
+        let mut sources = self.providers;
+        sources.push(Arc::new(host.clone()));
+        sources.push(Arc::new(Builtins));
+        let providers: Arc<dyn Provider> = Arc::new(Providers(sources));
+        let now = clock.now();
+        let running = RuleSet::default();
+        let fresh = reload::read(&origin, &host, providers.as_ref(), None, &running, &mut states, now);
+        let Fresh { mut loaded, mut compiled } =
+            fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
+        let delivery = DeliveryParts { channels: self.channels };
+        delivery.extend(&mut compiled.definitions.dispatch);
+        let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
+        let deliverer = Arc::new(ArcSwap::from_pointee(deliverer));
+        for diagnostic in &loaded.diagnostics {
+            if diagnostic.is_error() {
+                tracing::error!("{diagnostic}");
+            } else {
+                tracing::warn!("{diagnostic}");
+            }
+        }
+
+        // Data: what the log remembers is read back before anything is evaluated.
+        let retention =
+            retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
+        let tsdb = Tsdb::new(tsdb_settings(&loaded.config));
+        let data = Arc::new(Data::new(log, tsdb, Arc::clone(&metrics)));
+        data.prepare(&compiled.queries, now - retention);
+        let (samples, events) = data.replay(now - retention).map_err(|error| unusable(error.to_string()))?;
+        tracing::info!(samples, events, records = records.len(), "state restored");
+
+        // The loop.
+        let (owner, requests) = mpsc::unbounded_channel();
+        let (decided, decisions) = mpsc::unbounded_channel();
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let rules = Arc::new(ArcSwap::from_pointee(running));
+        let evaluators = Evaluators::start(
+            Arc::clone(&rules),
+            Arc::clone(&providers),
+            Arc::clone(&data),
+            owner.clone(),
+            Arc::clone(&metrics),
+        )?;
+        let sender = Sender {
+            deliverer: Arc::clone(&deliverer),
+            owner: owner.clone(),
+            metrics: Arc::clone(&metrics),
+            permits: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
+        };
+        let persisting =
+            tokio::spawn(persist::run(decisions, store, move |delivery| sender.send(delivery), Arc::clone(&metrics)));
+        let mut engine = Engine::new(engine_settings(&loaded.config));
+        engine.handle(now, Input::Restore(records));
+        let on_ingest = loaded.config.evaluation.on_ingest;
+        let machine = Owner {
+            engine,
+            clock: Arc::clone(&clock),
+            data: Arc::clone(&data),
+            evaluators,
+            decided,
+            changes: changes.clone(),
+            metrics: Arc::clone(&metrics),
+            on_ingest,
+        };
+        tokio::spawn(machine.run(requests));
+        let ok = loaded.last_reload_ok;
+        metrics.last_reload_successful.set(i64::from(ok));
+        metrics.last_reload_seconds.set(now.as_secs_f64());
+        let loaded = Arc::new(ArcSwap::from_pointee(loaded));
+        reload::apply(&data, &rules, compiled, &owner, &metrics, now).await.map_err(|_| StartError::Stopped)?;
+
+        // What goes on beside it.
+        let (reloads, reload_requests) = mpsc::channel(16);
+        let reloader = Reloader {
+            origin,
+            host,
+            providers,
+            deliverer,
+            delivery,
+            rules,
+            states,
+            data: Arc::clone(&data),
+            loaded: Arc::clone(&loaded),
+            owner: owner.clone(),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            raised: Vec::new(),
+        };
+        tokio::spawn(reloader.run(reload_requests));
+        tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
+        let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), owner.clone(), Arc::clone(&metrics))?;
+        let inner = Inner {
+            owner,
+            intake,
+            data,
+            loaded,
+            reloads,
+            changes,
+            clock,
+            metrics,
+            ready: AtomicBool::new(false),
+            alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
+            persisting: tokio::sync::Mutex::new(Some(persisting)),
+        };
+        inner.ready.store(true, Ordering::Release);
+        Ok(Watchfire { inner: Arc::new(inner) })
+    }
+}
+
+/// The configuration alone, to know where state is kept.
+fn peek(origin: &Origin) -> Result<(Config, String), StartError> {
+    match origin {
+        Origin::Values(config, _) => Ok((config.as_ref().clone(), String::new())),
+        Origin::File(path) => {
+            let name = path.display().to_string();
+            let text = crate::load::read(path).map_err(|error| StartError::Config {
+                diagnostics: vec![crate::load::whole_file(&name, &format!("cannot be read: {error}"))],
+                text: String::new(),
+            })?;
+            let environment = crate::load::ProcessEnvironment { folder: reload::folder(origin) };
+            let source = watchfire_config::Source { name: &name, text: &text };
+            match watchfire_config::load_config(source, &environment) {
+                (Some(config), _) => Ok((config, text)),
+                (None, diagnostics) => Err(StartError::Config { diagnostics, text }),
+            }
+        }
+    }
+}
+
+/// Takes what plugins remember out of the records: it belongs to the evaluations, not to the state machine.
+fn plugin_states(records: Vec<Record>) -> (States, Vec<Record>) {
+    let mut remembered: HashMap<_, BTreeMap<String, Vec<u8>>> = HashMap::new();
+    let mut rest = Vec::with_capacity(records.len());
+    for record in records {
+        match record {
+            Record::PluginState(state) => {
+                if let Some(value) = state.write.value {
+                    remembered.entry(state.rule).or_default().insert(state.write.key, value);
+                }
+            }
+            other => rest.push(other),
+        }
+    }
+    let state = |values| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, values)));
+    (remembered.into_iter().map(|(rule, values)| (rule, state(values))).collect(), rest)
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {
+    watchfire_tsdb::Settings {
+        series_max: size(config.limits.series_max),
+        samples_per_series_max: size(config.limits.samples_per_series_max),
+        bytes_max: size(config.limits.samples_bytes_max),
+        out_of_order_window: config.limits.out_of_order_window,
+    }
+}
+
+fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
+    watchfire_alerting::Settings {
+        alerts_max: size(config.limits.alerts_max),
+        groups_max: size(config.limits.alert_groups_max),
+        silences_max: size(config.limits.silences_max),
+        rule_instances_max: size(config.limits.rule_instances_max),
+        ..watchfire_alerting::Settings::default()
+    }
+}
+
+/// Lets go of old data now and then, until the engine stops.
+async fn truncate(
+    data: Arc<Data>,
+    loaded: Arc<ArcSwap<crate::Loaded>>,
+    clock: Arc<dyn Clock>,
+    owner: mpsc::UnboundedSender<Request>,
+) {
+    let mut ticks = tokio::time::interval(SYNC_EVERY);
+    for tick in 0u64.. {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = owner.closed() => return,
+        }
+        let (loaded, now, data) = (loaded.load_full(), clock.now(), Arc::clone(&data));
+        let evaluation = &loaded.config.evaluation;
+        let retention: Duration = retention::of(&loaded.files, evaluation.lookback, evaluation.query_offset);
+        let work = tokio::task::spawn_blocking(move || {
+            data.sync_if_due(now);
+            if tick.is_multiple_of(TRUNCATE_EVERY_SYNCS) {
+                data.truncate(now, retention);
+            }
+        });
+        if work.await.is_err() {
+            tracing::error!("letting go of old data failed");
+        }
+    }
+}

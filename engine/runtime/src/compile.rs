@@ -1,0 +1,166 @@
+//! From what is loaded to what runs: rules made ready, plugins opened, and what the state machine needs to know.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use watchfire_alerting::{Definitions, RuleGroupSpec, RuleKind as SpecKind, RuleSpec};
+use watchfire_config::{Config, Diagnostic, Level};
+use watchfire_events::CompiledQuery;
+use watchfire_host::Host;
+use watchfire_model::RuleId;
+use watchfire_plugin::{PluginError, PluginUse, Provider, State, StateLimits};
+use watchfire_promql::Options;
+use watchfire_rules::{Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
+
+use crate::evaluate::{OpenedCondition, Ready, RuleSet};
+use crate::touch::Reader;
+
+/// What the plugins of each rule remember; kept across reloads.
+pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
+
+/// Everything that follows from what is loaded.
+pub(crate) struct Compiled {
+    pub(crate) rules: RuleSet,
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
+    pub(crate) definitions: Definitions,
+    /// What went wrong; the rules concerned are left out or run with what they had.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Rules that are left out.
+    pub(crate) quarantined: usize,
+}
+
+/// Compiles all rules. `before` is what runs now: opened plugins go on where nothing about them has changed, and stand
+/// in where the new version cannot be opened.
+pub(crate) fn compile(
+    config: &Config,
+    files: &[RuleFile],
+    before: &RuleSet,
+    providers: &dyn Provider,
+    host: &Host,
+    states: &mut States,
+) -> Compiled {
+    let mut compiled = Compiled {
+        rules: RuleSet {
+            external_labels: config.evaluation.external_labels.clone(),
+            external_url: external_url(config),
+            options: Options { lookback: config.evaluation.lookback, ..Options::default() },
+            ..RuleSet::default()
+        },
+        readers: Vec::new(),
+        queries: BTreeMap::new(),
+        definitions: Definitions { groups: Vec::new(), dispatch: config.dispatch.clone() },
+        diagnostics: Vec::new(),
+        quarantined: 0,
+    };
+    for group in files.iter().flat_map(|file| &file.groups) {
+        let mut rules = Vec::with_capacity(group.rules.len());
+        for rule in &group.rules {
+            match compiled.add(config, group, rule, before, providers, host, states) {
+                Ok(spec) => rules.push(spec),
+                Err(diagnostic) => {
+                    compiled.diagnostics.push(diagnostic);
+                    compiled.quarantined += 1;
+                }
+            }
+        }
+        compiled.definitions.groups.push(RuleGroupSpec {
+            id: group.id,
+            file: group.file.as_str().into(),
+            name: group.name.as_str().into(),
+            interval: group.interval.unwrap_or(config.evaluation.interval),
+            query_offset: group.query_offset.unwrap_or(config.evaluation.query_offset),
+            limit: group.limit,
+            rules,
+        });
+    }
+    compiled
+}
+
+/// Where a reader of a message reaches this engine.
+pub(crate) fn external_url(config: &Config) -> String {
+    config.server.external_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen))
+}
+
+impl Compiled {
+    #[expect(clippy::too_many_arguments, reason = "the wiring of one rule, called from one place")]
+    fn add(
+        &mut self,
+        config: &Config,
+        group: &RuleGroup,
+        rule: &Rule,
+        before: &RuleSet,
+        providers: &dyn Provider,
+        host: &Host,
+        states: &mut States,
+    ) -> Result<RuleSpec, Diagnostic> {
+        let wrong = |code: &'static str, message: String, severity: Level| Diagnostic {
+            file: group.file.clone(),
+            line: rule.position.line,
+            column: rule.position.column,
+            severity,
+            code,
+            message,
+            help: None,
+        };
+        let condition = match &rule.condition {
+            None => None,
+            Some(usage) => {
+                let running = before.rules.get(&rule.id).and_then(|ready| ready.condition.clone());
+                let generation = host.generation(&usage.plugin);
+                match running.filter(|opened| opened.usage == *usage && opened.generation == generation) {
+                    Some(opened) => Some(opened),
+                    None => match open(usage, generation, providers) {
+                        Ok(opened) => Some(opened),
+                        Err(error) => {
+                            let message = format!("rule {:?}: plugin {:?}: {error}", rule.name, usage.plugin);
+                            let running = before.rules.get(&rule.id).and_then(|ready| ready.condition.clone());
+                            let Some(running) = running else { return Err(wrong("plugin", message, Level::Error)) };
+                            self.diagnostics.push(wrong("plugin", message, Level::Error));
+                            Some(running)
+                        }
+                    },
+                }
+            }
+        };
+        match &rule.source {
+            Source::Expr(source) => {
+                let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
+                let selectors = source.selectors().into_iter().map(|selector| selector.matchers).collect();
+                self.readers.push(Reader { rule: rule.id, selectors, records });
+            }
+            Source::Events(source) => drop(self.queries.insert(rule.id, Arc::clone(&source.query))),
+        }
+        let state = states
+            .entry(rule.id)
+            .or_insert_with(|| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, BTreeMap::new()))));
+        let ready = Ready {
+            rule: rule.clone(),
+            prepared: Prepared::new(rule, &self.rules.options),
+            tracked: Mutex::default(),
+            condition,
+            state: Arc::clone(state),
+        };
+        self.rules.rules.insert(rule.id, Arc::new(ready));
+        Ok(RuleSpec {
+            id: rule.id,
+            name: rule.name.as_str().into(),
+            kind: match &rule.kind {
+                RuleKind::Recording => SpecKind::Recording,
+                RuleKind::Alerting { for_, keep_firing_for, .. } => {
+                    SpecKind::Alerting { for_: *for_, keep_firing_for: *keep_firing_for }
+                }
+            },
+            generator_url: format!("{}/rules#{}", external_url(config), rule.id).into(),
+        })
+    }
+}
+
+fn open(
+    usage: &PluginUse,
+    generation: Option<u64>,
+    providers: &dyn Provider,
+) -> Result<Arc<OpenedCondition>, PluginError> {
+    let condition = providers.open_condition(&usage.plugin, &usage.config_json)?;
+    Ok(Arc::new(OpenedCondition { usage: usage.clone(), generation, condition: Mutex::new(condition) }))
+}

@@ -1,0 +1,50 @@
+//! Carrying out deliveries: each attempt is a task of its own, and its outcome an input.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use watchfire_alerting::{Delivery, DeliveryOutcome, Input};
+use watchfire_delivery::Deliverer;
+
+use crate::clock::Stopwatch;
+use crate::metrics::{Metrics, label};
+use crate::owner::Request;
+
+/// Sends what the owner decided, with the receivers as they are configured now.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) deliverer: Arc<ArcSwap<Deliverer>>,
+    pub(crate) owner: mpsc::UnboundedSender<Request>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Attempts at once; more than this many wait their turn.
+    pub(crate) permits: Arc<tokio::sync::Semaphore>,
+}
+
+impl Sender {
+    /// Starts an attempt and returns at once.
+    pub(crate) fn send(&self, delivery: Delivery) {
+        let sender = self.clone();
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let permit = sender.permits.acquire().await;
+            let watch = Stopwatch::start();
+            let deliverer = sender.deliverer.load_full();
+            let outcome = deliverer.deliver(&delivery).await;
+            drop(permit);
+            sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
+            let word = match &outcome {
+                DeliveryOutcome::Delivered { .. } => "delivered",
+                DeliveryOutcome::Retry { .. } => "retry",
+                DeliveryOutcome::Rejected { .. } => "rejected",
+            };
+            let mut labels = label("receiver", &*delivery.receiver);
+            labels.push(("integration", delivery.integration_key.kind.to_string()));
+            labels.push(("outcome", word.to_owned()));
+            sender.metrics.attempts.get_or_create(&labels).inc();
+            let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+            // Without an owner the process is ending; the outbox has the notification for the next start.
+            drop(sender.owner.send(Request::Input(input)));
+        });
+    }
+}

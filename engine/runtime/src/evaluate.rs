@@ -1,0 +1,224 @@
+//! Evaluations: threads that answer the owner's requests, so that a slow query or a spinning plugin stalls nobody.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use watchfire_alerting::{ActiveInstance, EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest};
+use watchfire_model::{Duration, Labels, RuleId, Timestamp};
+use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
+use watchfire_promql::{Options, Tracked};
+use watchfire_rules::{Evaluator, OpenCondition, Outcome, Prepared, Rule};
+
+use crate::clock::Stopwatch;
+use crate::data::{Data, lock};
+use crate::metrics::{Metrics, label};
+use crate::owner::Request;
+
+/// A plugin opened for one rule, with what it remembers.
+pub(crate) struct OpenedCondition {
+    pub(crate) usage: PluginUse,
+    /// The version of the plugin that was opened.
+    pub(crate) generation: Option<u64>,
+    pub(crate) condition: Mutex<Box<dyn Condition>>,
+}
+
+/// The rules in force, ready to be evaluated.
+#[derive(Default)]
+pub(crate) struct RuleSet {
+    pub(crate) rules: HashMap<RuleId, Arc<Ready>>,
+    pub(crate) external_labels: Labels,
+    pub(crate) external_url: String,
+    pub(crate) options: Options,
+    /// Routers, opened when they are asked first; a reload starts with none, so that a new version takes over.
+    pub(crate) routers: Mutex<HashMap<PluginUse, Box<dyn Router>>>,
+}
+
+/// One rule, ready to be evaluated.
+pub(crate) struct Ready {
+    pub(crate) rule: Rule,
+    pub(crate) prepared: Prepared,
+    /// The series that its selectors match, kept up to date by its evaluations.
+    pub(crate) tracked: Mutex<Tracked>,
+    pub(crate) condition: Option<Arc<OpenedCondition>>,
+    pub(crate) state: Arc<Mutex<State>>,
+}
+
+enum Job {
+    Evaluate(EvaluateRequest),
+    Route(RouteRequest, Timestamp),
+}
+
+/// The threads, for the owner.
+pub(crate) struct Evaluators {
+    jobs: Sender<Job>,
+}
+
+/// What a thread needs.
+struct Worker {
+    rules: Arc<ArcSwap<RuleSet>>,
+    providers: Arc<dyn Provider>,
+    data: Arc<Data>,
+    owner: mpsc::UnboundedSender<Request>,
+    metrics: Arc<Metrics>,
+}
+
+impl Evaluators {
+    /// Starts as many threads as there are cores. They end when the `Evaluators` are gone.
+    pub(crate) fn start(
+        rules: Arc<ArcSwap<RuleSet>>,
+        providers: Arc<dyn Provider>,
+        data: Arc<Data>,
+        owner: mpsc::UnboundedSender<Request>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Evaluators> {
+        let (jobs, receiver) = channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let worker = Arc::new(Worker { rules, providers, data, owner, metrics });
+        for number in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            let (receiver, worker) = (Arc::clone(&receiver), Arc::clone(&worker));
+            std::thread::Builder::new().name(format!("evaluate-{number}")).spawn(move || worker.run(&receiver))?;
+        }
+        Ok(Evaluators { jobs })
+    }
+
+    /// Hands out an evaluation; its answer reaches the owner as an input.
+    pub(crate) fn evaluate(&self, request: EvaluateRequest) {
+        // The threads live as long as this sender.
+        drop(self.jobs.send(Job::Evaluate(request)));
+    }
+
+    /// Hands out a question to a router plugin.
+    pub(crate) fn route(&self, request: RouteRequest, now: Timestamp) {
+        drop(self.jobs.send(Job::Route(request, now)));
+    }
+}
+
+impl Worker {
+    fn run(&self, jobs: &Mutex<Receiver<Job>>) {
+        loop {
+            // Only the wait for a job is under the lock, never the job.
+            let job = lock(jobs).recv();
+            match job {
+                Ok(Job::Evaluate(request)) => self.evaluate(&request),
+                Ok(Job::Route(request, now)) => self.route(request, now),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn tell(&self, input: Input) {
+        // Without an owner the process is ending.
+        drop(self.owner.send(Request::Input(input)));
+    }
+
+    fn evaluate(&self, request: &EvaluateRequest) {
+        let watch = Stopwatch::start();
+        let rules = self.rules.load();
+        let mut state_writes = Vec::new();
+        let result = match rules.rules.get(&request.rule) {
+            // A reload took the rule away while the request was waiting.
+            None => Err("the rule is no longer defined".to_owned()),
+            Some(ready) => {
+                // A panic in one evaluation must not take the thread, and with it other rules, down.
+                let evaluation = std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request));
+                match std::panic::catch_unwind(evaluation) {
+                    Ok(Ok((result, writes))) => {
+                        state_writes = writes;
+                        Ok(result)
+                    }
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => Err("the evaluation panicked; this is a defect, please report it".to_owned()),
+                }
+            }
+        };
+        let took = watch.elapsed();
+        self.metrics.evaluations.get_or_create(&label("cause", request.cause.as_str())).inc();
+        self.metrics.evaluation_seconds.observe(took.as_secs_f64());
+        if result.is_err() {
+            self.metrics.evaluation_failures.inc();
+        }
+        self.tell(Input::Evaluated(Evaluation {
+            id: request.id,
+            rule: request.rule,
+            at: request.at,
+            took: Duration::from_millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
+            result,
+            state_writes,
+        }));
+    }
+
+    fn evaluate_rule(
+        &self,
+        rules: &RuleSet,
+        ready: &Ready,
+        request: &EvaluateRequest,
+    ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), String> {
+        let mut tracked = lock(&ready.tracked);
+        let mut state = lock(&ready.state);
+        let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
+        let windows = self.data.windows(request.rule);
+        let mut windows = windows.as_ref().map(|windows| lock(windows));
+        let result = self.data.with_tsdb(|db| {
+            let mut evaluator = Evaluator::new(db, &rules.external_labels, &rules.options);
+            evaluator.prepared = Some(&ready.prepared);
+            evaluator.tracked = Some(&mut tracked);
+            evaluator.windows = windows.as_deref_mut();
+            evaluator.condition = opened
+                .as_deref_mut()
+                .map(|condition| OpenCondition { condition: condition.as_mut(), state: &mut state });
+            evaluator.query_offset = request.query_offset;
+            evaluator.external_url = &rules.external_url;
+            watchfire_rules::evaluate(&ready.rule, request.at, &mut evaluator)
+        });
+        if let Err(watchfire_rules::EvaluateError::Condition { plugin, error }) = &result {
+            self.failed(plugin, error);
+        }
+        let outcome = result.map_err(|error| {
+            // What a failed call wrote was staged only, and is forgotten.
+            state.rollback();
+            error.to_string()
+        })?;
+        let writes = state.commit();
+        let result = match outcome {
+            Outcome::Samples(samples) => EvaluationResult::Samples(samples),
+            Outcome::Instances { active, unknown } => EvaluationResult::Instances {
+                active: active
+                    .into_iter()
+                    .map(|one| ActiveInstance { labels: one.labels, annotations: one.annotations, value: one.value })
+                    .collect(),
+                unknown,
+            },
+        };
+        Ok((result, writes))
+    }
+
+    fn route(&self, request: RouteRequest, now: Timestamp) {
+        let views: Vec<AlertView> = request.alerts.into_iter().map(|alert| AlertView::new(alert, request.at)).collect();
+        let rules = self.rules.load();
+        let mut routers = lock(&rules.routers);
+        let result = match routers.remove(&request.plugin) {
+            Some(router) => Ok(router),
+            None => self.providers.open_router(&request.plugin.plugin, &request.plugin.config_json),
+        };
+        let result = result.and_then(|mut router| {
+            let decisions = router.route(now, &views)?;
+            routers.insert(request.plugin.clone(), router);
+            Ok(decisions)
+        });
+        drop(routers);
+        if let Err(error) = &result {
+            self.failed(&request.plugin.plugin, error);
+        }
+        self.tell(Input::Routed { id: request.id, result });
+    }
+
+    fn failed(&self, plugin: &str, error: &PluginError) {
+        tracing::warn!(plugin, %error, "a plugin failed");
+        let mut labels = label("plugin", plugin);
+        labels.push(("kind", error.kind().to_owned()));
+        self.metrics.plugin_failures.get_or_create(&labels).inc();
+    }
+}

@@ -1,0 +1,261 @@
+//! The handle that callers hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use watchfire_alerting::{Change, Engine, Input, SilenceDraft, SilenceError, SilenceId};
+use watchfire_model::{Alert, Duration, Event, Labels, Matcher, Timestamp};
+use watchfire_promql::{Answer, QueryError};
+
+use crate::builder::Builder;
+use crate::clock::Clock;
+use crate::data::{Data, SeriesBatch};
+use crate::intake::{Arrival, Intake};
+use crate::load::Loaded;
+use crate::metrics::{Metrics, label};
+use crate::owner::Request;
+use crate::reload::{ReloadError, ReloadReport, ReloadRequest};
+use crate::{PushError, Pushed};
+
+/// Alerts that may wait for the owner; more are answered with 429.
+pub(crate) const ALERTS_WAITING_MAX: usize = 50_000;
+
+/// A running engine. Clones share it; it runs until [`Watchfire::shutdown`].
+#[derive(Clone)]
+pub struct Watchfire {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) owner: mpsc::UnboundedSender<Request>,
+    pub(crate) intake: Intake,
+    pub(crate) data: Arc<Data>,
+    pub(crate) loaded: Arc<ArcSwap<Loaded>>,
+    pub(crate) reloads: mpsc::Sender<ReloadRequest>,
+    pub(crate) changes: broadcast::Sender<Arc<Change>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) ready: AtomicBool,
+    pub(crate) alerts_waiting: Arc<tokio::sync::Semaphore>,
+    /// Ends when everything decided is durable.
+    pub(crate) persisting: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+/// Why a query has no answer.
+#[derive(Debug, Error)]
+pub enum QueryFailure {
+    /// It is not PromQL; points at the characters.
+    #[error("invalid parameter \"query\": {0}")]
+    Parse(#[from] watchfire_promql::ParseError),
+    /// It failed while it ran.
+    #[error("{0}")]
+    Execution(#[from] QueryError),
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Closed,
+}
+
+impl Watchfire {
+    /// Starts from here.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Takes samples. When this returns, what was accepted is durable and visible to rules and queries.
+    ///
+    /// # Errors
+    /// If nothing was taken: overload, stopping, or a log that cannot be written.
+    pub async fn push_samples(&self, series: SeriesBatch) -> Result<Pushed, PushError> {
+        self.inner.intake.push(Arrival::Samples(series)).await
+    }
+
+    /// Takes events, as [`Watchfire::push_samples`] takes samples.
+    ///
+    /// # Errors
+    /// As for samples.
+    pub async fn push_events(&self, events: Vec<Event>) -> Result<Pushed, PushError> {
+        self.inner.intake.push(Arrival::Events(events)).await
+    }
+
+    /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to.
+    ///
+    /// # Errors
+    /// As for samples.
+    pub async fn push_alerts(&self, alerts: Vec<Alert>) -> Result<Pushed, PushError> {
+        let accepted = alerts.len();
+        let wanted = u32::try_from(accepted).unwrap_or(u32::MAX);
+        let Ok(permits) = self.inner.alerts_waiting.try_acquire_many(wanted) else {
+            self.inner.metrics.overloaded.get_or_create(&label("queue", "alerts")).inc();
+            return Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) });
+        };
+        self.durable(Input::Alerts(alerts)).await?;
+        drop(permits);
+        self.inner.metrics.alerts_received.inc_by(accepted as u64);
+        Ok(Pushed { accepted, ..Pushed::default() })
+    }
+
+    async fn durable(&self, input: Input) -> Result<(), PushError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.owner.send(Request::Durable(input, reply)).map_err(|_| PushError::Closed)?;
+        answer.await.map_err(|_| PushError::Closed)?.map_err(PushError::Storage)
+    }
+
+    /// Looks at the state machine, between two inputs. `None` if the engine is stopping.
+    pub async fn view<R: Send + 'static>(&self, look: impl FnOnce(&Engine) -> R + Send + 'static) -> Option<R> {
+        let (reply, answer) = oneshot::channel();
+        let act = Box::new(move |engine: &mut Engine, _: Timestamp| {
+            // A caller that has gone away needs no answer.
+            drop(reply.send(look(engine)));
+        });
+        self.inner.owner.send(Request::Act(act, None)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Acts on the state machine and returns when what followed is durable.
+    async fn act<R: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Engine, Timestamp) -> R + Send + 'static,
+    ) -> Result<R, PushError> {
+        let (reply, answer) = oneshot::channel();
+        let (durable, committed) = oneshot::channel();
+        let act = Box::new(move |engine: &mut Engine, now: Timestamp| {
+            drop(reply.send(act(engine, now)));
+        });
+        self.inner.owner.send(Request::Act(act, Some(durable))).map_err(|_| PushError::Closed)?;
+        let result = answer.await.map_err(|_| PushError::Closed)?;
+        committed.await.map_err(|_| PushError::Closed)?.map_err(PushError::Storage)?;
+        Ok(result)
+    }
+
+    /// Sets or edits a silence.
+    ///
+    /// # Errors
+    /// The outer error if it could not be made durable, the inner one if the silence is not valid.
+    pub async fn set_silence(&self, draft: SilenceDraft) -> Result<Result<SilenceId, SilenceError>, PushError> {
+        self.act(move |engine, now| engine.set_silence(now, draft)).await
+    }
+
+    /// Ends a silence.
+    ///
+    /// # Errors
+    /// As for [`Watchfire::set_silence`].
+    pub async fn expire_silence(&self, id: SilenceId) -> Result<Result<(), SilenceError>, PushError> {
+        self.act(move |engine, now| engine.expire_silence(now, &id)).await
+    }
+
+    /// What is configured and loaded now.
+    pub fn definitions(&self) -> Arc<Loaded> {
+        self.inner.loaded.load_full()
+    }
+
+    /// Evaluates an expression at a time.
+    ///
+    /// # Errors
+    /// If it is not PromQL, or passes a limit.
+    pub async fn query(&self, expr: &str, at: Timestamp) -> Result<Answer, QueryFailure> {
+        let expr = watchfire_promql::parse(expr)?;
+        self.reading(move |tsdb, options| watchfire_promql::instant(tsdb, &expr, at, options)).await
+    }
+
+    /// Evaluates an expression at every step from `start` to `end`, both included.
+    ///
+    /// # Errors
+    /// If it is not PromQL, or passes a limit.
+    pub async fn query_range(
+        &self,
+        expr: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: Duration,
+    ) -> Result<Answer, QueryFailure> {
+        let expr = watchfire_promql::parse(expr)?;
+        self.reading(move |tsdb, options| watchfire_promql::range(tsdb, &expr, start, end, step, options)).await
+    }
+
+    async fn reading(
+        &self,
+        query: impl FnOnce(&watchfire_tsdb::Tsdb, &watchfire_promql::Options) -> Result<Answer, QueryError> + Send + 'static,
+    ) -> Result<Answer, QueryFailure> {
+        let data = Arc::clone(&self.inner.data);
+        let options = watchfire_promql::Options::default();
+        let answer = tokio::task::spawn_blocking(move || data.with_tsdb(|tsdb| query(tsdb, &options)));
+        Ok(answer.await.map_err(|_| QueryFailure::Closed)??)
+    }
+
+    /// The label sets of the series that match one of the selectors and have a sample in the time range.
+    pub fn series(&self, selectors: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Vec<Labels> {
+        self.inner.data.with_tsdb(|tsdb| {
+            let ids: BTreeSet<_> = selectors.iter().flat_map(|matchers| tsdb.select(matchers)).collect();
+            let found: BTreeSet<Labels> = ids
+                .into_iter()
+                .filter_map(|id| tsdb.series(id))
+                .filter(|series| !series.window(start - Duration::from_millis(1), end).is_empty())
+                .map(|series| series.labels().clone())
+                .collect();
+            found.into_iter().collect()
+        })
+    }
+
+    /// The names of all labels.
+    pub fn label_names(&self) -> Vec<String> {
+        self.inner.data.with_tsdb(|tsdb| tsdb.label_names().map(str::to_owned).collect())
+    }
+
+    /// The values of a label.
+    pub fn label_values(&self, name: &str) -> Vec<String> {
+        self.inner.data.with_tsdb(|tsdb| tsdb.label_values(name).map(str::to_owned).collect())
+    }
+
+    /// Reads configuration, rules, templates and plugins again. What is unchanged keeps its state; what is broken
+    /// keeps its last good version.
+    ///
+    /// # Errors
+    /// If the configuration itself cannot be used; everything then stays as it was.
+    pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.reloads.send(ReloadRequest { reply }).await.map_err(|_| ReloadError::Closed)?;
+        answer.await.map_err(|_| ReloadError::Closed)?
+    }
+
+    /// Everything that changes from now on. A subscriber that is too slow loses the oldest changes and is told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
+        self.inner.changes.subscribe()
+    }
+
+    /// The time by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Whether the state is restored and rules are evaluated.
+    pub fn ready(&self) -> bool {
+        self.inner.ready.load(Ordering::Acquire)
+    }
+
+    /// The engine's own metrics as OpenMetrics text.
+    pub fn metrics(&self) -> String {
+        self.inner.metrics.text()
+    }
+
+    /// Stops: what was decided is made durable first; what is not delivered yet goes on at the next start.
+    pub async fn shutdown(&self) {
+        self.inner.ready.store(false, Ordering::Release);
+        let (done, stopped) = oneshot::channel();
+        if self.inner.owner.send(Request::Stop(done)).is_ok() {
+            // An owner that ended by itself has dropped the sender, which is as good.
+            drop(stopped.await);
+        }
+        if let Some(persisting) = self.inner.persisting.lock().await.take()
+            && let Err(error) = persisting.await
+        {
+            tracing::error!(%error, "persisting ended badly");
+        }
+        if let Err(error) = self.inner.data.sync(self.inner.clock.now()) {
+            tracing::error!(%error, "the input log could not be synced");
+        }
+    }
+}

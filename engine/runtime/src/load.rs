@@ -1,0 +1,229 @@
+//! Reading what is configured: the configuration, rule files, templates, plugins. Nothing here changes the engine.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use watchfire_config::{Config, Diagnostic, Environment, Level, Quarantined, Source};
+use watchfire_model::{RuleId, Timestamp};
+use watchfire_rules::{Rule, RuleFile, RuleGroup};
+
+/// How deep below the fixed part of a pattern files are looked for.
+const DEPTH_MAX: usize = 16;
+
+/// The largest rule file, configuration or template that is read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Everything that is configured, as it is in force.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Its text, without the values of secrets only if they are written as `${NAME}` or `*_file`.
+    pub config_text: String,
+    /// The rule files: of a broken file or rule the last good version.
+    pub files: Vec<RuleFile>,
+    /// Everything that is wrong with any of them.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The plugins and what became of them.
+    pub plugins: Vec<PluginStatus>,
+    /// When it was read.
+    pub loaded_at: Timestamp,
+    /// Whether the last attempt to read everything found no error.
+    pub last_reload_ok: bool,
+}
+
+/// A plugin file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginStatus {
+    /// The name by which rules refer to it: the file's name without `.wasm`.
+    pub name: String,
+    /// `sha256:` and the hexadecimal digest of the version in force; empty if none ever was.
+    pub digest: String,
+    /// Why the newest version is not in force.
+    pub error: Option<String>,
+}
+
+impl Loaded {
+    /// All rules of all files, in their order.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules)
+    }
+
+    /// The text of each rule's expression or event query.
+    pub fn sources(&self) -> HashMap<RuleId, String> {
+        self.rules().map(|rule| (rule.id, rule.source.text().to_owned())).collect()
+    }
+}
+
+/// The process' environment, and files relative to the configuration.
+pub struct ProcessEnvironment {
+    /// What paths of the configuration are relative to.
+    pub folder: PathBuf,
+}
+
+impl Environment for ProcessEnvironment {
+    #[expect(clippy::disallowed_methods, reason = "this is the configuration's Environment")]
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        read(&self.folder.join(path))
+    }
+}
+
+/// A file's text.
+///
+/// # Errors
+/// Why there is none, in a few words.
+pub fn read(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!("it has {length} bytes, the limit is {FILE_BYTES_MAX}"));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+/// What reading the rule files found.
+pub(crate) struct RuleFiles {
+    pub(crate) files: Vec<RuleFile>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Rules, groups and files that are left out as broken.
+    pub(crate) quarantined: usize,
+}
+
+/// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force: it stands in for
+/// what is broken now.
+pub(crate) fn rule_files(patterns: &[String], folder: &Path, before: &[RuleFile]) -> RuleFiles {
+    let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
+    for path in matching(patterns, folder, &mut found.diagnostics) {
+        let name = path.display().to_string();
+        let last_good = before.iter().find(|file| file.path == name);
+        let text = match read(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                found.diagnostics.push(whole_file(&name, &format!("cannot be read: {error}")));
+                found.quarantined += 1;
+                found.files.extend(last_good.cloned());
+                continue;
+            }
+        };
+        let fresh = watchfire_config::load_rules(Source { name: &name, text: &text });
+        found.diagnostics.extend(fresh.diagnostics);
+        found.quarantined += fresh.quarantined.len();
+        found.files.push(match last_good {
+            Some(last_good) => stand_in(fresh.file, &fresh.quarantined, last_good),
+            None => fresh.file,
+        });
+    }
+    found
+}
+
+/// Puts the last good version of what is quarantined into a file, at its old place.
+fn stand_in(mut fresh: RuleFile, quarantined: &[Quarantined], last_good: &RuleFile) -> RuleFile {
+    for broken in quarantined {
+        let Some(name) = &broken.rule else {
+            // A whole group, or with an empty name the whole file.
+            let groups = last_good.groups.iter().filter(|group| broken.group.is_empty() || group.name == broken.group);
+            for group in groups {
+                if fresh.groups.iter().all(|present| present.id != group.id) {
+                    fresh.groups.push(group.clone());
+                }
+            }
+            continue;
+        };
+        let Some(old) = last_good.groups.iter().find(|group| group.name == broken.group) else { continue };
+        let same = |rule: &&Rule| broken.id.map_or(rule.name == *name, |id| rule.id == id);
+        let by_name = || old.rules.iter().find(|rule| rule.name == *name);
+        let Some(rule) = old.rules.iter().find(same).or_else(by_name) else { continue };
+        let position = old.rules.iter().position(|other| other.id == rule.id).unwrap_or(0);
+        match fresh.groups.iter_mut().find(|group| group.id == old.id) {
+            Some(group) if group.rules.iter().any(|present| present.id == rule.id) => {}
+            Some(group) => group.rules.insert(position.min(group.rules.len()), rule.clone()),
+            None => fresh.groups.push(RuleGroup { rules: vec![rule.clone()], ..old.clone() }),
+        }
+    }
+    fresh
+}
+
+/// An error about a file as a whole.
+pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        severity: Level::Error,
+        code: "file",
+        message: message.to_owned(),
+        help: None,
+    }
+}
+
+/// The files that match one of the patterns, which are relative to `folder`, sorted by path. A name without wildcards
+/// that is no file is reported.
+pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut found = BTreeMap::new();
+    for pattern in patterns {
+        let absolute = folder.join(pattern);
+        let text = absolute.display().to_string();
+        let glob = GlobBuilder::new(&text).literal_separator(true).build();
+        let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+        let set = match set {
+            Ok(set) => set,
+            Err(error) => {
+                diagnostics.push(whole_file(pattern, &format!("is not a valid pattern: {error}")));
+                continue;
+            }
+        };
+        let before = found.len();
+        collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found);
+        let literal = !text.contains(['*', '?', '[', '{']);
+        if literal && found.len() == before && !absolute.is_file() {
+            diagnostics.push(whole_file(&text, "there is no such file"));
+        }
+    }
+    found.into_keys().collect()
+}
+
+fn collect(folder: &Path, set: &GlobSet, depth: usize, found: &mut BTreeMap<PathBuf, ()>) {
+    // A folder that does not exist yet matches nothing; it is watched for as soon as it is there.
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if depth > 0 {
+                collect(&path, set, depth - 1, found);
+            }
+        } else if set.is_match(&path) {
+            found.insert(path, ());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_find_files_in_order_and_a_missing_one_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["rules/b.yml", "rules/a.yml", "rules/deep/c.yml", "rules/a.txt"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let find = |patterns: &[&str]| {
+            let mut diagnostics = Vec::new();
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let found = matching(&patterns, folder.path(), &mut diagnostics);
+            let names = found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string());
+            (names.collect::<Vec<_>>(), diagnostics.len())
+        };
+        assert_eq!(find(&["rules/*.yml"]), (vec!["rules/a.yml".into(), "rules/b.yml".into()], 0));
+        assert_eq!(find(&["rules/**/*.yml"]).0.len(), 3);
+        assert_eq!(find(&["rules/a.yml", "rules/*.yml"]).0.len(), 2);
+        assert_eq!(find(&["gone.yml"]), (vec![], 1));
+        assert_eq!(find(&["gone/*.yml"]), (vec![], 0));
+    }
+}

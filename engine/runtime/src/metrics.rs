@@ -1,0 +1,125 @@
+//! The engine's own metrics, as OpenMetrics text.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Label sets of one label are plain pairs.
+type Label = Vec<(&'static str, String)>;
+
+/// Every metric of the runtime. Names follow Prometheus' conventions: base units, `_total` for counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) samples_accepted: Counter,
+    pub(crate) samples_rejected: Family<Label, Counter>,
+    pub(crate) events_accepted: Counter,
+    pub(crate) alerts_received: Counter,
+    pub(crate) overloaded: Family<Label, Counter>,
+    pub(crate) evaluations: Family<Label, Counter>,
+    pub(crate) evaluation_failures: Counter,
+    pub(crate) evaluation_seconds: Histogram,
+    pub(crate) plugin_failures: Family<Label, Counter>,
+    pub(crate) attempts: Family<Label, Counter>,
+    pub(crate) attempt_seconds: Histogram,
+    pub(crate) records_committed: Counter,
+    pub(crate) records_pending: Gauge,
+    pub(crate) commit_failures: Counter,
+    pub(crate) log_failures: Counter,
+    pub(crate) reloads: Family<Label, Counter>,
+    pub(crate) last_reload_successful: Gauge,
+    pub(crate) last_reload_seconds: Gauge<f64, AtomicU64>,
+    pub(crate) quarantined: Gauge,
+    pub(crate) series: Gauge,
+    pub(crate) series_bytes: Gauge,
+    pub(crate) alerts: Family<Label, Gauge>,
+    pub(crate) queue: Family<Label, Gauge>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        let buckets = || [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0].into_iter();
+        let mut registry = Registry::with_prefix("watchfire");
+        macro_rules! metric {
+            ($name:literal, $help:literal, $metric:expr) => {{
+                let metric = $metric;
+                registry.register($name, $help, metric.clone());
+                metric
+            }};
+        }
+        let samples_accepted = metric!("samples_accepted", "Samples that were logged and stored", Counter::default());
+        let samples_rejected = metric!("samples_rejected", "Samples refused, by reason", Family::default());
+        let events_accepted = metric!("events_accepted", "Events that were logged", Counter::default());
+        let alerts_received = metric!("alerts_received", "Alerts posted from outside", Counter::default());
+        let overloaded = metric!("overloaded", "Requests answered with 429, by queue", Family::default());
+        let evaluations = metric!("rule_evaluations", "Evaluations of rules, by cause", Family::default());
+        let evaluation_failures = metric!("rule_evaluation_failures", "Evaluations that failed", Counter::default());
+        let evaluation_seconds =
+            metric!("rule_evaluation_duration_seconds", "Time of an evaluation", Histogram::new(buckets()));
+        let plugin_failures = metric!("plugin_failures", "Failed plugin calls, by plugin and kind", Family::default());
+        let attempts =
+            metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
+        let attempt_seconds =
+            metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(buckets()));
+        let records_committed = metric!("store_records", "Records made durable", Counter::default());
+        let records_pending = metric!("store_records_pending", "Records not yet durable", Gauge::default());
+        let commit_failures = metric!("store_commit_failures", "Commits that failed", Counter::default());
+        let log_failures = metric!("log_write_failures", "Writes of the input log that failed", Counter::default());
+        let reloads = metric!("reloads", "Reloads, by outcome", Family::default());
+        let last_reload_successful =
+            metric!("config_last_reload_successful", "Whether the last reload found no error", Gauge::default());
+        let last_reload_seconds = metric!(
+            "config_last_reload_success_timestamp_seconds",
+            "When the last reload without an error was",
+            Gauge::<f64, AtomicU64>::default()
+        );
+        let quarantined =
+            metric!("quarantined", "Rules, files and plugins that are left out as broken", Gauge::default());
+        let series = metric!("series", "Series in memory", Gauge::default());
+        let series_bytes = metric!("series_bytes", "Memory of series and samples in bytes", Gauge::default());
+        let alerts = metric!("alerts", "Alerts, by state", Family::default());
+        let queue = metric!("queue_length", "What waits, by queue", Family::default());
+        Metrics {
+            registry,
+            samples_accepted,
+            samples_rejected,
+            events_accepted,
+            alerts_received,
+            overloaded,
+            evaluations,
+            evaluation_failures,
+            evaluation_seconds,
+            plugin_failures,
+            attempts,
+            attempt_seconds,
+            records_committed,
+            records_pending,
+            commit_failures,
+            log_failures,
+            reloads,
+            last_reload_successful,
+            last_reload_seconds,
+            quarantined,
+            series,
+            series_bytes,
+            alerts,
+            queue,
+        }
+    }
+
+    /// OpenMetrics text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        encode(&mut text, &self.registry).map_or_else(|_| String::new(), |()| text)
+    }
+}
+
+/// One label as the families take it.
+pub(crate) fn label(name: &'static str, value: impl Into<String>) -> Label {
+    vec![(name, value.into())]
+}

@@ -1,0 +1,336 @@
+//! Hot reload: what changed takes over, what is unchanged keeps its state, what is broken keeps its last good version.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use watchfire_alerting::{Definitions, Input};
+use watchfire_config::{Config, Diagnostic, Source, load_config};
+use watchfire_delivery::Deliverer;
+use watchfire_host::Host;
+use watchfire_model::{Alert, Timestamp};
+use watchfire_plugin::Provider;
+use watchfire_rules::RuleFile;
+
+use crate::clock::Clock;
+use crate::compile::{self, Compiled, States};
+use crate::data::Data;
+use crate::evaluate::RuleSet;
+use crate::load::{self, Loaded, PluginStatus, ProcessEnvironment};
+use crate::metrics::{Metrics, label};
+use crate::owner::Request;
+use crate::watch::{Watch, folder_of};
+use crate::{retention, self_alerts};
+
+/// Somebody wants everything to be read again.
+pub(crate) struct ReloadRequest {
+    pub(crate) reply: oneshot::Sender<Result<ReloadReport, ReloadError>>,
+}
+
+/// What a reload found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Rules in force.
+    pub rules: usize,
+    /// Errors, each of which keeps one part at its last good version or leaves it out.
+    pub errors: usize,
+    /// The first of them.
+    pub first: Vec<String>,
+}
+
+impl fmt::Display for ReloadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rules in force, {} errors", self.rules, self.errors)?;
+        for error in &self.first {
+            write!(f, "\n{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing was reloaded.
+#[derive(Clone, Debug, Error)]
+pub enum ReloadError {
+    /// The configuration is not valid; the one before goes on.
+    #[error("{}", texts(.0))]
+    Config(Vec<Diagnostic>),
+    /// The engine is stopping.
+    #[error("the engine is stopping")]
+    Closed,
+}
+
+fn texts(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A file that is read and watched.
+    File(PathBuf),
+    /// Values from an embedding program, which do not change.
+    Values(Box<Config>, Vec<RuleFile>),
+}
+
+/// Everything that a reload touches.
+pub(crate) struct Reloader {
+    pub(crate) origin: Origin,
+    pub(crate) host: Host,
+    pub(crate) providers: Arc<dyn Provider>,
+    pub(crate) deliverer: Arc<ArcSwap<Deliverer>>,
+    pub(crate) delivery: crate::builder::DeliveryParts,
+    pub(crate) rules: Arc<ArcSwap<RuleSet>>,
+    pub(crate) states: States,
+    pub(crate) data: Arc<Data>,
+    pub(crate) loaded: Arc<ArcSwap<Loaded>>,
+    pub(crate) owner: mpsc::UnboundedSender<Request>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// What the engine says about itself at the moment.
+    pub(crate) raised: Vec<Alert>,
+}
+
+/// What was read, before anything is changed.
+pub(crate) struct Fresh {
+    pub(crate) loaded: Loaded,
+    pub(crate) compiled: Compiled,
+}
+
+/// Reads configuration, rules and plugins and compiles them; changes nothing but the host's plugins.
+pub(crate) fn read(
+    origin: &Origin,
+    host: &Host,
+    providers: &dyn Provider,
+    before: Option<&Loaded>,
+    running: &RuleSet,
+    states: &mut States,
+    now: Timestamp,
+) -> Result<Fresh, (Vec<Diagnostic>, String)> {
+    let folder = folder(origin);
+    let (config, config_text, mut diagnostics) = match origin {
+        Origin::Values(config, _) => (config.as_ref().clone(), String::new(), Vec::new()),
+        Origin::File(path) => {
+            let name = path.display().to_string();
+            let text = load::read(path)
+                .map_err(|error| (vec![load::whole_file(&name, &format!("cannot be read: {error}"))], String::new()))?;
+            let environment = ProcessEnvironment { folder: folder.clone() };
+            let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
+            match config {
+                Some(config) => (config, text, diagnostics),
+                None => return Err((diagnostics, text)),
+            }
+        }
+    };
+    let last_good = before.map_or(&[][..], |before| &before.files);
+    let plugins = plugins(&config, &folder, host, before, &mut diagnostics);
+    let mut quarantined = 0;
+    let files = match origin {
+        Origin::Values(_, files) => files.clone(),
+        Origin::File(_) => {
+            let found = load::rule_files(&config.rules.paths, &folder, last_good);
+            diagnostics.extend(found.diagnostics);
+            quarantined += found.quarantined;
+            found.files
+        }
+    };
+    let mut compiled = compile::compile(&config, &files, running, providers, host, states);
+    diagnostics.append(&mut compiled.diagnostics);
+    compiled.quarantined += quarantined;
+    let ok = !diagnostics.iter().any(Diagnostic::is_error) && plugins.iter().all(|plugin| plugin.error.is_none());
+    let loaded = Loaded { config, config_text, files, diagnostics, plugins, loaded_at: now, last_reload_ok: ok };
+    Ok(Fresh { loaded, compiled })
+}
+
+/// Paths of a configuration are relative to its file.
+pub(crate) fn folder(origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File(path) => {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            absolute.parent().unwrap_or(Path::new("/")).to_owned()
+        }
+        Origin::Values(..) => PathBuf::from("."),
+    }
+}
+
+fn plugins(
+    config: &Config,
+    folder: &Path,
+    host: &Host,
+    before: Option<&Loaded>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<PluginStatus> {
+    let Some(dir) = &config.plugins.dir else { return Vec::new() };
+    let mut errors: Vec<(String, String)> = Vec::new();
+    match host.load_dir(&folder.join(dir)) {
+        Ok(changes) => {
+            for (name, result) in changes {
+                match result {
+                    Ok(info) => tracing::info!(plugin = %name, digest = %info.digest, "plugin loaded"),
+                    Err(error) => {
+                        tracing::error!(plugin = %name, %error, "plugin refused");
+                        errors.push((name, error.to_string()));
+                    }
+                }
+            }
+        }
+        Err(error) => diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}"))),
+    }
+    let mut found: Vec<PluginStatus> = host
+        .plugins()
+        .into_iter()
+        .map(|info| PluginStatus { name: info.name, digest: info.digest, error: None })
+        .collect();
+    for (name, error) in errors {
+        match found.iter_mut().find(|plugin| plugin.name == name) {
+            Some(plugin) => plugin.error = Some(error),
+            None => found.push(PluginStatus { name, digest: String::new(), error: Some(error) }),
+        }
+    }
+    // A file that is still broken is reported as long as it is there.
+    for old in before.into_iter().flat_map(|before| &before.plugins).filter(|old| old.error.is_some()) {
+        let there = folder.join(dir).join(&old.name).with_extension("wasm").is_file();
+        if there && found.iter().all(|plugin| plugin.name != old.name) {
+            found.push(old.clone());
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+impl Reloader {
+    /// Follows files and requests until the engine stops.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
+        let mut watch = Watch::new();
+        watch.set_folders(self.folders());
+        let mut again = tokio::time::interval(self_alerts::REPEAT);
+        loop {
+            tokio::select! {
+                request = requests.recv() => {
+                    let Some(request) = request else { return };
+                    let result = self.reload().await;
+                    // A caller that has gone away needs no answer.
+                    drop(request.reply.send(result));
+                }
+                () = watch.changed() => match self.reload().await {
+                    Ok(report) => tracing::info!(%report, "reloaded"),
+                    Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
+                },
+                _ = again.tick() => {}
+                () = self.owner.closed() => return,
+            }
+            watch.set_folders(self.folders());
+            self.raise();
+        }
+    }
+
+    /// The folders in which something that is read may change.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let Origin::File(path) = &self.origin else { return BTreeSet::new() };
+        let folder = folder(&self.origin);
+        let loaded = self.loaded.load();
+        let config = &loaded.config;
+        let patterns = config.rules.paths.iter().chain(&config.templates);
+        let mut folders: BTreeSet<PathBuf> = patterns.map(|pattern| folder_of(&folder.join(pattern))).collect();
+        folders.extend(loaded.files.iter().map(|file| folder_of(Path::new(&file.path))));
+        folders.extend(config.plugins.dir.iter().map(|dir| folder.join(dir)));
+        folders.insert(folder_of(&std::path::absolute(path).unwrap_or_else(|_| path.clone())));
+        folders.retain(|folder| folder.is_dir());
+        folders
+    }
+
+    async fn reload(&mut self) -> Result<ReloadReport, ReloadError> {
+        let result = self.try_reload().await;
+        let ok = matches!(&result, Ok(report) if report.errors == 0);
+        self.metrics.last_reload_successful.set(i64::from(ok));
+        self.metrics.reloads.get_or_create(&label("outcome", if ok { "ok" } else { "error" })).inc();
+        if ok {
+            self.metrics.last_reload_seconds.set(self.clock.now().as_secs_f64());
+        }
+        if let Err(ReloadError::Config(diagnostics)) = &result {
+            // What goes on is unchanged, but that it is not what stands in the file must be seen.
+            let mut loaded = Loaded::clone(&self.loaded.load());
+            loaded.diagnostics = diagnostics.clone();
+            loaded.last_reload_ok = false;
+            self.loaded.store(Arc::new(loaded));
+        }
+        result
+    }
+
+    async fn try_reload(&mut self) -> Result<ReloadReport, ReloadError> {
+        let now = self.clock.now();
+        let before = self.loaded.load_full();
+        let running = self.rules.load_full();
+        // Reading and compiling takes a while, which must not hold up what runs on this thread.
+        let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
+        let mut states = std::mem::take(&mut self.states);
+        let work = tokio::task::spawn_blocking(move || {
+            let fresh = read(&origin, &host, providers.as_ref(), Some(&before), &running, &mut states, now);
+            (fresh, states)
+        });
+        let (fresh, states) = work.await.map_err(|_| ReloadError::Closed)?;
+        self.states = states;
+        let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
+        self.delivery.extend(&mut compiled.definitions.dispatch);
+        let folder = folder(&self.origin);
+        let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
+        self.deliverer.store(Arc::new(deliverer));
+        apply(&self.data, &self.rules, compiled, &self.owner, &self.metrics, now).await?;
+        let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+        let broken = loaded.plugins.iter().filter_map(|plugin| plugin.error.as_ref());
+        let mut first: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        first.extend(broken.cloned());
+        let report = ReloadReport {
+            rules: loaded.rules().count(),
+            errors: first.len(),
+            first: first.into_iter().take(20).collect(),
+        };
+        let retention =
+            retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
+        self.loaded.store(Arc::new(loaded));
+        self.data.truncate(now, retention);
+        Ok(report)
+    }
+
+    /// Raises what the engine has to say about itself, and ends what is over.
+    pub(crate) fn raise(&mut self) {
+        let now = self.clock.now();
+        let loaded = self.loaded.load();
+        let firing = self_alerts::firing(&loaded.diagnostics, &loaded.plugins, now);
+        let mut alerts = self_alerts::ended(&self.raised, &firing, now);
+        alerts.extend(firing.iter().cloned());
+        self.raised = firing;
+        if !alerts.is_empty() {
+            // Without an owner the process is ending.
+            drop(self.owner.send(Request::Input(Input::Alerts(alerts))));
+        }
+    }
+}
+
+/// Puts compiled rules in force, in an order in which no evaluation sees half of them: data first, then the rules, then
+/// the state machine that asks for evaluations.
+pub(crate) async fn apply(
+    data: &Data,
+    rules: &ArcSwap<RuleSet>,
+    compiled: Compiled,
+    owner: &mpsc::UnboundedSender<Request>,
+    metrics: &Metrics,
+    now: Timestamp,
+) -> Result<(), ReloadError> {
+    let Compiled { rules: fresh, readers, queries, definitions, quarantined, .. } = compiled;
+    metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
+    data.set_rules(readers, queries, now);
+    rules.store(Arc::new(fresh));
+    let (reply, answer) = oneshot::channel();
+    let input = Input::Reload(Arc::new(definitions) as Arc<Definitions>);
+    owner.send(Request::Durable(input, reply)).map_err(|_| ReloadError::Closed)?;
+    match answer.await {
+        // A store that fails is alarmed elsewhere; the rules are in force all the same.
+        Ok(Ok(()) | Err(_)) => Ok(()),
+        Err(_) => Err(ReloadError::Closed),
+    }
+}

@@ -1,0 +1,82 @@
+//! Alerts about the engine itself: what is broken or quarantined pages like everything else (contract C3).
+
+use std::collections::BTreeMap;
+
+use watchfire_config::Diagnostic;
+use watchfire_model::{Alert, Duration, Labels, Timestamp};
+
+use crate::load::PluginStatus;
+
+/// How long such an alert lives without being raised again; it is raised again several times within that time.
+pub(crate) const LIVES: Duration = Duration::from_mins(5);
+
+/// How often the alerts are raised again.
+pub(crate) const REPEAT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The alerts that fire now: one per broken file, one per broken plugin.
+pub(crate) fn firing(diagnostics: &[Diagnostic], plugins: &[PluginStatus], now: Timestamp) -> Vec<Alert> {
+    let mut by_file: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
+    for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+        by_file.entry(&diagnostic.file).or_default().push(diagnostic);
+    }
+    let files = by_file.into_iter().map(|(file, errors)| {
+        let first = errors[0];
+        let summary = match errors.len() {
+            1 => format!("{file} has an error; what it concerns is left out or runs in its last good version"),
+            count => {
+                format!("{file} has {count} errors; what they concern is left out or runs in its last good version")
+            }
+        };
+        alert("WatchfireFileBroken", "file", file, summary, first.to_string(), now)
+    });
+    let plugins = plugins.iter().filter_map(|plugin| {
+        let error = plugin.error.as_ref()?;
+        let summary = if plugin.digest.is_empty() {
+            format!("plugin {} cannot be used", plugin.name)
+        } else {
+            format!("the new version of plugin {} cannot be used; the last good one goes on", plugin.name)
+        };
+        Some(alert("WatchfirePluginBroken", "plugin", &plugin.name, summary, error.clone(), now))
+    });
+    files.chain(plugins).collect()
+}
+
+/// Those of `before` that no longer fire, ended now.
+pub(crate) fn ended(before: &[Alert], firing: &[Alert], now: Timestamp) -> Vec<Alert> {
+    let fires = |alert: &Alert| firing.iter().any(|other| other.labels == alert.labels);
+    let gone = before.iter().filter(|alert| !fires(alert));
+    gone.map(|alert| Alert { ends_at: Some(now), updated_at: now, ..alert.clone() }).collect()
+}
+
+fn alert(name: &str, label: &str, value: &str, summary: String, description: String, now: Timestamp) -> Alert {
+    Alert {
+        labels: Labels::from_pairs([("alertname", name), (label, value), ("severity", "warning")]),
+        annotations: BTreeMap::from([("summary".to_owned(), summary), ("description".to_owned(), description)]),
+        starts_at: now,
+        ends_at: Some(now + LIVES),
+        updated_at: now,
+        timeout: true,
+        generator_url: String::new(),
+        value: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_alert_per_broken_file_which_ends_when_it_is_mended() {
+        let now = Timestamp::from_secs(100);
+        let diagnostic = |file: &str, line: usize| Diagnostic { line, ..crate::load::whole_file(file, "is wrong") };
+        let diagnostics = [diagnostic("a.yml", 3), diagnostic("a.yml", 5), diagnostic("b.yml", 1)];
+        let broken = PluginStatus { name: "p".into(), digest: String::new(), error: Some("no component".into()) };
+        let before = firing(&diagnostics, &[broken], now);
+        let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(before[0].annotations["description"].starts_with("a.yml:3:1: error: is wrong"));
+        let after = firing(&diagnostics[2..], &[], now);
+        let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
+        assert_eq!(ended.len(), 2, "{ended:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Watching files: a saved rule, template, plugin or configuration is live within a second.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// How long the files must be quiet before they are read: editors write a file in several steps, and a checkout or a
+/// mounted configuration map changes many at once.
+const QUIET: Duration = Duration::from_millis(120);
+
+/// Even if files never stop changing, they are read this often.
+const LONGEST_WAIT: Duration = Duration::from_millis(800);
+
+/// Watches folders and says when something in them has changed and settled.
+pub(crate) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    changes: mpsc::Receiver<()>,
+}
+
+impl Watch {
+    /// Watches nothing yet. Without support from the operating system it never reports anything, and says so once.
+    pub(crate) fn new() -> Watch {
+        // One pending change says as much as a thousand, so that a flood of events costs nothing.
+        let (sender, changes) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let relevant = match &event {
+                Ok(event) => !event.kind.is_access(),
+                // An overflow of the queue means that events were lost: look again.
+                Err(_) => true,
+            };
+            if relevant {
+                // A full channel already holds the news.
+                let _full = sender.try_send(());
+            }
+        });
+        let watcher = watcher
+            .inspect_err(
+                |error| tracing::error!(%error, "files cannot be watched; reload with SIGHUP or POST /-/reload"),
+            )
+            .ok();
+        Watch { watcher, folders: BTreeSet::new(), changes }
+    }
+
+    /// Watches exactly these folders from now on. A folder that does not exist is reported and tried again next time.
+    pub(crate) fn set_folders(&mut self, wanted: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.folders.difference(&wanted) {
+            // The folder may be deleted already, in which case its watch is gone as well.
+            drop(watcher.unwatch(gone));
+        }
+        let mut watched = BTreeSet::new();
+        for folder in wanted {
+            if self.folders.contains(&folder) && folder.is_dir() {
+                watched.insert(folder);
+                continue;
+            }
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(watched.insert(folder)),
+                Err(error) => tracing::warn!(folder = %folder.display(), %error, "cannot watch this folder"),
+            }
+        }
+        self.folders = watched;
+    }
+
+    /// Waits until something has changed and the files have been quiet for a moment.
+    pub(crate) async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let settle = async {
+            while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}
+        };
+        // Running out of patience is as good as quiet.
+        drop(tokio::time::timeout(LONGEST_WAIT, settle).await);
+    }
+}
+
+/// The folder that must be watched to see changes of `path`, which may be a file or a glob.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    let mut folder = PathBuf::new();
+    for part in path.parent().unwrap_or(Path::new(".")).components() {
+        if part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']) {
+            break;
+        }
+        folder.push(part);
+    }
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_glob_ends_before_its_first_wildcard() {
+        for (path, folder) in [
+            ("/etc/watchfire/rules/*.yml", "/etc/watchfire/rules"),
+            ("/etc/watchfire/*/a.yml", "/etc/watchfire"),
+            ("watchfire.yml", "."),
+            ("rules/a.yml", "rules"),
+        ] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+    }
+}

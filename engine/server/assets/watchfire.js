@@ -1,0 +1,33 @@
+// Keeps a page live: when the engine says that something changed, the page is fetched again and each marked part that
+// differs is put in place. Parts are told apart by their ids, so that one that stays the same keeps its scroll position.
+(() => {
+  const sign = document.querySelector(".live");
+  if (!document.querySelector("[data-live]")) return;
+  const opened = new Set();
+  document.addEventListener("toggle", (event) => {
+    if (event.target.dataset.key) opened[event.target.open ? "add" : "delete"](event.target.dataset.key);
+  }, true);
+  let running = false, again = false;
+  const refresh = async () => {
+    if (running) { again = true; return; }
+    running = true;
+    try {
+      const answer = await fetch(location.href);
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of document.querySelectorAll("[data-live]")) {
+        const fresh = page.getElementById(part.id);
+        if (!fresh) continue;
+        for (const details of fresh.querySelectorAll("details[data-key]")) details.open = opened.has(details.dataset.key);
+        if (fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
+      }
+    } finally {
+      running = false;
+      if (again) { again = false; setTimeout(refresh, 150); }
+    }
+  };
+  const stream = new EventSource(document.body.dataset.stream || "/api/watchfire/v1/stream");
+  stream.onopen = () => { if (sign) { sign.classList.add("on"); sign.textContent = "live"; } refresh(); };
+  stream.onerror = () => { if (sign) { sign.classList.remove("on"); sign.textContent = "connecting"; } };
+  stream.addEventListener("changed", refresh);
+})();

@@ -1,0 +1,85 @@
+//! Supervision: readiness, health, metrics, reload, the stream of changes.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use tokio_stream::wrappers::BroadcastStream;
+
+use crate::App;
+
+/// Changes within this time reach a page as one, because a storm of alerts must not become a storm of page loads.
+const COALESCE: Duration = Duration::from_millis(250);
+
+/// `GET /-/healthy`
+pub(crate) async fn healthy() -> &'static str {
+    "Watchfire is healthy.\n"
+}
+
+/// `GET /-/ready`
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    if app.engine.ready() {
+        "Watchfire is ready.\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Watchfire is not ready.\n").into_response()
+    }
+}
+
+/// `GET /metrics`
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media)], app.engine.metrics()).into_response()
+}
+
+/// `POST /-/reload`
+pub(crate) async fn reload(State(app): State<App>) -> Response {
+    match app.engine.reload().await {
+        Ok(report) if report.errors == 0 => (StatusCode::OK, format!("{report}\n")).into_response(),
+        Ok(report) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{report}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error}\n")).into_response()
+        }
+    }
+}
+
+/// `GET /api/watchfire/v1/stream`: an event `changed` whenever pages may look different, and one every few seconds.
+pub(crate) async fn stream(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let mut changes = BroadcastStream::new(app.engine.subscribe());
+    let stream = async_stream(async move |sender: tokio::sync::mpsc::Sender<Event>| {
+        let mut ticks = tokio::time::interval(Duration::from_secs(2));
+        loop {
+            tokio::select! {
+                // A slow reader that lost some changes must look again all the more.
+                change = changes.next() => if change.is_none() { return },
+                _ = ticks.tick() => {}
+            }
+            if sender.send(Event::default().event("changed").data("1")).await.is_err() {
+                return;
+            }
+            let quiet = tokio::time::sleep(COALESCE);
+            tokio::pin!(quiet);
+            loop {
+                tokio::select! {
+                    () = &mut quiet => break,
+                    change = changes.next() => if change.is_none() { return },
+                }
+            }
+        }
+    });
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+/// Runs `produce` as a task that ends when the reader goes away.
+fn async_stream<F, P>(produce: P) -> impl Stream<Item = Result<Event, Infallible>>
+where
+    P: FnOnce(tokio::sync::mpsc::Sender<Event>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    tokio::spawn(produce(sender));
+    tokio_stream::wrappers::ReceiverStream::new(receiver).map(Ok)
+}

@@ -1,0 +1,424 @@
+//! Alertmanager's API v2: the same paths, shapes and filters, so that its clients keep working.
+//!
+//! Shapes follow `api/v2/openapi.yaml` of Alertmanager; errors are JSON strings, as its generated server sends them.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use watchfire_alerting::{AlertView, AlertViewState, Silence, SilenceDraft, SilenceError, SilenceId};
+use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp};
+
+use crate::App;
+use crate::body;
+
+/// An answer other than success, as Alertmanager words it: a status and a JSON string.
+pub(crate) struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(Value::String(self.1))).into_response()
+    }
+}
+
+fn bad_request(message: impl ToString) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, message.to_string())
+}
+
+fn gone() -> Refused {
+    Refused(StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping".to_owned())
+}
+
+/// The query parameters that list endpoints share, read by hand because `filter` may stand several times.
+struct Filter {
+    active: bool,
+    silenced: bool,
+    inhibited: bool,
+    unprocessed: bool,
+    muted: bool,
+    matchers: Vec<Matcher>,
+    receiver: Option<Matcher>,
+}
+
+impl Filter {
+    fn parse(query: Option<&str>) -> Result<Filter, Refused> {
+        let mut filter = Filter {
+            active: true,
+            silenced: true,
+            inhibited: true,
+            unprocessed: true,
+            muted: true,
+            matchers: Vec::new(),
+            receiver: None,
+        };
+        for (name, value) in pairs(query.unwrap_or_default()) {
+            let flag = || match value.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(bad_request(format!("parameter {name:?} must be true or false, got {value:?}"))),
+            };
+            match name.as_str() {
+                "active" => filter.active = flag()?,
+                "silenced" => filter.silenced = flag()?,
+                "inhibited" => filter.inhibited = flag()?,
+                "unprocessed" => filter.unprocessed = flag()?,
+                "muted" => filter.muted = flag()?,
+                "filter" => {
+                    let parsed = watchfire_config::parse_matchers(&value)
+                        .map_err(|error| bad_request(format!("bad matcher format: {error}")))?;
+                    filter.matchers.extend(parsed);
+                }
+                "receiver" => {
+                    let receiver = Matcher::new("receiver", MatchOp::Regex, value, Anchoring::Alertmanager)
+                        .map_err(|error| bad_request(format!("failed to parse receiver param: {error}")))?;
+                    filter.receiver = Some(receiver);
+                }
+                _ => {}
+            }
+        }
+        Ok(filter)
+    }
+
+    fn keeps_labels(&self, labels: &Labels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
+    fn keeps_receiver(&self, receiver: &str) -> bool {
+        self.receiver.as_ref().is_none_or(|wanted| wanted.matches(receiver))
+    }
+
+    fn keeps(&self, alert: &AlertView) -> bool {
+        let state = match alert.state {
+            AlertViewState::Active => self.active,
+            AlertViewState::Unprocessed => self.unprocessed,
+            AlertViewState::Suppressed => true,
+        };
+        state
+            && (self.silenced || alert.silenced_by.is_empty())
+            && (self.inhibited || alert.inhibited_by.is_empty())
+            && (self.muted || alert.muted_by.is_empty())
+            && alert.status == AlertStatus::Firing
+            && self.keeps_labels(&alert.alert.labels)
+            && alert.receivers.iter().any(|receiver| self.keeps_receiver(receiver))
+    }
+}
+
+/// The decoded pairs of a query string, in order.
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GettableAlert {
+    annotations: Value,
+    ends_at: String,
+    fingerprint: String,
+    receivers: Vec<Value>,
+    starts_at: String,
+    status: Value,
+    updated_at: String,
+    #[serde(rename = "generatorURL", skip_serializing_if = "String::is_empty")]
+    generator_url: String,
+    labels: Value,
+}
+
+fn labels_json(labels: &Labels) -> Value {
+    Value::Object(labels.iter().map(|l| (l.name.to_owned(), Value::String(l.value.to_owned()))).collect())
+}
+
+fn gettable(view: &AlertView, resolve_at: Timestamp) -> GettableAlert {
+    let alert = &view.alert;
+    GettableAlert {
+        annotations: json!(alert.annotations),
+        ends_at: alert.ends_at.unwrap_or(resolve_at).to_rfc3339(),
+        fingerprint: view.fingerprint.to_string(),
+        receivers: view.receivers.iter().map(|name| json!({ "name": name.as_ref() })).collect(),
+        starts_at: alert.starts_at.to_rfc3339(),
+        status: json!({
+            "inhibitedBy": view.inhibited_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "mutedBy": view.muted_by.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+            "silencedBy": view.silenced_by.iter().map(SilenceId::as_str).collect::<Vec<_>>(),
+            "state": view.state.as_str(),
+        }),
+        updated_at: alert.updated_at.to_rfc3339(),
+        generator_url: alert.generator_url.clone(),
+        labels: labels_json(&alert.labels),
+    }
+}
+
+/// `GET /api/v2/status`
+pub(crate) async fn status(State(app): State<App>) -> Response {
+    let loaded = app.engine.definitions();
+    Json(json!({
+        "cluster": { "name": "", "peers": [], "status": "disabled" },
+        "config": { "original": loaded.config_text },
+        "uptime": app.started_at.to_rfc3339(),
+        "versionInfo": version_info(),
+    }))
+    .into_response()
+}
+
+/// What both APIs say about the build.
+pub(crate) fn version_info() -> Value {
+    json!({
+        "branch": "",
+        "buildDate": "",
+        "buildUser": "",
+        "goVersion": "",
+        "revision": "",
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// `GET /api/v2/receivers`
+pub(crate) async fn receivers(State(app): State<App>) -> Response {
+    let loaded = app.engine.definitions();
+    let names: Vec<Value> = loaded.config.receivers.iter().map(|r| json!({ "name": r.name })).collect();
+    Json(names).into_response()
+}
+
+/// `GET /api/v2/alerts`
+pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let filter = Filter::parse(query.as_deref())?;
+    let now = app.engine.now();
+    let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
+    let mut views = app.engine.view(move |engine| engine.alerts(now)).await.ok_or_else(gone)?;
+    views.retain(|view| filter.keeps(view));
+    views.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+    let alerts: Vec<_> = views.iter().map(|view| gettable(view, resolve_at)).collect();
+    Ok(Json(alerts).into_response())
+}
+
+/// `GET /api/v2/alerts/groups`
+pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let filter = Filter::parse(query.as_deref())?;
+    let now = app.engine.now();
+    let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
+    let (groups, views) =
+        app.engine.view(move |engine| (engine.alert_groups(now), engine.alerts(now))).await.ok_or_else(gone)?;
+    let views: std::collections::BTreeMap<_, _> = views.into_iter().map(|view| (view.fingerprint, view)).collect();
+    let mut answer = Vec::new();
+    for group in groups.iter().filter(|group| filter.keeps_receiver(&group.receiver)) {
+        let members = group.alerts.iter().filter(|member| !member.detached);
+        let alerts: Vec<_> = members
+            .filter_map(|member| views.get(&member.fingerprint))
+            .filter(|view| filter.keeps(view))
+            .map(|view| gettable(view, resolve_at))
+            .collect();
+        if !alerts.is_empty() {
+            answer.push(json!({
+                "alerts": alerts,
+                "labels": labels_json(&group.labels),
+                "receiver": { "name": group.receiver.as_ref() },
+            }));
+        }
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// `POST /api/v2/alerts`: the valid ones are taken even if others are not.
+pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
+    let bytes = body::read(&headers, body, app.limits.body_bytes).await.map_err(IntoResponse::into_response)?;
+    let now = app.engine.now();
+    let resolve_timeout = app.engine.definitions().config.dispatch.resolve_timeout;
+    let decoded = watchfire_ingest::alerts::decode(&bytes, now, resolve_timeout, &app.limits.ingest);
+    let decoded = decoded.map_err(|refused| answer(&refused))?;
+    let error = decoded.error_answer();
+    if !decoded.alerts.is_empty() {
+        app.engine.push_alerts(decoded.alerts).await.map_err(crate::push_refused)?;
+    }
+    match error {
+        None => Ok(StatusCode::OK.into_response()),
+        Some(error) => Err(answer(&error)),
+    }
+}
+
+/// An answer whose body the decoder has worded already.
+fn answer(error: &watchfire_ingest::alerts::ErrorAnswer) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, [(axum::http::header::CONTENT_TYPE, "application/json")], error.body.clone()).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableSilence {
+    #[serde(default)]
+    id: Option<String>,
+    matchers: Vec<PostableMatcher>,
+    starts_at: String,
+    ends_at: String,
+    created_by: String,
+    comment: String,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PostableMatcher {
+    name: String,
+    value: String,
+    is_regex: bool,
+    #[serde(default = "yes")]
+    is_equal: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl PostableMatcher {
+    fn read(&self) -> Result<Matcher, Refused> {
+        let op = match (self.is_regex, self.is_equal) {
+            (false, true) => MatchOp::Equal,
+            (false, false) => MatchOp::NotEqual,
+            (true, true) => MatchOp::Regex,
+            (true, false) => MatchOp::NotRegex,
+        };
+        if self.name.is_empty() {
+            return Err(bad_request("silence invalid: invalid label matcher 0: invalid label name \"\""));
+        }
+        Matcher::new(&*self.name, op, &*self.value, Anchoring::Alertmanager)
+            .map_err(|error| bad_request(format!("silence invalid: {error}")))
+    }
+
+    fn write(matcher: &Matcher) -> PostableMatcher {
+        PostableMatcher {
+            name: matcher.name().to_owned(),
+            value: matcher.value().to_owned(),
+            is_regex: matches!(matcher.op(), MatchOp::Regex | MatchOp::NotRegex),
+            is_equal: matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex),
+        }
+    }
+}
+
+fn silence_json(silence: &Silence, now: Timestamp) -> Value {
+    let set = |matchers: &Vec<Matcher>| matchers.iter().map(PostableMatcher::write).collect::<Vec<_>>();
+    json!({
+        "id": silence.id.as_str(),
+        "comment": silence.comment,
+        "createdBy": silence.created_by,
+        "startsAt": silence.starts_at.to_rfc3339(),
+        "endsAt": silence.ends_at.to_rfc3339(),
+        "updatedAt": silence.updated_at.to_rfc3339(),
+        "matchers": silence.matcher_sets.first().map(set).unwrap_or_default(),
+        "status": { "state": silence.state(now).as_str() },
+    })
+}
+
+/// `GET /api/v2/silences`: active ones first, then pending, then expired; the soonest end first among the active.
+pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let filter = Filter::parse(query.as_deref())?;
+    let now = app.engine.now();
+    let all = app.engine.view(|engine| engine.silences().into_iter().cloned().collect::<Vec<Silence>>()).await;
+    let mut all = all.ok_or_else(gone)?;
+    all.retain(|silence| {
+        filter.matchers.iter().all(|wanted| {
+            let same_name = silence.matcher_sets.iter().flatten().filter(|matcher| matcher.name() == wanted.name());
+            let mut same_name = same_name.peekable();
+            same_name.peek().is_some() && same_name.any(|matcher| wanted.matches(matcher.value()))
+        })
+    });
+    all.sort_by(|a, b| {
+        let key = |silence: &Silence| {
+            let state = silence.state(now);
+            let time = match state {
+                watchfire_alerting::SilenceState::Active => silence.ends_at.as_millis(),
+                watchfire_alerting::SilenceState::Pending => silence.starts_at.as_millis(),
+                watchfire_alerting::SilenceState::Expired => -silence.ends_at.as_millis(),
+            };
+            let rank = match state {
+                watchfire_alerting::SilenceState::Active => 0,
+                watchfire_alerting::SilenceState::Pending => 1,
+                watchfire_alerting::SilenceState::Expired => 2,
+            };
+            (rank, time)
+        };
+        key(a).cmp(&key(b))
+    });
+    Ok(Json(all.iter().map(|silence| silence_json(silence, now)).collect::<Vec<_>>()).into_response())
+}
+
+/// `GET /api/v2/silence/{id}`
+pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let now = app.engine.now();
+    let wanted = SilenceId(id.clone().into());
+    let found = app.engine.view(move |engine| engine.silence(&wanted).cloned()).await.ok_or_else(gone)?;
+    match found {
+        Some(silence) => Ok(Json(silence_json(&silence, now)).into_response()),
+        None => Err(Refused(StatusCode::NOT_FOUND, format!("silence {id} not found"))),
+    }
+}
+
+/// `POST /api/v2/silences`
+pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
+    let bytes = body::read(&headers, body, app.limits.body_bytes).await.map_err(IntoResponse::into_response)?;
+    let draft = read_silence(&bytes).map_err(IntoResponse::into_response)?;
+    let outcome = app.engine.set_silence(draft).await.map_err(crate::push_refused)?;
+    match outcome {
+        Ok(id) => Ok(Json(json!({ "silenceID": id.as_str() })).into_response()),
+        Err(error) => Err(silence_refused(&error).into_response()),
+    }
+}
+
+fn read_silence(bytes: &[u8]) -> Result<SilenceDraft, Refused> {
+    let posted: PostableSilence =
+        serde_json::from_slice(bytes).map_err(|error| bad_request(format!("parsing the silence failed: {error}")))?;
+    let time = |text: &str| Timestamp::parse_rfc3339(text).map_err(bad_request);
+    if posted.matchers.is_empty() {
+        return Err(bad_request("silence invalid: at least one matcher required"));
+    }
+    let matchers = posted.matchers.iter().map(PostableMatcher::read).collect::<Result<Vec<_>, _>>()?;
+    Ok(SilenceDraft {
+        id: posted.id.filter(|id| !id.is_empty()).map(|id| SilenceId(id.into())),
+        matcher_sets: vec![matchers],
+        starts_at: time(&posted.starts_at)?,
+        ends_at: time(&posted.ends_at)?,
+        created_by: posted.created_by,
+        comment: posted.comment,
+    })
+}
+
+/// `DELETE /api/v2/silence/{id}`
+pub(crate) async fn delete_silence(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Response> {
+    let outcome = app.engine.expire_silence(SilenceId(id.into())).await.map_err(crate::push_refused)?;
+    match outcome {
+        Ok(()) => Ok(StatusCode::OK.into_response()),
+        Err(error) => Err(silence_refused(&error).into_response()),
+    }
+}
+
+fn silence_refused(error: &SilenceError) -> Refused {
+    let status = match error {
+        SilenceError::NotFound(_) => StatusCode::NOT_FOUND,
+        SilenceError::AlreadyExpired(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Refused(status, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_strings_are_decoded_and_may_repeat_a_name() {
+        assert_eq!(
+            pairs("filter=a%3D%22b%22&filter=c%2Bd&e+f=%zz&flag"),
+            [("filter", "a=\"b\""), ("filter", "c+d"), ("e f", "%zz"), ("flag", "")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_matcher_keeps_its_four_forms() {
+        for (is_regex, is_equal) in [(false, true), (false, false), (true, true), (true, false)] {
+            let posted = PostableMatcher { name: "a".into(), value: "b.*".into(), is_regex, is_equal };
+            let Ok(matcher) = posted.read() else { panic!("a valid matcher is refused") };
+            let written = PostableMatcher::write(&matcher);
+            assert_eq!((written.is_regex, written.is_equal), (is_regex, is_equal));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What comes in: remote-write, text exposition, events.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use watchfire::Pushed;
+use watchfire_ingest::{DecodeError, Rejections, events, remote_write, text};
+
+use crate::{App, body, push_refused};
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn decode_refused(error: &DecodeError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, format!("{error}\n")).into_response()
+}
+
+/// One line per reason: what the decoder left out, then what the store refused.
+fn reasons(decoded: &Rejections, pushed: &Pushed) -> String {
+    let mut lines: Vec<String> = decoded.first.iter().map(ToString::to_string).collect();
+    lines.extend(pushed.rejected.iter().map(|rejection| rejection.reason.clone()));
+    let more = (decoded.count + pushed.rejected_count).saturating_sub(lines.len());
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// `POST /api/v1/write`: Prometheus remote-write 1.0 and 2.0.
+///
+/// What is valid is kept even if the answer is 400, as the protocol wants it: a sender must not repeat the rest for ever.
+pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let message =
+        remote_write::negotiate(text_of(&headers, header::CONTENT_TYPE), text_of(&headers, header::CONTENT_ENCODING));
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => return decode_refused(&error),
+    };
+    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+        Ok(bytes) => bytes,
+        Err(error) => return error.into_response(),
+    };
+    let (decoded, report) = match remote_write::decode_series(message, &bytes, &app.limits.ingest) {
+        Ok(decoded) => decoded,
+        Err(error) => return decode_refused(&error),
+    };
+    let pushed = if decoded.series.is_empty() {
+        Pushed::default()
+    } else {
+        match app.engine.push_samples(decoded.series).await {
+            Ok(pushed) => pushed,
+            Err(error) => return push_refused(error),
+        }
+    };
+    let mut written = report.written();
+    written.samples = written.samples.saturating_sub(pushed.rejected_count as u64);
+    let refused = !report.rejections.is_empty() || pushed.rejected_count > 0;
+    let mut response = if refused {
+        (StatusCode::BAD_REQUEST, reasons(&report.rejections, &pushed)).into_response()
+    } else {
+        StatusCode::NO_CONTENT.into_response()
+    };
+    if message.wants_written_headers() {
+        for (name, value) in written.headers() {
+            let name = HeaderName::try_from(name.to_ascii_lowercase());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value.to_string())) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    response
+}
+
+/// `POST /api/v1/import/prometheus`: text exposition, pushed.
+pub(crate) async fn import(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+        Ok(bytes) => bytes,
+        Err(error) => return error.into_response(),
+    };
+    let format = text::Format::from_content_type(text_of(&headers, header::CONTENT_TYPE));
+    let decoded = match text::decode_series(format, &bytes, app.engine.now(), &app.limits.ingest) {
+        Ok(decoded) => decoded,
+        Err(error) => return decode_refused(&error),
+    };
+    let pushed = match app.engine.push_samples(decoded.series).await {
+        Ok(pushed) => pushed,
+        Err(error) => return push_refused(error),
+    };
+    if decoded.rejections.is_empty() && pushed.rejected_count == 0 {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    (StatusCode::BAD_REQUEST, reasons(&decoded.rejections, &pushed)).into_response()
+}
+
+/// `POST /api/v1/events`: JSON, arrays of it, NDJSON, CloudEvents.
+pub(crate) async fn events(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+        Ok(bytes) => bytes,
+        Err(error) => return error.into_response(),
+    };
+    let pairs: Vec<(&str, &str)> =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    let decoded = match events::decode(&pairs, &bytes, app.engine.now(), &app.limits.ingest) {
+        Ok(decoded) => decoded,
+        Err(error) => return decode_refused(&error),
+    };
+    let pushed = match app.engine.push_events(decoded.events).await {
+        Ok(pushed) => pushed,
+        Err(error) => return push_refused(error),
+    };
+    if decoded.rejections.is_empty() {
+        return (StatusCode::ACCEPTED, format!("{{\"accepted\":{}}}\n", pushed.accepted)).into_response();
+    }
+    (StatusCode::BAD_REQUEST, reasons(&decoded.rejections, &pushed)).into_response()
+}

@@ -1,0 +1,458 @@
+//! The pages. They are rendered here, with what the engine says between two inputs; a short script fetches the marked
+//! part of a page again when something has changed.
+
+use askama::Template;
+use axum::extract::{Form, Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use watchfire_alerting::{
+    AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleHealth, RuleView, Silence,
+    SilenceDraft, SilenceId, SilenceState,
+};
+use watchfire_config::{Level, parse_matchers};
+use watchfire_model::{AlertStatus, Duration, Timestamp};
+
+use crate::App;
+use crate::alertmanager::pairs;
+
+/// The style sheet of every page, the demo's too.
+pub const STYLE: &str = include_str!("../assets/watchfire.css");
+/// The script of every page.
+pub const SCRIPT: &str = include_str!("../assets/watchfire.js");
+
+/// The bar at the top.
+pub(crate) struct Navigation {
+    pages: Vec<(String, String)>,
+    here: &'static str,
+}
+
+impl Navigation {
+    fn new(app: &App, here: &'static str) -> Navigation {
+        let pages =
+            [("/", "Alerts"), ("/rules", "Rules"), ("/silences", "Silences"), ("/notifications", "Notifications")];
+        let own = pages.map(|(path, title)| (path.to_owned(), title.to_owned()));
+        Navigation { pages: own.into_iter().chain(app.more_pages.iter().cloned()).collect(), here }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "alerts.html")]
+struct AlertsPage {
+    nav: Navigation,
+    firing: usize,
+    pending: usize,
+    suppressed: usize,
+    alerts: Vec<AlertRow>,
+}
+
+struct AlertRow {
+    key: String,
+    state: &'static str,
+    tone: &'static str,
+    name: String,
+    summary: String,
+    labels: Vec<(String, String)>,
+    held_back: String,
+    history: Vec<String>,
+    since: String,
+    receivers: String,
+    silence_query: String,
+}
+
+#[derive(Template)]
+#[template(path = "rules.html")]
+struct RulesPage {
+    nav: Navigation,
+    rules: usize,
+    problems: Vec<Problem>,
+    groups: Vec<GroupRow>,
+}
+
+struct Problem {
+    mild: bool,
+    place: String,
+    message: String,
+}
+
+struct GroupRow {
+    name: String,
+    file: String,
+    interval: String,
+    rules: Vec<RuleRow>,
+}
+
+struct RuleRow {
+    state: &'static str,
+    tone: &'static str,
+    name: String,
+    source: String,
+    error: String,
+    timing: String,
+}
+
+#[derive(Template)]
+#[template(path = "silences.html")]
+struct SilencesPage {
+    nav: Navigation,
+    matchers: String,
+    error: String,
+    silences: Vec<SilenceRow>,
+}
+
+struct SilenceRow {
+    id: String,
+    state: &'static str,
+    tone: &'static str,
+    matchers: Vec<String>,
+    comment: String,
+    created_by: String,
+    times: String,
+    can_end: bool,
+}
+
+#[derive(Template)]
+#[template(path = "notifications.html")]
+struct NotificationsPage {
+    nav: Navigation,
+    waiting: Vec<WaitingRow>,
+    told: Vec<ToldRow>,
+}
+
+struct WaitingRow {
+    receiver: String,
+    integration: String,
+    reason: &'static str,
+    attempt: u32,
+    error: String,
+}
+
+struct ToldRow {
+    receiver: String,
+    integration: String,
+    group: String,
+    firing: usize,
+    resolved: usize,
+    last: String,
+    receipt: String,
+}
+
+fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown; the log says why\n").into_response()
+        }
+    }
+}
+
+fn stopping() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping\n").into_response()
+}
+
+/// `4 s`, `3 min`, `2 h`, `5 d`: how long ago, at a glance.
+pub fn ago(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.since(then).as_millis().max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// `GET /`
+pub(crate) async fn alerts(State(app): State<App>) -> Response {
+    let now = app.engine.now();
+    let Some((views, groups, histories)) = app
+        .engine
+        .view(move |engine| {
+            let views = engine.alerts(now);
+            let histories: Vec<_> = views.iter().map(|view| engine.history(view.fingerprint)).collect();
+            (views, engine.rule_groups(), histories)
+        })
+        .await
+    else {
+        return stopping();
+    };
+    let mut rows: Vec<(u8, AlertRow)> = Vec::new();
+    let mut counts = (0, 0, 0);
+    for (view, history) in views.iter().zip(&histories) {
+        let (rank, state, tone) = match (view.status, view.state) {
+            (AlertStatus::Resolved, _) => (3, "resolved", "resolved"),
+            (AlertStatus::Firing, AlertViewState::Suppressed) => (2, "held back", "suppressed"),
+            (AlertStatus::Firing, _) => (0, "firing", "firing"),
+        };
+        counts.0 += usize::from(rank == 0);
+        counts.2 += usize::from(rank == 2);
+        let history = history.iter().map(|entry| format!("{}  {}", entry.at.to_rfc3339(), entry.reason)).collect();
+        rows.push((rank, alert_row(view, state, tone, history, now)));
+    }
+    for instance in groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.instances) {
+        if instance.state == InstanceState::Pending {
+            counts.1 += 1;
+            let labels: Vec<_> = instance
+                .labels
+                .iter()
+                .filter(|l| l.name != "alertname")
+                .map(|l| (l.name.into(), l.value.into()))
+                .collect();
+            rows.push((
+                1,
+                AlertRow {
+                    key: instance.labels.fingerprint().to_string(),
+                    state: "pending",
+                    tone: "pending",
+                    name: instance.labels.value_or_empty("alertname").to_owned(),
+                    summary: instance.annotations.get("summary").cloned().unwrap_or_default(),
+                    labels,
+                    held_back: String::new(),
+                    history: Vec::new(),
+                    since: format!("for {}", ago(now, instance.active_at)),
+                    receivers: String::new(),
+                    silence_query: silence_query(&instance.labels),
+                },
+            ));
+        }
+    }
+    rows.sort_by(|(a, x), (b, y)| (a, &x.name, &x.labels).cmp(&(b, &y.name, &y.labels)));
+    page(&AlertsPage {
+        nav: Navigation::new(&app, "/"),
+        firing: counts.0,
+        pending: counts.1,
+        suppressed: counts.2,
+        alerts: rows.into_iter().map(|(_, row)| row).collect(),
+    })
+}
+
+fn silence_query(labels: &watchfire_model::Labels) -> String {
+    let matchers: Vec<String> = labels.iter().map(|l| format!("{}={:?}", l.name, l.value)).collect();
+    form_urlencoded::Serializer::new(String::new()).append_pair("matchers", &matchers.join(", ")).finish()
+}
+
+fn alert_row(
+    view: &AlertView,
+    state: &'static str,
+    tone: &'static str,
+    history: Vec<String>,
+    now: Timestamp,
+) -> AlertRow {
+    let alert = &view.alert;
+    let mut held_back = Vec::new();
+    held_back.extend(view.silenced_by.iter().map(|id| format!("silenced by {id}")));
+    held_back.extend(view.inhibited_by.iter().map(|source| format!("inhibited by alert {source}")));
+    held_back.extend(view.muted_by.iter().map(|interval| format!("muted in {interval}")));
+    held_back.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
+    let since = match view.status {
+        AlertStatus::Firing => format!("for {}", ago(now, alert.starts_at)),
+        AlertStatus::Resolved => format!("{} ago", ago(now, alert.ends_at.unwrap_or(now))),
+    };
+    AlertRow {
+        key: view.fingerprint.to_string(),
+        state,
+        tone,
+        name: alert.name().to_owned(),
+        summary: alert.annotations.get("summary").cloned().unwrap_or_default(),
+        labels: alert
+            .labels
+            .iter()
+            .filter(|l| l.name != "alertname")
+            .map(|l| (l.name.into(), l.value.into()))
+            .collect(),
+        held_back: held_back.join("; "),
+        history,
+        since,
+        receivers: view.receivers.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
+        silence_query: silence_query(&alert.labels),
+    }
+}
+
+/// `GET /rules`
+pub(crate) async fn rules(State(app): State<App>) -> Response {
+    let Some(groups) = app.engine.view(|engine| engine.rule_groups()).await else { return stopping() };
+    let loaded = app.engine.definitions();
+    let now = app.engine.now();
+    let sources = loaded.sources();
+    let problems = loaded.diagnostics.iter().map(|diagnostic| Problem {
+        mild: diagnostic.severity == Level::Warning,
+        place: format!("{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column),
+        message: match &diagnostic.help {
+            Some(help) => format!("{} ({help})", diagnostic.message),
+            None => diagnostic.message.clone(),
+        },
+    });
+    page(&RulesPage {
+        nav: Navigation::new(&app, "/rules"),
+        rules: groups.iter().map(|group| group.rules.len()).sum(),
+        problems: problems.collect(),
+        groups: groups.iter().map(|group| group_row(group, &sources, now)).collect(),
+    })
+}
+
+fn group_row(
+    group: &RuleGroupView,
+    sources: &std::collections::HashMap<watchfire_model::RuleId, String>,
+    now: Timestamp,
+) -> GroupRow {
+    let rule_row = |rule: &RuleView| {
+        let (state, tone) = match rule.state {
+            Some(InstanceState::Firing) => ("firing", "firing"),
+            Some(InstanceState::Pending) => ("pending", "pending"),
+            Some(InstanceState::Resolved) | None => match rule.kind {
+                watchfire_alerting::RuleKind::Recording => ("recording", "info"),
+                watchfire_alerting::RuleKind::Alerting { .. } => ("inactive", "inactive"),
+            },
+        };
+        let timing = match rule.last_evaluation {
+            Some(at) => format!("{} ago, {} ms", ago(now, at), rule.evaluation_time.as_millis()),
+            None => "not evaluated yet".to_owned(),
+        };
+        RuleRow {
+            state,
+            tone,
+            name: rule.name.to_string(),
+            source: sources.get(&rule.id).cloned().unwrap_or_default(),
+            error: match &rule.health {
+                RuleHealth::Error(error) => error.to_string(),
+                RuleHealth::Ok | RuleHealth::Unknown => String::new(),
+            },
+            timing,
+        }
+    };
+    GroupRow {
+        name: group.name.to_string(),
+        file: group.file.to_string(),
+        interval: group.interval.to_string(),
+        rules: group.rules.iter().map(rule_row).collect(),
+    }
+}
+
+/// `GET /silences`
+pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+    let given = pairs(query.as_deref().unwrap_or_default());
+    let matchers = given.into_iter().find(|(name, _)| name == "matchers").map(|(_, value)| value);
+    silences_page(&app, matchers.unwrap_or_default(), String::new()).await
+}
+
+async fn silences_page(app: &App, matchers: String, error: String) -> Response {
+    let now = app.engine.now();
+    let all = app.engine.view(|engine| engine.silences().into_iter().cloned().collect::<Vec<Silence>>()).await;
+    let Some(mut all) = all else { return stopping() };
+    all.sort_by_key(|silence| (silence.state(now) == SilenceState::Expired, silence.ends_at));
+    let row = |silence: &Silence| {
+        let state = silence.state(now);
+        let (tone, times) = match state {
+            SilenceState::Active => ("suppressed", format!("until {}", silence.ends_at)),
+            SilenceState::Pending => ("pending", format!("from {} until {}", silence.starts_at, silence.ends_at)),
+            SilenceState::Expired => ("", format!("ended {} ago", ago(now, silence.ends_at))),
+        };
+        SilenceRow {
+            id: silence.id.to_string(),
+            state: state.as_str(),
+            tone,
+            matchers: silence.matcher_sets.iter().flatten().map(ToString::to_string).collect(),
+            comment: silence.comment.clone(),
+            created_by: silence.created_by.clone(),
+            times,
+            can_end: state != SilenceState::Expired,
+        }
+    };
+    let silences = all.iter().map(row).collect();
+    page(&SilencesPage { nav: Navigation::new(app, "/silences"), matchers, error, silences })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SilenceForm {
+    matchers: String,
+    duration: String,
+    created_by: String,
+    comment: String,
+}
+
+/// `POST /silences`
+pub(crate) async fn post_silence(State(app): State<App>, Form(form): Form<SilenceForm>) -> Response {
+    match set_silence(&app, &form).await {
+        Ok(()) => Redirect::to("/silences").into_response(),
+        Err(error) => silences_page(&app, form.matchers, error).await,
+    }
+}
+
+async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
+    let matchers = parse_matchers(&form.matchers).map_err(|error| error.to_string())?;
+    let duration: Duration = form.duration.trim().parse().map_err(|error| format!("{error}"))?;
+    let now = app.engine.now();
+    let draft = SilenceDraft {
+        id: None,
+        matcher_sets: vec![matchers],
+        starts_at: now,
+        ends_at: now + duration,
+        created_by: form.created_by.clone(),
+        comment: form.comment.clone(),
+    };
+    let outcome = app.engine.set_silence(draft).await.map_err(|error| error.to_string())?;
+    outcome.map(drop).map_err(|error| error.to_string())
+}
+
+/// `POST /silences/{id}/end`
+pub(crate) async fn end_silence(State(app): State<App>, Path(id): Path<String>) -> Response {
+    match app.engine.expire_silence(SilenceId(id.into())).await {
+        Ok(Ok(())) => Redirect::to("/silences").into_response(),
+        Ok(Err(error)) => silences_page(&app, String::new(), error.to_string()).await,
+        Err(error) => silences_page(&app, String::new(), error.to_string()).await,
+    }
+}
+
+/// `GET /notifications`
+pub(crate) async fn notifications(State(app): State<App>) -> Response {
+    let now = app.engine.now();
+    let seen = app.engine.view(|engine| (engine.outbox(), engine.notification_log())).await;
+    let Some((outbox, log)) = seen else { return stopping() };
+    let waiting = |row: &OutboxView| WaitingRow {
+        receiver: row.target.receiver.to_string(),
+        integration: row.target.integration.to_string(),
+        reason: row.reason.as_str(),
+        attempt: row.attempt,
+        error: row.error.to_string(),
+    };
+    let told = |row: &LogView| ToldRow {
+        receiver: row.target.receiver.to_string(),
+        integration: row.target.integration.to_string(),
+        group: row.target.group.to_string(),
+        firing: row.entry.firing.len(),
+        resolved: row.entry.resolved.len(),
+        last: row.entry.notified_at.map(|at| format!("{} ago", ago(now, at))).unwrap_or_default(),
+        receipt: row.entry.receipt.to_string(),
+    };
+    let mut log = log;
+    log.sort_by_key(|row| std::cmp::Reverse(row.entry.notified_at));
+    page(&NotificationsPage {
+        nav: Navigation::new(&app, "/notifications"),
+        waiting: outbox.iter().map(waiting).collect(),
+        told: log.iter().map(told).collect(),
+    })
+}
+
+/// `GET /assets/watchfire.css`
+pub(crate) async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+/// `GET /assets/watchfire.js`
+pub(crate) async fn script() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_at_a_glance() {
+        let now = Timestamp::from_secs(1_000_000);
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_200, "2 h"), (200_000, "2 d"), (-5, "0 s")]
+        {
+            assert_eq!(ago(now, now - Duration::from_secs(seconds)), text);
+        }
+    }
+}
