@@ -72,10 +72,10 @@ pub(crate) fn parse_label_set(text: &str) -> Result<Labels, ParseError> {
     Ok(Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value()))))
 }
 
-/// Deeper nesting than this is refused, because evaluation walks the tree recursively.
-const DEPTH_MAX: usize = 200;
-/// Longer chains of operators than this are refused, for the same reason.
-const CHAIN_MAX: usize = 2_000;
+/// Deeper nesting than this is refused, because parsing walks down into it.
+const DEPTH_MAX: usize = 100;
+/// A higher tree than this is refused, because evaluation walks down its whole height on a thread's small stack.
+const HEIGHT_MAX: usize = 250;
 
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
@@ -85,7 +85,8 @@ pub(super) struct Parser<'a> {
     pub(super) last_end: usize,
     pub(super) features: Features,
     depth: usize,
-    chain: usize,
+    /// How high the expression is that was read last.
+    height: usize,
 }
 
 pub(super) fn aggregate_op(word: &str) -> Option<AggregateOp> {
@@ -149,7 +150,7 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str, features: Features) -> Result<Parser<'a>, ParseError> {
         let mut lexer = Lexer::new(text);
         let token = lexer.token_next();
-        let mut parser = Parser { text, lexer, token, last_end: 0, features, depth: 0, chain: 0 };
+        let mut parser = Parser { text, lexer, token, last_end: 0, features, depth: 0, height: 0 };
         parser.refuse_lexer_error()?;
         Ok(parser)
     }
@@ -232,19 +233,29 @@ impl<'a> Parser<'a> {
             return Err(self.error(self.token.span, message).with_help("split it with a recording rule"));
         }
         let mut left = self.operand()?;
+        let mut height = self.height;
         while let Some((op, strength)) = binary_op(self.token.kind) {
             if strength < strength_min {
                 break;
             }
-            self.chain += 1;
-            if self.chain > CHAIN_MAX {
-                let message = format!("the expression has more than {CHAIN_MAX} operators");
-                return Err(self.error(self.token.span, message).with_help("split it with a recording rule"));
-            }
             left = self.binary(left, op, strength)?;
+            self.height = height.max(self.height);
+            self.grow()?;
+            height = self.height;
         }
+        self.height = height;
         self.depth -= 1;
         Ok(left)
+    }
+
+    /// What was read last stands below one more node.
+    fn grow(&mut self) -> Result<(), ParseError> {
+        self.height += 1;
+        if self.height > HEIGHT_MAX {
+            let message = format!("the expression has more than {HEIGHT_MAX} levels of operators and calls");
+            return Err(self.error(self.token.span, message).with_help("split it with a recording rule"));
+        }
+        Ok(())
     }
 
     fn binary(&mut self, left: Expr, op: BinaryOp, strength: u8) -> Result<Expr, ParseError> {
@@ -337,6 +348,7 @@ impl<'a> Parser<'a> {
             let negative = &self.text[sign.span.range()] == "-";
             // A sign binds as tightly as a multiplication: -2^2 is -(2^2).
             let expr = self.expression(POWER)?;
+            self.grow()?;
             let span = sign.span.to(expr.span());
             return Ok(match expr {
                 Expr::Number(mut number) => {
@@ -355,6 +367,7 @@ impl<'a> Parser<'a> {
 
     fn primary(&mut self) -> Result<Expr, ParseError> {
         let token = self.token;
+        self.height = 1;
         match token.kind {
             Kind::Number | Kind::Duration => self.number_literal().map(Expr::Number),
             Kind::String => {
@@ -369,6 +382,7 @@ impl<'a> Parser<'a> {
                     return Err(self.unexpected("", ""));
                 }
                 let close = self.advance()?;
+                self.grow()?;
                 Ok(Expr::Paren(Paren { expr: Box::new(expr), span: token.span.to(close.span) }))
             }
             Kind::Sign("{") | Kind::MetricIdentifier => self.selector().map(Expr::Vector),
@@ -417,8 +431,10 @@ impl<'a> Parser<'a> {
         if self.eat_sign(")")? {
             return Ok(args);
         }
+        let mut highest = 0;
         loop {
             args.push(self.expression(0)?);
+            highest = self.height.max(highest);
             if self.at_sign(",") {
                 let comma = self.advance()?;
                 if self.at_sign(")") {
@@ -428,6 +444,8 @@ impl<'a> Parser<'a> {
                 continue;
             }
             if self.eat_sign(")")? {
+                self.height = highest;
+                self.grow()?;
                 return Ok(args);
             }
             return Err(self.unexpected("", ""));
@@ -673,6 +691,7 @@ impl<'a> Parser<'a> {
         }
         let close = self.advance()?;
         let span = expr.span().to(close.span);
+        self.grow()?;
         Ok(Expr::Subquery(Subquery { expr: Box::new(expr), range, step, offset: None, at: None, span }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+mod limits;
 mod oracle;
 mod round_trip;
 mod script;
