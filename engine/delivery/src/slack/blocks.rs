@@ -204,7 +204,9 @@ fn alert_text(view: &AlertView, notification: &Notification) -> String {
         let over = alert.ends_at.unwrap_or(notification.at);
         tail.push(format!("after {}", span(alert.starts_at, over)));
     }
-    if is_link(&alert.generator_url) && alert.generator_url.len() < 300 {
+    let shared = notification.alerts.iter().all(|other| other.alert.generator_url == alert.generator_url);
+    // A source that all alerts share has a button of its own.
+    if !shared && is_link(&alert.generator_url) && alert.generator_url.len() < 300 {
         tail.push(format!("<{}|source>", escape(&alert.generator_url).replace('|', "%7C")));
     }
     if !tail.is_empty() {

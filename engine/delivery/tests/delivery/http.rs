@@ -240,6 +240,42 @@ async fn a_template_file_makes_the_message_and_a_broken_one_costs_no_page() {
 }
 
 #[tokio::test]
+async fn the_shipped_templates_make_messages_that_are_taken() {
+    let (pagerduty, slack) = (Double::pagerduty().await.unwrap(), Double::slack().await.unwrap());
+    let webhook = Double::webhook().await.unwrap();
+    let shipped = |name: &str| format!("template: '{}/templates/{name}'", env!("CARGO_MANIFEST_DIR"));
+    let deliverer = deliverer(&format!(
+        "
+  webhook_configs: [{{url: '{}', {}}}]
+  email_configs: [{{to: a@example.org, from: b@example.org, smarthost: 'mail.example:25', {}}}]
+  pagerduty_configs: [{{url: '{}', routing_key: {KEY}, {}}}]
+  slack_configs: [{{api_url: '{}', {}}}]
+",
+        webhook.url(),
+        shipped("webhook.json.hbs"),
+        shipped("email.html.hbs"),
+        pagerduty.url(),
+        shipped("pagerduty.json.hbs"),
+        slack.url(),
+        shipped("slack.json.hbs"),
+    ));
+    assert_eq!(deliverer.problems(), []);
+    for (integration, expected) in [(2, "delivered: HTTP 202: Event processed"), (3, "delivered: ok")] {
+        for delivery in [delivery(integration), resolved(delivery(integration))] {
+            let attempt = deliverer.attempt(&delivery).await;
+            assert_eq!((said(&attempt.outcome).as_str(), attempt.notes), (expected, Vec::new()));
+        }
+    }
+    let event = pagerduty.taken()[0].json();
+    assert_eq!(event["payload"]["summary"], "HighLatency · eu");
+    assert_eq!(event["payload"]["custom_details"]["firing"]["a:9090"], "Latency is high on a:9090");
+    let own = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    assert_eq!(serde_json::from_slice::<Value>(&own.body).unwrap()["labels"]["cluster"], "eu");
+    let mail = deliverer.preview(&delivery(1)).unwrap().remove(0);
+    assert_eq!(mail.notes, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_is_named_and_the_rest_works() {
     let webhook = Double::webhook().await.unwrap();
     let url = webhook.url();

@@ -169,105 +169,105 @@ fn slack_shows_a_group_of_alerts() {
         SLACK_SCHEMA,
         &request,
         &expect![[r##"
-        {
-          "channel": "#alerts",
-          "attachments": [
             {
-              "color": "#e01e5a",
-              "fallback": "[FIRING:2] HighLatency: p99 &gt; 1s &amp; \"rising\" &lt;b&gt;ü\nline2",
-              "blocks": [
+              "channel": "#alerts",
+              "attachments": [
                 {
-                  "type": "header",
-                  "text": {
-                    "type": "plain_text",
-                    "text": "🔥 HighLatency · eu",
-                    "emoji": true
-                  }
-                },
-                {
-                  "type": "section",
-                  "text": {
-                    "type": "mrkdwn",
-                    "text": "p99 &gt; 1s &amp; \"rising\" &lt;b&gt;ü\nline2"
-                  }
-                },
-                {
-                  "type": "context",
-                  "elements": [
+                  "color": "#e01e5a",
+                  "fallback": "[FIRING:2] HighLatency: p99 &gt; 1s &amp; \"rising\" &lt;b&gt;ü\nline2",
+                  "blocks": [
                     {
-                      "type": "mrkdwn",
-                      "text": "*critical*  ·  2 firing  ·  since <!date^1795208880^{date_short_pretty} {time}|2026-11-20 21:08 UTC>"
-                    }
-                  ]
-                },
-                {
-                  "type": "section",
-                  "text": {
-                    "type": "mrkdwn",
-                    "text": "🔴 *a:9090*  Latency is high on a:9090\n<http://prom.example/graph?g0.expr=up%3E0&amp;g0.tab=1|source>"
-                  }
-                },
-                {
-                  "type": "section",
-                  "text": {
-                    "type": "mrkdwn",
-                    "text": "🟡 *b:9090*  Latency is high on b:9090\n<http://prom.example/graph?g0.expr=up%3E0&amp;g0.tab=1|source>"
-                  }
-                },
-                {
-                  "type": "actions",
-                  "elements": [
-                    {
-                      "type": "button",
+                      "type": "header",
                       "text": {
                         "type": "plain_text",
-                        "text": "Runbook"
-                      },
-                      "url": "https://runbooks.example/latency",
-                      "action_id": "runbook"
+                        "text": "🔥 HighLatency · eu",
+                        "emoji": true
+                      }
                     },
                     {
-                      "type": "button",
+                      "type": "section",
                       "text": {
-                        "type": "plain_text",
-                        "text": "Source"
-                      },
-                      "url": "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1",
-                      "action_id": "source"
+                        "type": "mrkdwn",
+                        "text": "p99 &gt; 1s &amp; \"rising\" &lt;b&gt;ü\nline2"
+                      }
                     },
                     {
-                      "type": "button",
-                      "text": {
-                        "type": "plain_text",
-                        "text": "Silence"
-                      },
-                      "url": "https://watchfire.example/#/silences/new?filter=%7Balertname%3D%22HighLatency%22%2C%20cluster%3D%22eu%22%7D",
-                      "action_id": "silence"
+                      "type": "context",
+                      "elements": [
+                        {
+                          "type": "mrkdwn",
+                          "text": "*critical*  ·  2 firing  ·  since <!date^1795208880^{date_short_pretty} {time}|2026-11-20 21:08 UTC>"
+                        }
+                      ]
                     },
                     {
-                      "type": "button",
+                      "type": "section",
                       "text": {
-                        "type": "plain_text",
-                        "text": "Open in Watchfire"
-                      },
-                      "url": "https://watchfire.example/#/alerts?receiver=on-call",
-                      "action_id": "open_in_watchfire"
-                    }
-                  ]
-                },
-                {
-                  "type": "context",
-                  "elements": [
+                        "type": "mrkdwn",
+                        "text": "🔴 *a:9090*  Latency is high on a:9090"
+                      }
+                    },
                     {
-                      "type": "mrkdwn",
-                      "text": "Watchfire · on-call · <!date^1795209600^{date_short_pretty} {time}|2026-11-20 21:20 UTC>"
+                      "type": "section",
+                      "text": {
+                        "type": "mrkdwn",
+                        "text": "🟡 *b:9090*  Latency is high on b:9090"
+                      }
+                    },
+                    {
+                      "type": "actions",
+                      "elements": [
+                        {
+                          "type": "button",
+                          "text": {
+                            "type": "plain_text",
+                            "text": "Runbook"
+                          },
+                          "url": "https://runbooks.example/latency",
+                          "action_id": "runbook"
+                        },
+                        {
+                          "type": "button",
+                          "text": {
+                            "type": "plain_text",
+                            "text": "Source"
+                          },
+                          "url": "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1",
+                          "action_id": "source"
+                        },
+                        {
+                          "type": "button",
+                          "text": {
+                            "type": "plain_text",
+                            "text": "Silence"
+                          },
+                          "url": "https://watchfire.example/#/silences/new?filter=%7Balertname%3D%22HighLatency%22%2C%20cluster%3D%22eu%22%7D",
+                          "action_id": "silence"
+                        },
+                        {
+                          "type": "button",
+                          "text": {
+                            "type": "plain_text",
+                            "text": "Open in Watchfire"
+                          },
+                          "url": "https://watchfire.example/#/alerts?receiver=on-call",
+                          "action_id": "open_in_watchfire"
+                        }
+                      ]
+                    },
+                    {
+                      "type": "context",
+                      "elements": [
+                        {
+                          "type": "mrkdwn",
+                          "text": "Watchfire · on-call · <!date^1795209600^{date_short_pretty} {time}|2026-11-20 21:20 UTC>"
+                        }
+                      ]
                     }
                   ]
                 }
               ]
-            }
-          ]
-        }"##]],
+            }"##]],
     );
 }
 
