@@ -317,7 +317,7 @@ fn semantics_27_what_a_sender_leaves_out_is_filled_in() {
         let got = view.map(|view| (view.alert.starts_at, view.alert.ends_at.unwrap(), view.alert.timeout));
         assert_eq!(got, expected, "{name}");
     }
-    assert_eq!(w.engine.counters().alerts_refused, 1);
+    assert_eq!(w.engine.counters().alerts_invalid, 1);
     // Not sent again within resolve_timeout: over. Sent again: not.
     w.at("4m").input(Input::Alerts(vec![external("A", none, None)]));
     w.at("6m");

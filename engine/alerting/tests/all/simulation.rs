@@ -1,7 +1,7 @@
 //! A seeded simulation: alerts, rules, silences, reloads, kills, failing receivers and a moving clock, at random.
 //!
 //! Checked at every step: two engines with the same inputs give the same outputs; nothing that is silenced is told to
-//! fire; a notification's id stands for one content; a group has one deduplication key. Checked whenever things have
+//! fire; a notification's id stands for one content; a group has one deduplication key; nobody is paged twice without news. Checked whenever things have
 //! settled: whatever fires is known to its receivers, and whatever ended is known to have ended (C1, C2, C5, C6).
 //!
 //! `WATCHFIRE_SIM_SEED` repeats a run, `WATCHFIRE_SIM_STEPS` makes it longer.
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use watchfire_alerting::{
     ActiveInstance, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Evaluation,
-    EvaluationResult, GroupBy, InhibitRule, InhibitSource, Input, NotificationId, Output, PluginUse, Record, RecordKey,
-    Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState,
+    EvaluationResult, GroupBy, InhibitRule, InhibitSource, Input, NotificationId, Output, PluginUse, Reason, Record,
+    RecordKey, Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState, StateReason, Subject,
 };
 use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
@@ -53,6 +53,14 @@ enum Mode {
     Refuses,
 }
 
+/// The last notification to a target.
+struct LastTold {
+    id: NotificationId,
+    firing: BTreeSet<Fingerprint>,
+    /// When its delivery was known to the engine, by the clock and counted in deliveries.
+    known: Option<(Timestamp, u64)>,
+}
+
 struct Simulation {
     chance: Chance,
     now: Timestamp,
@@ -76,6 +84,10 @@ struct Simulation {
     /// The deduplication key by route, receiver and group labels; the route by the receiver that only it has.
     keys: BTreeMap<(String, String, String), String>,
     routes: BTreeMap<String, String>,
+    /// What each target was told last, to find pages that tell nothing new.
+    last: BTreeMap<(String, String), LastTold>,
+    /// When an alert's state changed last, counted in deliveries.
+    changed: BTreeMap<Fingerprint, u64>,
     deliveries: u64,
     crashes: u64,
     checks: u64,
@@ -165,6 +177,8 @@ impl Simulation {
             contents: BTreeMap::new(),
             keys: BTreeMap::new(),
             routes: BTreeMap::new(),
+            last: BTreeMap::new(),
+            changed: BTreeMap::new(),
             deliveries: 0,
             crashes: 0,
             checks: 0,
@@ -185,6 +199,12 @@ impl Simulation {
     fn input(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            if let Input::Delivered { id, outcome: DeliveryOutcome::Delivered { .. }, .. } = &input {
+                // An answer that comes after the notification was taken back, because it is silenced say, is not waited for.
+                let waits = self.engine.outbox().iter().any(|notification| notification.id == *id);
+                let known = waits.then_some((self.now, self.deliveries));
+                self.last.values_mut().filter(|last| last.id == *id).for_each(|last| last.known = known);
+            }
             self.engine.handle(self.now, input.clone());
             self.twin.handle(self.now, input);
             let outputs = self.outputs();
@@ -208,7 +228,14 @@ impl Simulation {
     fn execute(&mut self, outputs: Vec<Output>, inputs: &mut VecDeque<Input>) {
         for output in outputs {
             match output {
-                Output::Persist(_) | Output::Append(_) | Output::Changed(_) => {}
+                Output::Persist(_) | Output::Append(_) => {}
+                Output::Changed(change) => {
+                    if let (Subject::Alert { fingerprint, .. }, Reason::State(state)) = (change.subject, change.reason)
+                        && state != StateReason::Restored
+                    {
+                        self.changed.insert(fingerprint, self.deliveries);
+                    }
+                }
                 Output::Evaluate(request) => {
                     let answer = Input::Evaluated(self.evaluate(request));
                     if self.chance.one_in(10) { self.held.push_back(answer) } else { inputs.push_back(answer) }
@@ -223,6 +250,7 @@ impl Simulation {
                 }
                 Output::Deliver(delivery) => {
                     self.check_delivery(&delivery);
+                    self.check_news(&delivery);
                     self.deliver(&delivery, inputs);
                 }
             }
@@ -315,6 +343,26 @@ impl Simulation {
                 route,
                 "a route lost its identity"
             );
+        }
+    }
+
+    /// A page that tells nothing that its receiver does not know comes no sooner than `repeat_interval`.
+    fn check_news(&mut self, delivery: &Delivery) {
+        let target = (delivery.receiver.to_string(), delivery.group_key.dedup_key());
+        let firing: BTreeSet<Fingerprint> =
+            delivery.alerts.iter().filter(|a| a.ends_at.is_none()).map(Alert::fingerprint).collect();
+        if let Some(last) = self.last.get(&target).filter(|last| last.id != delivery.id)
+            && let Some((known, deliveries)) = last.known
+        {
+            let unchanged = |f: &Fingerprint| {
+                last.firing.contains(f) && self.changed.get(f).is_none_or(|changed| *changed < deliveries)
+            };
+            let news = firing.len() < delivery.alerts.len() || !firing.iter().all(unchanged);
+            let soon = self.now.since(known) < Duration::from_hours(4);
+            assert!(news || !soon, "told again without news, first at {known}: {delivery:?}");
+        }
+        if self.last.get(&target).is_none_or(|last| last.id != delivery.id) {
+            self.last.insert(target, LastTold { id: delivery.id, firing, known: None });
         }
     }
 
