@@ -29,14 +29,14 @@ if "--plain" not in flags:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem, key)
 
-def authenticate(server, session, envelope, mechanism, data):
+def authenticate(server, peer, envelope, mechanism, data):
     good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"user", b"password")
     if good:
-        session.login_name = f"{data.login.decode()} by {mechanism}"
+        peer.login_name = f"{data.login.decode()} by {mechanism}"
     return AuthResult(success=good, handled=False)
 
 class Handler:
-    async def handle_RCPT(self, server, session, envelope, address, options):
+    async def handle_RCPT(self, server, peer, envelope, address, options):
         if address.startswith("reject@"):
             return "550 5.1.1 no such user here"
         if address.startswith("later@"):
@@ -44,25 +44,25 @@ class Handler:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server, session, envelope):
+    async def handle_DATA(self, server, peer, envelope):
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = [[part.get_content_type(), part.get_content()] for part in message.walk() if not part.is_multipart()]
-        say({"hello": session.host_name, "from": envelope.mail_from, "to": envelope.rcpt_tos,
-             "encrypted": session.ssl is not None or "--implicit-tls" in flags,
-             "login": getattr(session, "login_name", ""), "subject": str(message["subject"]),
+        say({"hello": peer.host_name, "from": envelope.mail_from, "to": envelope.rcpt_tos,
+             "encrypted": peer.ssl is not None or "--implicit-tls" in flags,
+             "login": getattr(peer, "login_name", ""), "subject": str(message["subject"]),
              "headers": [[name, str(value)] for name, value in message.items()], "parts": parts})
         return "250 2.0.0 queued as 42"
 
 async def main():
     loop = asyncio.get_running_loop()
     implicit = "--implicit-tls" in flags
-    def session():
+    def peer():
         return SMTP(Handler(), hostname="mail.example", loop=loop,
                     tls_context=None if implicit else context, require_starttls=context is not None and not implicit,
                     authenticator=authenticate, auth_required="--login" in flags,
                     auth_require_tls=context is not None and not implicit,
                     auth_exclude_mechanism=["PLAIN"] if "--login-only" in flags else [])
-    server = await loop.create_server(session, "127.0.0.1", 0, ssl=context if implicit else None)
+    server = await loop.create_server(peer, "127.0.0.1", 0, ssl=context if implicit else None)
     say({"port": server.sockets[0].getsockname()[1], "certificate": certificate})
     await loop.run_in_executor(None, sys.stdin.read)
 
