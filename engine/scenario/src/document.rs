@@ -430,8 +430,15 @@ mod tests {
         let mut reader = Reader::new("x.yml", text);
         let root = reader.parse().unwrap();
         let other = root.entries()[1].2.clone();
-        assert_eq!(reader.text_map(&other, "it").into_iter().map(|(k, v)| k + &v).collect::<Vec<_>>(), ["y3", "x1"]
-            .into_iter().map(str::to_owned).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            reader.text_map(&other, "it").into_iter().map(|(k, v)| k + &v).collect::<Vec<_>>(),
+            ["y3", "x1"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
         assert!(Reader::new("x.yml", "a: 1\na: 2").parse().is_none());
     }
 }

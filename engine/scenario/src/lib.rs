@@ -29,7 +29,6 @@ use watchfire_plugin::Provider;
 use document::Reader;
 
 pub use report::{Case, Mismatch, Report};
-pub use series::{format_histogram, parse_series, parse_values};
 pub use world::{Accepting, Attempt, Failure, Receivers, Reply, Stuck, World, WorldSettings};
 
 /// Where the files are that a test file names.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use watchfire_alerting::{
-    ActiveInstance, Evaluation, EvaluationResult, EvaluateRequest, Record, RuleGroupSpec, RuleKind, RuleSpec,
+    ActiveInstance, EvaluateRequest, Evaluation, EvaluationResult, Record, RuleGroupSpec, RuleKind, RuleSpec,
 };
 use watchfire_events::{EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
@@ -224,7 +224,9 @@ impl Loaded {
     fn open(&mut self, provider: Option<&dyn Provider>) {
         self.condition = self.rule.condition.as_ref().map(|usage| match provider {
             Some(provider) => provider.open_condition(&usage.plugin, &usage.config_json),
-            None => Err(PluginError::Unsupported(format!("there are no plugins here, so there is no {}", usage.plugin))),
+            None => {
+                Err(PluginError::Unsupported(format!("there are no plugins here, so there is no {}", usage.plugin)))
+            }
         });
     }
 }

@@ -20,8 +20,7 @@ impl Files for NoFiles {
 
 fn play(name: &str, text: &str) -> Report {
     let environment = FixedEnvironment::default();
-    let tools =
-        Tools { files: &NoFiles, environment: &environment, provider: None, renderer: None, only: None };
+    let tools = Tools { files: &NoFiles, environment: &environment, provider: None, renderer: None, only: None };
     run_file(name, text, &tools)
 }
 

@@ -5,11 +5,10 @@ use std::rc::Rc;
 use watchfire_alerting::{AlertView, AlertViewState, DeliveryOutcome, InstanceState};
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Duration, Labels, Timestamp};
 use watchfire_promql::Value;
-use watchfire_tsdb::SampleValue;
 
 use super::pattern::{Candidate, Pattern, compare};
 use crate::document::{Fields, Kind, Node, Reader};
-use crate::series::{format_histogram, parse_series};
+use crate::series::{parse_series, show_value};
 use crate::world::{Attempt, Reply};
 use crate::{World, diff};
 
@@ -78,9 +77,8 @@ pub(crate) fn read_expect(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Expec
         }
     }
     if let Some(node) = fields.get("notifications") {
-        let told = reader.list(Some(node), "notifications", |reader, node| {
-            reader.map(node, "an expected notification", read_told)
-        });
+        let told = reader
+            .list(Some(node), "notifications", |reader, node| reader.map(node, "an expected notification", read_told));
         expect.notifications = Some(told);
     }
     if let Some(node) = fields.get("none") {
@@ -255,7 +253,10 @@ fn candidates(world: &World, state: State) -> Vec<Candidate> {
     };
     let suppressed = |by: fn(&AlertView) -> bool| {
         let alerts = world.engine().alerts(now).into_iter();
-        alerts.filter(|view| view.state == AlertViewState::Suppressed && view.status == AlertStatus::Firing).filter(by).map(of_view)
+        alerts
+            .filter(|view| view.state == AlertViewState::Suppressed && view.status == AlertStatus::Firing)
+            .filter(by)
+            .map(of_view)
     };
     match state {
         State::Pending => of_rules(InstanceState::Pending).collect(),
@@ -276,14 +277,10 @@ fn compare_query(world: &World, text: &str, expected: &[diff::Item]) -> Option<S
         Ok(answer) => answer.value,
         Err(error) => return Some(format!("failed: {error}")),
     };
-    let show = |value: &SampleValue| match value {
-        SampleValue::Float(value) => value.to_string(),
-        SampleValue::Histogram(histogram) => format_histogram(histogram),
-    };
     let item = |labels: Labels, value: String| diff::Item { labels, details: [("value".to_owned(), value)].into() };
     let got = match value {
         Value::Scalar(value) => vec![item(Labels::empty(), value.to_string())],
-        Value::Vector(samples) => samples.into_iter().map(|s| item(s.labels, show(&s.value))).collect(),
+        Value::Vector(samples) => samples.into_iter().map(|s| item(s.labels, show_value(&s.value))).collect(),
         Value::String(_) | Value::Matrix(_) => return Some("is neither a vector nor a scalar".to_owned()),
     };
     diff::difference(expected, &got)
@@ -335,13 +332,16 @@ fn compare_attempts(expected: &[Told], attempts: &[Attempt], line: usize, seen: 
         match nearest.map(|(position, attempt)| (position, told.differences(attempt, seen))) {
             Some((position, differences)) => {
                 let attempt = left.remove(position);
-                let message = format!("notification differs: {}\n{}", show(attempt, seen.start), differences.join("\n"));
+                let message =
+                    format!("notification differs: {}\n{}", show(attempt, seen.start), differences.join("\n"));
                 wrong.push((told.line, message));
             }
             None => wrong.push((told.line, format!("nobody was told: {}", told.show()))),
         }
     }
-    wrong.extend(left.into_iter().map(|attempt| (line, format!("unexpected notification: {}", show(attempt, seen.start)))));
+    wrong.extend(
+        left.into_iter().map(|attempt| (line, format!("unexpected notification: {}", show(attempt, seen.start)))),
+    );
     wrong
 }
 

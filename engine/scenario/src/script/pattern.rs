@@ -35,7 +35,9 @@ impl Pattern {
                     None
                 }
             },
-            Kind::Map(entries) if entries.iter().any(|(key, _, value)| key == "labels" && matches!(value.kind, Kind::Map(_))) => {
+            Kind::Map(entries)
+                if entries.iter().any(|(key, _, value)| key == "labels" && matches!(value.kind, Kind::Map(_))) =>
+            {
                 reader.map(node, "an expected alert", |reader, fields| Pattern {
                     labels: fields.get("labels").map(|node| reader.labels(node, "labels")).unwrap_or_default(),
                     annotations: fields

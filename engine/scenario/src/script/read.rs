@@ -121,8 +121,7 @@ fn read_step(file: &str, reader: &mut Reader<'_>, fields: &Fields<'_>, tools: &T
         actions.push((node.place.start, Action::Unsilence(name)));
     }
     if let Some(node) = fields.get("reload") {
-        let definitions =
-            reader.map(node, "a reload", |reader, fields| read_definitions(file, reader, fields, tools));
+        let definitions = reader.map(node, "a reload", |reader, fields| read_definitions(file, reader, fields, tools));
         actions.push((node.place.start, Action::Reload(definitions.unwrap_or_default())));
     }
     if let Some(node) = fields.get("deliver") {
@@ -207,9 +206,11 @@ fn field_value(node: &Node) -> FieldValue {
         Kind::Scalar { text, plain: true } => match text.as_str() {
             "true" => FieldValue::Bool(true),
             "false" => FieldValue::Bool(false),
-            _ => text.parse().map(FieldValue::Int).or_else(|_| text.parse().map(FieldValue::Float)).unwrap_or_else(
-                |_: std::num::ParseFloatError| FieldValue::Text(text.clone()),
-            ),
+            _ => text
+                .parse()
+                .map(FieldValue::Int)
+                .or_else(|_| text.parse().map(FieldValue::Float))
+                .unwrap_or_else(|_: std::num::ParseFloatError| FieldValue::Text(text.clone())),
         },
         Kind::Scalar { text, .. } => FieldValue::Text(text.clone()),
         Kind::Map(_) => FieldValue::Null,
