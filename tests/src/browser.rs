@@ -165,8 +165,15 @@ fn demo() -> Result<()> {
         })
         .await?;
         browser.picture("demo-resolved").await?;
-        // The other pages stand and show what they are for.
+        // The link that every message carries opens the silence's form with the group's labels in it.
         let base = url.trim_end_matches("/demo");
+        browser.open(&format!("{base}/#/silences/new?filter=%7Balertname%3D%22BruteForce%22%7D")).await?;
+        eventually("the form is filled in", async || {
+            let value = browser.script("return document.querySelector('input[name=matchers]')?.value ?? ''").await?;
+            Ok(value.as_str().is_some_and(|value| value.contains("BruteForce")).then_some(()))
+        })
+        .await?;
+        // The other pages stand and show what they are for.
         for (path, text) in
             [("/", "fire"), ("/rules", "BruteForce"), ("/silences", "Silences"), ("/notifications", "everybody")]
         {

@@ -220,6 +220,10 @@ impl Builder {
         let providers: Arc<dyn Provider> = Arc::new(Providers(sources));
         let now = clock.now();
         let running = RuleSet::default();
+        let seen = match &origin {
+            Origin::File(path) => reload::inputs(path, &config),
+            Origin::Values(..) => reload::Inputs::new(),
+        };
         let fresh = reload::read(&origin, &host, providers.as_ref(), None, &running, &mut states, now);
         let Fresh { mut loaded, mut compiled } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
@@ -300,6 +304,7 @@ impl Builder {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             raised: Vec::new(),
+            seen,
         };
         tokio::spawn(reloader.run(reload_requests));
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));

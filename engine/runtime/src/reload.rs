@@ -1,9 +1,10 @@
 //! Hot reload: what changed takes over, what is unchanged keeps its state, what is broken keeps its last good version.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
@@ -93,6 +94,32 @@ pub(crate) struct Reloader {
     pub(crate) metrics: Arc<Metrics>,
     /// What the engine says about itself at the moment.
     pub(crate) raised: Vec<Alert>,
+    /// The files as they were when they were read last.
+    pub(crate) seen: Inputs,
+}
+
+/// Files with their time of change and length.
+pub(crate) type Inputs = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+/// Every file that a configuration makes the engine read.
+pub(crate) fn inputs(config_file: &Path, config: &Config) -> Inputs {
+    let absolute = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    // What is wrong with a pattern is reported by the reading itself.
+    let mut unreported = Vec::new();
+    let mut files = load::matching(&config.rules.paths, &folder, &mut unreported);
+    files.extend(load::matching(&config.templates, &folder, &mut unreported));
+    files.extend(
+        config.plugins.dir.iter().flat_map(|dir| load::matching(&[format!("{dir}/*.wasm")], &folder, &mut Vec::new())),
+    );
+    let integrations = config.receivers.iter().flat_map(|receiver| &receiver.integrations);
+    files.extend(integrations.filter_map(|integration| integration.template.as_ref()).map(|path| folder.join(path)));
+    files.push(absolute);
+    let state = |path: PathBuf| {
+        let metadata = std::fs::metadata(&path).ok()?;
+        Some((path, (metadata.modified().ok(), metadata.len())))
+    };
+    files.into_iter().filter_map(state).collect()
 }
 
 /// What was read, before anything is changed.
@@ -207,6 +234,12 @@ impl Reloader {
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<ReloadRequest>) {
         let mut watch = Watch::new();
         watch.set_folders(self.folders());
+        // A change between the first reading and the watch must not be missed.
+        if self.inputs() != self.seen
+            && let Err(error) = self.reload().await
+        {
+            tracing::error!(%error, "not reloaded; what was in force goes on");
+        }
         let mut again = tokio::time::interval(self_alerts::REPEAT);
         loop {
             tokio::select! {
@@ -216,10 +249,17 @@ impl Reloader {
                     // A caller that has gone away needs no answer.
                     drop(request.reply.send(result));
                 }
-                () = watch.changed() => match self.reload().await {
-                    Ok(report) => tracing::info!(%report, "reloaded"),
-                    Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
-                },
+                () = watch.changed() => {
+                    // Logs, databases and editors write into the same folders; only what is read counts.
+                    let inputs = self.inputs();
+                    if inputs == self.seen {
+                        continue;
+                    }
+                    match self.reload().await {
+                        Ok(report) => tracing::info!(%report, "reloaded"),
+                        Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
+                    }
+                }
                 _ = again.tick() => {}
                 () = self.owner.closed() => return,
             }
@@ -243,7 +283,14 @@ impl Reloader {
         folders
     }
 
+    /// Every file that is read, with its time and length.
+    fn inputs(&self) -> Inputs {
+        let Origin::File(path) = &self.origin else { return Inputs::new() };
+        inputs(path, &self.loaded.load().config)
+    }
+
     async fn reload(&mut self) -> Result<ReloadReport, ReloadError> {
+        self.seen = self.inputs();
         let result = self.try_reload().await;
         let ok = matches!(&result, Ok(report) if report.errors == 0);
         self.metrics.last_reload_successful.set(i64::from(ok));

@@ -1,3 +1,11 @@
+// Links of Alertmanager's pages, which messages and dashboards carry, lead to the same things here.
+{
+  const [place, query] = location.hash.slice(1).split("?");
+  const filter = new URLSearchParams(query).get("filter");
+  if (place === "/silences/new") location.replace("/silences?" + new URLSearchParams({ matchers: filter || "" }));
+  else if (place.startsWith("/silences")) location.replace("/silences");
+  else if (place.startsWith("/status")) location.replace("/rules");
+}
 // Keeps a page live: when the engine says that something changed, the page is fetched again and each marked part that
 // differs is put in place. Parts are told apart by their ids, so that one that stays the same keeps its scroll position.
 (() => {
