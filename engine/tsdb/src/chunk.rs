@@ -350,10 +350,10 @@ impl Chunk {
         self.newest = number;
     }
 
-    /// Grows by an eighth of a chunk at a time: doubling would waste more than the samples of a short window take.
+    /// Grows by a quarter at a time: doubling would waste more than the samples of a short window take.
     fn reserve(&mut self) {
         if self.is_full() {
-            let records = (self.len() / 4).max(8);
+            let records = (self.len() / 4).max(4);
             self.data.reserve_exact(records * self.record());
         }
     }
@@ -394,7 +394,7 @@ impl Chunk {
             self.values = narrowest(self.base, &all);
         }
         self.data = Vec::new();
-        self.data.reserve_exact((all.len() + all.len().max(32) / 4) * self.record());
+        self.data.reserve_exact((all.len() + all.len().max(16) / 4) * self.record());
         for (i, (time, number)) in all.iter().enumerate() {
             self.write(time.wrapping_sub(self.line(i)), *number);
         }

@@ -4,8 +4,50 @@ use std::collections::BTreeMap;
 
 use watchfire_model::{Labels, MatchOp, Matcher};
 
-/// Slots of series, ascending.
-type Postings = Vec<u32>;
+/// Slots of series, ascending. Many values belong to one series alone, and that one needs no allocation.
+#[derive(Debug)]
+enum Postings {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Postings {
+    fn slots(&self) -> &[u32] {
+        match self {
+            Postings::One(slot) => std::slice::from_ref(slot),
+            Postings::Many(slots) => slots,
+        }
+    }
+
+    fn insert(&mut self, slot: u32) {
+        match self {
+            Postings::One(first) if *first == slot => {}
+            Postings::One(first) => *self = Postings::Many(vec![(*first).min(slot), (*first).max(slot)]),
+            // Slots are handed out in ascending order until one is reused.
+            Postings::Many(slots) => match slots.last() {
+                Some(last) if *last >= slot => {
+                    if let Err(at) = slots.binary_search(&slot) {
+                        slots.insert(at, slot);
+                    }
+                }
+                _ => slots.push(slot),
+            },
+        }
+    }
+
+    /// Removes a slot; whether none is left.
+    fn remove(&mut self, slot: u32) -> bool {
+        match self {
+            Postings::One(only) => *only == slot,
+            Postings::Many(slots) => {
+                if let Ok(at) = slots.binary_search(&slot) {
+                    slots.remove(at);
+                }
+                slots.is_empty()
+            }
+        }
+    }
+}
 
 /// The inverted index. Ordered maps, because names and values are listed to users in order.
 #[derive(Debug, Default)]
@@ -24,18 +66,6 @@ pub(crate) enum Candidates<'a> {
 /// What a map's entry costs beyond its text, on average.
 const ENTRY_BYTES: usize = 56;
 
-fn insert_sorted(postings: &mut Postings, slot: u32) {
-    match postings.last() {
-        // Slots are handed out in ascending order until one is reused.
-        Some(last) if *last >= slot => {
-            if let Err(at) = postings.binary_search(&slot) {
-                postings.insert(at, slot);
-            }
-        }
-        _ => postings.push(slot),
-    }
-}
-
 impl Index {
     pub(crate) fn insert(&mut self, labels: &Labels, slot: u32) {
         for label in labels.iter() {
@@ -45,10 +75,10 @@ impl Index {
             }
             let Some(values) = self.names.get_mut(label.name) else { continue };
             match values.get_mut(label.value) {
-                Some(postings) => insert_sorted(postings, slot),
+                Some(postings) => postings.insert(slot),
                 None => {
                     self.bytes += ENTRY_BYTES + label.value.len();
-                    values.insert(label.value.into(), vec![slot]);
+                    values.insert(label.value.into(), Postings::One(slot));
                 }
             }
             self.bytes += size_of::<u32>();
@@ -59,11 +89,8 @@ impl Index {
         for label in labels.iter() {
             let Some(values) = self.names.get_mut(label.name) else { continue };
             let Some(postings) = values.get_mut(label.value) else { continue };
-            if let Ok(at) = postings.binary_search(&slot) {
-                postings.remove(at);
-                self.bytes = self.bytes.saturating_sub(size_of::<u32>());
-            }
-            if postings.is_empty() {
+            self.bytes = self.bytes.saturating_sub(size_of::<u32>());
+            if postings.remove(slot) {
                 values.remove(label.value);
                 self.bytes = self.bytes.saturating_sub(ENTRY_BYTES + label.value.len());
             }
@@ -101,9 +128,11 @@ impl Index {
             }
             let lists: Vec<&[u32]> = match (values, matcher.op()) {
                 (None, _) => Vec::new(),
-                (Some(values), MatchOp::Equal) => values.get(matcher.value()).map(Vec::as_slice).into_iter().collect(),
+                (Some(values), MatchOp::Equal) => {
+                    values.get(matcher.value()).map(Postings::slots).into_iter().collect()
+                }
                 (Some(values), _) => {
-                    values.iter().filter(|(value, _)| matcher.matches(value)).map(|(_, p)| p.as_slice()).collect()
+                    values.iter().filter(|(value, _)| matcher.matches(value)).map(|(_, p)| p.slots()).collect()
                 }
             };
             let size = lists.iter().map(|list| list.len()).sum();
