@@ -3,10 +3,12 @@
 //! Parentheses are gone, constants are folded, selectors are numbered so that the series they match can be kept, and
 //! everything that the text alone decides is decided: group labels are sorted, names that cannot collide are known.
 
+use std::sync::Arc;
+
 use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
-use crate::eval::{self, Query};
+use crate::eval::{self, Projection, Query};
 use crate::syntax::{
     AggregateOp, At, BinaryOp, DurationValue, FunctionName, Matching, RangeExtension, Span, VectorSelector,
 };
@@ -92,6 +94,8 @@ pub(crate) struct AggregatePlan {
     /// Sorted.
     pub(crate) grouping: Vec<String>,
     pub(crate) without: bool,
+    /// The labels of a group.
+    pub(crate) labels: Arc<Projection>,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +107,8 @@ pub(crate) struct BinaryPlan {
     pub(crate) matching: Option<Matching>,
     /// The labels that decide which series meet: sorted; with `__name__` where they are those to ignore.
     pub(crate) signature: Vec<String>,
+    /// The labels of a result where one series meets one other, unless they are all of the left one's.
+    pub(crate) labels: Option<Arc<Projection>>,
 }
 
 struct Compiler {
@@ -320,7 +326,13 @@ impl Compiler {
                 let named =
                     if keeps_series { !inner.one_name } else { grouping.iter().any(|l| l == METRIC_NAME_LABEL) };
                 let invariant = inner.invariant && param.as_ref().is_none_or(|p| p.invariant);
-                let plan = AggregatePlan { op: aggregate.op, param, inner, grouping, without: aggregate.without };
+                let mut names = grouping.clone();
+                if aggregate.without {
+                    names.push(METRIC_NAME_LABEL.to_owned());
+                }
+                let labels = Arc::new(Projection { names, keep: !aggregate.without });
+                let without = aggregate.without;
+                let plan = AggregatePlan { op: aggregate.op, param, inner, grouping, without, labels };
                 self.finish(expr, Kind::Aggregate(Box::new(plan)), invariant, !named)
             }
             Expr::Binary(binary) => {
@@ -344,6 +356,8 @@ impl Compiler {
                     _ => left.one_name && right.one_name,
                 };
                 let invariant = left.invariant && right.invariant;
+                let labels = binary.matching.as_ref().filter(|m| m.on || !m.labels.is_empty());
+                let labels = labels.map(|m| Arc::new(Projection { names: m.labels.clone(), keep: m.on }));
                 let plan = BinaryPlan {
                     op: binary.op,
                     left,
@@ -351,6 +365,7 @@ impl Compiler {
                     return_bool: binary.return_bool,
                     matching: binary.matching.clone(),
                     signature,
+                    labels,
                 };
                 self.finish(expr, Kind::Binary(Box::new(plan)), invariant, one_name)
             }

@@ -59,10 +59,6 @@ fn groups(plan: &AggregatePlan, grouping: &[String], vector: &[Element<'_>]) -> 
     Groups { of, first }
 }
 
-fn group_metric<'a>(plan: &AggregatePlan, grouping: &[String], element: &Element<'a>) -> Metric<'a> {
-    element.filtered(|name| in_group(plan, grouping, name))
-}
-
 /// What one group has seen so far.
 enum State {
     Empty,
@@ -179,8 +175,10 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let mut out = Vec::with_capacity(states.len());
         for ((state, first), name) in states.into_iter().zip(&groups.first).zip(names) {
             if let Some(value) = self.finish_group(plan, state, parameter) {
-                let metric = group_metric(plan, &plan.grouping, &vector[*first]);
-                out.push(Element { metric, value, name });
+                let first = &vector[*first];
+                // A name that is not there any more must not come back through the part that is shown.
+                let name = if first.name == NameState::Hidden { NameState::Hidden } else { name };
+                out.push(Element { metric: first.part(&plan.labels), value, name });
             }
         }
         Ok(out)
@@ -296,7 +294,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                     SampleValue::Float(value) => go_float(*value),
                     SampleValue::Histogram(histogram) => histogram.to_string(),
                 };
-                let mut builder = element.visible().labels().to_builder();
+                let mut builder = element.visible_labels().to_builder();
                 builder.set(label.clone(), text);
                 Element { metric: Metric::Made(builder.build()), ..element }
             })
@@ -307,7 +305,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let counted = groups.first.iter().zip(counts);
         Ok(counted
             .map(|(first, count)| {
-                Element::new(group_metric(plan, &grouping, &labelled[*first]), count, NameState::Kept)
+                let labels = labelled[*first].kept_labels(|name| in_group(plan, &grouping, name));
+                Element::new(Metric::Made(labels), count, NameState::Kept)
             })
             .collect())
     }

@@ -340,29 +340,30 @@ impl<'s, 'a> Evaluator<'s, 'a> {
 
     /// The labels of a result.
     fn result(&self, plan: &BinaryPlan, matching: &Matching, many: &Element<'a>, one: &Element<'a>) -> Element<'a> {
-        let renames = changes_metric(plan.op) || (plan.return_bool && !self.options.delayed_name_removal);
-        let keeps = |name: &str| {
-            if renames && is_metadata(name) {
-                return false;
-            }
-            match matching.cardinality {
-                Cardinality::OneToOne => matching.labels.iter().any(|l| l == name) == matching.on,
-                _ => !matching.include.iter().any(|l| l == name),
-            }
+        let delayed = self.options.delayed_name_removal;
+        let renames = changes_metric(plan.op) || (plan.return_bool && !delayed);
+        let name = if renames || many.name == NameState::Hidden {
+            NameState::Hidden
+        } else if plan.return_bool {
+            NameState::DropAtEnd
+        } else {
+            NameState::Kept
         };
-        let mut metric = many.filtered(keeps);
-        let included: Vec<(&String, &str)> =
-            matching.include.iter().map(|name| (name, one.get(name))).filter(|(_, v)| !v.is_empty()).collect();
-        if !included.is_empty() {
-            let mut builder = metric.labels().to_builder();
-            for (name, value) in included {
-                builder.set(name.clone(), value);
-            }
-            metric = Metric::Made(builder.build());
+        if matching.cardinality == Cardinality::OneToOne {
+            let metric = plan.labels.as_ref().map_or_else(|| many.metric.clone(), |labels| many.part(labels));
+            return Element::new(metric, 0.0, name);
         }
-        let name =
-            if plan.return_bool && self.options.delayed_name_removal { NameState::DropAtEnd } else { NameState::Kept };
-        Element::new(metric, 0.0, name)
+        if matching.include.is_empty() {
+            return Element::new(many.metric.clone(), 0.0, name);
+        }
+        let mut builder = many.kept_labels(|name| !(renames && is_metadata(name))).to_builder();
+        for label in &matching.include {
+            // A label that the other side does not have is removed by this.
+            builder.set(label.clone(), one.get(label));
+        }
+        // What was to be hidden has been left out.
+        let name = if name == NameState::Hidden { NameState::Kept } else { name };
+        Element::new(Metric::Made(builder.build()), 0.0, name)
     }
 }
 
@@ -389,16 +390,16 @@ impl<'a> Inserted<'a> {
 
 /// What takes the place of a series that one side does not have.
 fn stand_in<'a>(join: &Join<'_>, element: &Element<'a>, value: f64) -> Element<'a> {
-    let metric = element.filtered(|name| join.ignores(name) == join.on);
-    Element::new(metric, value, NameState::Kept)
+    let labels = element.kept_labels(|name| join.ignores(name) == join.on);
+    Element::new(Metric::Made(labels), value, NameState::Kept)
 }
 
 fn duplicate(join: &Join<'_>, matching: &Matching, swapped: bool, a: &Element<'_>, b: &Element<'_>) -> QueryError {
     let side = if swapped { "left" } else { "right" };
-    let group = a.filtered(|name| if matching.on { join.ignores(name) } else { !join.ignores(name) });
-    let mut both = [a, b].map(|e| labels_text(e.visible().labels().iter().map(|l| (l.name, l.value))));
+    let group = a.kept_labels(|name| if matching.on { join.ignores(name) } else { !join.ignores(name) });
+    let mut both = [a, b].map(|e| labels_text(e.labels().map(|l| (l.name, l.value))));
     both.sort_unstable();
-    let group = labels_text(group.labels().iter().map(|l| (l.name, l.value)));
+    let group = labels_text(group.iter().map(|l| (l.name, l.value)));
     QueryError::Execution(format!(
         "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{}, {}]\
          ;many-to-many matching not allowed: matching labels must be unique on one side",

@@ -9,11 +9,26 @@ use watchfire_tsdb::SampleValue;
 
 use crate::QueryError;
 
-/// A label set: that of a stored series, or one that was made.
+/// Which labels of a set are seen: those with these names, or all others.
+#[derive(Clone, Debug)]
+pub(crate) struct Projection {
+    pub(crate) names: Vec<String>,
+    pub(crate) keep: bool,
+}
+
+impl Projection {
+    fn shows(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name) == self.keep
+    }
+}
+
+/// A label set: that of a stored series, or one that was made; in full, or a part of it that need not be made.
 #[derive(Clone, Debug)]
 pub(crate) enum Metric<'a> {
     Stored(&'a Labels),
     Made(Labels),
+    StoredPart(&'a Labels, Arc<Projection>),
+    MadePart(Labels, Arc<Projection>),
 }
 
 /// What became of the metric's name, and of `__type__` and `__unit__`, which go with it.
@@ -39,10 +54,13 @@ pub(crate) fn is_metadata(name: &str) -> bool {
 }
 
 impl Metric<'_> {
-    pub(crate) fn labels(&self) -> &Labels {
+    /// The whole set, and what of it is seen.
+    fn parts(&self) -> (&Labels, Option<&Projection>) {
         match self {
-            Metric::Stored(labels) => labels,
-            Metric::Made(labels) => labels,
+            Metric::Stored(labels) => (labels, None),
+            Metric::Made(labels) => (labels, None),
+            Metric::StoredPart(labels, projection) => (labels, Some(projection)),
+            Metric::MadePart(labels, projection) => (labels, Some(projection)),
         }
     }
 }
@@ -70,50 +88,59 @@ impl<'a> Element<'a> {
         }
     }
 
-    fn hides(&self, label: &str) -> bool {
-        self.name == NameState::Hidden && is_metadata(label)
-    }
-
     /// The labels that the rest of the query sees.
     pub(crate) fn labels(&self) -> impl Iterator<Item = Label<'_>> + Clone {
-        self.metric.labels().iter().filter(|label| !self.hides(label.name))
+        let (labels, projection) = self.metric.parts();
+        let hidden = self.name == NameState::Hidden;
+        labels.iter().filter(move |label| {
+            !(hidden && is_metadata(label.name)) && projection.is_none_or(|projection| projection.shows(label.name))
+        })
     }
 
     pub(crate) fn get(&self, label: &str) -> &str {
-        if self.hides(label) { "" } else { self.metric.labels().value_or_empty(label) }
+        let (labels, projection) = self.metric.parts();
+        let hidden = self.name == NameState::Hidden && is_metadata(label);
+        if hidden || projection.is_some_and(|projection| !projection.shows(label)) {
+            return "";
+        }
+        labels.value_or_empty(label)
     }
 
     pub(crate) fn metric_name(&self) -> &str {
         self.get(METRIC_NAME_LABEL)
     }
 
-    /// The visible labels for which `keep` answers true, without a copy where that is all of them.
-    pub(crate) fn filtered(&self, keep: impl Fn(&str) -> bool) -> Metric<'a> {
-        let keep = |name: &str| !self.hides(name) && keep(name);
-        if self.metric.labels().iter().all(|label| keep(label.name)) {
-            self.metric.clone()
-        } else {
-            Metric::Made(self.metric.labels().filter(keep))
-        }
+    /// The visible labels for which `keep` answers true, as a set of their own.
+    pub(crate) fn kept_labels(&self, keep: impl Fn(&str) -> bool) -> Labels {
+        let (labels, projection) = self.metric.parts();
+        let hidden = self.name == NameState::Hidden;
+        let keep = |name: &str| {
+            !(hidden && is_metadata(name)) && projection.is_none_or(|projection| projection.shows(name)) && keep(name)
+        };
+        if labels.iter().all(|label| keep(label.name)) { labels.clone() } else { labels.filter(keep) }
     }
 
-    /// The visible labels.
-    pub(crate) fn visible(&self) -> Metric<'a> {
-        self.filtered(|_| true)
+    /// The visible labels as a set of their own.
+    pub(crate) fn visible_labels(&self) -> Labels {
+        self.kept_labels(|_| true)
+    }
+
+    /// A part of the visible labels, which is made only if the result needs it. The name's state stays the element's.
+    pub(crate) fn part(&self, projection: &Arc<Projection>) -> Metric<'a> {
+        match &self.metric {
+            Metric::Stored(labels) => Metric::StoredPart(labels, Arc::clone(projection)),
+            Metric::Made(labels) => Metric::MadePart(labels.clone(), Arc::clone(projection)),
+            Metric::StoredPart(..) | Metric::MadePart(..) => {
+                Metric::MadePart(self.visible_labels(), Arc::clone(projection))
+            }
+        }
     }
 
     /// The labels as they stand in the result.
     pub(crate) fn final_labels(&self) -> Labels {
         match self.name {
-            NameState::Kept => self.metric.labels().clone(),
-            NameState::DropAtEnd | NameState::Hidden => {
-                let labels = self.metric.labels();
-                if labels.iter().any(|l| is_metadata(l.name)) {
-                    labels.filter(|name| !is_metadata(name))
-                } else {
-                    labels.clone()
-                }
-            }
+            NameState::Kept | NameState::Hidden => self.visible_labels(),
+            NameState::DropAtEnd => self.kept_labels(|name| !is_metadata(name)),
         }
     }
 
@@ -123,8 +150,11 @@ impl<'a> Element<'a> {
     }
 
     pub(crate) fn same_labels(&self, other: &Element<'_>) -> bool {
-        if self.name == other.name && self.name != NameState::Hidden {
-            return self.metric.labels() == other.metric.labels();
+        if self.name == other.name
+            && self.name != NameState::Hidden
+            && let ((a, None), (b, None)) = (self.metric.parts(), other.metric.parts())
+        {
+            return a == b;
         }
         self.labels().eq(other.labels())
     }

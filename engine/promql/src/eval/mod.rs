@@ -22,6 +22,7 @@ use crate::syntax::{At, DurationExpr, DurationKind, DurationOp, DurationValue, F
 use crate::{Answer, Options, QueryError, Stop, Value};
 
 pub(crate) use binary::scalar_operation;
+pub(crate) use element::Projection;
 use element::{Element, NameState};
 pub(crate) use functions::info_matchers;
 use subquery::KeptPoints;

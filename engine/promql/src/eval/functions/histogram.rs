@@ -1,11 +1,11 @@
 //! Histograms, classic and native: quantiles, fractions and what else can be read off them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use watchfire_model::BUCKET_LABEL;
 use watchfire_tsdb::{Histogram, SampleValue, format_g};
 
-use super::super::element::{Element, Interner, Metric, hash_labels};
+use super::super::element::{Element, Interner, Metric, Projection, hash_labels};
 use super::super::{Evaluator, fault};
 use crate::QueryError;
 use crate::annotations::{Annotations, Monotonicity};
@@ -15,6 +15,10 @@ use crate::syntax::{FunctionName, Span};
 
 /// Differences between buckets below this part of their counts come from rounding.
 const ROUNDING: f64 = 1e-12;
+
+/// All labels of a classic histogram's bucket but its bound.
+static WITHOUT_BOUND: LazyLock<Arc<Projection>> =
+    LazyLock::new(|| Arc::new(Projection { names: vec![BUCKET_LABEL.to_owned()], keep: false }));
 
 /// A bucket of a classic histogram; counts are cumulative.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +58,7 @@ fn histograms<'a>(
             other.labels().eq(element.labels().filter(|l| l.name != BUCKET_LABEL))
         });
         if number == next {
-            let metric = element.filtered(|name| name != BUCKET_LABEL);
+            let metric = element.part(&WITHOUT_BOUND);
             classic.push((Element { metric, ..element.clone() }, Vec::new()));
         }
         classic[number].1.push(ClassicBucket { upper, count });
@@ -436,7 +440,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 result.value = SampleValue::Float(value);
                 result.drop_name(dropped);
                 if let Some(label) = label {
-                    let mut builder = result.visible().labels().to_builder();
+                    let mut builder = result.visible_labels().to_builder();
                     builder.set(label.clone(), open_metrics(*q));
                     result.metric = Metric::Made(builder.build());
                 }

@@ -105,7 +105,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 out.push(element);
                 continue;
             }
-            let mut builder = element.visible().labels().to_builder();
+            let mut builder = element.visible_labels().to_builder();
             for (name, value) in added {
                 builder.set(name, value);
             }
@@ -167,7 +167,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             match infos.get(&key) {
                 Some((_, known)) if *known > time => {}
                 Some((existing, known)) if *known == time => {
-                    let (a, b) = (existing.metric.labels(), view.labels());
+                    let (a, b) = (existing.visible_labels(), view.labels());
                     let message =
                         format!("found duplicate series for info metric: existing {a} @ {known}, new {b} @ {time}");
                     return Err(QueryError::Execution(message));

@@ -24,7 +24,7 @@ fn invalid(message: &str, name: &str) -> QueryError {
 
 /// Sets a label; a name that is set stands in the result even where the name was dropped before.
 fn set<'a>(element: Element<'a>, label: &str, value: String) -> Element<'a> {
-    let mut builder = element.visible().labels().to_builder();
+    let mut builder = element.visible_labels().to_builder();
     builder.set(label, value);
     let name = match element.name {
         _ if label == METRIC_NAME_LABEL => NameState::Kept,
