@@ -19,6 +19,8 @@ pub(crate) struct StoredAlert {
     pub(crate) memberships: Vec<Membership>,
     /// The routes whose router plugin suppressed it, and why.
     pub(crate) suppressed_by_router: BTreeMap<RouteId, Arc<str>>,
+    /// The end that was persisted last.
+    pub(crate) kept_end: Option<Timestamp>,
     /// How many router plugins were asked about it and have not answered.
     pub(crate) routes_pending: u32,
 }
@@ -31,6 +33,7 @@ impl StoredAlert {
             resolved: false,
             memberships: Vec::new(),
             suppressed_by_router: BTreeMap::new(),
+            kept_end: None,
             routes_pending: 0,
         }
     }

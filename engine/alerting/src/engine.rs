@@ -145,7 +145,8 @@ impl Engine {
         self.run_timers(self.now);
         self.ask_routers();
         for fingerprint in std::mem::take(&mut self.dirty_alerts) {
-            if let Some(stored) = self.alerts.get(fingerprint) {
+            if let Some(stored) = self.alerts.get_mut(fingerprint) {
+                stored.kept_end = stored.alert.ends_at;
                 self.outputs.push_back(Output::Persist(Record::Alert(stored.record())));
             }
         }

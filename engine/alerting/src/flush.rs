@@ -221,9 +221,11 @@ impl Engine {
         let alerts = self.told_alerts(&content);
         let target = &mut group.targets[index];
         target.entry.sequence += 1;
-        let identity = target.key.to_string();
-        let (time, sequence) = (now.as_millis().to_string(), target.entry.sequence.to_string());
-        let id = NotificationId(stable_hash([identity.as_str(), &time, &sequence]));
+        let mut identity = vec![target.key.to_string(), now.as_millis().to_string(), target.entry.sequence.to_string()];
+        // The content is part of it, so that no accident with clocks and restarts gives one id to two contents.
+        identity.extend(content.firing.iter().map(|fingerprint| format!("+{fingerprint}")));
+        identity.extend(content.resolved.iter().map(|fingerprint| format!("-{fingerprint}")));
+        let id = NotificationId(stable_hash(identity.iter().map(String::as_str)));
         for fingerprint in content.firing.iter().chain(content.resolved.iter()) {
             if let Some(member) = group.members.get_mut(&fingerprint) {
                 member.told = true;

@@ -214,6 +214,8 @@ impl Target {
         if record.attempt > 0 {
             self.entry.attempted(&firing, &resolved, true);
         }
+        // The log entry is written when a notification ends, so it does not count this one yet.
+        self.entry.sequence += 1;
         self.failures = record.failures;
         self.failing_since = record.failing_since;
         self.pending = Some(Pending {

@@ -88,24 +88,30 @@ impl Engine {
             self.counters.alerts_owned_by_rule += 1;
             return;
         }
+        // Decided before merging: the end that was noted before may lie ahead if the clock went back.
+        let ends = over(&alert);
         let merged = merge(&stored.alert, stored.resolved, alert, now);
         if stored.resolved {
-            if over(&merged) {
+            if ends {
                 stored.alert = merged;
             } else {
                 self.alert_begins(merged, None);
             }
             return;
         }
-        // A refreshed end alone is not kept: should the engine stop, what has not ended is given time to be sent again.
+        // A sender that refreshes its alerts often sends them again in the time that they are given after a restart, so
+        // their ends need not be kept. An end that is further away must be.
+        let (grace, merged_end) = (self.settings.restart_grace, merged.ends_at.unwrap_or(Timestamp::MAX));
+        let moved = stored.kept_end.is_none_or(|kept| merged_end > kept + grace || kept > merged_end + grace);
+        let far = moved && (merged_end > now + grace || stored.kept_end.is_some_and(|kept| kept > now + grace));
         let old = &stored.alert;
         let same = (old.starts_at, old.timeout) == (merged.starts_at, merged.timeout);
-        if !same || old.generator_url != merged.generator_url || old.annotations != merged.annotations {
+        if far || !same || old.generator_url != merged.generator_url || old.annotations != merged.annotations {
             self.dirty_alerts.insert(fingerprint);
         }
-        let ended = over(&merged);
+        let ends = ends || over(&merged);
         stored.alert = merged;
-        if ended {
+        if ends {
             let labels = stored.alert.labels.clone();
             self.tell(&labels, None, None, StateReason::EndedBySender);
             self.alert_ended(fingerprint);

@@ -33,6 +33,7 @@ impl Engine {
                     stored.rules = record.rules;
                     stored.resolved = record.resolved;
                     stored.memberships = record.memberships;
+                    stored.kept_end = stored.alert.ends_at;
                     self.restore_alert(fingerprint, stored);
                 }
                 Record::Group(record) => {

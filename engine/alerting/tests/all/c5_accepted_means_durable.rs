@@ -105,6 +105,26 @@ fn an_alert_that_could_not_be_refreshed_while_the_engine_was_down_is_given_time(
 }
 
 #[test]
+fn an_end_that_is_far_away_survives_and_refreshing_a_near_one_writes_nothing() {
+    let mut w = World::new(at_once());
+    let ends_in = |w: &mut World, minutes: i64| {
+        let alert = crate::world::external("A", START, Some(w.now + Duration::from_mins(minutes)));
+        w.input(Input::Alerts(vec![alert]));
+    };
+    ends_in(&mut w, 4);
+    let persisted = w.persisted;
+    for minute in 1..60 {
+        w.advance_to(Duration::from_mins(minute));
+        ends_in(&mut w, 4);
+    }
+    assert_eq!(w.persisted, persisted);
+    ends_in(&mut w, 600);
+    w.crash("1m");
+    w.at("3h");
+    w.expect(&["0s ops first_notification +A"]);
+}
+
+#[test]
 fn plugin_state_is_persisted_with_what_it_led_to() {
     let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
     w.evaluates = false;

@@ -503,6 +503,10 @@ impl Simulation {
             92 => self.now += Duration::from_secs(i64::try_from(self.chance.below(7_200)).unwrap()),
             93 => {
                 self.now = self.now - Duration::from_secs(i64::try_from(self.chance.below(600)).unwrap());
+                // Waits go on for as long as they would have, so nothing is known since a time to come.
+                for last in self.last.values_mut() {
+                    last.known = last.known.map(|(at, deliveries)| (at.min(self.now), deliveries));
+                }
                 self.input(Input::Tick);
             }
             94..=96 => self.input(Input::Touched(vec![RuleId(number % RULES), RuleId(number % 2)])),
