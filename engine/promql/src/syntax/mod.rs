@@ -7,8 +7,10 @@ mod duration;
 mod error;
 pub(crate) mod functions;
 mod lexer;
+mod literal;
 pub(crate) mod parser;
 mod quote;
+mod suggest;
 mod visit;
 
 pub use ast::{

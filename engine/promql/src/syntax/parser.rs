@@ -9,7 +9,9 @@ use super::ast::{
 use super::error::ParseError;
 use super::functions::Function;
 use super::lexer::{Kind, Lexer, Token};
+use super::literal::number;
 use super::quote::{quote, unquote};
+use super::suggest::{lexer_help, nearest_function};
 
 /// The parts of the language that Prometheus keeps behind feature flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -791,73 +793,4 @@ fn extend(expr: &mut Expr, end: usize) {
     if let Some((_, _, span)) = modifiable(expr) {
         span.end = end;
     }
-}
-
-/// A number as Go's `ParseInt` with base 0 and then `ParseFloat` read it: `0x1f`, `0b11`, `017`, `1_000`, `1e3`, `Inf`.
-fn number(text: &str) -> Option<f64> {
-    let lower = text.to_ascii_lowercase();
-    match lower.as_str() {
-        "inf" => return Some(f64::INFINITY),
-        "nan" => return Some(f64::NAN),
-        _ => {}
-    }
-    let digits = |text: &str, radix: u32| {
-        let grouped = !text.starts_with('_') || radix != 10;
-        let clean: String = text.chars().filter(|c| *c != '_').collect();
-        (grouped && !text.ends_with('_') && !text.contains("__"))
-            .then(|| i64::from_str_radix(&clean, radix).ok())
-            .flatten()
-    };
-    let integer = match lower.as_bytes() {
-        [b'0', b'x', ..] => digits(&lower[2..], 16),
-        [b'0', b'b', ..] => digits(&lower[2..], 2),
-        [b'0', b'o', ..] => digits(&lower[2..], 8),
-        [b'0', _, ..] => digits(&lower[1..], 8),
-        _ => digits(&lower, 10),
-    };
-    if let Some(integer) = integer {
-        return Some(integer as f64);
-    }
-    lower
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-'))
-        .then(|| lower.parse().ok())
-        .flatten()
-}
-
-/// The function whose name is at most two letters away.
-fn nearest_function(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let nearest = Function::all().iter().map(|f| (distance(&lower, f.name), f.name)).min()?;
-    (nearest.0 <= 2).then_some(nearest.1)
-}
-
-/// How many letters have to be changed, added or removed.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<u8> = b.bytes().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn lexer_help(message: &str) -> Option<&'static str> {
-    Some(match message {
-        "unclosed left parenthesis" => "add the missing )",
-        "unterminated quoted string" => "add the closing quote",
-        "unexpected end of input inside braces" => "add the missing }",
-        "unexpected end of input in duration expression" => "add the missing ]",
-        "unexpected character after '=': '~'" => "use =~ inside braces only; compare values with ==",
-        "unexpected character inside braces: '-'" => {
-            "put label names with other signs than letters, digits and _ in quotes"
-        }
-        _ => return None,
-    })
 }

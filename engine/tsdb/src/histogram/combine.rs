@@ -200,16 +200,6 @@ impl HistogramSum {
         self.total.has_overflow()
     }
 
-    /// The sum without compensation and what is to be added to it.
-    pub fn parts(&self) -> (&Histogram, &Histogram) {
-        (&self.total, &self.lost)
-    }
-
-    /// The sum as it stands, compensation left out.
-    pub fn total(&self) -> &Histogram {
-        &self.total
-    }
-
     /// Multiplies what was summed up so far.
     pub fn scale(&mut self, factor: f64) {
         self.total.scale(factor);
