@@ -2,6 +2,7 @@
 //!
 //! A mapping is read by asking for the keys that it may have; what was never asked for is an unknown key.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -41,24 +42,30 @@ pub(crate) enum Kind {
 /// Reads one file and collects what is wrong with it.
 pub(crate) struct Reader<'t> {
     file: &'t str,
-    text: &'t str,
+    text: Cow<'t, str>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl<'t> Reader<'t> {
     pub(crate) fn new(file: &'t str, text: &'t str) -> Reader<'t> {
-        Reader { file, text, diagnostics: Vec::new() }
+        Reader { file, text: Cow::Borrowed(text), diagnostics: Vec::new() }
     }
 
     /// The first document of the text; `None` if there is none or it is no YAML.
     pub(crate) fn parse(&mut self) -> Option<Rc<Node>> {
-        match Builder::new(self.text).document() {
-            Ok(root) => root,
-            Err((place, message)) => {
-                self.report(place, "yaml-syntax", message);
-                None
+        for _ in 0..FORGIVEN_MAX {
+            match Builder::new(&self.text).document() {
+                Ok(root) => return root,
+                Err((place, message)) => match indent_quoted(&self.text, place.start, &message) {
+                    Some(text) => self.text = Cow::Owned(text),
+                    None => {
+                        self.report(place, "yaml-syntax", message);
+                        return None;
+                    }
+                },
             }
         }
+        None
     }
 
     pub(crate) fn error(&mut self, node: &Node, message: impl Into<String>) {
@@ -260,6 +267,43 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
     }
 }
 
+/// How often a text is repaired by [`indent_quoted`].
+const FORGIVEN_MAX: usize = 1_000;
+
+/// Go's YAML lets the lines of a quoted text begin anywhere, YAML wants them further right than what is around. Test
+/// files in the wild use that for long series, so such lines are moved right; the text itself does not change, because
+/// spaces at the beginning of its lines mean nothing. `None` where the fault is another one.
+fn indent_quoted(text: &str, start: usize, fault: &str) -> Option<String> {
+    if !fault.contains("invalid indentation in quoted scalar") {
+        return None;
+    }
+    let quoted = text.get(start..)?;
+    let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let length = quoted_length(quoted, quote)?;
+    let moved = quoted[..length].replace('\n', &format!("\n{}", " ".repeat(DEPTH_MAX)));
+    // What was moved before and is still at fault cannot be repaired.
+    let lines = || quoted[..length].lines().skip(1);
+    if lines().next().is_none() || lines().all(|line| line.starts_with(&" ".repeat(DEPTH_MAX))) {
+        return None;
+    }
+    Some(format!("{}{moved}{}", &text[..start], &quoted[length..]))
+}
+
+/// The length of a quoted text with its quotes.
+fn quoted_length(text: &str, quote: char) -> Option<usize> {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '\\' if quote == '"' => drop(characters.next()),
+            // A doubled apostrophe is one that belongs to the text.
+            '\'' if quote == '\'' && characters.next_if(|(_, next)| *next == '\'').is_some() => {}
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
 type Fault = (Place, String);
 
 struct Builder<'t> {
@@ -297,7 +341,8 @@ impl<'t> Builder<'t> {
             Some(Ok(event)) => Ok(Some(event)),
             Some(Err(error)) => {
                 let marker = error.marker();
-                let place = Place { line: marker.line(), column: marker.col() + 1, ..Place::default() };
+                let start = self.byte(marker.index());
+                let place = Place { line: marker.line(), column: marker.col() + 1, start, end: start };
                 Err((place, error.info().to_owned()))
             }
         }
@@ -425,20 +470,26 @@ mod tests {
     }
 
     #[test]
+    fn quoted_lines_may_begin_anywhere_as_in_go() {
+        let text = "a:\n  - b: \"x{\n  y=\\\"1\\\",\n}\"\n    c: 'it''s\nfine'\n";
+        let mut reader = Reader::new("x.yml", text);
+        let root = reader.parse().unwrap();
+        let item = match &root.entries()[0].2.kind {
+            Kind::List(items) => items[0].clone(),
+            other => panic!("{other:?}"),
+        };
+        let texts = reader.text_map(&item, "it");
+        assert_eq!((texts["b"].as_str(), texts["c"].as_str()), ("x{ y=\"1\", }", "it's fine"));
+    }
+
+    #[test]
     fn anchors_and_merges_are_resolved() {
         let text = "base: &b {x: 1, y: 2}\nother:\n  <<: *b\n  y: 3\n";
         let mut reader = Reader::new("x.yml", text);
         let root = reader.parse().unwrap();
         let other = root.entries()[1].2.clone();
-        assert_eq!(
-            reader.text_map(&other, "it").into_iter().map(|(k, v)| k + &v).collect::<Vec<_>>(),
-            ["y3", "x1"]
-                .into_iter()
-                .map(str::to_owned)
-                .collect::<std::collections::BTreeSet<_>>()
-                .into_iter()
-                .collect::<Vec<_>>()
-        );
+        let texts = reader.text_map(&other, "it");
+        assert_eq!((texts["x"].as_str(), texts["y"].as_str()), ("1", "3"));
         assert!(Reader::new("x.yml", "a: 1\na: 2").parse().is_none());
     }
 }

@@ -204,7 +204,7 @@ impl World {
         self.evaluations.clear();
         self.replies.clear();
         self.routers.clear();
-        self.now = self.now + down;
+        self.now += down;
         let records: Vec<Record> = self.records.values().cloned().collect();
         self.program.restart(&self.log, &records, self.provider.as_deref(), self.settings.start, self.now);
         self.handle(Input::Restore(records));
