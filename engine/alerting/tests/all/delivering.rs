@@ -1,0 +1,191 @@
+//! Attempts to deliver, and router plugins.
+
+use watchfire_alerting::{
+    AlertViewState, DeliveryOutcome, Dispatch, GroupBy, Input, NotifyReason, ReceiverSpec, Settings,
+};
+use watchfire_model::{Alert, Duration};
+use watchfire_plugin::{Decision, PluginError};
+
+use crate::world::{START, World, at_once, labels, receiver, route_for};
+
+#[test]
+fn retries_back_off_and_honour_what_the_receiver_asks() {
+    let retry = |after: Option<i64>| {
+        let after = after.map(Duration::from_secs);
+        Some(DeliveryOutcome::Retry { after, reason: "busy".to_owned() })
+    };
+    let times = |after: Option<i64>| {
+        let mut w = World::new(at_once());
+        w.answers.insert("ops".to_owned(), retry(after));
+        w.fire(&["A"]);
+        w.at("4m");
+        w.log.iter().map(|line| line.split(' ').next().unwrap().parse::<Duration>().unwrap()).collect::<Vec<_>>()
+    };
+    let plain = times(None);
+    for (i, pair) in plain.windows(2).enumerate() {
+        let (wait, nominal) = ((pair[1] - pair[0]).as_millis(), 1_000 << i);
+        assert!((nominal * 8 / 10..=nominal * 12 / 10).contains(&wait), "{plain:?}");
+    }
+    assert_eq!(plain, times(None), "the jitter is no accident");
+    assert_eq!(times(Some(90)).len(), 3, "Retry-After: 90");
+    assert_eq!(times(Some(1_000_000)).len(), 1);
+}
+
+#[test]
+fn newer_content_replaces_what_is_being_retried_and_what_was_never_tried_is_withdrawn() {
+    let mut w = World::new(at_once());
+    w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "down".to_owned() }));
+    w.fire(&["A"]);
+    w.at("6m").fire(&["B"]);
+    w.at("15m");
+    w.answers.clear();
+    w.log.clear();
+    w.at("30m");
+    assert_eq!(w.log.len(), 1, "{:?}", w.log);
+    assert!(w.log[0].ends_with("first_notification +A +B"), "{:?}", w.log);
+    assert_eq!(w.engine.counters().notifications_superseded, 1);
+}
+
+#[test]
+fn a_refusal_is_visible_and_not_repeated_until_something_changes() {
+    let mut w = World::new(at_once());
+    w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "401".to_owned() }));
+    w.fire(&["A"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +A"]);
+    let log = w.engine.notification_log();
+    assert_eq!(log[0].entry.refused.as_ref().map(|refused| &*refused.reason), Some("401"));
+    assert_eq!(w.engine.counters().rejections, 1);
+    assert!(w.changes.iter().any(|change| change.reason.word() == "rejected"));
+    w.fire(&["B"]);
+    w.at("2h");
+    w.expect(&["1h5m ops first_notification +A +B"]);
+    // Repaired by a reload.
+    w.answers.clear();
+    w.reload_dispatch(|_| {});
+    w.at("3h");
+    w.expect(&["2h5m ops first_notification +A +B"]);
+    // Refused for good from the start: nothing was promised, so nothing is told at the end.
+    let mut w = World::new(at_once());
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "401".to_owned() }));
+    w.fire(&["A"]);
+    w.at("1m").resolve(&["A"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +A"]);
+}
+
+#[test]
+fn a_receiver_that_never_answers_is_tried_again() {
+    let mut w = World::new(at_once());
+    w.answers.insert("ops".to_owned(), None);
+    w.fire(&["A"]);
+    w.at("3m");
+    assert_eq!(w.log[0], "0s ops first_notification +A");
+    assert!(w.log[1].contains("attempt 2"), "{:?}", w.log);
+    assert_eq!(w.engine.counters().attempts_lost, 1);
+    // The answer to the first attempt comes late, and counts.
+    let id = w.deliveries[0].id;
+    w.input(Input::Delivered { id, attempt: 1, outcome: DeliveryOutcome::Delivered { receipt: "late".to_owned() } });
+    w.log.clear();
+    w.at("1h");
+    w.expect(&[]);
+    assert_eq!(&*w.engine.notification_log()[0].entry.receipt, "late");
+    assert_eq!(w.engine.notification_log()[0].entry.notified_at, Some(START + Duration::from_mins(3)));
+}
+
+fn with_router() -> Dispatch {
+    let mut dispatch = at_once();
+    dispatch.receivers.extend([receiver("day"), receiver("night")]);
+    let plugin = watchfire_alerting::PluginUse { plugin: "hours".to_owned(), config_json: "{}".to_owned() };
+    dispatch.route.router = Some(plugin);
+    dispatch
+}
+
+#[test]
+fn a_router_chooses_receivers_groups_and_silence() {
+    let mut w = World::new(with_router());
+    w.router = Some(|alert| {
+        let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(match alert.name() {
+            "A" => Decision { receivers: to(&["night", "day", "night"]), ..Decision::default() },
+            "B" => Decision { suppress: Some("holiday".to_owned()), ..Decision::default() },
+            "C" | "D" => Decision { receivers: to(&["day"]), group_key: Some("db".to_owned()), ..Decision::default() },
+            _ => Decision::default(),
+        })
+    });
+    w.fire(&["A", "B", "C", "D", "E"]);
+    assert_eq!(w.routes_asked.len(), 1, "one question for all");
+    w.expect(&[
+        "0s day first_notification +A",
+        "0s day first_notification +C +D",
+        "0s night first_notification +A",
+        "0s ops first_notification +E",
+    ]);
+    let view = w.engine.alert(w.now, labels("B").fingerprint()).unwrap();
+    assert_eq!((view.state, view.router_suppressed), (AlertViewState::Suppressed, Some("holiday".into())));
+    // What was decided stands, over a restart too; the suppressed one is asked about again.
+    w.crash("1s");
+    assert_eq!(w.routes_asked.len(), 2);
+    assert_eq!(w.routes_asked[1].alerts.len(), 1);
+    w.at("1m").resolve(&["A", "C", "E"]);
+    w.at("10m");
+    let mut log = std::mem::take(&mut w.log);
+    log.sort();
+    assert_eq!(
+        log,
+        [
+            "5m day all_alerts_resolved -A",
+            "5m day new_resolved_alerts +D -C",
+            "5m night all_alerts_resolved -A",
+            "5m ops all_alerts_resolved -E",
+        ]
+    );
+}
+
+#[test]
+fn a_router_that_fails_or_does_not_answer_costs_no_page() {
+    let answers: [Option<fn(&Alert) -> Result<Decision, PluginError>>; 4] = [
+        None,
+        Some(|_| Err(PluginError::Trap("unreachable".to_owned()))),
+        Some(|_| Ok(Decision { receivers: vec!["nobody".to_owned()], ..Decision::default() })),
+        Some(|_| Ok(Decision { suppress: None, ..Decision::default() })),
+    ];
+    for (i, answer) in answers.into_iter().enumerate() {
+        let mut w = World::new(with_router());
+        w.router = answer;
+        w.fire(&["A"]);
+        if i == 0 {
+            assert_eq!(w.engine.alerts(w.now)[0].state, AlertViewState::Unprocessed);
+        }
+        w.at("3s");
+        let at = if i == 0 { "2s" } else { "0s" };
+        w.expect(&[&format!("{at} ops first_notification +A")]);
+        assert_eq!(w.engine.counters().router_failures, u64::from(i < 3));
+    }
+}
+
+#[test]
+fn a_receiver_without_integrations_swallows_in_the_open() {
+    let mut dispatch = at_once();
+    dispatch.receivers.push(ReceiverSpec { name: "null".into(), integrations: vec![] });
+    let quiet = route_for(&dispatch.route, "A", "null");
+    dispatch.route.routes.push(quiet);
+    let mut w = World::with(Settings::default(), vec![], dispatch);
+    w.fire(&["A"]);
+    w.at("1h");
+    w.expect(&[]);
+    let history = w.engine.history(labels("A").fingerprint());
+    assert!(history.iter().any(|entry| entry.reason.word() == "no_integration"), "{history:?}");
+    w.resolve(&["A"]);
+    w.at("2h");
+    assert!(w.engine.alerts(w.now).is_empty() && w.engine.alert_groups(w.now).is_empty());
+}
+
+#[test]
+fn reasons_have_words_that_can_be_read_back() {
+    for reason in NotifyReason::ALL {
+        assert_eq!(NotifyReason::parse(reason.as_str()), Some(reason));
+    }
+}
