@@ -161,7 +161,9 @@ fn demo() -> Result<()> {
         }
         browser.picture("demo-firing").await?;
         eventually("PagerDuty shows the incident resolved", async || {
-            Ok((browser.script(&shown("pagerduty", "resolved")).await? == true).then_some(()))
+            let resolved = "return [...document.querySelectorAll('[data-channel=pagerduty]')].some(e => \
+                            e.innerText.includes('failed logins') && e.querySelector('.state').innerText === 'resolved')";
+            Ok((browser.script(resolved).await? == true).then_some(()))
         })
         .await?;
         browser.picture("demo-resolved").await?;

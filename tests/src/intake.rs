@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "intake::alerts_from_outside", needs: &[Tool::Binary], run: alerts },
     Case { name: "intake::bad_input_is_told_why_and_the_rest_is_kept", needs: &[Tool::Binary], run: bad_input },
     Case { name: "intake::c7_large_bodies_are_refused_before_they_are_read", needs: &[Tool::Binary], run: large },
+    Case { name: "intake::c7_over_the_limit_is_told_to_come_back", needs: &[Tool::Binary], run: busy },
     Case { name: "intake::nobody_comes_in_without_credentials", needs: &[Tool::Binary], run: credentials },
 ];
 
@@ -193,6 +194,33 @@ fn large() -> Result<()> {
         stream.read_exact(&mut answer).await?;
         ensure!(&answer == b"HTTP/1.1 413", "{}", String::from_utf8_lossy(&answer));
         Ok(())
+    })
+}
+
+fn busy() -> Result<()> {
+    block_on(async {
+        use tokio::io::AsyncWriteExt;
+        let config = format!("{QUIET}server: {{limits: {{requests_max: 1}}}}\n");
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        // The one place is taken by a request whose body does not end.
+        let address = engine.url("").trim_start_matches("http://").to_owned();
+        let mut stream = tokio::net::TcpStream::connect(&address).await?;
+        let head =
+            "POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n[";
+        stream.write_all(head.as_bytes()).await?;
+        crate::support::eventually("the second request is told to come back", async || {
+            let answer = engine.post("/api/v1/events", &[("content-type", "application/json")], "[]").await?;
+            let retry_after = answer.headers().get("retry-after").is_some();
+            Ok((answer.status().as_u16() == 429 && retry_after).then_some(()))
+        })
+        .await?;
+        ensure!(engine.text("/-/healthy").await?.contains("healthy"), "supervisors are always answered");
+        drop(stream);
+        crate::support::eventually("the place is free again", async || {
+            let answer = engine.post("/api/v1/events", &[("content-type", "application/json")], "[]").await?;
+            Ok(answer.status().is_success().then_some(()))
+        })
+        .await
     })
 }
 

@@ -3,8 +3,10 @@
 //! One package and one binary, because every further test binary would be linked again. A test names what it needs;
 //! what is not installed is reported as `SKIPPED name: reason` and counted by `cargo xtask test`.
 
+mod broken;
 mod browser;
 mod crash;
+mod hostile;
 mod intake;
 mod pipeline;
 mod reload;
@@ -30,7 +32,17 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Most cases start an engine and load it; more than two at a time only measure the scheduler.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let cases = [tidy::CASES, crash::CASES, reload::CASES, pipeline::CASES, intake::CASES, browser::CASES].concat();
+    let cases = [
+        tidy::CASES,
+        crash::CASES,
+        reload::CASES,
+        pipeline::CASES,
+        intake::CASES,
+        browser::CASES,
+        broken::CASES,
+        hostile::CASES,
+    ]
+    .concat();
     let trials = cases.into_iter().map(|case| {
         Trial::test(case.name, move || {
             if let Some(missing) = case.needs.iter().find_map(Tool::missing) {

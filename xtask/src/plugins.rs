@@ -1,6 +1,6 @@
 //! Building the plugins of `plugins/`, each with its own language's toolchain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -54,6 +54,20 @@ fn add_target() -> Result<()> {
     step::run("adding the target wasm32-wasip2", Command::new("rustup").args(["target", "add", TARGET]))
 }
 
-fn javascript(_folder: &std::path::Path) -> Result<()> {
-    Ok(())
+/// Where the plugin in JavaScript is, and what it is called when built.
+pub(crate) const JAVASCRIPT: &str = "js-threshold";
+
+/// Installs the toolchain of the lock file beside the plugin and builds with it.
+fn javascript(folder: &Path) -> Result<()> {
+    let source = step::root().join("plugins").join(JAVASCRIPT);
+    let installed = source.join("node_modules/.package-lock.json");
+    if !installed.is_file() {
+        let mut install = Command::new("npm");
+        install.args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(&source);
+        step::run("installing the JavaScript toolchain", &mut install)?;
+    }
+    let output = folder.join(JAVASCRIPT).with_extension("wasm");
+    let mut build = Command::new("npm");
+    build.args(["run", "--silent", "build", "--"]).arg(output).current_dir(&source);
+    step::run("building the JavaScript plugin", &mut build)
 }

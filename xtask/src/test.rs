@@ -52,6 +52,12 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         let mut command = suite(&["test", "--manifest-path", manifest, "--no-fail-fast"]);
         tally.add(what, command.env("CARGO_TARGET_DIR", &guest).args(["--", "--show-output"]))?;
     }
+    if step::installed("npm") {
+        step::announce("the JavaScript plugin");
+        let source = step::root().join("plugins").join(plugins::JAVASCRIPT);
+        let mut node = Command::new("node");
+        tally.add("the JavaScript plugin", node.args(["--test", "--test-reporter=tap"]).current_dir(source))?;
+    }
     tally.conclude(step::variable("CI").is_some_and(|ci| ci == "true"))
 }
 
@@ -78,6 +84,14 @@ impl Tally {
         if let Some(skipped) = line.trim_start().strip_prefix("SKIPPED ") {
             self.skipped.push(skipped.to_owned());
             return false;
+        }
+        if let Some(passed) = line.strip_prefix("# pass ") {
+            self.passed += passed.trim().parse().unwrap_or(0);
+            return true;
+        }
+        if let Some(failed) = line.strip_prefix("# fail ") {
+            self.failed += failed.trim().parse().unwrap_or(0);
+            return true;
         }
         let Some(result) = line.strip_prefix("test result: ") else { return false };
         let number = |word: &str| {
@@ -128,6 +142,9 @@ mod tests {
         ];
         assert_eq!(lines.iter().filter(|line| tally.count(line)).count(), 2);
         assert_eq!((tally.passed, tally.failed), (13, 3));
+        // The summary of Node's test runner, in the Test Anything Protocol.
+        assert!(tally.count("# pass 4") && tally.count("# fail 1"));
+        assert_eq!((tally.passed, tally.failed), (17, 4));
         assert_eq!(tally.skipped, ["browser: chromium is not installed"]);
     }
 }

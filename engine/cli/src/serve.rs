@@ -81,21 +81,11 @@ async fn resolve(listen: &str) -> Result<SocketAddr> {
 
 fn limits(config: &watchfire::config::Config) -> Limits {
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let ingest = &config.ingest;
-    let standard = watchfire_ingest::Limits::STANDARD;
     Limits {
         body_bytes: size(config.server.limits.body_bytes_max),
-        ingest: watchfire_ingest::Limits {
-            body_bytes_max: size(ingest.body_bytes_max),
-            samples_max: size(ingest.samples_max),
-            labels_max: size(ingest.labels_max),
-            label_name_bytes_max: size(ingest.label_name_bytes_max),
-            label_value_bytes_max: size(ingest.label_value_bytes_max),
-            events_max: size(ingest.events_max),
-            event_bytes_max: size(ingest.event_bytes_max),
-            alerts_max: size(ingest.alerts_max),
-            ..standard
-        },
+        ingest: watchfire::ingest_limits(config),
+        requests_max: size(config.server.limits.requests_max),
+        request_timeout: config.server.limits.request_timeout.to_std(),
     }
 }
 

@@ -43,7 +43,7 @@ impl AuthConfig {
 pub struct ServerLimits {
     /// The largest body as it is sent, in bytes.
     pub body_bytes_max: u64,
-    /// Requests at one time; further ones get 503.
+    /// Requests at one time; further ones get 429.
     pub requests_max: u64,
     /// How long a request may take.
     pub request_timeout: Duration,

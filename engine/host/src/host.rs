@@ -9,7 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, PluginError, Provider, Router};
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
-use crate::bindings::watchfire::plugin::{input, log, state, types};
+use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
 use crate::cache::Cache;
 use crate::context::Context;
 use crate::counters::Counters;
@@ -362,6 +362,7 @@ fn open_formatter(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<B
 fn linker(sandbox: &Sandbox) -> wasmtime::Result<Linker<Context>> {
     let mut linker = Linker::new(&sandbox.engine);
     types::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    alerts::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wasmtime::Result;
 use watchfire_plugin::Batch;
 
-use crate::bindings::watchfire::plugin::{input, log, state, types};
+use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
 use crate::context::{BATCH, Context, Refused};
 
 /// The code of a series that lacks a label, in a dictionary-encoded column.
@@ -56,6 +56,8 @@ fn dictionary<'a>(column: impl Iterator<Item = Option<&'a str>>) -> (Vec<String>
 }
 
 impl types::Host for Context {}
+
+impl alerts::Host for Context {}
 
 impl input::Host for Context {
     fn eval_time_ms(&mut self) -> Result<i64> {

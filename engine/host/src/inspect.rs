@@ -15,7 +15,7 @@ const PACKAGE: &str = "watchfire:plugin/";
 /// The version of the contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";
 /// The contract's interfaces that the host offers.
-const OFFERED: [&str; 4] = ["input", "state", "log", "types"];
+const OFFERED: [&str; 5] = ["alerts", "input", "log", "state", "types"];
 
 /// What can be known without compiling.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::owner::{Owner, Request};
 use crate::providers::Providers;
 use crate::reload::{self, Fresh, Origin, Reloader};
+use crate::writer::Writer;
 use crate::{persist, retention};
 
 /// Attempts to deliver at once.
@@ -243,7 +244,7 @@ impl Builder {
         let retention =
             retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
         let tsdb = Tsdb::new(tsdb_settings(&loaded.config));
-        let data = Arc::new(Data::new(log, tsdb, Arc::clone(&metrics)));
+        let data = Arc::new(Data::new(Writer::new(log, ingest_limits(&loaded.config)), tsdb, Arc::clone(&metrics)));
         data.prepare(&compiled.queries, now - retention);
         let (samples, events) = data.replay(now - retention).map_err(|error| unusable(error.to_string()))?;
         tracing::info!(samples, events, records = records.len(), "state restored");
@@ -320,6 +321,7 @@ impl Builder {
             metrics,
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
+            queries: Semaphore::new(size(config.server.limits.queries_max).clamp(1, Semaphore::MAX_PERMITS)),
             persisting: tokio::sync::Mutex::new(Some(persisting)),
         };
         inner.ready.store(true, Ordering::Release);
@@ -367,6 +369,22 @@ fn plugin_states(records: Vec<Record>) -> (States, Vec<Record>) {
 
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The bounds of what a request may hold, as they are configured.
+pub fn ingest_limits(config: &Config) -> watchfire_ingest::Limits {
+    let ingest = &config.ingest;
+    watchfire_ingest::Limits {
+        body_bytes_max: size(ingest.body_bytes_max),
+        samples_max: size(ingest.samples_max),
+        labels_max: size(ingest.labels_max),
+        label_name_bytes_max: size(ingest.label_name_bytes_max),
+        label_value_bytes_max: size(ingest.label_value_bytes_max),
+        events_max: size(ingest.events_max),
+        event_bytes_max: size(ingest.event_bytes_max),
+        alerts_max: size(ingest.alerts_max),
+        ..watchfire_ingest::Limits::STANDARD
+    }
 }
 
 fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
 use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Sample, Timestamp};
-use watchfire_store::log::{Entry, Log, LogError, ReplayFrom};
-use watchfire_tsdb::Tsdb;
+use watchfire_store::log::{Entry, LogError, ReplayFrom};
+use watchfire_tsdb::{AppendError, Tsdb};
 
 use crate::metrics::{Metrics, label};
 use crate::touch::{Reader, TouchIndex};
+use crate::writer::Writer;
 use crate::{Pushed, Rejection};
 
 /// Samples by series, as they arrive.
@@ -22,12 +23,14 @@ pub(crate) type SharedWindows = Arc<Mutex<EventWindows>>;
 const REJECTIONS_NAMED_MAX: usize = 100;
 
 /// Everything that rules read.
+///
+/// Locks are taken in the order of the fields.
 pub(crate) struct Data {
-    log: Mutex<Log>,
-    tsdb: RwLock<Tsdb>,
-    touch: Mutex<TouchIndex>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) tsdb: RwLock<Tsdb>,
+    pub(crate) touch: Mutex<TouchIndex>,
     events: Mutex<EventRules>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -36,15 +39,30 @@ struct EventRules {
     windows: HashMap<RuleId, SharedWindows>,
 }
 
+/// Counts a sample that the store refused, and names the first ones.
+pub(crate) fn reject(pushed: &mut Pushed, metrics: &Metrics, item: usize, labels: &str, error: &AppendError) {
+    let reason = match error {
+        AppendError::OutOfOrder { .. } => "out_of_order",
+        AppendError::DuplicateTimestamp { .. } => "duplicate",
+        AppendError::Limit { .. } => "limit",
+        AppendError::UnknownSeries => "unknown_series",
+    };
+    metrics.samples_rejected.get_or_create(&label("reason", reason)).inc();
+    pushed.rejected_count += 1;
+    if pushed.rejected.len() < REJECTIONS_NAMED_MAX {
+        pushed.rejected.push(Rejection { item, reason: format!("{labels}: {error}") });
+    }
+}
+
 /// A lock that a panicking holder left behind guards plain data that is still whole: it is taken over.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Data {
-    pub(crate) fn new(log: Log, tsdb: Tsdb, metrics: Arc<Metrics>) -> Data {
+    pub(crate) fn new(writer: Writer, tsdb: Tsdb, metrics: Arc<Metrics>) -> Data {
         Data {
-            log: Mutex::new(log),
+            writer: Mutex::new(writer),
             tsdb: RwLock::new(tsdb),
             touch: Mutex::default(),
             events: Mutex::default(),
@@ -91,9 +109,8 @@ impl Data {
 
     /// Writes entries to the log with one write; they survive the death of the process when this returns.
     pub(crate) fn log(&self, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
-        let mut log = lock(&self.log);
+        let log = &mut lock(&self.writer).log;
         let result = entries.iter().try_for_each(|entry| log.stage(at, entry)).and_then(|()| log.commit().map(drop));
-        drop(log);
         if result.is_err() {
             self.metrics.log_failures.inc();
         }
@@ -113,19 +130,7 @@ impl Data {
                         pushed.accepted += 1;
                         series = Some(id);
                     }
-                    Err(error) => {
-                        let reason = match error {
-                            watchfire_tsdb::AppendError::OutOfOrder { .. } => "out_of_order",
-                            watchfire_tsdb::AppendError::DuplicateTimestamp { .. } => "duplicate",
-                            watchfire_tsdb::AppendError::Limit { .. } => "limit",
-                            watchfire_tsdb::AppendError::UnknownSeries => "unknown_series",
-                        };
-                        self.metrics.samples_rejected.get_or_create(&label("reason", reason)).inc();
-                        pushed.rejected_count += 1;
-                        if pushed.rejected.len() < REJECTIONS_NAMED_MAX {
-                            pushed.rejected.push(Rejection { item, reason: format!("{labels}: {error}") });
-                        }
-                    }
+                    Err(error) => reject(&mut pushed, &self.metrics, item, &labels.to_string(), &error),
                 }
             }
             stored.extend(series);
@@ -133,7 +138,7 @@ impl Data {
         let mut touch = lock(&self.touch);
         touch.follow(&tsdb);
         drop(tsdb);
-        let touched = stored.iter().flat_map(|series| touch.touched_by(*series)).copied().collect();
+        let touched = touch.touched_by_any(&stored);
         self.metrics.samples_accepted.inc_by(pushed.accepted as u64);
         (pushed, touched)
     }
@@ -190,7 +195,7 @@ impl Data {
     /// # Errors
     /// If the file system says no. Damaged parts are left out and reported.
     pub(crate) fn replay(&self, from: Timestamp) -> Result<(u64, u64), LogError> {
-        let mut replay = lock(&self.log).replay(ReplayFrom::Time(from));
+        let mut replay = lock(&self.writer).log.replay(ReplayFrom::Time(from));
         let (mut samples, mut events) = (0, 0);
         while let Some(entry) = replay.next()? {
             let at = entry.at();
@@ -222,27 +227,32 @@ impl Data {
 
     /// Lets go of what no rule can reach any more.
     pub(crate) fn truncate(&self, now: Timestamp, retention: watchfire_model::Duration) {
+        // A request between its decoding and its storing must find its series alive.
+        let mut writer = lock(&self.writer);
         let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
         tsdb.set_retention(retention);
         let gone = tsdb.truncate(now);
         let stats = tsdb.stats();
+        if !gone.series.is_empty() {
+            writer.forget_gone(&tsdb);
+        }
         drop(tsdb);
         lock(&self.touch).forget(&gone.series);
         self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));
         self.metrics.series_bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
-        if let Err(error) = lock(&self.log).drop_before(now - retention) {
+        if let Err(error) = writer.log.drop_before(now - retention) {
             tracing::warn!(%error, "old parts of the input log cannot be removed");
         }
     }
 
     /// Forces what was logged to the disk if it is time for that; what this protects from is power loss.
     pub(crate) fn sync_if_due(&self, now: Timestamp) {
-        let mut log = lock(&self.log);
-        if log.sync_is_due(now) {
-            match log.sync_elsewhere(now) {
+        let mut writer = lock(&self.writer);
+        if writer.log.sync_is_due(now) {
+            match writer.log.sync_elsewhere(now) {
                 // The disk is waited for without the lock, so that nobody who logs waits with us.
                 Ok(file) => {
-                    drop(log);
+                    drop(writer);
                     if let Err(error) = file.sync_data() {
                         tracing::error!(%error, "the input log cannot be forced to the disk");
                     }
@@ -254,6 +264,6 @@ impl Data {
 
     /// Forces what was logged to the disk.
     pub(crate) fn sync(&self, now: Timestamp) -> Result<(), LogError> {
-        lock(&self.log).sync(now)
+        lock(&self.writer).log.sync(now)
     }
 }

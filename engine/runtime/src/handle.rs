@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use watchfire_alerting::{Change, Engine, Input, SilenceDraft, SilenceError, SilenceId};
+use watchfire_ingest::remote_write::{Message, Report};
 use watchfire_model::{Alert, Duration, Event, Labels, Matcher, Timestamp};
-use watchfire_promql::{Answer, QueryError};
+use watchfire_promql::{Answer, Options, Plan, QueryError, Stop};
+use watchfire_tsdb::Tsdb;
 
 use crate::builder::Builder;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, SeriesBatch};
 use crate::intake::{Arrival, Intake};
 use crate::load::Loaded;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::reload::{ReloadError, ReloadReport, ReloadRequest};
-use crate::{PushError, Pushed};
+use crate::{PushError, Pushed, WriteError};
 
 /// Alerts that may wait for the owner; more are answered with 429.
 pub(crate) const ALERTS_WAITING_MAX: usize = 50_000;
@@ -41,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ready: AtomicBool,
     pub(crate) alerts_waiting: Arc<tokio::sync::Semaphore>,
+    pub(crate) queries: tokio::sync::Semaphore,
     /// Ends when everything decided is durable.
     pub(crate) persisting: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -71,6 +75,15 @@ impl Watchfire {
     /// If nothing was taken: overload, stopping, or a log that cannot be written.
     pub async fn push_samples(&self, series: SeriesBatch) -> Result<Pushed, PushError> {
         self.inner.intake.push(Arrival::Samples(series)).await
+    }
+
+    /// Takes a remote-write request as it came over the wire: the fast way in, for series that come again and again.
+    /// What is valid in it is taken even if the report names rejections.
+    ///
+    /// # Errors
+    /// If nothing was taken, because it cannot be read or for the reasons of [`Watchfire::push_samples`].
+    pub async fn push_remote_write(&self, message: Message, body: Bytes) -> Result<(Report, Pushed), WriteError> {
+        self.inner.intake.write(message, body).await
     }
 
     /// Takes events, as [`Watchfire::push_samples`] takes samples.
@@ -158,7 +171,7 @@ impl Watchfire {
     /// If it is not PromQL, or passes a limit.
     pub async fn query(&self, expr: &str, at: Timestamp) -> Result<Answer, QueryFailure> {
         let expr = watchfire_promql::parse(expr)?;
-        self.reading(move |tsdb, options| watchfire_promql::instant(tsdb, &expr, at, options)).await
+        self.reading(move |tsdb, options, stop| Plan::new(&expr, options).instant(tsdb, at, stop)).await
     }
 
     /// Evaluates an expression at every step from `start` to `end`, both included.
@@ -173,16 +186,28 @@ impl Watchfire {
         step: Duration,
     ) -> Result<Answer, QueryFailure> {
         let expr = watchfire_promql::parse(expr)?;
-        self.reading(move |tsdb, options| watchfire_promql::range(tsdb, &expr, start, end, step, options)).await
+        self.reading(move |tsdb, options, stop| Plan::new(&expr, options).range(tsdb, start, end, step, stop)).await
     }
 
+    /// Runs a query within the configured bounds: so many at once, so many samples, so much time.
     async fn reading(
         &self,
-        query: impl FnOnce(&watchfire_tsdb::Tsdb, &watchfire_promql::Options) -> Result<Answer, QueryError> + Send + 'static,
+        query: impl FnOnce(&Tsdb, &Options, &dyn Fn() -> Option<Stop>) -> Result<Answer, QueryError> + Send + 'static,
     ) -> Result<Answer, QueryFailure> {
+        let _place = self.inner.queries.acquire().await.map_err(|_| QueryFailure::Closed)?;
         let data = Arc::clone(&self.inner.data);
-        let options = watchfire_promql::Options::default();
-        let answer = tokio::task::spawn_blocking(move || data.with_tsdb(|tsdb| query(tsdb, &options)));
+        let config = &self.inner.loaded.load().config;
+        let options = Options {
+            lookback: config.evaluation.lookback,
+            samples_max: config.server.limits.query_samples_max,
+            ..Options::default()
+        };
+        let timeout = config.server.limits.query_timeout.to_std();
+        let answer = tokio::task::spawn_blocking(move || {
+            let watch = Stopwatch::start();
+            let stop = || (watch.elapsed() > timeout).then_some(Stop::TimedOut);
+            data.with_tsdb(|tsdb| query(tsdb, &options, &stop))
+        });
         Ok(answer.await.map_err(|_| QueryFailure::Closed)??)
     }
 

@@ -2,19 +2,22 @@
 //!
 //! One thread does it, so that everything that arrives while it writes shares the next write.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use watchfire_alerting::Input;
-use watchfire_model::Event;
+use watchfire_ingest::remote_write::{Message, Report};
+use watchfire_model::{Event, RuleId, Timestamp};
 use watchfire_store::log::Entry;
 
 use crate::clock::Clock;
 use crate::data::{Data, SeriesBatch};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
-use crate::{PushError, Pushed};
+use crate::{PushError, Pushed, WriteError};
 
 /// Requests that may wait; one more is answered with 429.
 const QUEUE_MAX: usize = 1024;
@@ -28,9 +31,12 @@ pub(crate) enum Arrival {
     Events(Vec<Event>),
 }
 
-struct Job {
-    arrival: Arrival,
-    reply: oneshot::Sender<Result<Pushed, PushError>>,
+/// What becomes of a remote-write request.
+pub(crate) type Written = Result<(Report, Pushed), WriteError>;
+
+enum Job {
+    Arrival(Arrival, oneshot::Sender<Result<Pushed, PushError>>),
+    Request(Message, Bytes, oneshot::Sender<Written>),
 }
 
 /// The way in, for callers.
@@ -58,14 +64,25 @@ impl Intake {
     /// Hands something in and waits until it is durable and stored.
     pub(crate) async fn push(&self, arrival: Arrival) -> Result<Pushed, PushError> {
         let (reply, answer) = oneshot::channel();
-        match self.jobs.try_send(Job { arrival, reply }) {
-            Ok(()) => answer.await.unwrap_or(Err(PushError::Closed)),
-            Err(TrySendError::Full(_)) => {
+        self.hand_in(Job::Arrival(arrival, reply))?;
+        answer.await.unwrap_or(Err(PushError::Closed))
+    }
+
+    /// Hands a remote-write request in, as it came over the wire.
+    pub(crate) async fn write(&self, message: Message, body: Bytes) -> Written {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Job::Request(message, body, reply))?;
+        answer.await.unwrap_or(Err(WriteError::Push(PushError::Closed)))
+    }
+
+    fn hand_in(&self, job: Job) -> Result<(), PushError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => {
                 self.metrics.overloaded.get_or_create(&label("queue", "intake")).inc();
-                Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) })
+                PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) }
             }
-            Err(TrySendError::Disconnected(_)) => Err(PushError::Closed),
-        }
+            TrySendError::Disconnected(_) => PushError::Closed,
+        })
     }
 }
 
@@ -74,14 +91,68 @@ fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, owner: &mpsc::Unbou
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(REQUESTS_PER_WRITE - 1));
         let now = clock.now();
-        let mut entries = Vec::with_capacity(batch.len());
-        let mut replies = Vec::with_capacity(batch.len());
+        let mut touched = BTreeSet::new();
+        let (mut arrivals, mut requests) = (Vec::new(), Vec::new());
         for job in batch {
-            entries.push(match job.arrival {
+            match job {
+                Job::Arrival(arrival, reply) => arrivals.push((arrival, reply)),
+                Job::Request(message, body, reply) => requests.push((message, body, reply)),
+            }
+        }
+        take_requests(requests, data, now, &mut touched);
+        take_arrivals(arrivals, data, now, &mut touched);
+        if !touched.is_empty() {
+            // Without an owner the process is ending; the log has what it needs to go on.
+            drop(owner.send(Request::Input(Input::Touched(touched.into_iter().collect()))));
+        }
+    }
+}
+
+fn take_requests(
+    requests: Vec<(Message, Bytes, oneshot::Sender<Written>)>,
+    data: &Data,
+    now: Timestamp,
+    touched: &mut BTreeSet<RuleId>,
+) {
+    if requests.is_empty() {
+        return;
+    }
+    let bodies: Vec<(Message, &[u8])> = requests.iter().map(|(message, body, _)| (*message, body.as_ref())).collect();
+    match data.write_requests(&bodies, now) {
+        Ok((answers, rules)) => {
+            touched.extend(rules);
+            for ((_, _, reply), answer) in requests.into_iter().zip(answers) {
+                // A sender that has gone away needs no answer.
+                drop(reply.send(answer.map_err(WriteError::Decode)));
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "the input log cannot be written; senders are told to try again");
+            for (_, _, reply) in requests {
+                drop(reply.send(Err(WriteError::Push(PushError::Storage(error.to_string())))));
+            }
+        }
+    }
+}
+
+fn take_arrivals(
+    arrivals: Vec<(Arrival, oneshot::Sender<Result<Pushed, PushError>>)>,
+    data: &Data,
+    now: Timestamp,
+    touched: &mut BTreeSet<RuleId>,
+) {
+    if arrivals.is_empty() {
+        return;
+    }
+    {
+        let mut entries = Vec::with_capacity(arrivals.len());
+        let mut replies = Vec::with_capacity(arrivals.len());
+        for (arrival, reply) in arrivals {
+            entries.push(match arrival {
                 Arrival::Samples(series) => Entry::Samples(series),
                 Arrival::Events(events) => Entry::Events(events),
             });
-            replies.push(job.reply);
+            replies.push(reply);
         }
         if let Err(error) = data.log(now, &entries) {
             tracing::error!(%error, "the input log cannot be written; senders are told to try again");
@@ -89,9 +160,8 @@ fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, owner: &mpsc::Unbou
                 // A sender that has gone away needs no answer.
                 drop(reply.send(Err(PushError::Storage(error.to_string()))));
             }
-            continue;
+            return;
         }
-        let mut touched = std::collections::BTreeSet::new();
         let mut answers = Vec::with_capacity(replies.len());
         for entry in &entries {
             let (pushed, rules) = match entry {
@@ -101,14 +171,10 @@ fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, owner: &mpsc::Unbou
                     (Pushed { accepted: events.len(), ..Pushed::default() }, rules)
                 }
                 // Alerts go to the owner, never through here.
-                Entry::Alerts(_) => (Pushed::default(), std::collections::BTreeSet::new()),
+                Entry::Alerts(_) => (Pushed::default(), BTreeSet::new()),
             };
             touched.extend(rules);
             answers.push(pushed);
-        }
-        if !touched.is_empty() {
-            // Without an owner the process is ending; the log has what it needs to go on.
-            drop(owner.send(Request::Input(Input::Touched(touched.into_iter().collect()))));
         }
         for (reply, pushed) in replies.into_iter().zip(answers) {
             drop(reply.send(Ok(pushed)));

@@ -34,12 +34,13 @@ mod retention;
 mod self_alerts;
 mod touch;
 mod watch;
+mod writer;
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-pub use builder::{Builder, StartError};
+pub use builder::{Builder, StartError, ingest_limits};
 pub use check::{CheckedFile, check_file};
 pub use clock::{Clock, SystemClock};
 pub use handle::{QueryFailure, Watchfire};
@@ -49,7 +50,8 @@ pub use reload::{ReloadError, ReloadReport};
 
 pub use {
     watchfire_alerting as alerting, watchfire_config as config, watchfire_delivery as delivery,
-    watchfire_model as model, watchfire_plugin as plugin, watchfire_promql as promql, watchfire_rules as rules,
+    watchfire_ingest as ingest, watchfire_model as model, watchfire_plugin as plugin, watchfire_promql as promql,
+    watchfire_rules as rules,
 };
 
 /// What became of something that was pushed.
@@ -87,4 +89,15 @@ pub enum PushError {
     /// It could not be made durable, so it was not taken.
     #[error("it could not be made durable: {0}")]
     Storage(String),
+}
+
+/// Why a remote-write request was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Decode(#[from] watchfire_ingest::DecodeError),
+    /// It could be read but not taken.
+    #[error(transparent)]
+    Push(#[from] PushError),
 }

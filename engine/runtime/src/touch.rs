@@ -77,10 +77,18 @@ impl TouchIndex {
         self.by_series.get(&series).map_or(&[], |rules| rules)
     }
 
-    /// Whether any rule reads a series with these labels.
-    pub(crate) fn reads(&self, labels: &Labels) -> bool {
-        let named = labels.metric_name().and_then(|name| self.by_name.get(name));
-        named.into_iter().flatten().chain(&self.nameless).any(|(_, matchers)| matches(matchers, labels))
+    /// The rules that read any of these series. Series that the same rules read share one list, so that a batch of
+    /// them costs a comparison each.
+    pub(crate) fn touched_by_any(&self, series: &[SeriesId]) -> BTreeSet<RuleId> {
+        let mut touched = BTreeSet::new();
+        let mut last: Option<&Rules> = None;
+        for rules in series.iter().filter_map(|series| self.by_series.get(series)) {
+            if !last.is_some_and(|last| Arc::ptr_eq(last, rules)) {
+                touched.extend(rules.iter().copied());
+                last = Some(rules);
+            }
+        }
+        touched
     }
 
     /// Whether a recorded series of this name may start evaluations.

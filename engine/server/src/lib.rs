@@ -7,11 +7,13 @@ mod admin;
 mod alertmanager;
 mod auth;
 mod body;
+mod bounds;
 mod prometheus;
 mod receive;
 mod ui;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -41,11 +43,20 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bounds of what a body may hold.
     pub ingest: watchfire_ingest::Limits,
+    /// Requests at one time; one more is answered with 429.
+    pub requests_max: usize,
+    /// How long a request may take before it is answered with 503.
+    pub request_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { body_bytes: 32 << 20, ingest: watchfire_ingest::Limits::STANDARD }
+        Limits {
+            body_bytes: 32 << 20,
+            ingest: watchfire_ingest::Limits::STANDARD,
+            requests_max: 1_000,
+            request_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -63,6 +74,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
     let app = App { engine, limits: Arc::new(settings.limits), more_pages: Arc::new(settings.more_pages), started_at };
     let credentials = Arc::new(settings.credentials);
+    let bounds = Arc::new(bounds::Bounds::new(app.limits.requests_max, app.limits.request_timeout));
     Router::new()
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))
@@ -95,6 +107,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/assets/watchfire.css", get(ui::style))
         .route("/assets/watchfire.js", get(ui::script))
         .with_state(app)
+        .layer(middleware::from_fn_with_state(bounds, bounds::hold))
         .layer(middleware::from_fn_with_state(credentials, auth::check))
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use watchfire::Pushed;
+use watchfire::{Pushed, WriteError};
 use watchfire_ingest::{DecodeError, Rejections, events, remote_write, text};
 
 use crate::{App, body, push_refused};
@@ -43,17 +43,10 @@ pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
-    let (decoded, report) = match remote_write::decode_series(message, &bytes, &app.limits.ingest) {
-        Ok(decoded) => decoded,
-        Err(error) => return decode_refused(&error),
-    };
-    let pushed = if decoded.series.is_empty() {
-        Pushed::default()
-    } else {
-        match app.engine.push_samples(decoded.series).await {
-            Ok(pushed) => pushed,
-            Err(error) => return push_refused(error),
-        }
+    let (report, pushed) = match app.engine.push_remote_write(message, bytes).await {
+        Ok(written) => written,
+        Err(WriteError::Decode(error)) => return decode_refused(&error),
+        Err(WriteError::Push(error)) => return push_refused(error),
     };
     let mut written = report.written();
     written.samples = written.samples.saturating_sub(pushed.rejected_count as u64);

@@ -29,6 +29,16 @@ impl SeriesId {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize
     }
 
+    /// The whole id as a number, for logs and tables that outlast the slot.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id that [`SeriesId::number`] gave.
+    pub fn from_number(number: u64) -> SeriesId {
+        SeriesId(number)
+    }
+
     pub(crate) fn sequence(self) -> u64 {
         self.0 >> SLOT_BITS
     }

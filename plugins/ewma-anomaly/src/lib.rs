@@ -21,8 +21,11 @@ watchfire_sdk::record! {
 pub struct Config {
     /// Fires above so many standard deviations; critical above twice as many.
     pub sigma: f64,
-    /// Weight of the newest value in mean and variance, above 0 and up to 1.
-    pub alpha: f64,
+    /// Weight of the newest value in mean and variance, above 0 and up to 1; 0.1 if neither this nor `half_life` is
+    /// given.
+    pub alpha: Option<f64>,
+    /// Instead of `alpha`: after so many samples the weight of a value has halved.
+    pub half_life: Option<f64>,
     /// Samples of a series before it can fire.
     pub warmup: u32,
     /// Seconds after which a series that is gone is forgotten.
@@ -31,14 +34,17 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { sigma: 4.0, alpha: 0.1, warmup: 30, forget_after: 24 * 3_600 }
+        Config { sigma: 4.0, alpha: None, half_life: None, warmup: 30, forget_after: 24 * 3_600 }
     }
 }
 
 /// The condition, opened for one rule.
 #[derive(Debug)]
 pub struct EwmaAnomaly {
-    config: Config,
+    sigma: f64,
+    alpha: f64,
+    warmup: u32,
+    forget_ms: i64,
 }
 
 impl Condition for EwmaAnomaly {
@@ -52,15 +58,25 @@ impl Condition for EwmaAnomaly {
         if !(config.sigma > 0.0 && config.sigma.is_finite()) {
             return Err(Error::config("/sigma", format!("must be above 0, is {}", config.sigma)));
         }
-        if !(config.alpha > 0.0 && config.alpha <= 1.0) {
-            return Err(Error::config("/alpha", format!("must be above 0 and at most 1, is {}", config.alpha)));
+        let alpha = match (config.alpha, config.half_life) {
+            (Some(_), Some(_)) => {
+                return Err(Error::config("/half_life", "is another way to say `alpha`; keep one of them"));
+            }
+            (None, Some(half_life)) if half_life > 0.0 => 1.0 - (-1.0 / half_life).exp2(),
+            (None, Some(half_life)) => {
+                return Err(Error::config("/half_life", format!("must be above 0, is {half_life}")));
+            }
+            (alpha, None) => alpha.unwrap_or(0.1),
+        };
+        if !(alpha > 0.0 && alpha <= 1.0) {
+            return Err(Error::config("/alpha", format!("must be above 0 and at most 1, is {alpha}")));
         }
-        Ok(EwmaAnomaly { config })
+        let forget_ms = i64::from(config.forget_after) * 1_000;
+        Ok(EwmaAnomaly { sigma: config.sigma, alpha, warmup: config.warmup, forget_ms })
     }
 
     fn evaluate(&mut self, input: &Input, state: &mut State) -> Result<Outcome, Error> {
-        let Config { sigma, alpha, warmup, forget_after } = self.config;
-        let forget_ms = i64::from(forget_after) * 1_000;
+        let EwmaAnomaly { sigma, alpha, warmup, forget_ms } = *self;
         let mut table = SeriesTable::<Stats>::load(state, "ewma/", input.eval_time_ms(), forget_ms);
         let mut outcome = Outcome::default();
         for ((series, id), x) in (0..).zip(input.series_ids()).zip(input.latest()) {
@@ -204,10 +220,15 @@ mod tests {
         for (config, expected) in [
             (r#"{"sigma": 0}"#, r#"invalid configuration at "/sigma": must be above 0, is 0"#),
             (r#"{"alpha": 1.5}"#, r#"invalid configuration at "/alpha": must be above 0 and at most 1, is 1.5"#),
+            (
+                r#"{"alpha": 0.5, "half_life": 3}"#,
+                r#"invalid configuration at "/half_life": is another way to say `alpha`; keep one of them"#,
+            ),
+            (r#"{"half_life": 0}"#, r#"invalid configuration at "/half_life": must be above 0, is 0"#),
             (r#"{"warmup": -1}"#, r#"invalid configuration at "/warmup": invalid value: integer `-1`, expected u32"#),
             (
                 r#"{"sigmas": 3}"#,
-                r#"invalid configuration at "/sigmas": unknown field `sigmas`, expected one of `sigma`, `alpha`, `warmup`, `forget_after`"#,
+                r#"invalid configuration at "/sigmas": unknown field `sigmas`, expected one of `sigma`, `alpha`, `half_life`, `warmup`, `forget_after`"#,
             ),
         ] {
             assert_eq!(open_condition::<EwmaAnomaly>(config).unwrap_err().to_string(), expected);
@@ -216,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_json_and_has_every_field() {
-        for field in ["sigma", "alpha", "warmup", "forget_after"] {
+        for field in ["sigma", "alpha", "half_life", "warmup", "forget_after"] {
             assert!(EwmaAnomaly::DESCRIPTOR.config_schema.contains(&format!("\"{field}\"")), "{field}");
         }
     }

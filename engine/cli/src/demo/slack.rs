@@ -68,23 +68,37 @@ fn escape(text: &str) -> String {
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\n', "<br>")
 }
 
-/// Slack's text format as safe HTML: `*bold*`, `_italic_`, code, links, line feeds.
+/// Stands for a link while the marks around it are read; not a character that text has.
+const LINK: char = '\u{e000}';
+
+/// Slack's text format as safe HTML: `*bold*`, `_italic_`, code, links, dates, line feeds.
 pub(crate) fn mrkdwn(text: &str) -> String {
-    let mut html = String::new();
+    let mut plain = String::new();
+    let mut links = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find('<') {
         let Some(length) = rest[start..].find('>') else { break };
-        html.push_str(&styled(&rest[..start]));
+        plain.push_str(&rest[..start]);
         let inner = &rest[start + 1..start + length];
         let (target, shown) = inner.split_once('|').unwrap_or((inner, inner));
-        if target.starts_with("http://") || target.starts_with("https://") {
-            html.push_str(&format!("<a href=\"{}\">{}</a>", escape(target), escape(shown)));
+        links.push(if target.starts_with("http://") || target.starts_with("https://") {
+            format!("<a href=\"{}\">{}</a>", escape(target), escape(shown))
         } else {
-            html.push_str(&escape(shown));
-        }
+            // Dates and mentions: what stands behind the bar is meant for readers who cannot resolve them.
+            escape(shown)
+        });
+        plain.push(LINK);
         rest = &rest[start + length + 1..];
     }
-    html.push_str(&styled(rest));
+    plain.push_str(rest);
+    let mut links = links.into_iter();
+    let mut html = String::new();
+    for (index, part) in styled(&plain).split(LINK).enumerate() {
+        if index > 0 {
+            html.push_str(&links.next().unwrap_or_default());
+        }
+        html.push_str(part);
+    }
     html
 }
 
@@ -128,6 +142,7 @@ mod tests {
             ("*down* on `web_1_a`", "<b>down</b> on <code>web_1_a</code>"),
             ("snake_case_name stays", "snake_case_name stays"),
             ("<https://a.example/?q=1|see>", "<a href=\"https://a.example/?q=1\">see</a>"),
+            ("*<https://a.example|see>* <!date^1^{date}|today>", "<b><a href=\"https://a.example\">see</a></b> today"),
             ("<javascript:alert(1)|x>", "x"),
             ("a &lt;b&gt; \"c\"\nd", "a &lt;b&gt; &quot;c&quot;<br>d"),
             ("2 *3", "2 *3"),

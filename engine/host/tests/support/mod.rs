@@ -17,7 +17,7 @@ pub fn settings() -> HostSettings {
 }
 
 pub fn host() -> Host {
-    Host::new(settings()).expect("the engine starts")
+    Host::new(HostSettings { limits: patient(), ..settings() }).expect("the engine starts")
 }
 
 pub fn load(host: &Host, name: &str, wasm: &[u8]) -> Result<PluginInfo, LoadError> {
@@ -33,6 +33,12 @@ pub fn tight(fixture: &fixture::Fixture) -> Limits {
         output_bytes: 1 << 20,
         ..Limits::STANDARD
     }
+}
+
+/// Limits that a slow machine does not pass.
+pub fn patient() -> Limits {
+    let time = Duration::from_secs(60);
+    Limits { call_time: time, open_time: time, ..Limits::STANDARD }
 }
 
 pub fn state() -> State {

@@ -1,0 +1,73 @@
+//! Contract C3 at the command line: a folder of broken files, each with the messages that it must give.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Case;
+use crate::support::{Tool, root, variable};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "broken::check_tells_every_mistake_of_every_file", needs: &[Tool::Binary], run: check },
+    Case { name: "broken::good_files_pass", needs: &[Tool::Binary], run: good },
+    Case { name: "broken::help_and_version", needs: &[Tool::Binary], run: help },
+];
+
+fn watchfire(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
+    let folder = root().join("engine/config/tests/broken");
+    let output = Command::new(binary).args(arguments).current_dir(folder).output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn check() -> Result<()> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(root().join("engine/config/tests/broken"))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.ends_with(".yml") || name == "rules-lint.yml" {
+            continue;
+        }
+        let expected = std::fs::read_to_string(path.with_extension("stderr"))?;
+        // The environment of this test is not that of the recorded messages: what depends on it is left out.
+        let places = expected.lines().filter(|line| line.starts_with(&name) && line.contains(" error: "));
+        let (code, told) = watchfire(&["check", &name])?;
+        let mut errors = 0;
+        for place in places.filter(|line| !line.contains("${") && !line.contains("_file")) {
+            ensure!(told.contains(place), "{name}: {place:?} is missing in:\n{told}");
+            errors += 1;
+        }
+        if errors > 0 {
+            ensure!(code == Some(1), "{name}: exit code {code:?}");
+            files += 1;
+        }
+    }
+    ensure!(files >= 10, "only {files} broken files were found");
+    Ok(())
+}
+
+fn good() -> Result<()> {
+    let rules = root().join("rules/host/rules.yml").display().to_string();
+    let (code, told) = watchfire(&["check", &rules])?;
+    ensure!(code == Some(0) && told.contains("0 errors"), "{code:?}: {told}");
+    let tests = root().join("rules/host/tests.yml").display().to_string();
+    let (code, told) = watchfire(&["test", &tests])?;
+    ensure!(code == Some(0) && told.contains("1 files passed, 0 failed"), "{code:?}: {told}");
+    let (code, _) = watchfire(&["test", "rules-rules.yml"])?;
+    ensure!(code == Some(1), "a file that is no test must fail, not {code:?}");
+    Ok(())
+}
+
+fn help() -> Result<()> {
+    let (code, told) = watchfire(&["--help"])?;
+    for word in ["serve", "check", "test", "demo", "Exit codes"] {
+        ensure!(told.contains(word), "--help does not tell of {word}: {told}");
+    }
+    ensure!(code == Some(0));
+    let (code, told) = watchfire(&["--version"])?;
+    ensure!(code == Some(0) && told.starts_with("watchfire "), "{told}");
+    let (code, told) = watchfire(&["serev"])?;
+    ensure!(code == Some(2) && told.contains("serve"), "{code:?}: {told}");
+    Ok(())
+}

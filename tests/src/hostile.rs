@@ -1,0 +1,162 @@
+//! Contract C3 for plugins: a folder of hostile ones beside rules that must go on.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Case;
+use crate::support::{Engine, Sink, Tool, block_on, eventually, variable};
+
+#[path = "../../engine/host/tests/support/fixture.rs"]
+#[expect(dead_code, reason = "shared with the host's own tests, which use the rest")]
+mod fixture;
+use fixture::{Fixture, GOOD};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "hostile::c3_a_folder_of_hostile_plugins_stops_nothing", needs: &[Tool::Binary], run: folder },
+    Case {
+        name: "hostile::c2_c3_a_plugin_is_swapped_while_it_runs_and_a_broken_one_never_takes_over",
+        needs: &[Tool::Binary, Tool::Plugins],
+        run: swapped,
+    },
+];
+
+/// Plugins that load and then misbehave when they are asked.
+fn misbehaving() -> Vec<(&'static str, Fixture, &'static str)> {
+    let of = |evaluate| Fixture { evaluate, ..GOOD };
+    vec![
+        ("loops", of("(loop $again (br $again)) (i32.const 512)"), "stopped after"),
+        ("traps", of("unreachable"), "trapped"),
+        ("recurses", of("(call $evaluate (i32.const 0))"), "plugin"),
+        ("lies", of("(i32.const -1)"), ""),
+    ]
+}
+
+fn folder() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+             plugins: {{dir: plugins, limits: {{call_timeout: 100ms}}}}\n\
+             route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/")
+        );
+        let mut rules = String::from("groups:\n- {name: good, rules: [{alert: Good, expr: value > 1}]}\n");
+        for (name, _, _) in misbehaving() {
+            rules += &format!(
+                "- {{name: {name}, rules: [{{alert: Evil-{name}, expr: value, condition: {{plugin: {name}/evil}}}}]}}\n"
+            );
+        }
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", &rules)])?;
+        let plugins = engine.folder().join("plugins");
+        std::fs::create_dir_all(&plugins)?;
+        for (name, fixture, _) in misbehaving() {
+            std::fs::write(plugins.join(name).with_extension("wasm"), fixture.build())?;
+        }
+        let good = GOOD.build();
+        for (name, bytes) in [
+            ("empty", Vec::new()),
+            ("text", b"this is no plugin".to_vec()),
+            ("machine-code", b"\x7fELF\x02\x01\x01".to_vec()),
+            ("core-module", b"\0asm\x01\0\0\0".to_vec()),
+            ("cut", good[..good.len() / 2].to_vec()),
+        ] {
+            std::fs::write(plugins.join(name).with_extension("wasm"), bytes)?;
+        }
+        engine.run(&[]).await?;
+        for round in 0..5 {
+            engine.push(&format!("value{{round=\"{round}\"}} 5\n")).await?;
+        }
+        sink.until("the good rule pages for every series", |received| {
+            (0..5).all(|round| {
+                received.iter().any(|one| {
+                    one.json["commonLabels"]["alertname"] == "Good"
+                        && one.json["commonLabels"]["round"] == round.to_string().as_str()
+                })
+            })
+        })
+        .await?;
+        for name in ["empty", "text", "machine-code", "core-module", "cut"] {
+            sink.until(&format!("the engine says that {name} is refused"), |received| {
+                received.iter().any(|one| {
+                    one.json["commonLabels"]["alertname"] == "WatchfirePluginBroken"
+                        && one.json["commonLabels"]["plugin"] == name
+                })
+            })
+            .await?;
+        }
+        for (name, _, message) in misbehaving() {
+            eventually(&format!("the rule of {name} shows its failure"), async || {
+                let rules = engine.get("/api/v1/rules?type=alert").await?;
+                let groups = rules["data"]["groups"].as_array().cloned().unwrap_or_default();
+                let rule = groups.iter().find(|group| group["name"] == name).map(|group| group["rules"][0].clone());
+                let error = rule.and_then(|rule| rule["lastError"].as_str().map(str::to_owned));
+                Ok(error.filter(|error| error.contains(message)))
+            })
+            .await?;
+        }
+        let metrics = engine.text("/metrics").await?;
+        ensure!(metrics.contains("watchfire_plugin_failures_total{"), "{metrics}");
+        // Still alive, and still quick for everybody else.
+        engine.push("value{round=\"last\"} 5\n").await?;
+        sink.until("the good rule pages once more", |received| {
+            received.iter().any(|one| one.json["commonLabels"]["round"] == "last")
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+fn swapped() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\nplugins: {{dir: plugins}}\n\
+             route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/")
+        );
+        let rules = "groups: [{name: g, rules: [{alert: Odd, expr: value, \
+                     condition: {plugin: ewma-anomaly, config: {sigma: 4, alpha: 0.1, warmup: 5}}}]}]";
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
+        let plugins = engine.folder().join("plugins");
+        std::fs::create_dir_all(&plugins)?;
+        let built = variable("WATCHFIRE_PLUGINS").context("WATCHFIRE_PLUGINS")?;
+        let wasm = std::fs::read(std::path::Path::new(&built).join("ewma-anomaly.wasm"))?;
+        let install = |bytes: &[u8]| -> Result<()> {
+            std::fs::write(plugins.join("new"), bytes)?;
+            Ok(std::fs::rename(plugins.join("new"), plugins.join("ewma-anomaly.wasm"))?)
+        };
+        install(&wasm)?;
+        engine.run(&[]).await?;
+        // What the plugin has learned lies in its state, which a swap must not lose: half is learned before it, half after.
+        for round in 0..24 {
+            if round == 12 {
+                // The same program with a custom section more is another version by its digest.
+                let mut other = wasm.clone();
+                other.extend_from_slice(&[0, 5, 4, b'n', b'o', b't', b'e']);
+                install(&other)?;
+                eventually("the new version is live", async || {
+                    Ok((engine.log()?.matches("plugin loaded").count() >= 2).then_some(()))
+                })
+                .await?;
+            }
+            if round == 18 {
+                install(b"broken")?;
+                sink.until("the broken version is told", |received| {
+                    received.iter().any(|one| one.json["commonLabels"]["alertname"] == "WatchfirePluginBroken")
+                })
+                .await?;
+            }
+            let value = format!("{}", 10.0 + f64::from(round % 3) * 0.1);
+            engine.push(&format!("value {value}\n")).await?;
+            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        }
+        let odd = |received: &[crate::support::Received]| {
+            received.iter().any(|one| one.json["commonLabels"]["alertname"] == "Odd")
+        };
+        ensure!(!odd(&sink.received()), "nothing odd has happened yet");
+        engine.push("value 500\n").await?;
+        sink.until("the last good version finds the anomaly with what all versions have learned", odd).await?;
+        Ok(())
+    })
+}
