@@ -227,6 +227,27 @@ impl EventWindows {
             .collect()
     }
 
+    /// Lets time pass without an event: forgets groups whose time is over and judges those whose verdict may have
+    /// turned. Answers whether a deadline has passed, so that the rule should be evaluated again. Afterwards
+    /// [`EventWindows::next_deadline`] lies in the future.
+    pub fn advance(&mut self, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let due = self.next_deadline().is_some_and(|at| at <= self.now);
+        while let Some((_, key)) = self.expiries.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.remove_group(key);
+        }
+        while let Some((_, key)) = self.changes.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.judge(key);
+        }
+        while let Some((at, _)) = self.id_expiries.first() {
+            if *at > self.now {
+                break;
+            }
+            self.forget_oldest_id();
+        }
+        due
+    }
+
     /// When the answer may change without a further event.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.changes.first().map(|(time, _)| *time)
@@ -250,23 +271,6 @@ impl EventWindows {
     /// How many events lie in the windows.
     pub fn event_count(&self) -> usize {
         self.events
-    }
-
-    /// Moves the clock, forgets groups whose time has passed, and judges those whose verdict may have turned.
-    fn advance(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        while let Some((_, key)) = self.expiries.first().copied().filter(|(at, _)| *at <= self.now) {
-            self.remove_group(key);
-        }
-        while let Some((_, key)) = self.changes.first().copied().filter(|(at, _)| *at <= self.now) {
-            self.judge(key);
-        }
-        while let Some((at, _)) = self.id_expiries.first() {
-            if *at > self.now {
-                break;
-            }
-            self.forget_oldest_id();
-        }
     }
 
     fn forget_oldest_id(&mut self) {

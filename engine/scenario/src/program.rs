@@ -146,17 +146,23 @@ impl Program {
         self.windows().filter_map(|(_, windows)| windows.next_deadline()).min()
     }
 
-    /// The rules whose windows may say something else by now, without an event.
-    pub(crate) fn due(&self, now: Timestamp) -> Vec<RuleId> {
-        let due = self.windows().filter(|(_, windows)| windows.next_deadline().is_some_and(|at| at <= now));
-        due.map(|(rule, _)| rule).collect()
+    /// The rules whose windows may say something else by now, without an event; each is told once for a deadline.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Vec<RuleId> {
+        let mut due = Vec::new();
+        for id in &self.event_rules {
+            let windows = self.rules.get_mut(id).and_then(|loaded| loaded.windows.as_mut());
+            if windows.is_some_and(|windows| windows.advance(now)) {
+                due.push(*id);
+            }
+        }
+        due
     }
 
     fn windows(&self) -> impl Iterator<Item = (RuleId, &EventWindows)> {
         self.event_rules.iter().filter_map(|id| Some((*id, self.rules.get(id)?.windows.as_ref()?)))
     }
 
-    /// Moves the clocks of all windows, so that a deadline that has passed is passed.
+    /// Evaluates one rule over what there is now.
     pub(crate) fn evaluate(&mut self, request: &EvaluateRequest, db: &Tsdb, settings: &WorldSettings) -> Evaluation {
         let mut evaluation = Evaluation {
             id: request.id,

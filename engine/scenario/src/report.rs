@@ -54,7 +54,9 @@ impl fmt::Display for Report {
         }
         write!(f, "FAILED  {} ({failed} of {} tests, {} errors)", self.file, self.cases.len(), self.errors.len())?;
         for error in &self.errors {
-            write!(f, "\n  {error}")?;
+            for line in error.to_string().lines() {
+                write!(f, "\n  {line}")?;
+            }
         }
         for case in &self.cases {
             for mismatch in &case.failures {

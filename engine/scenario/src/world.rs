@@ -412,8 +412,8 @@ impl World {
     /// order of the definitions, then questions to routers, then deliveries.
     fn settle(&mut self) {
         let mut deliveries = VecDeque::new();
+        let mut questions = VecDeque::new();
         loop {
-            let mut questions = Vec::new();
             while let Some(output) = self.engine.poll_output() {
                 match output {
                     Output::Evaluate(request) => {
@@ -430,7 +430,7 @@ impl World {
                     Output::Persist(Record::Deleted(key)) => drop(self.records.remove(&key)),
                     Output::Persist(record) => drop(self.records.insert(record.key(), record)),
                     Output::Deliver(delivery) => deliveries.push_back(delivery),
-                    Output::Route(request) => questions.push(request),
+                    Output::Route(request) => questions.push_back(request),
                     Output::Changed(change) => self.changes.push(change),
                 }
             }
@@ -441,11 +441,9 @@ impl World {
                     self.failures.push(Failure { rule, at: request.at, error: error.clone() });
                 }
                 self.engine.handle(self.now, Input::Evaluated(evaluation));
-            } else if !questions.is_empty() {
-                for request in questions {
-                    let result = self.ask_router(&request);
-                    self.engine.handle(self.now, Input::Routed { id: request.id, result });
-                }
+            } else if let Some(request) = questions.pop_front() {
+                let result = self.ask_router(&request);
+                self.engine.handle(self.now, Input::Routed { id: request.id, result });
             } else if let Some(delivery) = deliveries.pop_front() {
                 self.deliver(delivery);
             } else {

@@ -436,6 +436,15 @@ fn time_never_goes_back() {
 }
 
 #[test]
+fn a_deadline_that_has_passed_is_told_once() {
+    let mut windows = run(by(count(">=", 1.0), &[]), "1s push x=1 => changed");
+    assert!(!windows.advance(Timestamp::from_secs(10)));
+    assert!(windows.advance(Timestamp::from_secs(11)));
+    assert!(!windows.advance(Timestamp::from_secs(11)));
+    assert_eq!((windows.next_deadline(), windows.evaluate(Timestamp::from_secs(11)).len()), (None, 0));
+}
+
+#[test]
 fn labels_come_from_dotted_fields() {
     run(
         by(count(">=", 1.0), &["user.name", "type"]),

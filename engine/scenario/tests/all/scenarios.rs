@@ -2,27 +2,7 @@
 
 use std::path::Path;
 
-use watchfire_config::FixedEnvironment;
-use watchfire_scenario::{Files, Report, Tools, run_file};
-
-/// Scenarios stand for themselves: there is nothing else to read.
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path} is not to be read"))
-    }
-
-    fn glob(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-fn play(name: &str, text: &str) -> Report {
-    let environment = FixedEnvironment::default();
-    let tools = Tools { files: &NoFiles, environment: &environment, provider: None, renderer: None, only: None };
-    run_file(name, text, &tools)
-}
+use super::play;
 
 #[test]
 fn every_scenario_goes_as_it_says() {

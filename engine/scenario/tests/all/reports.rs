@@ -1,0 +1,151 @@
+//! What is said about a test file that fails: a test that cannot fail proves nothing.
+
+use expect_test::expect;
+
+use super::play;
+
+#[test]
+fn each_wrong_expectation_of_a_scenario_is_told_with_its_line() {
+    let report = play(
+        "wrong.yml",
+        r#"
+scenario: everything here is expected wrongly
+config:
+  route: {receiver: ops, group_by: [host], group_wait: 10s}
+  receivers: [{name: ops, webhook_configs: [{url: http://ops.example}]}]
+steps:
+  - at: 0s
+    alerts: ['Down{host="a"}', 'Down{host="b"}']
+    expect:
+      firing: ['Down{host="a"}']
+      silenced: ['Down{host="a"}']
+      groups: [{receiver: ops, labels: {host: a}}]
+      query: {'1 + 1': 3, 'up': 1, '1 +': 1}
+  - at: 10s
+    expect:
+      notifications:
+        - {receiver: ops, at: 9s, firing: ['Down{host="a"}']}
+        - {receiver: pager, reason: repeat_interval_elapsed}
+        - {message: hello}
+  - at: 20s
+    unsilence: nothing
+    alerts: ['Down{host="c"}']
+  - at: 40s
+    samples: {up: 1}
+"#,
+    );
+    expect![[r#"
+        FAILED  wrong.yml (1 of 1 tests, 0 errors)
+          wrong.yml:10: everything here is expected wrongly
+              at 0s: firing
+              unexpected  Down{host="b"}
+          wrong.yml:11: everything here is expected wrongly
+              at 0s: silenced
+              missing     Down{host="a"}
+          wrong.yml:12: everything here is expected wrongly
+              at 0s: groups
+              unexpected  ops {host="b"} with {alertname="Down", host="b"}
+          wrong.yml:13: everything here is expected wrongly
+              at 0s: 1 + 1
+              differs     {}
+                  value
+                      expected "3"
+                      got      "2"
+          wrong.yml:13: everything here is expected wrongly
+              at 0s: up
+              missing     {} value="1"
+          wrong.yml:13: everything here is expected wrongly
+              at 0s: 1 +
+              failed: 1:4: parse error: unexpected end of input
+          wrong.yml:17: everything here is expected wrongly
+              at 10s: notification differs: at 10s ops (first_notification): firing Down{host="a"}
+              at: expected 9s, got 10s
+          wrong.yml:18: everything here is expected wrongly
+              at 10s: notification differs: at 10s ops (first_notification): firing Down{host="b"}
+              receiver: expected pager, got ops
+              reason: expected repeat_interval_elapsed, got first_notification
+          wrong.yml:19: everything here is expected wrongly
+              at 10s: nobody was told: any receiver
+          wrong.yml:20: everything here is expected wrongly
+              there is no silence "nothing"
+          wrong.yml:23: everything here is expected wrongly
+              a notification that no step expects: at 30s ops (first_notification): firing Down{host="c"}"#]]
+    .assert_eq(&report.to_string());
+}
+
+#[test]
+fn each_fault_of_a_scenario_is_told_with_its_place() {
+    let report = play(
+        "broken.yml",
+        r#"
+scenario: nothing here can be read
+steps:
+  - {at: 1m, sample: {up: 1}}
+  - {at: 30s, samples: {'up{': 1}}
+  - {at: soon}
+  - {at: 40s, expect: {firing: 'A{', notifications: [{reciever: x}]}}
+"#,
+    );
+    expect![[r#"
+        FAILED  broken.yml (0 of 0 tests, 6 errors)
+          broken.yml:4:14: error: a step has no "sample"; it may have alerts, at, deliver, events, expect, reload, restart, samples, silence, unsilence [unknown-key]
+          broken.yml:5:24: error: up{: 1:4: parse error: unexpected end of input inside braces [test-file]
+          broken.yml:6:10: error: at: not a valid duration string: "soon"; write it like 30s, 5m or 1h30m [test-file]
+          broken.yml:7:32: error: A{: 1:3: parse error: unexpected end of input inside braces [test-file]
+          broken.yml:7:55: error: an expected notification has no "reciever"; it may have alerts, at, attempt, firing, group, integration, message, outcome, reason, receiver, resolved [unknown-key]
+          broken.yml:2:1: error: the steps must be in the order of time [test-file]"#]]
+    .assert_eq(&report.to_string());
+}
+
+#[test]
+fn faults_of_rules_and_configuration_are_told_where_they_stand_in_the_scenario() {
+    let report = play(
+        "inline.yml",
+        r#"
+scenario: rules and configuration stand inside this file
+rules:
+  groups:
+    - name: g
+      rules: [{alert: A, expr: up ==}]
+config:
+  route: {reciever: ops}
+"#,
+    );
+    let places: Vec<_> = report.errors.iter().map(|error| (error.file.as_str(), error.line)).collect();
+    assert!(places.contains(&("inline.yml", 6)) && places.contains(&("inline.yml", 8)), "{report}");
+}
+
+#[test]
+fn a_unit_test_that_fails_shows_what_differs() {
+    let report = play(
+        "tests.yml",
+        r#"
+tests:
+  - name: alerts
+    input_series: [{series: 'up{job="a"}', values: 0x3}]
+    alert_rule_test:
+      - {eval_time: 1m, alertname: Down, exp_alerts: [{exp_labels: {job: a}}]}
+    promql_expr_test:
+      - {expr: up, eval_time: 2m, exp_samples: [{labels: 'up{job="a"}', value: 1}, {labels: up, value: 2}]}
+      - {expr: 'up + on (', eval_time: 2m}
+"#,
+    );
+    expect![[r#"
+        FAILED  tests.yml (1 of 1 tests, 0 errors)
+          tests.yml:6: alerts
+              alert Down at 1m
+              missing     {alertname="Down", job="a"}
+          tests.yml:8: alerts
+              up at 2m
+              missing     {__name__="up"} value="2"
+              differs     {__name__="up", job="a"}
+                  value
+                      expected "1"
+                      got      "0"
+          tests.yml:9: alerts
+              up + on ( at 2m
+              failed: 1:10: parse error: unclosed left parenthesis"#]]
+    .assert_eq(&report.to_string());
+    let unknown = play("tests.yml", "tests: [{name: x, alert_rules_test: []}]");
+    assert!(unknown.to_string().contains("a test has no \"alert_rules_test\""), "{unknown}");
+}
