@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod functions;
 mod lexer;
 mod literal;
+mod modifier;
 pub(crate) mod parser;
 mod quote;
 mod suggest;
