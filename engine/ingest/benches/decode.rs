@@ -136,13 +136,14 @@ impl Sink for Knowing {
     }
 }
 
+/// The best of many single rounds, each short enough to run undisturbed on a busy machine.
 fn measure(name: &str, samples: usize, rounds: usize, mut body: impl FnMut()) {
     body();
     let mut best = f64::MAX;
-    for _ in 0..5 {
+    for _ in 0..rounds {
         let start = Instant::now();
-        (0..rounds).for_each(|_| body());
-        best = best.min(start.elapsed().as_secs_f64() / (rounds * samples) as f64);
+        body();
+        best = best.min(start.elapsed().as_secs_f64() / samples as f64);
     }
     println!("{name:<44} {:>8.0} ns/sample", best * 1e9);
 }
@@ -154,24 +155,24 @@ fn main() {
         let name = message.name();
         println!("{name}: {} bytes per sample compressed", body.len() / SERIES);
         let mut plain = vec![0; snap::raw::decompress_len(body).unwrap()];
-        measure("  snappy alone", SERIES, 50, || {
+        measure("  snappy alone", SERIES, 500, || {
             snap::raw::Decoder::new().decompress(body, &mut plain).unwrap();
         });
         let mut sink = Knowing::default();
-        measure("  series known", SERIES, 50, || {
+        measure("  series known", SERIES, 500, || {
             black_box(decoder.decode(*message, body, &mut sink).unwrap());
         });
-        measure("  series new, labels checked", SERIES, 20, || {
+        measure("  series new, labels checked", SERIES, 200, || {
             let mut sink = Knowing::default();
             black_box(decoder.decode(*message, body, &mut sink).unwrap());
         });
-        measure("  owned labels", SERIES, 20, || {
+        measure("  owned labels", SERIES, 200, || {
             let mut sink = Decoded::default();
             black_box(decoder.decode(*message, body, &mut sink).unwrap());
         });
     }
     let plain = snap::raw::Decoder::new().decompress_vec(&bodies[0].1).unwrap();
-    measure("prost, for comparison", SERIES, 10, || {
+    measure("prost, for comparison", SERIES, 100, || {
         black_box(WriteRequest::decode(&plain[..]).unwrap());
     });
     let text: String = (0..SERIES)
@@ -182,7 +183,7 @@ fn main() {
         })
         .collect();
     let mut sink = Knowing::default();
-    measure("text format, series known", SERIES, 20, || {
+    measure("text format, series known", SERIES, 200, || {
         let format = watchfire_ingest::text::Format::Prometheus;
         let (limits, seed) = (Limits::STANDARD, KeySeed::new(1));
         let at = Timestamp::EPOCH;

@@ -10,7 +10,8 @@ pub(super) struct Step {
 
 /// All steps; the schema's version is their number.
 ///
-/// Keys are bytes in PostgreSQL because they hold label values, and its texts cannot hold a zero.
+/// In SQLite the rows lie in the order of their creation with an index beside them: keys are hashes, and what is written
+/// together is mostly changed together. Keys are bytes in PostgreSQL because they hold label values, and its texts cannot hold a zero.
 pub(super) const STEPS: &[Step] = &[Step {
     sqlite: &[
         "CREATE TABLE records (
@@ -19,7 +20,7 @@ pub(super) const STEPS: &[Step] = &[Step {
             version INTEGER NOT NULL,
             body BLOB NOT NULL,
             PRIMARY KEY (kind, key)
-        ) WITHOUT ROWID",
+        )",
         "CREATE TABLE quarantined_records (
             kind TEXT NOT NULL,
             key TEXT NOT NULL,
@@ -27,7 +28,7 @@ pub(super) const STEPS: &[Step] = &[Step {
             body BLOB NOT NULL,
             reason TEXT NOT NULL,
             PRIMARY KEY (kind, key)
-        ) WITHOUT ROWID",
+        )",
     ],
     postgres: &[
         "CREATE TABLE records (

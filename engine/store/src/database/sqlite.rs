@@ -39,6 +39,9 @@ impl Sqlite {
             .busy_timeout(settings.busy_timeout.to_std())
             .synchronous(synchronous)
             .statement_cache_capacity(32)
+            // A cache for tens of thousands of records, in KiB, and checkpoints that gather several commits.
+            .pragma("cache_size", "-32768")
+            .pragma("wal_autocheckpoint", "4000")
             .create_if_missing(true);
         let options = match path {
             Some(path) => options.filename(path).journal_mode(SqliteJournalMode::Wal),
