@@ -16,21 +16,20 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     let (sink, address) = Sink::start().await?;
     let folder = tempfile::tempdir()?;
     let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address).await?;
-    let own = measure(&own, &sink, 300, Duration::from_millis(40)).await?;
+    let own = measure(&own, &sink, 300).await?;
     if !installed("prometheus") || !installed("prometheus-alertmanager") {
         println!("prometheus, prometheus-alertmanager: not installed, no ratio");
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let prometheus = peer::prometheus(folder.path(), peer::probe_rule(), address).await?;
-    // Spread over the evaluation interval, so that every phase is met.
-    let theirs = measure(&prometheus, &sink, 60, Duration::from_millis(137)).await?;
+    let theirs = measure(&prometheus, &sink, 60).await?;
     println!("ratio at p50: 1 to {:.0}, at p99: 1 to {:.0}", theirs.0 / own.0, theirs.1 / own.1);
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
-async fn measure(peer: &Peer, sink: &Sink, trials: usize, pause: Duration) -> Result<(f64, f64)> {
+async fn measure(peer: &Peer, sink: &Sink, trials: usize) -> Result<(f64, f64)> {
     let client = reqwest::Client::new();
     let mut times = Vec::with_capacity(trials);
     for trial in 0..trials {
@@ -43,7 +42,8 @@ async fn measure(peer: &Peer, sink: &Sink, trials: usize, pause: Duration) -> Re
         post(&client, &peer.write_url, body).await?;
         let arrival = sink.arrival(&name).await;
         times.push(arrival.duration_since(begin).as_secs_f64() * 1000.0);
-        tokio::time::sleep(pause).await;
+        // Spread over an interval of a second, so that every phase of it is met.
+        tokio::time::sleep(Duration::from_millis(trial as u64 * 137 % 500)).await;
     }
     times.sort_by(f64::total_cmp);
     let at = |share| quantile(&times, share);

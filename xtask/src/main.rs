@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod plugins;
+mod postgres;
 mod step;
 mod test;
 

@@ -42,6 +42,20 @@ pub(crate) fn build() -> Result<Built> {
     Ok(Built { folder, skipped })
 }
 
+/// Builds the SDK's example `probe`, a plugin that tries what none may, for the host's tests. It lies apart, so that
+/// nobody loads it with the rest.
+pub(crate) fn build_probe(folder: &Path) -> Result<()> {
+    let target_dir = step::target_dir().join("guest");
+    let arguments =
+        ["build", "--release", "--target", TARGET, "--example", "probe", "--manifest-path", "sdk/rust/Cargo.toml"];
+    step::run("building the probe", step::cargo(&arguments).env("CARGO_TARGET_DIR", &target_dir))?;
+    let apart = folder.join("test");
+    std::fs::create_dir_all(&apart)?;
+    let built = target_dir.join(TARGET).join("release/examples/probe.wasm");
+    std::fs::copy(&built, apart.join("probe.wasm")).with_context(|| built.display().to_string())?;
+    Ok(())
+}
+
 /// Adds the compiler's target if it is missing; without rustup the compiler says itself what is missing.
 fn add_target() -> Result<()> {
     if !step::installed("rustup") {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::postgres::Postgres;
 use crate::{plugins, step};
 
 /// What the suites said.
@@ -23,10 +24,18 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     step::announce("Building the plugins");
     let built = plugins::build()?;
     tally.skipped.extend(built.skipped);
+    plugins::build_probe(&built.folder)?;
+    let postgres = Postgres::start()?;
+    if postgres.is_none() {
+        tally.skipped.push("the store on PostgreSQL: PostgreSQL is not installed".to_owned());
+    }
     let data = step::root().join("../shared/data");
     let suite = |arguments: &[&str]| {
         let mut command = step::cargo(arguments);
         command.args(options).env("WATCHFIRE_PLUGINS", &built.folder);
+        if let Some(postgres) = &postgres {
+            command.env("WATCHFIRE_TEST_POSTGRES", &postgres.url);
+        }
         if data.is_dir() {
             command.env("WATCHFIRE_TEST_DATA", &data);
         }

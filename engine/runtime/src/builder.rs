@@ -293,7 +293,7 @@ impl Builder {
         let (reloads, reload_requests) = mpsc::channel(16);
         let reloader = Reloader {
             origin,
-            host,
+            host: host.clone(),
             providers,
             deliverer,
             delivery,
@@ -313,6 +313,7 @@ impl Builder {
         let inner = Inner {
             owner,
             intake,
+            host,
             data,
             loaded,
             reloads,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use watchfire_alerting::{Change, Engine, Input, SilenceDraft, SilenceError, SilenceId};
+use watchfire_host::Host;
 use watchfire_ingest::remote_write::{Message, Report};
 use watchfire_model::{Alert, Duration, Event, Labels, Matcher, Timestamp};
 use watchfire_promql::{Answer, Options, Plan, QueryError, Stop};
@@ -27,6 +28,9 @@ use crate::{PushError, Pushed, WriteError};
 /// Alerts that may wait for the owner; more are answered with 429.
 pub(crate) const ALERTS_WAITING_MAX: usize = 50_000;
 
+/// How long a stop waits for attempts that are under way.
+const ATTEMPTS_FINISH: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A running engine. Clones share it; it runs until [`Watchfire::shutdown`].
 #[derive(Clone)]
 pub struct Watchfire {
@@ -36,6 +40,7 @@ pub struct Watchfire {
 pub(crate) struct Inner {
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) intake: Intake,
+    pub(crate) host: Host,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
     pub(crate) reloads: mpsc::Sender<ReloadRequest>,
@@ -74,6 +79,7 @@ impl Watchfire {
     /// # Errors
     /// If nothing was taken: overload, stopping, or a log that cannot be written.
     pub async fn push_samples(&self, series: SeriesBatch) -> Result<Pushed, PushError> {
+        self.open()?;
         self.inner.intake.push(Arrival::Samples(series)).await
     }
 
@@ -83,6 +89,7 @@ impl Watchfire {
     /// # Errors
     /// If nothing was taken, because it cannot be read or for the reasons of [`Watchfire::push_samples`].
     pub async fn push_remote_write(&self, message: Message, body: Bytes) -> Result<(Report, Pushed), WriteError> {
+        self.open()?;
         self.inner.intake.write(message, body).await
     }
 
@@ -91,7 +98,13 @@ impl Watchfire {
     /// # Errors
     /// As for samples.
     pub async fn push_events(&self, events: Vec<Event>) -> Result<Pushed, PushError> {
+        self.open()?;
         self.inner.intake.push(Arrival::Events(events)).await
+    }
+
+    /// A stopped engine takes nothing, although its log could.
+    fn open(&self) -> Result<(), PushError> {
+        if self.inner.owner.is_closed() { Err(PushError::Closed) } else { Ok(()) }
     }
 
     /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to.
@@ -261,14 +274,19 @@ impl Watchfire {
         self.inner.ready.load(Ordering::Acquire)
     }
 
-    /// The engine's own metrics as OpenMetrics text.
-    pub fn metrics(&self) -> String {
-        self.inner.metrics.text()
+    /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'.
+    pub async fn metrics(&self) -> String {
+        let mut text = self.inner.metrics.text();
+        let machine = self.view(|engine| (engine.counters().list(), engine.usage())).await;
+        let (counters, usage) = machine.unwrap_or_default();
+        crate::metrics::append(&mut text, &counters, &usage, &self.inner.host.counters());
+        text
     }
 
     /// Stops: what was decided is made durable first; what is not delivered yet goes on at the next start.
     pub async fn shutdown(&self) {
         self.inner.ready.store(false, Ordering::Release);
+        self.finish_attempts().await;
         let (done, stopped) = oneshot::channel();
         if self.inner.owner.send(Request::Stop(done)).is_ok() {
             // An owner that ended by itself has dropped the sender, which is as good.
@@ -281,6 +299,20 @@ impl Watchfire {
         }
         if let Err(error) = self.inner.data.sync(self.inner.clock.now()) {
             tracing::error!(%error, "the input log could not be synced");
+        }
+    }
+
+    /// Waits until no attempt is under way, but not for ever: what is cut off is tried again at the next start.
+    async fn finish_attempts(&self) {
+        let mut changes = self.subscribe();
+        let patience = tokio::time::sleep(ATTEMPTS_FINISH);
+        tokio::pin!(patience);
+        while self.view(|engine| engine.outbox().iter().any(|one| one.in_flight)).await == Some(true) {
+            tokio::select! {
+                // Losing count of changes is a reason to look again, too.
+                _ = changes.recv() => {}
+                () = &mut patience => return,
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use watchfire_host::PluginCounters;
 
 /// Label sets of one label are plain pairs.
 type Label = Vec<(&'static str, String)>;
@@ -36,7 +37,6 @@ pub(crate) struct Metrics {
     pub(crate) quarantined: Gauge,
     pub(crate) series: Gauge,
     pub(crate) series_bytes: Gauge,
-    pub(crate) alerts: Family<Label, Gauge>,
     pub(crate) queue: Family<Label, Gauge>,
 }
 
@@ -81,7 +81,6 @@ impl Metrics {
             metric!("quarantined", "Rules, files and plugins that are left out as broken", Gauge::default());
         let series = metric!("series", "Series in memory", Gauge::default());
         let series_bytes = metric!("series_bytes", "Memory of series and samples in bytes", Gauge::default());
-        let alerts = metric!("alerts", "Alerts, by state", Family::default());
         let queue = metric!("queue_length", "What waits, by queue", Family::default());
         Metrics {
             registry,
@@ -106,7 +105,6 @@ impl Metrics {
             quarantined,
             series,
             series_bytes,
-            alerts,
             queue,
         }
     }
@@ -117,6 +115,45 @@ impl Metrics {
         // Writing to a string does not fail.
         encode(&mut text, &self.registry).map_or_else(|_| String::new(), |()| text)
     }
+}
+
+/// Adds to OpenMetrics text what other parts count themselves: the state machine's counters and bounds with how much of
+/// them is used, and each plugin's calls.
+pub(crate) fn append(
+    text: &mut String,
+    counters: &[(&str, &str, u64)],
+    usage: &[(&str, usize, usize)],
+    plugins: &[(String, PluginCounters)],
+) {
+    let mut lines = Vec::new();
+    for (name, help, value) in counters {
+        lines.push(format!(
+            "# HELP watchfire_engine_{name} {}.\n# TYPE watchfire_engine_{name} counter",
+            help.trim().trim_end_matches('.')
+        ));
+        lines.push(format!("watchfire_engine_{name}_total {value}"));
+    }
+    for (name, help, pick) in [("used", "How much of a bound is used", 0), ("max", "The bound", 1)] {
+        lines.push(format!("# HELP watchfire_engine_bound_{name} {help}.\n# TYPE watchfire_engine_bound_{name} gauge"));
+        for (bound, used, max) in usage {
+            let value = if pick == 0 { used } else { max };
+            lines.push(format!("watchfire_engine_bound_{name}{{bound=\"{bound}\"}} {value}"));
+        }
+    }
+    for (name, help, read) in [
+        ("calls", "Calls of plugins", (|c| c.calls as f64) as fn(&PluginCounters) -> f64),
+        ("seconds", "Time spent in plugins", |c| c.nanoseconds as f64 / 1e9),
+        ("instantiations", "Instances of plugins made", |c| c.instantiations as f64),
+        ("suspended_calls", "Calls refused because the plugin is suspended", |c| c.suspended as f64),
+    ] {
+        lines.push(format!("# HELP watchfire_plugin_{name} {help}.\n# TYPE watchfire_plugin_{name} counter"));
+        for (plugin, counters) in plugins {
+            let plugin = plugin.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            lines.push(format!("watchfire_plugin_{name}_total{{plugin=\"{plugin}\"}} {}", read(counters)));
+        }
+    }
+    let end = text.rfind("# EOF").unwrap_or(text.len());
+    text.insert_str(end, &(lines.join("\n") + "\n"));
 }
 
 /// One label as the families take it.

@@ -32,7 +32,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], app.engine.metrics()).into_response()
+    ([(header::CONTENT_TYPE, media)], app.engine.metrics().await).into_response()
 }
 
 /// `POST /-/reload`
