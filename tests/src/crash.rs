@@ -12,6 +12,7 @@ use crate::support::{Engine, Random, Received, Sink, Tool, block_on, eventually}
 pub(crate) const CASES: &[Case] = &[
     Case { name: "crash::c5_a_storm_survives_fifty_kills", needs: &[Tool::Binary], run: storm },
     Case { name: "crash::c5_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: pending },
+    Case { name: "crash::c5_every_retry_carries_the_same_key", needs: &[Tool::Binary], run: retries },
     Case { name: "crash::c5_silences_survive", needs: &[Tool::Binary], run: silences },
     Case { name: "crash::c5_samples_and_events_survive", needs: &[Tool::Binary], run: data },
 ];
@@ -133,6 +134,33 @@ fn pending() -> Result<()> {
 async fn pending_since(engine: &Engine) -> Result<Option<String>> {
     let alerts = engine.get("/api/v1/alerts").await?;
     Ok(alerts["data"]["alerts"][0]["activeAt"].as_str().map(str::to_owned))
+}
+
+fn retries() -> Result<()> {
+    block_on(async {
+        // Two failures, a kill between them, then success: four attempts at most, one key.
+        let sink = Sink::answering(|_, earlier| {
+            let status = if earlier < 2 { 503 } else { 200 };
+            (axum::http::StatusCode::from_u16(status).unwrap_or_default(), "later".to_owned())
+        })
+        .await?;
+        let config = format!(
+            "route: {{receiver: all, group_wait: 0s, group_interval: 1h}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/webhook")
+        );
+        let mut engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let alert = json!([{"labels": {"alertname": "A"}, "endsAt": "2099-01-01T00:00:00Z"}]);
+        engine.post_ok("/api/v2/alerts", "application/json", serde_json::to_vec(&alert)?).await?;
+        sink.until("the first attempt fails", |received| !received.is_empty()).await?;
+        engine.kill()?;
+        engine.run(&[]).await?;
+        let received = sink.until("it is delivered", |received| received.iter().any(|one| one.status == 200)).await?;
+        let key = |one: &Received| one.headers.get("idempotency-key")?.to_str().ok().map(str::to_owned);
+        let keys: BTreeSet<Option<String>> = received.iter().map(key).collect();
+        ensure!(keys.len() == 1 && !keys.contains(&None), "{keys:?}");
+        Ok(())
+    })
 }
 
 fn silences() -> Result<()> {

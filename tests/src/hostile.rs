@@ -6,7 +6,7 @@ use crate::Case;
 use crate::support::{Engine, Sink, Tool, block_on, eventually, variable};
 
 #[path = "../../engine/host/tests/support/fixture.rs"]
-#[expect(dead_code, reason = "shared with the host's own tests, which use the rest")]
+#[expect(dead_code, unreachable_pub, reason = "shared with the host's own tests, which use the rest")]
 mod fixture;
 use fixture::{Fixture, GOOD};
 

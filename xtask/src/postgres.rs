@@ -53,7 +53,7 @@ impl Postgres {
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(folder.join("log"))?);
         let server = server.spawn().context("cannot start postgres")?;
         let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-        let postgres = Postgres { server, folder, url };
+        let postgres = Postgres { server, folder: folder.clone(), url };
         let mut ready = as_account("pg_isready");
         ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
         for _ in 0..300 {

@@ -188,7 +188,7 @@ pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) ->
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let mut views = app.engine.view(move |engine| engine.alerts(now)).await.ok_or_else(gone)?;
     views.retain(|view| filter.keeps(view));
-    views.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+    views.sort_by_key(|view| view.fingerprint);
     let alerts: Vec<_> = views.iter().map(|view| gettable(view, resolve_at)).collect();
     Ok(Json(alerts).into_response())
 }
