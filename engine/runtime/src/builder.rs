@@ -209,11 +209,11 @@ impl Builder {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
             tracing::error!(kind, key, reason, "a stored record cannot be read and is put aside");
         }
-        let (mut states, records) = plugin_states(records.records);
+        let (mut states, records) = plugin_states(records.records, state_limits(&config));
 
         // Plugins, rules, receivers.
         let cache_dir = Some(data_dir.join("plugin-cache"));
-        let host = Host::new(HostSettings { cache_dir, ..HostSettings::default() })
+        let host = Host::new(HostSettings { cache_dir, limits: plugin_limits(&config), ..HostSettings::default() })
             .map_err(|error| StartError::Host(error.to_string()))?;
         let mut sources = self.providers;
         sources.push(Arc::new(host.clone()));
@@ -351,7 +351,7 @@ fn peek(origin: &Origin) -> Result<(Config, String), StartError> {
 }
 
 /// Takes what plugins remember out of the records: it belongs to the evaluations, not to the state machine.
-fn plugin_states(records: Vec<Record>) -> (States, Vec<Record>) {
+fn plugin_states(records: Vec<Record>, limits: StateLimits) -> (States, Vec<Record>) {
     let mut remembered: HashMap<_, BTreeMap<String, Vec<u8>>> = HashMap::new();
     let mut rest = Vec::with_capacity(records.len());
     for record in records {
@@ -364,7 +364,7 @@ fn plugin_states(records: Vec<Record>) -> (States, Vec<Record>) {
             other => rest.push(other),
         }
     }
-    let state = |values| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, values)));
+    let state = |values| Arc::new(Mutex::new(State::new(limits, values)));
     (remembered.into_iter().map(|(rule, values)| (rule, state(values))).collect(), rest)
 }
 
@@ -386,6 +386,21 @@ pub fn ingest_limits(config: &Config) -> watchfire_ingest::Limits {
         alerts_max: size(ingest.alerts_max),
         ..watchfire_ingest::Limits::STANDARD
     }
+}
+
+fn plugin_limits(config: &Config) -> watchfire_host::Limits {
+    let limits = &config.plugins.limits;
+    watchfire_host::Limits {
+        call_time: limits.call_timeout,
+        memory_bytes: size(limits.memory_bytes_max),
+        output_bytes: size(limits.output_bytes_max),
+        ..watchfire_host::Limits::STANDARD
+    }
+}
+
+/// How much the plugin of one rule may remember.
+pub(crate) fn state_limits(config: &Config) -> StateLimits {
+    StateLimits { total_bytes_max: size(config.plugins.limits.state_bytes_max), ..StateLimits::STANDARD }
 }
 
 fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {

@@ -8,10 +8,11 @@ use watchfire_config::{Config, Diagnostic, Level};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
 use watchfire_model::RuleId;
-use watchfire_plugin::{PluginError, PluginUse, Provider, State, StateLimits};
+use watchfire_plugin::{PluginError, PluginUse, Provider, State};
 use watchfire_promql::Options;
 use watchfire_rules::{Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
 
+use crate::builder::state_limits;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
 use crate::touch::Reader;
 
@@ -133,7 +134,7 @@ impl Compiled {
         }
         let state = states
             .entry(rule.id)
-            .or_insert_with(|| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, BTreeMap::new()))));
+            .or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits(config), BTreeMap::new()))));
         let ready = Ready {
             rule: rule.clone(),
             prepared: Prepared::new(rule, &self.rules.options),

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use watchfire_config::{Config, Diagnostic, Environment, Level, Quarantined, Source};
+use watchfire_config::{Config, Diagnostic, Environment, Level, Quarantined, Source, load_rules_with};
 use watchfire_model::{RuleId, Timestamp};
-use watchfire_rules::{Rule, RuleFile, RuleGroup};
+use watchfire_promql::Features;
+use watchfire_rules::{EventSource, Rule, RuleFile, RuleGroup};
 
 /// How deep below the fixed part of a pattern files are looked for.
 const DEPTH_MAX: usize = 16;
@@ -95,9 +97,10 @@ pub(crate) struct RuleFiles {
 
 /// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force: it stands in for
 /// what is broken now.
-pub(crate) fn rule_files(patterns: &[String], folder: &Path, before: &[RuleFile]) -> RuleFiles {
+pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile]) -> RuleFiles {
+    let features = if config.evaluation.experimental { Features::ALL } else { Features::default() };
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
-    for path in matching(patterns, folder, &mut found.diagnostics) {
+    for path in matching(&config.rules.paths, folder, &mut found.diagnostics) {
         let name = path.display().to_string();
         let last_good = before.iter().find(|file| file.path == name);
         let text = match read(&path) {
@@ -109,7 +112,7 @@ pub(crate) fn rule_files(patterns: &[String], folder: &Path, before: &[RuleFile]
                 continue;
             }
         };
-        let fresh = watchfire_config::load_rules(Source { name: &name, text: &text });
+        let fresh = load_rules_with(Source { name: &name, text: &text }, features);
         found.diagnostics.extend(fresh.diagnostics);
         found.quarantined += fresh.quarantined.len();
         found.files.push(match last_good {
@@ -117,7 +120,24 @@ pub(crate) fn rule_files(patterns: &[String], folder: &Path, before: &[RuleFile]
             None => fresh.file,
         });
     }
+    let rules = found.files.iter_mut().flat_map(|file| &mut file.groups).flat_map(|group| &mut group.rules);
+    for rule in rules {
+        if let watchfire_rules::Source::Events(source) = &mut rule.source {
+            bound_events(source, config);
+        }
+    }
     found
+}
+
+/// Gives an event rule the configured bounds; which of them a query has changes nothing about whether it compiles.
+fn bound_events(source: &mut EventSource, config: &Config) {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut query = source.query.query().clone();
+    query.limits.groups_max = size(config.limits.event_groups_max);
+    query.limits.events_max = size(config.limits.events_max);
+    if let Ok(bounded) = query.compile() {
+        source.query = Arc::new(bounded);
+    }
 }
 
 /// Puts the last good version of what is quarantined into a file, at its old place.

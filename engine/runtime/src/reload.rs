@@ -159,7 +159,7 @@ pub(crate) fn read(
     let files = match origin {
         Origin::Values(_, files) => files.clone(),
         Origin::File(_) => {
-            let found = load::rule_files(&config.rules.paths, &folder, last_good);
+            let found = load::rule_files(&config, &folder, last_good);
             diagnostics.extend(found.diagnostics);
             quarantined += found.quarantined;
             found.files
