@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("  {:>8} {:>19} {:>19} {:>7} {:>19}", "series", "native", "Rust plugin", "ratio", "JavaScript plugin");
     for size in SIZES {
         let batches = batches(size);
-        let mut run = |condition: Result<Box<dyn Condition>, _>| -> Option<(f64, f64)> {
+        let run = |condition: Result<Box<dyn Condition>, _>| -> Option<(f64, f64)> {
             let mut condition = condition.ok()?;
             let mut state = fresh();
             let mut round = 0;

@@ -62,7 +62,10 @@ fn define_function(target: &mut LinkerInstance<'_, Context>, interface: &str, na
     let answer = answer(&call);
     target.func_new(name, move |mut store, _, arguments, results| {
         let value = match answer {
-            Some(answer) => answer(&mut store, arguments)?,
+            Some(answer) => {
+                let handles = take_handles(&mut store, arguments)?;
+                answer(&mut store, Call { handles, arguments })?
+            }
             None => return Err(Refused(format!("the plugin called wasi:{call}, which is not offered")).into()),
         };
         if let (Some(slot), Some(value)) = (results.first_mut(), value) {
@@ -72,7 +75,26 @@ fn define_function(target: &mut LinkerInstance<'_, Context>, interface: &str, na
     })
 }
 
-type Answer = fn(&mut StoreContextMut<'_, Context>, &[Val]) -> Result<Option<Val>>;
+/// Releases the handles that were passed, which the contract of a call demands, and answers what they stood for.
+fn take_handles(store: &mut StoreContextMut<'_, Context>, arguments: &[Val]) -> Result<Vec<u32>> {
+    let mut handles = Vec::new();
+    for argument in arguments {
+        let among = if let Val::List(items) = argument { items.as_slice() } else { std::slice::from_ref(argument) };
+        for value in among {
+            let Val::Resource(resource) = value else { break };
+            handles.push(ResourceDynamic::try_from_resource_any(*resource, &mut *store)?.rep());
+        }
+    }
+    Ok(handles)
+}
+
+struct Call<'a> {
+    /// What the passed handles stand for, in order.
+    handles: Vec<u32>,
+    arguments: &'a [Val],
+}
+
+type Answer = fn(&mut StoreContextMut<'_, Context>, Call<'_>) -> Result<Option<Val>>;
 
 /// What a function answers, or `None` if it is not offered.
 fn answer(call: &str) -> Option<Answer> {
@@ -107,10 +129,7 @@ fn answer(call: &str) -> Option<Answer> {
         | "io/streams.[method]input-stream.subscribe"
         | "io/streams.[method]output-stream.subscribe" => |store, _| resource(store, "pollable", 0),
 
-        "io/poll.poll" => |_, arguments| {
-            let Some(Val::List(pollables)) = arguments.first() else { return Ok(Some(Val::List(Vec::new()))) };
-            Ok(Some(Val::List((0..u32::try_from(pollables.len())?).map(Val::U32).collect())))
-        },
+        "io/poll.poll" => |_, call| Ok(Some(Val::List((0..).map(Val::U32).take(call.handles.len()).collect()))),
         "io/poll.[method]pollable.ready" => |_, _| Ok(Some(Val::Bool(true))),
         "io/poll.[method]pollable.block" => |_, _| Ok(None),
         "io/error.[method]error.to-debug-string" => |_, _| Ok(Some(Val::String("not offered".to_owned()))),
@@ -161,11 +180,10 @@ fn datetime(millis: i64) -> Val {
 }
 
 /// Standard output is a log line by itself; standard error is kept for the message of the trap that usually follows.
-fn write(store: &mut StoreContextMut<'_, Context>, arguments: &[Val]) -> Result<Option<Val>> {
-    if let [Val::Resource(stream), Val::List(bytes), ..] = arguments {
-        let rep = ResourceDynamic::try_from_resource_any(*stream, &mut *store)?.rep();
+fn write(store: &mut StoreContextMut<'_, Context>, call: Call<'_>) -> Result<Option<Val>> {
+    if let ([stream], [_, Val::List(bytes), ..]) = (call.handles.as_slice(), call.arguments) {
         let bytes = bytes.iter().filter_map(|byte| if let Val::U8(byte) = byte { Some(*byte) } else { None });
-        if rep == STDERR {
+        if *stream == STDERR {
             store.data_mut().stderr.push(bytes);
         } else {
             let bytes: Vec<u8> = bytes.collect();
@@ -178,8 +196,8 @@ fn write(store: &mut StoreContextMut<'_, Context>, arguments: &[Val]) -> Result<
     Ok(Some(Val::Result(Ok(None))))
 }
 
-fn random_bytes(store: &mut StoreContextMut<'_, Context>, arguments: &[Val]) -> Result<Option<Val>> {
-    let Some(Val::U64(length)) = arguments.first() else { return Ok(Some(Val::List(Vec::new()))) };
+fn random_bytes(store: &mut StoreContextMut<'_, Context>, call: Call<'_>) -> Result<Option<Val>> {
+    let Some(Val::U64(length)) = call.arguments.first() else { return Ok(Some(Val::List(Vec::new()))) };
     if *length > CHUNK_BYTES {
         return Err(Refused(format!("the plugin asked for {length} random bytes, the limit is {CHUNK_BYTES}")).into());
     }

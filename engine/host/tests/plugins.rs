@@ -210,7 +210,21 @@ fn a_guest_sees_nothing_of_the_outside_and_always_the_same() {
         let first = first.split(" (in ").next().unwrap_or_default().to_owned();
         told += &format!("{attempt}: {first}\n");
     }
-    expect![[r#""#]].assert_eq(&told);
+    expect![[r#"
+        clock: 1795132800.123s 0ns
+        sleep: slept
+        random: [2, 7, 3, 0, 4, 5, 6, 1]
+        print: printed
+        environment: 0 variables, 0 arguments
+        file: Err(NotFound)
+        network: Err(PermissionDenied)
+        input: Ok(0)
+        thread: Some(Unsupported)
+        exit: the plugin trapped: the plugin called exit; return an error instead
+        panic: the plugin trapped: wasm `unreachable` instruction executed: thread '<unnamed>' (1) panicked at examples/probe.rs:29:24: | index out of bounds: the len is 3 but the index is 4 | note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+        error: cannot handle this input: not today
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
