@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "reload::c2_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: keeps_for },
     Case { name: "reload::c3_a_broken_file_keeps_its_last_good_version", needs: &[Tool::Binary], run: broken_file },
     Case { name: "reload::c3_a_broken_configuration_changes_nothing", needs: &[Tool::Binary], run: broken_config },
+    Case { name: "reload::paths_are_relative_to_the_configuration", needs: &[Tool::Binary], run: relative },
     Case { name: "reload::signals_reload_and_drain", needs: &[Tool::Binary], run: signals },
 ];
 
@@ -169,6 +170,27 @@ fn broken_config() -> Result<()> {
         ensure!(text.contains("receiver"), "the remedy names the nearest key: {text}");
         engine.push("a 5\n").await?;
         sink.until("the engine goes on as before", |received| !received.is_empty()).await?;
+        Ok(())
+    })
+}
+
+fn relative() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let files = [("conf/watchfire.yml", config(&sink, "0s")), ("conf/rules/a.yml", rule("First", "a > 1", ""))];
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let mut engine = Engine::prepare(&files)?;
+        engine.run(&["--config", "conf/watchfire.yml"]).await?;
+        ensure!(rule_names(&engine).await? == ["First"], "rules beside the configuration are found");
+        engine.write("conf/rules/b.yml", &rule("Second", "b > 1", ""))?;
+        eventually("and followed", async || Ok((rule_names(&engine).await?.len() == 2).then_some(()))).await?;
+        let binary = crate::support::variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
+        let check = std::process::Command::new(binary)
+            .args(["check", "conf/watchfire.yml"])
+            .current_dir(engine.folder())
+            .output()?;
+        let told = String::from_utf8_lossy(&check.stdout).into_owned();
+        ensure!(told.contains("3 files checked"), "the rules are checked with the configuration: {told}");
         Ok(())
     })
 }

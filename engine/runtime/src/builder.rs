@@ -181,7 +181,8 @@ impl Builder {
     /// If the configuration or the data directory cannot be used.
     pub async fn start(self) -> Result<Watchfire, StartError> {
         let origin = match (self.config_file, self.values) {
-            (Some(path), _) => Origin::File(path),
+            // From here on every path is absolute: the identity of rules must not depend on where the program was started.
+            (Some(path), _) => Origin::File(std::path::absolute(&path).unwrap_or(path)),
             (None, Some((config, rules))) => Origin::Values(Box::new(config), rules),
             (None, None) => return Err(StartError::NoConfiguration),
         };

@@ -32,11 +32,11 @@ pub fn check_file(path: &Path) -> CheckedFile {
         let diagnostics = load_rules(source).diagnostics;
         return CheckedFile { diagnostics, names: Vec::new(), text };
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let environment = ProcessEnvironment { folder: folder.to_owned() };
+    // The configuration's paths come relative to its file already.
+    let environment = ProcessEnvironment { folder: PathBuf::new() };
     let (config, mut diagnostics) = load_config(source, &environment);
     let patterns = config.map(|config| config.rules.paths).unwrap_or_default();
-    let names = load::matching(&patterns, folder, &mut diagnostics);
+    let names = load::matching(&patterns, Path::new(""), &mut diagnostics);
     CheckedFile { text, diagnostics, names }
 }
 

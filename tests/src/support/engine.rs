@@ -45,7 +45,8 @@ impl Engine {
         let logged_before = std::fs::read_to_string(self.log_path())?.len();
         let listen = self.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         let child = Command::new(binary)
-            .args(["serve", "--config", "watchfire.yml", "--data", "data", "--listen", &listen])
+            .args(["serve", "--data", "data", "--listen", &listen])
+            .args(if options.contains(&"--config") { &[][..] } else { &["--config", "watchfire.yml"] })
             .args(options)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
