@@ -234,6 +234,12 @@ fn credentials() -> Result<()> {
         let answer = engine.post("/api/v1/events", &headers, "[]").await?;
         ensure!(answer.status().is_success(), "{}", answer.status());
         ensure!(!engine.log()?.contains("s3cret-token"), "the log shows a secret");
+        let foreign = [headers[0], headers[1], ("origin", "https://evil.example")];
+        let answer = engine.post("/api/v1/events", &foreign, "[]").await?;
+        ensure!(answer.status().as_u16() == 403, "a page of another site got {}", answer.status());
+        let own = engine.url("");
+        let answer = engine.post("/api/v1/events", &[headers[0], headers[1], ("origin", own.as_str())], "[]").await?;
+        ensure!(answer.status().is_success(), "the engine's own page got {}", answer.status());
         let open = Engine::prepare(&[("watchfire.yml", QUIET)])?;
         let binary = crate::support::variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
         let output = std::process::Command::new(binary)

@@ -220,11 +220,16 @@ impl Tail {
         self.0.clear();
     }
 
-    /// As text on one line.
+    /// As text on one line, without the advice of Rust's panics that cannot be followed in a plugin.
     pub(crate) fn text(&self) -> String {
+        const ADVICE: &str = "note: run with `RUST_BACKTRACE";
         let start = self.0.len().saturating_sub(Tail::BYTES);
         let text = String::from_utf8_lossy(&self.0[start..]);
-        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ")
+        text.lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty() && !line.starts_with(ADVICE))
+            .collect::<Vec<_>>()
+            .join(" | ")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -48,6 +48,22 @@ fn equal(expected: &str, given: &str) -> bool {
     let (expected, given) = (expected.as_bytes(), given.as_bytes());
     let difference = expected.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b));
     expected.len() == given.len() && difference == 0
+}
+
+/// Refuses what a page of another site makes a reader's browser send: it could silence alerts in the reader's name.
+pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if comes_from_another_site(&request) {
+        return (StatusCode::FORBIDDEN, "this request comes from a page of another site\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// Browsers name the origin of a request that changes something; programs send none.
+fn comes_from_another_site(request: &Request) -> bool {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    changes && origin.is_some_and(|origin| text(header::HOST) != Some(origin))
 }
 
 /// Lets a request through, or answers 401. Probes of supervisors carry no credentials and reveal nothing.

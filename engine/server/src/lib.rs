@@ -108,6 +108,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/assets/watchfire.js", get(ui::script))
         .with_state(app)
         .layer(middleware::from_fn_with_state(bounds, bounds::hold))
+        .layer(middleware::from_fn(auth::refuse_other_sites))
         .layer(middleware::from_fn_with_state(credentials, auth::check))
 }
 

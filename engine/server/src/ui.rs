@@ -83,6 +83,7 @@ struct GroupRow {
 }
 
 struct RuleRow {
+    id: String,
     state: &'static str,
     tone: &'static str,
     name: String,
@@ -309,6 +310,7 @@ fn group_row(
             None => "not evaluated yet".to_owned(),
         };
         RuleRow {
+            id: rule.id.to_string(),
             state,
             tone,
             name: rule.name.to_string(),
