@@ -182,7 +182,6 @@ mod tests {
         let pager = Pager::default();
         let shop = Shop::start(data.path(), pager.clone()).await?;
         let mut changes = shop.engine.subscribe();
-        shop.ordered("well").await?;
         shop.ordered("slow").await?;
         delivered(&mut changes).await?;
         assert!(pager.pages()[0].contains("OrdersSlow"), "{:?}", pager.pages());
