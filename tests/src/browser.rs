@@ -1,5 +1,6 @@
 //! The demo and the pages in a real browser, driven through the W3C WebDriver protocol.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +28,7 @@ impl Browser {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
+            .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -99,8 +101,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ending the driver ends its browser.
-        drop(Command::new("kill").arg(self.driver.id().to_string()).status());
+        // The driver leads a process group of its own, to which its browser belongs.
+        drop(Command::new("kill").args(["-TERM", "--"]).arg(format!("-{}", self.driver.id())).status());
         drop(self.driver.wait());
     }
 }
