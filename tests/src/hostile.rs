@@ -148,8 +148,7 @@ fn swapped() -> Result<()> {
                 .await?;
             }
             let value = format!("{}", 10.0 + f64::from(round % 3) * 0.1);
-            engine.push(&format!("value {value}\n")).await?;
-            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+            engine.push_seen_by("ewma-anomaly", &format!("value {value}\n")).await?;
         }
         let odd = |received: &[crate::support::Received]| {
             received.iter().any(|one| one.json["commonLabels"]["alertname"] == "Odd")

@@ -202,16 +202,17 @@ fn busy() -> Result<()> {
         use tokio::io::AsyncWriteExt;
         let config = format!("{QUIET}server: {{limits: {{requests_max: 1}}}}\n");
         let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
-        // The one place is taken by a request whose body does not end.
         let address = engine.url("").trim_start_matches("http://").to_owned();
-        let mut stream = tokio::net::TcpStream::connect(&address).await?;
         let head =
             "POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n[";
-        stream.write_all(head.as_bytes()).await?;
-        crate::support::eventually("the second request is told to come back", async || {
+        let stream = crate::support::eventually("the second request is told to come back", async || {
+            // The one place is taken by a request whose body does not end; it is sent anew for each try, because the
+            // try before may have had the place when it came.
+            let mut stream = tokio::net::TcpStream::connect(&address).await?;
+            stream.write_all(head.as_bytes()).await?;
             let answer = engine.post("/api/v1/events", &[("content-type", "application/json")], "[]").await?;
             let retry_after = answer.headers().get("retry-after").is_some();
-            Ok((answer.status().as_u16() == 429 && retry_after).then_some(()))
+            Ok((answer.status().as_u16() == 429 && retry_after).then_some(stream))
         })
         .await?;
         ensure!(engine.text("/-/healthy").await?.contains("healthy"), "supervisors are always answered");

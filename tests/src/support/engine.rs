@@ -164,6 +164,22 @@ impl Engine {
         Ok(text)
     }
 
+    /// How often a plugin was called so far, by the engine's own metrics.
+    pub(crate) async fn plugin_calls(&self, plugin: &str) -> Result<u64> {
+        let metrics = self.text("/metrics").await?;
+        let name = format!("watchfire_plugin_calls_total{{plugin=\"{plugin}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        Ok(count.map(str::parse::<f64>).transpose()?.unwrap_or(0.0) as u64)
+    }
+
+    /// Pushes samples in the text format and waits until a plugin was called again, so that it sees each of them however
+    /// slow the machine is.
+    pub(crate) async fn push_seen_by(&self, plugin: &str, exposition: &str) -> Result<()> {
+        let before = self.plugin_calls(plugin).await?;
+        self.push(exposition).await?;
+        eventually("the plugin is called", async || Ok((self.plugin_calls(plugin).await? > before).then_some(()))).await
+    }
+
     /// Pushes samples in the text format.
     pub(crate) async fn push(&self, exposition: &str) -> Result<()> {
         self.post_ok("/api/v1/import/prometheus", "text/plain; version=0.0.4", exposition).await.map(drop)
