@@ -11,13 +11,14 @@ use watchfire_host::{Host, HostSettings, Limits, LoadError, PluginInfo, Source};
 use watchfire_model::{Duration, Labels, Timestamp};
 use watchfire_plugin::{Batch, State, StateLimits};
 
-/// A host that is small enough for many of them to live at once.
+/// A host that is small enough for many of them to live at once, and more patient than the slowest machine is slow:
+/// whatever a test wants to see stopped by time gets a limit of its own.
 pub fn settings() -> HostSettings {
-    HostSettings { instances_max: 16, tick: Duration::from_millis(1), ..HostSettings::default() }
+    HostSettings { limits: patient(), instances_max: 16, tick: Duration::from_millis(1), ..HostSettings::default() }
 }
 
 pub fn host() -> Host {
-    Host::new(HostSettings { limits: patient(), ..settings() }).expect("the engine starts")
+    Host::new(settings()).expect("the engine starts")
 }
 
 pub fn load(host: &Host, name: &str, wasm: &[u8]) -> Result<PluginInfo, LoadError> {
@@ -35,8 +36,7 @@ pub fn tight(fixture: &fixture::Fixture) -> Limits {
     }
 }
 
-/// Limits that a slow machine does not pass.
-pub fn patient() -> Limits {
+fn patient() -> Limits {
     let time = Duration::from_secs(60);
     Limits { call_time: time, open_time: time, ..Limits::STANDARD }
 }
