@@ -12,6 +12,10 @@ fn escape(character: char, into: &mut String) {
 
 /// `text` escaped, in at most `characters` characters. A cut shows as an ellipsis and never splits an escape.
 pub(crate) fn mrkdwn(text: &str, characters: usize) -> String {
+    // Most texts are short and plain; a text has at most as many characters as bytes.
+    if text.len() <= characters && !text.bytes().any(|byte| matches!(byte, b'&' | b'<' | b'>')) {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut used = 0;
     let mut piece = String::new();
@@ -34,7 +38,7 @@ pub(crate) fn mrkdwn(text: &str, characters: usize) -> String {
 
 /// `text` as it is, in at most `characters` characters.
 pub(crate) fn plain(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
+    if text.len() <= characters || text.chars().count() <= characters {
         return text.to_owned();
     }
     let mut out: String = text.chars().take(characters.saturating_sub(1)).collect();

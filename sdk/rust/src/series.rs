@@ -116,7 +116,12 @@ impl<R: Record> SeriesTable<R> {
         {
             // A value of another layout is cut to whole records; it says nothing, but harms nothing either.
             chunk.truncate(chunk.len().min(Self::CHUNK) / Self::SIZE * Self::SIZE);
+            // All chunks but the last are full, so one that is not spares the question for the next.
+            let last = chunk.len() < Self::CHUNK;
             chunks.push(chunk);
+            if last {
+                break;
+            }
         }
         let records = chunks.iter().map(|chunk| chunk.len() / Self::SIZE).sum();
         let seconds = |ms: i64| u32::try_from(ms.max(0) / 1_000).unwrap_or(u32::MAX);
@@ -260,8 +265,15 @@ impl<R: Record> SeriesTable<R> {
     }
 }
 
+/// The prefix and the number; written by hand, since formatting costs as much as the call that takes the key.
 fn key(prefix: &str, number: usize) -> String {
-    format!("{prefix}{number}")
+    let mut key = String::with_capacity(prefix.len() + 2);
+    key.push_str(prefix);
+    if number >= 10 {
+        key.extend(char::from_digit((number / 10) as u32, 10));
+    }
+    key.extend(char::from_digit((number % 10) as u32, 10));
+    key
 }
 
 #[cfg(test)]
@@ -324,6 +336,13 @@ mod tests {
         assert_eq!((counts[capacity as usize - 1], counts[capacity as usize]), (Some(1), None));
         assert!((0..CHUNKS_MAX).all(|number| state.get(&key("t", number)).unwrap().len() <= CHUNK_BYTES));
         assert_eq!(evaluate(&mut state, 0, 0..capacity), vec![Some(2); capacity as usize]);
+    }
+
+    #[test]
+    fn keys_are_the_prefix_and_the_number() {
+        let keys: Vec<_> = [0, 1, 9, 10, 14].map(|number| key("t/", number)).into();
+        assert_eq!(keys, ["t/0", "t/1", "t/9", "t/10", "t/14"]);
+        assert!(CHUNKS_MAX <= 100, "keys have two digits");
     }
 
     #[test]
