@@ -221,7 +221,7 @@ fn a_guest_sees_nothing_of_the_outside_and_always_the_same() {
         input: Ok(0)
         thread: Some(Unsupported)
         exit: the plugin trapped: the plugin called exit; return an error instead
-        panic: the plugin trapped: wasm `unreachable` instruction executed: thread '<unnamed>' (1) panicked at examples/probe.rs:29:24: | index out of bounds: the len is 3 but the index is 4
+        panic: the plugin trapped: wasm `unreachable` instruction executed: thread '<unnamed>' (1) panicked at examples/probe.rs:31:24: | index out of bounds: the len is 3 but the index is 4
         error: cannot handle this input: not today
     "#]]
     .assert_eq(&told);
