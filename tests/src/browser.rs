@@ -178,9 +178,12 @@ fn demo() -> Result<()> {
         })
         .await?;
         // The other pages stand and show what they are for.
-        for (path, text) in
-            [("/", "fire"), ("/rules", "BruteForce"), ("/silences", "Silences"), ("/notifications", "everybody")]
-        {
+        for (path, text) in [
+            ("/", "fire"),
+            ("/rules", "BruteForce"),
+            ("/silences", "Silences"),
+            ("/notifications", "what each receiver knows"),
+        ] {
             browser.open(&format!("{base}{path}")).await?;
             let body = browser.script("return document.body.innerText").await?;
             ensure!(body.as_str().is_some_and(|body| body.contains(text)), "{path} does not show {text:?}: {body}");
