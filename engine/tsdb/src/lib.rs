@@ -26,4 +26,4 @@ pub use number::format_g;
 pub use point::{Point, SampleValue};
 pub use series::{SeriesId, SeriesView, Window};
 pub use settings::{Settings, Stats};
-pub use store::{Created, Cursor, Truncated, Tsdb};
+pub use store::{Created, Cursor, Newest, Truncated, Tsdb};

@@ -59,6 +59,26 @@ pub struct Truncated {
     pub samples: u64,
 }
 
+/// The newest sample of a series, in an array of its own: who asks many series whether they changed, or how high they
+/// are, reads these and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Newest {
+    /// When, in milliseconds.
+    pub time: i64,
+    /// The number, a staleness marker included; [`Newest::NO_NUMBER`] for a native histogram.
+    pub value: f64,
+}
+
+impl Newest {
+    /// Stands for a native histogram: a signalling NaN, which no computation gives. A sample may still have these bits,
+    /// so that they only say that the series itself must be asked.
+    pub const NO_NUMBER: f64 = f64::from_bits(0x7ff0_0000_0000_0001);
+
+    fn of(raw: &Raw) -> Newest {
+        Newest { time: raw.time, value: raw.value.float().unwrap_or(Newest::NO_NUMBER) }
+    }
+}
+
 /// The bounded in-memory store of series.
 #[derive(Debug)]
 pub struct Tsdb {
@@ -69,6 +89,11 @@ pub struct Tsdb {
     slots_used: usize,
     /// Slots whose series is gone.
     free: Vec<u32>,
+    /// By slot.
+    newest_by_slot: Vec<Newest>,
+    /// By slot: see [`Tsdb::revisions`].
+    revisions: Vec<u64>,
+    next_revision: u64,
     by_fingerprint: HashMap<u64, u32, BuildHasherDefault<Fingerprinted>>,
     /// Series whose fingerprint another one had first.
     collisions: HashMap<Labels, u32, BuildHasherDefault<Fingerprinted>>,
@@ -97,6 +122,9 @@ impl Tsdb {
             pages: Vec::new(),
             slots_used: 0,
             free: Vec::new(),
+            newest_by_slot: Vec::new(),
+            revisions: Vec::new(),
+            next_revision: 1,
             by_fingerprint: HashMap::default(),
             collisions: HashMap::default(),
             index: Index::default(),
@@ -169,11 +197,15 @@ impl Tsdb {
             if self.slots_used > self.pages.len() * PAGE {
                 self.pages.push((0..PAGE).map(|_| None).collect());
             }
+            self.newest_by_slot.push(Newest { time: i64::MIN, value: Newest::NO_NUMBER });
+            self.revisions.push(0);
             u32::try_from(self.slots_used - 1).unwrap_or(u32::MAX)
         });
         let id = SeriesId::new(self.next_sequence, slot);
         self.next_sequence += 1;
         self.newest = self.newest.max(Timestamp::from_millis(raw.time));
+        self.newest_by_slot[slot as usize] = Newest::of(&raw);
+        self.revise(slot as usize);
         let series = Series::new(id, labels.clone(), raw);
         self.stats.bytes += series.heap_bytes() + fixed_bytes(labels);
         self.pages[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
@@ -194,6 +226,12 @@ impl Tsdb {
         Ok(id)
     }
 
+    /// Notes that a series is not what it was, other than by a newer sample.
+    fn revise(&mut self, slot: usize) {
+        self.revisions[slot] = self.next_revision;
+        self.next_revision += 1;
+    }
+
     fn append_at(&mut self, id: SeriesId, raw: Raw) -> Result<(), AppendError> {
         let Settings { samples_per_series_max, bytes_max, out_of_order_window, .. } = self.settings;
         let cutoff = self.cutoff(Timestamp::from_millis(raw.time));
@@ -205,6 +243,8 @@ impl Tsdb {
             return Err(AppendError::UnknownSeries);
         }
         let timestamp = Timestamp::from_millis(raw.time);
+        let newest = Newest::of(&raw);
+        let mut revised = false;
         match series.place(&raw) {
             Place::SameAsStored => return Ok(()),
             Place::Conflict => {
@@ -227,12 +267,17 @@ impl Tsdb {
                     return Err(AppendError::DuplicateTimestamp { timestamp });
                 }
                 self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
+                revised = true;
             }
             Place::Newest if series.will_grow(&raw) => {
                 // Before a series takes more memory it gives up what has expired; this spares a separate pass.
                 let before = series.heap_bytes();
                 let expired = series.drop_before(cutoff);
                 let shed = series.shed(samples_per_series_max.saturating_sub(1));
+                if expired + shed > 0 {
+                    self.revisions[id.slot()] = self.next_revision;
+                    self.next_revision += 1;
+                }
                 self.stats.samples_shed += shed as u64;
                 self.stats.samples -= expired + shed;
                 if bytes >= bytes_max && series.will_grow(&raw) {
@@ -243,6 +288,11 @@ impl Tsdb {
                 self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
             }
             Place::Newest => series.push(raw),
+        }
+        if revised {
+            self.revise(id.slot());
+        } else {
+            self.newest_by_slot[id.slot()] = newest;
         }
         self.newest = self.newest.max(timestamp);
         self.stats.samples += 1;
@@ -285,6 +335,29 @@ impl Tsdb {
         Created { series: &self.created[from..], cursor: Cursor(self.next_sequence) }
     }
 
+    /// Whether the cursor has seen all series that were created.
+    pub fn is_newest_cursor(&self, cursor: Cursor) -> bool {
+        cursor.0 == self.next_sequence
+    }
+
+    /// How many series have been removed so far: while it stays the same, ids that were alive are alive.
+    pub fn removed_series(&self) -> u64 {
+        self.stats.series_removed
+    }
+
+    /// The newest sample of each series, by [slot](SeriesId::slot); what stands at the slot of no living series means
+    /// nothing.
+    pub fn newest_by_slot(&self) -> &[Newest] {
+        &self.newest_by_slot
+    }
+
+    /// For each slot a number that changes, and never comes again, when a series takes the slot, when a sample is put
+    /// between older ones, and when old samples are dropped. Together with the newest time it tells whether anything
+    /// about the series has changed.
+    pub fn revisions(&self) -> &[u64] {
+        &self.revisions
+    }
+
     /// Keeps samples for this long before the newest time; rules' longest reach decides it.
     pub fn set_retention(&mut self, retention: Duration) {
         self.retention = retention;
@@ -322,6 +395,9 @@ impl Tsdb {
             self.stats.bytes = (self.stats.bytes + after).saturating_sub(before);
             self.stats.samples -= dropped;
             truncated.samples += dropped as u64;
+            if dropped > 0 {
+                self.revise(slot);
+            }
         }
         self.sweep = end;
         if !truncated.series.is_empty() {
@@ -375,5 +451,5 @@ impl Tsdb {
 }
 
 fn fixed_bytes(labels: &Labels) -> usize {
-    size_of::<Option<Series>>() + labels.heap_bytes() + ENTRIES_BYTES
+    size_of::<Option<Series>>() + size_of::<Newest>() + size_of::<u64>() + labels.heap_bytes() + ENTRIES_BYTES
 }

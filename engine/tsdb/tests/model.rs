@@ -183,6 +183,35 @@ proptest! {
     }
 
     #[test]
+    fn a_series_of_the_same_revision_and_newest_time_is_the_same(
+        steps in steps(),
+        window in prop_oneof![Just(0i64), Just(60_000)],
+        samples_per_series_max in prop_oneof![Just(4usize), Just(1000)],
+    ) {
+        let out_of_order_window = Duration::from_millis(window);
+        let mut db = Tsdb::new(Settings { out_of_order_window, samples_per_series_max, ..Settings::default() });
+        db.set_retention(Duration::from_millis(120_000));
+        let mut seen: BTreeMap<(usize, u64, i64), BTreeMap<i64, u64>> = BTreeMap::new();
+        for step in &steps {
+            match step {
+                Step::Append { series: number, time, value } => {
+                    let _ = db.append(&series(*number), Sample { timestamp: Timestamp::from_millis(*time), value: *value });
+                }
+                Step::Truncate { now } => drop(db.truncate(Timestamp::from_millis(*now))),
+            }
+            let all = stored(&db);
+            for view in db.all_series() {
+                let (slot, samples) = (view.id().slot(), &all[view.labels()]);
+                let newest = db.newest_by_slot()[slot];
+                let last = samples.last_key_value().map(|(time, bits)| (*time, *bits));
+                prop_assert_eq!(last, Some((newest.time, newest.value.to_bits())));
+                let known = seen.entry((slot, db.revisions()[slot], newest.time)).or_insert_with(|| samples.clone());
+                prop_assert_eq!(&*known, samples);
+            }
+        }
+    }
+
+    #[test]
     fn selection_is_what_testing_every_series_gives(
         numbers in proptest::collection::btree_set(0usize..40, 0..30),
         matchers in proptest::collection::vec(
