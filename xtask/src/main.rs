@@ -4,6 +4,7 @@
 //! make. It is not part of what is shipped.
 
 mod bench;
+mod compliance;
 mod demo;
 mod plugins;
 mod postgres;
@@ -19,6 +20,7 @@ Tasks of the project.
   cargo xtask test      run every test; lists at the end what was skipped and why
   cargo xtask plugins   build the plugins into target/plugins
   cargo xtask bench     measure detection, ingest and plugins, beside Prometheus and Alertmanager if installed
+  cargo xtask compliance  run the alert generator compliance suite, which takes 40 minutes (`--at-interval`)
 
 Options after the task are passed on: `cargo xtask demo --listen 127.0.0.1:8080`.
 ";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("plugins") => plugins::build().map(|built| println!("{}", built.folder.display())),
         Some("bench") => bench::run(&rest),
+        Some("compliance") => compliance::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

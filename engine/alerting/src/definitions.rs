@@ -13,6 +13,8 @@ pub struct Definitions {
     pub groups: Vec<RuleGroupSpec>,
     /// Who is told what.
     pub dispatch: Dispatch,
+    /// After what time Alertmanagers beside the engine are told again of a rule's alert; absent if there are none.
+    pub resend_delay: Option<Duration>,
 }
 
 /// Rules that are evaluated together, in order.

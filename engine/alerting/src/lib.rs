@@ -14,6 +14,7 @@ mod definitions;
 mod engine;
 mod fingerprints;
 mod flush;
+mod forward;
 mod group;
 mod history;
 mod id;

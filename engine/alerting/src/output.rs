@@ -21,6 +21,8 @@ pub enum Output {
     Persist(Record),
     /// Try to deliver and answer with [`Input::Delivered`](crate::Input::Delivered).
     Deliver(Delivery),
+    /// Tell the Alertmanagers beside the engine, each as well as it can be reached: what is lost is sent again.
+    Forward(Vec<Alert>),
     /// Ask a router plugin and answer with [`Input::Routed`](crate::Input::Routed).
     Route(RouteRequest),
     /// Something changed or was decided, for those who watch.

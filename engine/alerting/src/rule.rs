@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use watchfire_model::{
-    Duration, Fingerprint, Labels, METRIC_NAME_LABEL, RuleGroupId, RuleId, STALE_NAN, Sample, Timestamp,
+    Alert, Duration, Fingerprint, Labels, METRIC_NAME_LABEL, RuleGroupId, RuleId, STALE_NAN, Sample, Timestamp,
 };
 
+use crate::forward::Forwarding;
 use crate::{
     ActiveInstance, EvaluationResult, FingerprintSet, Instance, InstanceState, RuleHealth, RuleKind, RuleSpec,
     RuleView, StateReason,
@@ -34,6 +35,8 @@ pub(crate) struct RuleState {
 #[derive(Debug)]
 pub(crate) struct LiveInstance {
     pub(crate) instance: Instance,
+    /// When Alertmanagers were told of it last. Not kept over a restart: they are told again then.
+    pub(crate) sent_at: Option<Timestamp>,
     alerts_pending: Option<Labels>,
     alerts_firing: Option<Labels>,
     for_state: Option<Labels>,
@@ -62,6 +65,8 @@ pub(crate) struct Transition {
 pub(crate) struct Applied {
     pub(crate) transitions: Vec<Transition>,
     pub(crate) samples: Vec<(Labels, Sample)>,
+    /// What Alertmanagers are to be told.
+    pub(crate) alerts: Vec<Alert>,
     /// How many instances or series were left out.
     pub(crate) dropped: usize,
 }
@@ -74,11 +79,13 @@ pub(crate) struct Circumstances {
     pub(crate) instances_max: usize,
     pub(crate) resolved_retention: Duration,
     pub(crate) alerts_series: bool,
+    /// How Alertmanagers are told; absent if there are none.
+    pub(crate) forwarding: Option<Forwarding>,
 }
 
 impl LiveInstance {
     fn new(instance: Instance) -> LiveInstance {
-        LiveInstance { instance, alerts_pending: None, alerts_firing: None, for_state: None }
+        LiveInstance { instance, sent_at: None, alerts_pending: None, alerts_firing: None, for_state: None }
     }
 
     fn pending(active: ActiveInstance, at: Timestamp) -> LiveInstance {
@@ -187,7 +194,7 @@ impl RuleState {
         let dropped = samples.len().saturating_sub(c.instances_max);
         samples.truncate(c.instances_max);
         self.dropped = dropped;
-        Applied { transitions: Vec::new(), samples: self.emit(samples, c), dropped }
+        Applied { transitions: Vec::new(), samples: self.emit(samples, c), alerts: Vec::new(), dropped }
     }
 
     /// Stamps the series of this evaluation and ends those of the last one that are not among them.
@@ -338,6 +345,9 @@ impl RuleState {
         if c.alerts_series {
             let series = self.instances.values_mut().filter_map(LiveInstance::series).flatten().collect();
             applied.samples = self.emit(series, c);
+        }
+        if let Some(pace) = c.forwarding {
+            applied.alerts = self.forward(at, pace);
         }
         Ok(applied)
     }

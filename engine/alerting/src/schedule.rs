@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use watchfire_model::{Duration, RuleGroupId, RuleId, Timestamp};
 
+use crate::forward::Forwarding;
 use crate::rule::{Circumstances, RuleState, Step, Transition};
 use crate::timers::Timer;
 use crate::{
@@ -241,10 +242,11 @@ impl Engine {
         if let Some(mut rule) = self.rules.remove(&evaluation.rule) {
             rule.last_evaluation = Some(at);
             rule.evaluation_time = evaluation.took;
-            let (limit, query_offset) = match self.rule_groups.get(&id) {
-                Some(group) => (group.spec.limit, group.spec.query_offset),
-                None => (0, Duration::ZERO),
+            let (limit, query_offset, interval) = match self.rule_groups.get(&id) {
+                Some(group) => (group.spec.limit, group.spec.query_offset, group.spec.interval),
+                None => (0, Duration::ZERO, Duration::ZERO),
             };
+            let delay = self.definitions.as_ref().and_then(|definitions| definitions.resend_delay);
             let settings = &self.settings;
             let instances_max =
                 if limit == 0 { settings.rule_instances_max } else { limit.min(settings.rule_instances_max) };
@@ -254,6 +256,7 @@ impl Engine {
                 instances_max,
                 resolved_retention: settings.resolved_retention,
                 alerts_series: settings.alerts_series,
+                forwarding: delay.map(|delay| Forwarding { delay, interval }),
             };
             let applied = evaluation.result.and_then(|result| rule.apply(result, circumstances).map_err(str::to_owned));
             match applied {
@@ -269,6 +272,9 @@ impl Engine {
                     }
                     if !applied.samples.is_empty() {
                         self.outputs.push_back(Output::Append(applied.samples));
+                    }
+                    if !applied.alerts.is_empty() {
+                        self.outputs.push_back(Output::Forward(applied.alerts));
                     }
                     for transition in applied.transitions {
                         self.instance_changed(&rule, transition, at);

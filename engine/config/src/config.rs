@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use watchfire_alerting::{Dispatch, IntegrationSpec, ReceiverSpec, TimeInterval};
 
+use crate::alerting::{AlertingConfig, alerting};
 use crate::decode::{Decoder, Fields};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Environment;
@@ -40,6 +41,8 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// How rules are evaluated.
     pub evaluation: EvaluationConfig,
+    /// Alertmanagers beside the engine.
+    pub alerting: AlertingConfig,
     /// How much is kept.
     pub limits: Limits,
     /// What one body may hold.
@@ -131,6 +134,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
     let rules = f.object("rules", "rules", sections::rules).unwrap_or_default();
     let plugins = f.object("plugins", "plugins", sections::plugins).unwrap_or_default();
     let evaluation = f.object("evaluation", "evaluation", sections::evaluation).unwrap_or_default();
+    let alerting = f.object("alerting", "alerting", alerting).unwrap_or_default();
     let limits = f.object("limits", "limits", sections::limits).unwrap_or_default();
     let ingest = f.object("ingest", "ingest", sections::ingest).unwrap_or_default();
     let route = route?;
@@ -147,6 +151,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
         rules,
         plugins,
         evaluation,
+        alerting,
         limits,
         ingest,
         global,

@@ -177,7 +177,8 @@ pub(crate) fn http_config(fields: &mut Fields<'_, '_>) -> Option<HttpConfig> {
     fields.object("http_config", "http_config", read)
 }
 
-fn read(fields: &mut Fields<'_, '_>) -> HttpConfig {
+/// The keys of `http_config`, where they stand among others.
+pub(crate) fn read(fields: &mut Fields<'_, '_>) -> HttpConfig {
     let basic_auth = fields.object("basic_auth", "basic_auth", |f| {
         let auth = BasicAuth {
             username: f.credential("username", "username_file"),

@@ -4,6 +4,7 @@
 //! caller reads files and lends it an [`Environment`] for variables and secrets. It does not look at what several files
 //! mean together, such as whether a plugin exists that a rule names; whoever holds them all does.
 
+mod alerting;
 mod config;
 mod decode;
 mod diagnostic;
@@ -24,6 +25,7 @@ mod tree;
 mod url;
 mod yaml;
 
+pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use config::{Config, Source, config_schema, load_config};
 pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};

@@ -86,6 +86,29 @@ fn a_whole_configuration_is_read() {
 }
 
 #[test]
+fn alertmanagers_are_written_as_in_prometheus() {
+    let text = "route: {receiver: a}\nreceivers: [{name: a}]\nalerting:\n  resend_delay: 30s\n  alertmanagers:\n\
+                \x20   - {static_configs: [{targets: ['am-0:9093', '[::1]:9093']}]}\n\
+                \x20   - {scheme: https, path_prefix: /am/, timeout: 3s, basic_auth: {username: u, password: p},\n\
+                \x20      static_configs: [{targets: [am.example.com]}]}\n";
+    let (config, diagnostics) = load_config(Source { name: "wf.yml", text }, &FixedEnvironment::default());
+    assert_eq!(diagnostics, []);
+    let alerting = config.unwrap().alerting;
+    assert_eq!(alerting.resend_delay, Duration::from_secs(30));
+    let urls: Vec<&str> = alerting.alertmanagers.iter().map(|alertmanager| alertmanager.url.as_str()).collect();
+    assert_eq!(
+        urls,
+        [
+            "http://am-0:9093/api/v2/alerts",
+            "http://[::1]:9093/api/v2/alerts",
+            "https://am.example.com/am/api/v2/alerts"
+        ]
+    );
+    let last = &alerting.alertmanagers[2];
+    assert_eq!((last.timeout, last.http.basic_auth.is_some()), (Duration::from_secs(3), true));
+}
+
+#[test]
 fn routes_inherit_what_is_inherited() {
     let config = load();
     let child = &config.dispatch.route.routes[0];

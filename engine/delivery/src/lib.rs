@@ -5,6 +5,7 @@
 //! requests and says what is to happen next. This crate does not decide when to tell whom, nor when to try again: that is
 //! `alerting`, and what was sent is remembered by whoever calls.
 
+pub mod alertmanager;
 mod builtin;
 mod channel;
 mod deliverer;
@@ -25,6 +26,7 @@ mod view;
 pub mod webhook;
 mod words;
 
+pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};
 pub use deliverer::{Attempt, Deliverer, PreviewError, Problem, Settings};
 pub use notification::{Notification, Topic};

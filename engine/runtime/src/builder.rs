@@ -25,6 +25,7 @@ use crate::compile::{States, external_url};
 use crate::data::Data;
 use crate::deliver::Sender;
 use crate::evaluate::{Evaluators, RuleSet};
+use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
@@ -233,6 +234,8 @@ impl Builder {
         delivery.extend(&mut compiled.definitions.dispatch);
         let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
         let deliverer = Arc::new(ArcSwap::from_pointee(deliverer));
+        let forwarder = Forwarder::new(Arc::clone(&clock), Arc::clone(&metrics));
+        forwarder.configure(&loaded.config, &mut loaded.diagnostics);
         for diagnostic in &loaded.diagnostics {
             if diagnostic.is_error() {
                 tracing::error!("{diagnostic}");
@@ -278,6 +281,7 @@ impl Builder {
             clock: Arc::clone(&clock),
             data: Arc::clone(&data),
             evaluators,
+            forwarder: forwarder.clone(),
             decided,
             changes: changes.clone(),
             metrics: Arc::clone(&metrics),
@@ -298,6 +302,7 @@ impl Builder {
             providers,
             deliverer,
             delivery,
+            forwarder,
             rules,
             states,
             data: Arc::clone(&data),

@@ -50,7 +50,11 @@ pub(crate) fn compile(
         },
         readers: Vec::new(),
         queries: BTreeMap::new(),
-        definitions: Definitions { groups: Vec::new(), dispatch: config.dispatch.clone() },
+        definitions: Definitions {
+            groups: Vec::new(),
+            dispatch: config.dispatch.clone(),
+            resend_delay: (!config.alerting.alertmanagers.is_empty()).then_some(config.alerting.resend_delay),
+        },
         diagnostics: Vec::new(),
         quarantined: 0,
     };

@@ -22,6 +22,7 @@ mod compile;
 mod data;
 mod deliver;
 mod evaluate;
+mod forward;
 mod handle;
 mod intake;
 mod load;

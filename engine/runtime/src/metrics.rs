@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) plugin_failures: Family<Label, Counter>,
     pub(crate) attempts: Family<Label, Counter>,
     pub(crate) attempt_seconds: Histogram,
+    pub(crate) forwarded: Family<Label, Counter>,
     pub(crate) records_committed: Counter,
     pub(crate) records_pending: Gauge,
     pub(crate) commit_failures: Counter,
@@ -65,6 +66,8 @@ impl Metrics {
             metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
         let attempt_seconds =
             metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(buckets()));
+        let forwarded =
+            metric!("alertmanager_alerts", "Alerts for Alertmanagers beside the engine, by outcome", Family::default());
         let records_committed = metric!("store_records", "Records made durable", Counter::default());
         let records_pending = metric!("store_records_pending", "Records not yet durable", Gauge::default());
         let commit_failures = metric!("store_commit_failures", "Commits that failed", Counter::default());
@@ -95,6 +98,7 @@ impl Metrics {
             plugin_failures,
             attempts,
             attempt_seconds,
+            forwarded,
             records_committed,
             records_pending,
             commit_failures,

@@ -10,6 +10,7 @@ use watchfire_model::Timestamp;
 use crate::clock::Clock;
 use crate::data::Data;
 use crate::evaluate::Evaluators;
+use crate::forward::Forwarder;
 use crate::metrics::Metrics;
 use crate::persist::Decided;
 
@@ -35,6 +36,7 @@ pub(crate) struct Owner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) data: Arc<Data>,
     pub(crate) evaluators: Evaluators,
+    pub(crate) forwarder: Forwarder,
     pub(crate) decided: mpsc::UnboundedSender<Decided>,
     pub(crate) changes: broadcast::Sender<Arc<Change>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -104,6 +106,7 @@ impl Owner {
                         self.engine.handle(now, Input::Touched(touched));
                     }
                 }
+                Output::Forward(alerts) => self.forwarder.forward(alerts),
                 Output::Persist(record) => decided.records.push(record),
                 Output::Deliver(delivery) => decided.deliveries.push(delivery),
                 Output::Changed(change) => {

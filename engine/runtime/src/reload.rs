@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::compile::{self, Compiled, States};
 use crate::data::Data;
 use crate::evaluate::RuleSet;
+use crate::forward::Forwarder;
 use crate::load::{self, Loaded, PluginStatus, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
@@ -85,6 +86,7 @@ pub(crate) struct Reloader {
     pub(crate) providers: Arc<dyn Provider>,
     pub(crate) deliverer: Arc<ArcSwap<Deliverer>>,
     pub(crate) delivery: crate::builder::DeliveryParts,
+    pub(crate) forwarder: Forwarder,
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
     pub(crate) states: States,
     pub(crate) data: Arc<Data>,
@@ -326,6 +328,7 @@ impl Reloader {
         let folder = folder(&self.origin);
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
         self.deliverer.store(Arc::new(deliverer));
+        self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
         apply(&self.data, &self.rules, compiled, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
         let broken = loaded.plugins.iter().filter_map(|plugin| plugin.error.as_ref());

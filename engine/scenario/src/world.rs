@@ -46,6 +46,8 @@ pub struct WorldSettings {
     pub on_ingest: bool,
     /// Whether all groups are evaluated at whole intervals after `start`, instead of being spread as in production.
     pub align: bool,
+    /// After what time Alertmanagers beside the engine are told again of an alert; absent if there are none.
+    pub resend_delay: Option<Duration>,
 }
 
 impl WorldSettings {
@@ -62,6 +64,7 @@ impl WorldSettings {
             query_offset: Duration::ZERO,
             on_ingest: false,
             align: true,
+            resend_delay: None,
         }
     }
 }
@@ -151,6 +154,7 @@ pub struct World {
     /// The rules that read a series.
     readers: HashMap<Labels, Arc<[RuleId]>>,
     attempts: Vec<Attempt>,
+    forwarded: Vec<(Timestamp, Alert)>,
     changes: Vec<Change>,
     failures: Vec<Failure>,
 }
@@ -173,6 +177,7 @@ impl World {
             log: VecDeque::new(),
             readers: HashMap::new(),
             attempts: Vec::new(),
+            forwarded: Vec::new(),
             changes: Vec::new(),
             failures: Vec::new(),
             settings,
@@ -190,7 +195,8 @@ impl World {
         self.program.replace(files, &self.settings, self.provider.as_deref(), self.now);
         self.readers.clear();
         self.routers.clear();
-        let definitions = Arc::new(Definitions { groups: self.program.groups(), dispatch });
+        let definitions =
+            Arc::new(Definitions { groups: self.program.groups(), dispatch, resend_delay: self.settings.resend_delay });
         self.definitions = Some(Arc::clone(&definitions));
         self.handle(Input::Reload(definitions));
     }
@@ -211,6 +217,11 @@ impl World {
         if let Some(definitions) = self.definitions.clone() {
             self.handle(Input::Reload(definitions));
         }
+    }
+
+    /// What Alertmanagers beside the engine were told so far, and when.
+    pub fn forwarded(&self) -> &[(Timestamp, Alert)] {
+        &self.forwarded
     }
 
     /// Stores samples as if they had just arrived; answers which were refused, by position.
@@ -431,6 +442,7 @@ impl World {
                     Output::Persist(record) => drop(self.records.insert(record.key(), record)),
                     Output::Deliver(delivery) => deliveries.push_back(delivery),
                     Output::Route(request) => questions.push_back(request),
+                    Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),
                     Output::Changed(change) => self.changes.push(change),
                 }
             }

@@ -105,7 +105,7 @@ fn a_reload_of_the_same_definitions_writes_nothing_and_changes_no_deadline() {
     w.find(2, &["M"]);
     w.at("10m10s");
     let (persisted, deadline) = (w.persisted, w.engine.next_deadline());
-    let again = Arc::new(Definitions { groups: groups(), dispatch: dispatch() });
+    let again = Arc::new(Definitions { groups: groups(), dispatch: dispatch(), resend_delay: None });
     w.input(Input::Reload(again));
     assert_eq!((w.persisted, w.engine.next_deadline()), (persisted, deadline));
 }

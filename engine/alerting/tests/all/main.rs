@@ -6,6 +6,7 @@ mod c4_every_decision_is_explained;
 mod c5_accepted_means_durable;
 mod c7_everything_is_bounded;
 mod delivering;
+mod forwarding;
 mod semantics_dispatch;
 mod semantics_rules;
 mod simulation;

@@ -158,7 +158,7 @@ fn groups(variant: u64) -> Vec<RuleGroupSpec> {
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let settings = Settings::default();
-        let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0) });
+        let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0), resend_delay: None });
         let mut simulation = Simulation {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             now: START,
@@ -228,7 +228,7 @@ impl Simulation {
     fn execute(&mut self, outputs: Vec<Output>, inputs: &mut VecDeque<Input>) {
         for output in outputs {
             match output {
-                Output::Persist(_) | Output::Append(_) => {}
+                Output::Persist(_) | Output::Append(_) | Output::Forward(_) => {}
                 Output::Changed(change) => {
                     if let (Subject::Alert { fingerprint, .. }, Reason::State(state)) = (change.subject, change.reason)
                         && state != StateReason::Restored
@@ -383,7 +383,8 @@ impl Simulation {
     }
 
     fn reload(&mut self, variant: u64) {
-        self.definitions = Arc::new(Definitions { groups: groups(variant), dispatch: dispatch(variant) });
+        self.definitions =
+            Arc::new(Definitions { groups: groups(variant), dispatch: dispatch(variant), resend_delay: None });
         self.input(Input::Reload(self.definitions.clone()));
     }
 
@@ -598,7 +599,7 @@ impl Simulation {
         assert!(self.told.values().all(|fires| !fires));
         self.pass(Duration::from_hours(1));
         // Silences and what was refused are kept for days, in which rules need not be evaluated.
-        self.definitions = Arc::new(Definitions { groups: vec![], dispatch: dispatch(0) });
+        self.definitions = Arc::new(Definitions { groups: vec![], dispatch: dispatch(0), resend_delay: None });
         self.input(Input::Reload(self.definitions.clone()));
         self.pass(Duration::from_hours(130));
         assert!(self.engine.alerts(self.now).is_empty(), "{:?}", self.engine.alerts(self.now));

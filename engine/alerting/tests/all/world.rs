@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) requests: Vec<EvaluateRequest>,
     pub(crate) routes_asked: Vec<RouteRequest>,
     pub(crate) samples: Vec<(Labels, Sample)>,
+    /// What Alertmanagers were told, and when.
+    pub(crate) forwarded: Vec<(Timestamp, Alert)>,
     pub(crate) changes: Vec<Change>,
     pub(crate) persisted: usize,
 }
@@ -54,7 +56,7 @@ impl World {
     }
 
     pub(crate) fn with(settings: Settings, groups: Vec<RuleGroupSpec>, dispatch: Dispatch) -> World {
-        let definitions = Arc::new(Definitions { groups, dispatch });
+        let definitions = Arc::new(Definitions { groups, dispatch, resend_delay: Some(Duration::from_mins(1)) });
         let mut world = World {
             engine: Engine::new(settings.clone()),
             settings,
@@ -70,6 +72,7 @@ impl World {
             requests: Vec::new(),
             routes_asked: Vec::new(),
             samples: Vec::new(),
+            forwarded: Vec::new(),
             changes: Vec::new(),
             persisted: 0,
         };
@@ -108,6 +111,7 @@ impl World {
                             inputs.push_back(Input::Evaluated(self.answer(request)));
                         }
                     }
+                    Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),
                     Output::Route(request) => {
                         self.routes_asked.push(request.clone());
                         if let Some(router) = self.router {
@@ -228,7 +232,7 @@ impl World {
     }
 
     pub(crate) fn reload(&mut self, groups: Vec<RuleGroupSpec>, dispatch: Dispatch) {
-        self.definitions = Arc::new(Definitions { groups, dispatch });
+        self.definitions = Arc::new(Definitions { groups, dispatch, resend_delay: Some(Duration::from_mins(1)) });
         self.input(Input::Reload(self.definitions.clone()));
     }
 
