@@ -5,6 +5,7 @@
 
 mod broken;
 mod browser;
+mod commands;
 mod crash;
 mod hostile;
 mod intake;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(2));
     let cases = [
         tidy::CASES,
+        commands::CASES,
         crash::CASES,
         reload::CASES,
         pipeline::CASES,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use watchfire_model::Duration;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -44,7 +45,7 @@ pub(crate) enum Command {
     #[command(after_help = SERVE_HELP)]
     Serve(Serve),
     /// Check rule files and configurations; every mistake at once, with file, line, column and remedy
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = check_help())]
     Check(Check),
     /// Run test files on a virtual clock: scenarios, and files in the format of `promtool test rules`
     #[command(after_help = TEST_HELP)]
@@ -64,9 +65,31 @@ An existing alertmanager.yml is a valid configuration; add
   rules: {paths: [rules/*.yml]}
 to evaluate rules as well. Point Prometheus' remote_write at http://ADDRESS/api/v1/write.";
 
-const CHECK_HELP: &str = "\
-A file with `groups:` is read as rules, any other as a configuration. Rules that a configuration names are checked too.
-Exit code 1 if there is an error; warnings alone do not fail.";
+/// What `check` looks at, with every lint.
+fn check_help() -> String {
+    let mut help = "\
+A file with `groups:` is read as rules, any other as a configuration.
+Rules that a configuration names are checked too.
+All files are looked at together: what one records, another may read.
+
+Lints, each a warning:
+"
+    .to_owned();
+    for (id, what) in watchfire::config::lint::LINTS {
+        help.push_str(&format!("  {id:<16} {what}\n"));
+    }
+    help.push_str(
+        "
+A comment silences one of them: for the rule in which or above which it stands,
+or, above `groups:`, for the whole file:
+  # watchfire ignore rate-of-gauge -- this one counts, whatever its name says
+
+With --server or --data, missing-series also looks for the series that each rule reads.
+
+Exit code 1 if there is an error, with --strict also if there is a warning.",
+    );
+    help
+}
 
 const TEST_HELP: &str = "\
 Every expectation that does not hold is shown with what was expected and what came.
@@ -96,6 +119,22 @@ pub(crate) struct Check {
     /// Rule files and configurations
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Ask this server, Watchfire or Prometheus, whether the series exist and which of them are gauges
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    pub(crate) server: Option<String>,
+
+    /// Look for the series in what an engine has recorded here, or in text files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// How often series get a sample, to find ranges that are too short for it
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub(crate) scrape_interval: Duration,
 
     /// One JSON object per finding
     #[arg(long)]

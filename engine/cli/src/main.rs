@@ -5,7 +5,9 @@
 
 mod args;
 mod check;
+mod client;
 mod demo;
+mod recording;
 mod serve;
 mod test;
 
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     // One TLS implementation for everything; a second installation by an embedding program is no error.
     drop(rustls::crypto::ring::default_provider().install_default());
     let outcome = match cli.command {
-        Command::Check(options) => Ok(check::run(&options)),
+        Command::Check(options) => block_on(check::run(options)),
         Command::Test(options) => test::run(&options),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),

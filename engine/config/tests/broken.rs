@@ -5,11 +5,26 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use watchfire_config::lint::lint;
+use watchfire_config::lint::{Knowledge, lint};
 use watchfire_config::{Diagnostic, FixedEnvironment, Source, load_config, load_rules};
+use watchfire_model::Duration;
+use watchfire_rules::RuleFile;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken")
+}
+
+/// What the rules of a file record, and a server that has no series `gone` and whose `up` has no label `team`.
+fn knowledge(file: &RuleFile) -> Knowledge {
+    let mut knowledge = Knowledge::new(Some(Duration::from_secs(15)));
+    knowledge.gauges.insert("size".to_owned());
+    knowledge.add_rules(file);
+    for question in knowledge.questions(file) {
+        let team = question.label.as_ref().is_some_and(|(name, _)| name == "team");
+        let exists = question.metric != "gone" && !team;
+        knowledge.answer(question, exists);
+    }
+    knowledge
 }
 
 /// All files with their diagnostics.
@@ -25,7 +40,7 @@ fn broken() -> BTreeMap<String, (String, Vec<Diagnostic>)> {
                 let loaded = load_rules(source);
                 assert_eq!(loaded.quarantined.is_empty(), !loaded.diagnostics.iter().any(Diagnostic::is_error));
                 let mut diagnostics = loaded.diagnostics;
-                diagnostics.extend(lint(source, &loaded.file, None));
+                diagnostics.extend(lint(source, &loaded.file, &knowledge(&loaded.file)));
                 diagnostics
             } else {
                 let (config, diagnostics) = load_config(source, &FixedEnvironment::default());
@@ -69,7 +84,7 @@ fn no_text_makes_reading_panic() {
                 let source = Source { name: "changed.yml", text: &changed };
                 let (_, diagnostics) = load_config(source, &FixedEnvironment::default());
                 let loaded = load_rules(source);
-                let linted = lint(source, &loaded.file, None);
+                let linted = lint(source, &loaded.file, &knowledge(&loaded.file));
                 for diagnostic in diagnostics.iter().chain(&loaded.diagnostics).chain(&linted) {
                     assert!(diagnostic.render(&changed).starts_with("changed.yml:"), "{changed}");
                 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use watchfire_config::lint::lint;
+use watchfire_config::lint::{Knowledge, lint};
 use watchfire_config::{LoadedRules, Source, load_rules};
 use watchfire_model::Duration;
 
@@ -92,7 +92,10 @@ fn lints_find_only_what_is_wrong_in_the_public_collections() {
         let Some(file) = row["file"].as_str().filter(|_| row["promtool_2_42_rc"] == 0) else { continue };
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         let source = Source { name: file, text: &text };
-        for diagnostic in lint(source, &load_rules(source).file, Some(Duration::from_secs(15))) {
+        let file = load_rules(source).file;
+        let mut knowledge = Knowledge::new(Some(Duration::from_secs(15)));
+        knowledge.add_rules(&file);
+        for diagnostic in lint(source, &file, &knowledge) {
             found.entry(diagnostic.code).or_default().push(diagnostic.render(&text));
         }
     }

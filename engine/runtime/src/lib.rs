@@ -42,7 +42,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use builder::{Builder, StartError, ingest_limits};
-pub use check::{CheckedFile, check_file};
+pub use check::{CheckedFile, NamedRules, check_file};
 pub use clock::{Clock, SystemClock};
 pub use handle::{QueryFailure, Watchfire};
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};

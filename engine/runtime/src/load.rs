@@ -98,7 +98,7 @@ pub(crate) struct RuleFiles {
 /// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force: it stands in for
 /// what is broken now.
 pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile]) -> RuleFiles {
-    let features = if config.evaluation.experimental { Features::ALL } else { Features::default() };
+    let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
     for path in matching(&config.rules.paths, folder, &mut found.diagnostics) {
         let name = path.display().to_string();
@@ -127,6 +127,11 @@ pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile]) ->
         }
     }
     found
+}
+
+/// The parts of PromQL that a configuration allows.
+pub(crate) fn features(config: &Config) -> Features {
+    if config.evaluation.experimental { Features::ALL } else { Features::default() }
 }
 
 /// Gives an event rule the configured bounds; which of them a query has changes nothing about whether it compiles.

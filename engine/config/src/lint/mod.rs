@@ -1,29 +1,39 @@
 //! What is valid but probably not meant: warnings about rules, each with an id.
 //!
-//! A lint earns its place by being right: none of them has a false alarm on the public rule collections.
+//! A lint earns its place by being right: none of them has a false alarm on the public rule collections. A comment in
+//! the file silences the one that is wrong all the same.
 
+mod ignore;
+mod knowledge;
 mod labels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Severity};
-use watchfire_promql::syntax::{DurationValue, Expr, FunctionName, Span, VectorSelector};
+use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Severity};
+use watchfire_promql::syntax::{
+    Binary, BinaryOp, Cardinality, DurationValue, Expr, FunctionName, Span, VectorSelector,
+};
 use watchfire_rules::{ExprSource, Position, Rule, RuleFile, RuleKind, Source as RuleSource};
 use watchfire_template::prometheus::RuleTemplate;
 
 use crate::config::Source;
 use crate::decode::Decoder;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::yaml::{Kind, Node};
+use ignore::Ignored;
+pub use knowledge::{Knowledge, Question};
 
 /// Every lint by its id, with what it finds.
-pub const LINTS: [(&str, &str); 7] = [
+pub const LINTS: [(&str, &str); 10] = [
     ("template-label", "a template names a label that the expression drops"),
     ("dropped-label", "an aggregation names a label that the expression below it drops"),
+    ("join-label", "two operands are joined on a label that one of them drops"),
+    ("missing-series", "an expression needs series that do not exist"),
     ("short-range", "a range holds fewer than two samples"),
-    ("rate-of-gauge", "a function for counters is used on what its name calls a gauge"),
+    ("rate-of-gauge", "a function for counters is used on a gauge, by its metadata or its name"),
     ("always-fires", "an alert compares with `bool`, so that it fires whatever the answer is"),
+    ("no-condition", "an alert has no condition, so that it fires for every series that there is"),
     ("duplicate-rule", "two rules of a file do the same"),
     ("missing-for", "a critical alert fires on a single sample"),
 ];
@@ -32,18 +42,23 @@ pub const LINTS: [(&str, &str); 7] = [
 const GAUGE_SUFFIXES: [&str; 7] =
     ["_ratio", "_percent", "_percentage", "_celsius", "_timestamp_seconds", "_info", "_temperature"];
 
-/// Looks at the good rules of a file. Without a scrape interval nothing is said about ranges.
-pub fn lint(source: Source<'_>, file: &RuleFile, scrape_interval: Option<Duration>) -> Vec<Diagnostic> {
+/// Looks at the good rules of a file, in the light of what is known beside it.
+pub fn lint(source: Source<'_>, file: &RuleFile, knowledge: &Knowledge) -> Vec<Diagnostic> {
     let mut decoder = Decoder::new(source, None);
     let expressions = decoder.parse().map(|root| expressions(&decoder, &root)).unwrap_or_default();
     decoder.diagnostics.clear();
-    let mut linter = Linter { decoder, expressions, scrape_interval };
+    let positions = file.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.position);
+    let ignored = Ignored::read(&mut decoder, positions);
+    let mut linter = Linter { decoder, expressions, knowledge };
     linter.duplicates(file);
     for rule in file.groups.iter().flat_map(|group| &group.rules) {
         linter.rule(rule);
     }
     let mut diagnostics = linter.decoder.diagnostics;
+    diagnostics.retain(|diagnostic| !ignored.silences(diagnostic));
     diagnostics.sort_by_key(|d| (d.line, d.column));
+    // A rule that stands in several places through aliases is looked at as often.
+    diagnostics.dedup();
     diagnostics
 }
 
@@ -60,7 +75,7 @@ fn expressions(decoder: &Decoder<'_>, root: &Node) -> HashMap<Position, Rc<Node>
 struct Linter<'s> {
     decoder: Decoder<'s>,
     expressions: HashMap<Position, Rc<Node>>,
-    scrape_interval: Option<Duration>,
+    knowledge: &'s Knowledge,
 }
 
 impl Linter<'_> {
@@ -84,6 +99,9 @@ impl Linter<'_> {
     fn rule(&mut self, rule: &Rule) {
         let RuleSource::Expr(ExprSource { expr, .. }) = &rule.source else { return };
         expr.walk(&mut |part| self.part(rule, part));
+        for selector in knowledge::needed(expr) {
+            self.missing_series(rule, selector);
+        }
         let RuleKind::Alerting { for_, annotations, .. } = &rule.kind else { return };
         if rule.condition.is_none() {
             if let Expr::Binary(binary) = expr.inner()
@@ -93,9 +111,15 @@ impl Linter<'_> {
                 let message = "`bool` keeps every series, with 0 or 1: the alert always fires".to_owned();
                 self.warn(at, "always-fires", message, "remove `bool`");
             }
+            if !may_be_false(expr) {
+                let at = self.place(rule, &["expr"], None);
+                let message =
+                    "the expression has no condition: the alert fires for every series that there is".to_owned();
+                self.warn(at, "no-condition", message, "compare it with something, such as `> 0`");
+            }
             self.missing_for(rule, expr, *for_);
         }
-        let result = labels::labels_of(expr);
+        let result = self.knowledge.labels_of(expr);
         for (key, templates) in [("labels", &rule.labels), ("annotations", annotations)] {
             for (name, template) in templates {
                 for label in named_labels(template).into_iter().filter(|label| !result.may_have(label)) {
@@ -113,7 +137,7 @@ impl Linter<'_> {
         let place = |linter: &Self, span: Span| linter.place(rule, &["expr"], Some(span.start));
         match expr {
             Expr::Aggregate(aggregate) if !aggregate.without => {
-                let inner = labels::labels_of(&aggregate.expr);
+                let inner = self.knowledge.labels_of(&aggregate.expr);
                 for label in aggregate.grouping.iter().filter(|label| !inner.may_have(label)) {
                     let message = format!("`by ({label})`: the expression that is aggregated has no label {label}");
                     let at = place(self, aggregate.span);
@@ -129,9 +153,11 @@ impl Linter<'_> {
                     FunctionName::Rate | FunctionName::Irate | FunctionName::Increase | FunctionName::Resets
                 );
                 if let Some(name) = metric_name(&matrix.selector).filter(|_| counters)
-                    && GAUGE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+                    && let known = self.knowledge.gauges.contains(name)
+                    && (known || GAUGE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)))
                 {
-                    let message = format!("{}() is for counters, but {name} looks like a gauge", call.function.name);
+                    let verb = if known { "is" } else { "looks like" };
+                    let message = format!("{}() is for counters, but {name} {verb} a gauge", call.function.name);
                     let at = place(self, call.span);
                     self.warn(at, "rate-of-gauge", message, "use deriv() or delta() for a gauge");
                 }
@@ -144,7 +170,7 @@ impl Linter<'_> {
                         | FunctionName::Idelta
                         | FunctionName::Deriv
                 );
-                if let (Some(interval), DurationValue::Literal(range)) = (self.scrape_interval, &matrix.range)
+                if let (Some(interval), DurationValue::Literal(range)) = (self.knowledge.scrape_interval, &matrix.range)
                     && two
                     && *range < interval.times(2)
                 {
@@ -157,7 +183,89 @@ impl Linter<'_> {
                     self.warn(at, "short-range", message, help);
                 }
             }
+            Expr::Binary(binary) => self.join(rule, binary),
             _ => {}
+        }
+    }
+
+    /// A label that only one side can have never matches. Comparing with what is absent is a trick that nobody means.
+    fn join(&mut self, rule: &Rule, binary: &Binary) {
+        let Some(matching) = binary.matching.as_ref().filter(|matching| matching.on) else { return };
+        if binary.op == BinaryOp::Or {
+            return;
+        }
+        let (left, right) = (self.knowledge.labels_of(&binary.lhs), self.knowledge.labels_of(&binary.rhs));
+        for label in &matching.labels {
+            let side = match (left.may_have(label), right.may_have(label)) {
+                (true, false) => "right",
+                (false, true) => "left",
+                _ => continue,
+            };
+            let at = self.place(rule, &["expr"], Some(binary.op_span.start));
+            let message = format!("`on ({label})`: the {side} operand has no label {label}, so that nothing matches");
+            self.warn(at, "join-label", message, format!("keep {label} on both sides, or leave it out of `on`"));
+        }
+        let (many, one) = match matching.cardinality {
+            Cardinality::ManyToOne => ("right", &right),
+            Cardinality::OneToMany => ("left", &left),
+            Cardinality::OneToOne | Cardinality::ManyToMany => return,
+        };
+        for label in matching.include.iter().filter(|label| !one.may_have(label)) {
+            let at = self.place(rule, &["expr"], Some(binary.op_span.start));
+            let message = format!("{label} is to be taken over from the {many} operand, which has no such label");
+            self.warn(at, "join-label", message, format!("keep {label} there, or leave it out"));
+        }
+    }
+
+    /// Against what a server or a store says, and against what other rules record.
+    fn missing_series(&mut self, rule: &Rule, selector: &VectorSelector) {
+        let Some(name) = metric_name(selector) else { return };
+        let at = |linter: &Self| linter.place(rule, &["expr"], Some(selector.span.start));
+        if self.knowledge.is_recorded(selector) {
+            let labels = self.knowledge.recorded()[name].clone();
+            let needs = |matcher: &&Matcher| {
+                matcher.name() != METRIC_NAME_LABEL && !matcher.matches("") && !labels.may_have(matcher.name())
+            };
+            if let Some(matcher) = selector.matchers.iter().find(needs) {
+                let label = matcher.name();
+                let message =
+                    format!("{name} is recorded without the label {label}, so that nothing matches {matcher}");
+                let at = at(self);
+                self.warn(at, "missing-series", message, format!("keep {label} where {name} is recorded"));
+            }
+            return;
+        }
+        if let Some(question) = self.knowledge.missing(selector) {
+            let (message, help) = match question.label {
+                None => {
+                    let near = nearest(name, self.knowledge.recorded().keys().map(String::as_str));
+                    let help = match near {
+                        Some(near) => format!("did you mean {near}, which a rule records?"),
+                        None => "correct the name, or remove the rule if its exporter is gone".to_owned(),
+                    };
+                    (format!("there is no series {name}: the rule has no result"), help)
+                }
+                Some((label, None)) => {
+                    (format!("no series of {name} has the label {label}"), format!("correct or remove {label}"))
+                }
+                Some((label, Some(value))) => (
+                    format!("there is no series {name}{{{label}={value:?}}}"),
+                    format!("correct the value, or see to it that {value} is scraped"),
+                ),
+            };
+            let at = at(self);
+            self.warn(at, "missing-series", message, help);
+            return;
+        }
+        // A name with a colon is one that a rule records; one letter of it is soon wrong.
+        let near = || nearest(name, self.knowledge.recorded().keys().map(String::as_str));
+        if let Some(near) = Some(name).filter(|name| name.contains(':')).and_then(|_| near())
+            && near.len().abs_diff(name.len()) <= 2
+            && knowledge::is_slip(name, near)
+        {
+            let at = at(self);
+            let message = format!("no rule here records {name}");
+            self.warn(at, "missing-series", message, format!("did you mean {near}?"));
         }
     }
 
@@ -213,6 +321,26 @@ impl Linter<'_> {
     }
 }
 
+/// Whether anything about the expression lets some series pass and others not.
+fn may_be_false(expr: &Expr) -> bool {
+    let mut may = false;
+    expr.walk(&mut |part| {
+        may |= match part {
+            Expr::Binary(binary) => binary.op.is_comparison() || matches!(binary.op, BinaryOp::And | BinaryOp::Unless),
+            Expr::Call(call) => {
+                matches!(call.function.id, FunctionName::Absent | FunctionName::AbsentOverTime | FunctionName::Vector)
+            }
+            // What a rule recorded or raised may be there under a condition only, and a label may name a state.
+            Expr::Vector(selector) => {
+                let name = metric_name(selector).unwrap_or_default();
+                name.contains(':') || name.starts_with("ALERTS") || selector.matchers.len() > 1
+            }
+            _ => false,
+        }
+    });
+    may
+}
+
 /// The labels that a template reads of the alert, and not of the results of a query that it makes.
 fn named_labels(template: &RuleTemplate) -> Vec<String> {
     let mut names = template.label_names();
@@ -221,7 +349,6 @@ fn named_labels(template: &RuleTemplate) -> Vec<String> {
 }
 
 fn metric_name(selector: &VectorSelector) -> Option<&str> {
-    let equal =
-        |matcher: &&watchfire_model::Matcher| matcher.name() == METRIC_NAME_LABEL && matcher.op() == MatchOp::Equal;
+    let equal = |matcher: &&Matcher| matcher.name() == METRIC_NAME_LABEL && matcher.op() == MatchOp::Equal;
     selector.name.as_deref().or_else(|| selector.matchers.iter().find(equal).map(|matcher| matcher.value()))
 }

@@ -1,14 +1,14 @@
 //! Reading the log again.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use watchfire_model::{Alert, Event, Labels, Sample, Timestamp};
 
 use super::codec::Unreadable;
 use super::entry::{FrameKind, ReadDictionary, read_alerts, read_events};
 use super::segment::{SegmentReader, Step};
-use super::{Damage, Entry, LogError, Position, io_error};
+use super::{Damage, Entry, LogError, Position, io_error, list_segments};
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct Replay {
     damage_count: u64,
     orphans: u64,
     position: Position,
+    /// Bytes of the segments before the one that is being read.
+    finished_bytes: u64,
 }
 
 /// Damages that are described; the others are only counted.
@@ -123,7 +125,24 @@ impl Replay {
             damage_count: 0,
             orphans: 0,
             position: Position { segment: 0, offset: 0 },
+            finished_bytes: 0,
         }
+    }
+
+    /// Everything that the log of a directory holds, for a reader that does not own it: nothing is locked or changed, and
+    /// an engine may go on writing.
+    ///
+    /// # Errors
+    /// If the file system says no.
+    pub fn of(dir: &Path) -> Result<Replay, LogError> {
+        let segments = list_segments(dir).map_err(io_error("cannot list the directory", dir))?;
+        let segments = segments.into_iter().map(|(number, path)| (number, path, None)).collect();
+        Ok(Replay::new(segments, ReplayFrom::Start))
+    }
+
+    /// How many bytes were read so far, headers and damage included.
+    pub fn bytes_read(&self) -> u64 {
+        self.finished_bytes + self.position.offset
     }
 
     /// The next entry, or `None` at the end. Damaged parts are stepped over and reported by [`Replay::damage`].
@@ -152,6 +171,8 @@ impl Replay {
                         self.report(Position { segment, offset }, rest, "no entry can be read here");
                     }
                     self.reader = None;
+                    self.finished_bytes += offset + rest;
+                    self.position.offset = 0;
                     continue;
                 }
             };

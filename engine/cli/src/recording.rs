@@ -1,0 +1,172 @@
+//! Recorded samples and events: the log of an engine, and text files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use watchfire_ingest::{Limits, Rejections, events, text};
+use watchfire_model::{Event, Labels, Sample, Timestamp};
+use watchfire_store::log::{Replay, Replayed};
+
+/// A folder with recorded samples and events.
+///
+/// It is the data folder of an engine, whose log is read, or holds files in the OpenMetrics or Prometheus text format
+/// with timestamps (`.om`, `.txt`, `.prom`) and events as JSON lines (`.jsonl`, `.ndjson`), or both.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    /// The folder of the log.
+    log: Option<PathBuf>,
+    /// Bytes of the log.
+    pub(crate) log_bytes: u64,
+    /// What the text files hold, by time.
+    texts: BTreeMap<Timestamp, Texts>,
+    /// What of the text files could not be read.
+    pub(crate) complaints: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    samples: Vec<(Labels, Sample)>,
+    events: Vec<Event>,
+}
+
+/// Something that arrived.
+pub(crate) enum Arrival<'a> {
+    Samples(&'a [(Labels, Sample)]),
+    #[expect(dead_code, reason = "so far only samples are looked at")]
+    Events(Vec<Event>),
+}
+
+impl Recording {
+    /// Looks for what there is and reads the text files; the log is read as it is played.
+    pub(crate) fn open(folder: &Path) -> Result<Recording> {
+        let mut recording = Recording { log: None, log_bytes: 0, texts: BTreeMap::new(), complaints: Vec::new() };
+        for candidate in [folder.join("log"), folder.to_owned()] {
+            let bytes: u64 = files(&candidate, &["wlog"]).iter().filter_map(|p| Some(p.metadata().ok()?.len())).sum();
+            if bytes > 0 {
+                recording.log = Some(candidate);
+                recording.log_bytes = bytes;
+                break;
+            }
+        }
+        for path in files(folder, &["om", "txt", "prom", "jsonl", "ndjson"]) {
+            recording.read_text(&path).with_context(|| path.display().to_string())?;
+        }
+        if recording.log.is_none() && recording.texts.is_empty() {
+            std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+            bail!(
+                "{}: nothing is recorded here. It should be the data folder of an engine, or hold samples in the \
+                 OpenMetrics format (.om, .txt, .prom) or events as JSON lines (.jsonl, .ndjson)",
+                folder.display()
+            );
+        }
+        Ok(recording)
+    }
+
+    fn read_text(&mut self, path: &Path) -> Result<()> {
+        let bytes = std::fs::read(path)?;
+        // A file is not a request: it may be as large as it is.
+        let limits = Limits { body_bytes_max: usize::MAX, samples_max: usize::MAX, ..Limits::STANDARD };
+        let limits = Limits { events_max: usize::MAX, ..limits };
+        // What has no time of its own cannot be replayed, and is found by this one.
+        let never = Timestamp::MIN;
+        let mut untimed = 0;
+        let rejections = if path.extension().is_some_and(|ending| ending == "jsonl" || ending == "ndjson") {
+            let headers = [("content-type", "application/x-ndjson")];
+            let decoded = events::decode(&headers, &bytes, never, &limits)?;
+            for event in decoded.events {
+                match event.time {
+                    at if at == never => untimed += 1,
+                    at => self.texts.entry(at).or_default().events.push(event),
+                }
+            }
+            decoded.rejections
+        } else {
+            // Only OpenMetrics ends like this, and there times are in seconds.
+            let open = bytes.trim_ascii_end().ends_with(b"# EOF");
+            let format = if open { text::Format::OpenMetrics } else { text::Format::Prometheus };
+            let decoded = text::decode_series(format, &bytes, never, &limits)?;
+            for (labels, samples) in decoded.series {
+                for sample in samples {
+                    match sample.timestamp {
+                        at if at == never => untimed += 1,
+                        at => self.texts.entry(at).or_default().samples.push((labels.clone(), sample)),
+                    }
+                }
+            }
+            decoded.rejections
+        };
+        self.complain(path, &rejections, untimed);
+        Ok(())
+    }
+
+    fn complain(&mut self, path: &Path, rejections: &Rejections, untimed: usize) {
+        let path = path.display();
+        self.complaints.extend(rejections.first.iter().map(|rejection| format!("{path}: {rejection}")));
+        let more = rejections.count.saturating_sub(rejections.first.len());
+        if more > 0 {
+            self.complaints.push(format!("{path}: and {more} more"));
+        }
+        if untimed > 0 {
+            self.complaints.push(format!("{path}: {untimed} without a timestamp are left out"));
+        }
+    }
+
+    /// Gives everything to `take` in the order of its arrival, with the bytes of the log that were read so far. What a
+    /// text file holds arrived at its own time.
+    pub(crate) fn play(mut self, take: &mut dyn FnMut(Timestamp, Arrival<'_>, u64) -> Result<()>) -> Result<()> {
+        if let Some(folder) = &self.log {
+            let mut replay = Replay::of(folder)?;
+            let mut samples: Vec<(Labels, Sample)> = Vec::new();
+            let mut read = 0;
+            while let Some(entry) = replay.next()? {
+                let at = entry.at();
+                play_texts(&mut self.texts, at, read, take)?;
+                match entry {
+                    Replayed::Samples { series, samples: numbered, .. } => {
+                        samples.clear();
+                        let known = numbered
+                            .iter()
+                            .filter_map(|(number, sample)| Some((series.get(*number as usize)?.clone()?, *sample)));
+                        samples.extend(known);
+                        take(at, Arrival::Samples(&samples), read)?;
+                    }
+                    Replayed::Events { events, .. } => take(at, Arrival::Events(events), read)?,
+                    // Alerts that others raised are not what rules made.
+                    Replayed::Alerts { .. } => {}
+                }
+                read = replay.bytes_read();
+            }
+        }
+        play_texts(&mut self.texts, Timestamp::MAX, self.log_bytes, take)
+    }
+}
+
+/// Everything of the text files before a time.
+fn play_texts(
+    texts: &mut BTreeMap<Timestamp, Texts>,
+    until: Timestamp,
+    read: u64,
+    take: &mut dyn FnMut(Timestamp, Arrival<'_>, u64) -> Result<()>,
+) -> Result<()> {
+    while let Some(entry) = texts.first_entry().filter(|entry| *entry.key() < until) {
+        let (at, Texts { samples, events }) = entry.remove_entry();
+        if !samples.is_empty() {
+            take(at, Arrival::Samples(&samples), read)?;
+        }
+        if !events.is_empty() {
+            take(at, Arrival::Events(events), read)?;
+        }
+    }
+    Ok(())
+}
+
+/// The files of a folder with one of these endings, in order.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    // What cannot be listed has no files; whoever finds nothing at all says so.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let wanted = |path: &PathBuf| path.extension().is_some_and(|end| endings.iter().any(|ending| end == *ending));
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(wanted).collect();
+    found.sort();
+    found
+}
