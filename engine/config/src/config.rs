@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use watchfire_alerting::{Dispatch, IntegrationSpec, ReceiverSpec, TimeInterval};
 
 use crate::alerting::{AlertingConfig, alerting};
+use crate::channel;
 use crate::decode::{Decoder, Fields};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Environment;
@@ -90,9 +92,18 @@ pub fn config_schema() -> String {
 
 fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
     let global = f.object("global", "global", global::global).unwrap_or_default();
+    let channels =
+        f.list("channels", |decoder, node| decoder.mapping(node, "a channel", channel::definition).map(Arc::new));
+    for (at, definition) in channels.iter().enumerate() {
+        let shipped = channel::all_shipped().iter().any(|known| known.name == definition.name);
+        if shipped || channels[..at].iter().any(|earlier| earlier.name == definition.name) {
+            f.error("channels", "duplicate-channel", format!("there are two channels {:?}", definition.name))
+                .help("rename one of them; the names of the shipped channels are taken");
+        }
+    }
     let mut receiver_names = BTreeSet::new();
     let receivers = f.list("receivers", |decoder, node| {
-        let receiver = decoder.mapping(node, "a receiver", |f| receiver(f, &global))?;
+        let receiver = decoder.mapping(node, "a receiver", |f| receiver(f, &global, &channels))?;
         let fresh = receiver_names.insert(receiver.name.clone());
         if !fresh && !receiver.name.is_empty() {
             decoder

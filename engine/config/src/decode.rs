@@ -125,6 +125,11 @@ impl<'s> Decoder<'s> {
         }
     }
 
+    /// The value of an environment variable, if it is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.environment?.variable(name).filter(|value| !value.is_empty())
+    }
+
     /// Whether values are only asked for to learn what may be there.
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.is_some()

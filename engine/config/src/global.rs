@@ -1,9 +1,12 @@
 //! `global`: what receivers use unless they say otherwise.
 
+use std::collections::BTreeMap;
+
 use watchfire_model::Duration;
 
 use crate::decode::Fields;
 use crate::http::{HttpConfig, TlsConfig, http_config, tls_config};
+use crate::receiver::{Setting, global_settings};
 use crate::secret::Credential;
 use crate::url;
 
@@ -20,8 +23,8 @@ pub struct GlobalConfig {
     pub slack: SlackDefaults,
     /// PagerDuty's address.
     pub pagerduty_url: String,
-    /// What the other channels have.
-    pub(crate) others: Others,
+    /// What the channels have that are data, by the keys in `global`.
+    pub channels: BTreeMap<String, Setting>,
 }
 
 /// What mail has in `global`.
@@ -60,20 +63,6 @@ pub struct SlackDefaults {
     pub app_url: String,
 }
 
-/// Which of the defaults are there that other channels require.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Others {
-    pub(crate) opsgenie_key: bool,
-    pub(crate) wechat_secret: bool,
-    pub(crate) wechat_corp_id: bool,
-    pub(crate) victorops_key: bool,
-    pub(crate) telegram_token: bool,
-    pub(crate) jira_url: bool,
-    pub(crate) rocketchat_token: bool,
-    pub(crate) rocketchat_token_id: bool,
-    pub(crate) mattermost_url: bool,
-}
-
 impl Default for GlobalConfig {
     fn default() -> GlobalConfig {
         GlobalConfig {
@@ -82,7 +71,7 @@ impl Default for GlobalConfig {
             smtp: SmtpDefaults { hello: "localhost".to_owned(), require_tls: true, ..SmtpDefaults::default() },
             slack: SlackDefaults { api_url: None, app_token: None, app_url: SLACK_APP_URL.to_owned() },
             pagerduty_url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
-            others: Others::default(),
+            channels: BTreeMap::new(),
         }
     }
 }
@@ -114,28 +103,8 @@ pub(crate) fn global(fields: &mut Fields<'_, '_>) -> GlobalConfig {
             app_url: fields.url("slack_app_url").unwrap_or(defaults.slack.app_url),
         },
         pagerduty_url: fields.url("pagerduty_url").unwrap_or(defaults.pagerduty_url),
-        others: Others {
-            opsgenie_key: fields.credential("opsgenie_api_key", "opsgenie_api_key_file").is_some(),
-            wechat_secret: fields.credential("wechat_api_secret", "wechat_api_secret_file").is_some(),
-            wechat_corp_id: fields.filled("wechat_api_corp_id").is_some(),
-            victorops_key: fields.credential("victorops_api_key", "victorops_api_key_file").is_some(),
-            telegram_token: fields.credential("telegram_bot_token", "telegram_bot_token_file").is_some(),
-            jira_url: fields.url("jira_api_url").is_some(),
-            rocketchat_token: fields.credential("rocketchat_token", "rocketchat_token_file").is_some(),
-            rocketchat_token_id: fields.credential("rocketchat_token_id", "rocketchat_token_id_file").is_some(),
-            mattermost_url: fields.secret_url("mattermost_webhook_url", "mattermost_webhook_url_file").is_some(),
-        },
+        channels: global_settings(fields),
     };
-    for key in [
-        "opsgenie_api_url",
-        "wechat_api_url",
-        "victorops_api_url",
-        "telegram_api_url",
-        "webex_api_url",
-        "rocketchat_api_url",
-    ] {
-        fields.url(key);
-    }
     let slack = &global.slack;
     // Alertmanager lets the two stand side by side where both mean the same address, a habit from before it had tokens.
     let same = slack.api_url.as_ref().is_some_and(|url| url.expose() == slack.app_url);

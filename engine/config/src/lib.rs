@@ -5,6 +5,7 @@
 //! mean together, such as whether a plugin exists that a rule names; whoever holds them all does.
 
 mod alerting;
+mod channel;
 mod config;
 mod decode;
 mod diagnostic;
@@ -26,6 +27,9 @@ mod url;
 mod yaml;
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use channel::{
+    AnswerDefinition, BodyDefinition, ChannelDefinition, LengthUnit, RequestDefinition, SettingDefinition, SettingKind,
+};
 pub use config::{Config, Source, config_schema, load_config};
 pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};
@@ -33,8 +37,8 @@ pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_matchers};
 pub use receiver::{
-    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyLink, Receiver, SlackAction,
-    SlackConfig, SlackConfirmation, SlackField, Threading, WebhookConfig,
+    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyLink, Receiver, Setting, SlackAction,
+    SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
 };
 pub use route::Route;
 pub use rules::{LoadedRules, Quarantined, load_rules, load_rules_with, rules_schema};

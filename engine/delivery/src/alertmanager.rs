@@ -1,14 +1,13 @@
 //! Telling an Alertmanager beside the engine, as Prometheus' notifier does (`POST /api/v2/alerts`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use watchfire_alerting::DeliveryOutcome;
-use watchfire_config::{AlertmanagerConfig, HttpConfig};
+use watchfire_config::AlertmanagerConfig;
 use watchfire_model::{Alert, Labels, Timestamp};
 
-use crate::http::{self, Pools};
+use crate::http::{self, Connection, Pools};
 use crate::outcome::Dialect;
 use crate::{Redactor, Request};
 
@@ -16,9 +15,7 @@ use crate::{Redactor, Request};
 #[derive(Debug)]
 pub struct Alertmanager {
     url: String,
-    client: reqwest::Client,
-    http: HttpConfig,
-    timeout: Duration,
+    connection: Connection,
     external_labels: Labels,
 }
 
@@ -29,14 +26,9 @@ impl Alertmanager {
     /// If the configuration asks for something that cannot be done.
     pub fn new(config: &AlertmanagerConfig, external_labels: &Labels) -> Result<Alertmanager, String> {
         http::install_crypto();
-        if config.http.oauth2.is_some() {
-            return Err("oauth2 is not supported by this version".to_owned());
-        }
         Ok(Alertmanager {
             url: config.url.clone(),
-            client: Pools::default().client(&config.http)?,
-            http: config.http.clone(),
-            timeout: config.timeout.to_std(),
+            connection: Connection::new(&Pools::default(), &config.http, config.timeout.to_std())?,
             external_labels: external_labels.clone(),
         })
     }
@@ -49,9 +41,8 @@ impl Alertmanager {
     /// Tells it once.
     pub async fn send(&self, alerts: &[Alert], now: Timestamp) -> DeliveryOutcome {
         let mut request = request(&self.url, alerts, &self.external_labels);
-        http::authenticate(&mut request, &self.http);
-        let sent = http::send(&self.client, &request, Dialect::Plain, self.timeout, now).await;
-        let secrets = http::secrets(&self.http);
+        let sent = self.connection.send(&mut request, Dialect::Plain, now).await;
+        let secrets = self.connection.secrets();
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         match sent.outcome {
             DeliveryOutcome::Retry { after, reason } => {

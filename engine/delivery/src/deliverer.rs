@@ -72,13 +72,20 @@ pub struct Attempt {
     /// How it ended.
     pub outcome: DeliveryOutcome,
     /// The channel, such as `slack`.
-    pub kind: &'static str,
-    /// What was sent, if anything was.
-    pub request: Option<Request>,
-    /// What was answered, if anything was.
-    pub answer: Option<Answer>,
+    pub kind: Arc<str>,
+    /// What was sent and what was answered, in order.
+    pub exchanges: Vec<Exchange>,
     /// What failed or was left out on the way without stopping it, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// A request and its answer.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// What was sent.
+    pub request: Request,
+    /// What was answered, if anything was.
+    pub answer: Option<Answer>,
 }
 
 impl Deliverer {
@@ -131,16 +138,15 @@ impl Deliverer {
             let reason = unknown(delivery).to_string();
             return Attempt {
                 outcome: DeliveryOutcome::Rejected { reason },
-                kind: "unknown",
-                request: None,
-                answer: None,
+                kind: "unknown".into(),
+                exchanges: Vec::new(),
                 notes: Vec::new(),
             };
         };
         let notification = Arc::new(Notification::of_delivery(delivery, &self.settings.external_url));
         let redactor = integration.redactor();
         let attempt = self.send(&integration, notification, &redactor).await;
-        let (receiver, kind) = (&*delivery.receiver, attempt.kind);
+        let (receiver, kind) = (&*delivery.receiver, &*attempt.kind);
         for note in &attempt.notes {
             tracing::warn!(receiver, kind, id = %delivery.id, "{note}");
         }
@@ -164,12 +170,10 @@ impl Deliverer {
         notification: Arc<Notification>,
         redactor: &Redactor,
     ) -> Attempt {
-        let kind = integration.kind;
         let mut attempt = Attempt {
             outcome: DeliveryOutcome::Rejected { reason: String::new() },
-            kind,
-            request: None,
-            answer: None,
+            kind: integration.kind.clone(),
+            exchanges: Vec::new(),
             notes: Vec::new(),
         };
         if let Target::Custom(channel) = &integration.target {
@@ -188,27 +192,39 @@ impl Deliverer {
                 return attempt;
             }
         };
-        let (outcome, shown) = match (made, &integration.target) {
+        let mut exchanges = Vec::new();
+        let outcome = match (made, &integration.target) {
             (
-                Made::Http(request, dialect),
-                Target::PagerDuty(_, client) | Target::Slack(_, client) | Target::Webhook(_, client),
+                Made::Http(mut request, dialect),
+                Target::PagerDuty(_, connection) | Target::Slack(_, connection) | Target::Webhook(_, connection),
             ) => {
-                let sent = http::send(client, &request, dialect, integration.timeout, notification.at).await;
-                attempt.answer = sent.answer.map(|answer| shown_answer(&answer, redactor));
-                (sent.outcome, request)
+                let sent = connection.send(&mut request, dialect, notification.at).await;
+                exchanges.push(Exchange { request, answer: sent.answer });
+                sent.outcome
+            }
+            (Made::Templated(prepared, notes), Target::Templated(templated, connection, kept)) => {
+                attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
+                templated.run(&prepared, &notification, connection, kept, &mut exchanges).await
             }
             (Made::Mail(mail, notes), Target::Email(_, smtp)) => {
-                (smtp.send(&mail).await, mail_request(&mail, notes, &integration.target))
+                let request = mail_request(&mail, notes, &integration.target);
+                exchanges.push(Exchange { request, answer: None });
+                smtp.send(&mail).await
             }
-            // `make` answers with a mail for mail and with a request for the others.
-            _ => (DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() }, mail_less()),
+            // `make` answers with what its target sends.
+            _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
         };
+        // A token that came meanwhile is a secret too.
+        let redactor = &integration.redactor();
         attempt.outcome = redacted(outcome, redactor);
-        let mut shown = redactor.request(&shown);
-        attempt.notes.append(&mut shown.notes);
-        let body = String::from_utf8_lossy(&shown.body).into_owned();
-        shown.body = shorten(&body, HISTORY_BYTES_MAX, Unit::Bytes).into_owned().into_bytes();
-        attempt.request = Some(shown);
+        for exchange in exchanges {
+            let mut request = redactor.request(&exchange.request);
+            attempt.notes.append(&mut request.notes);
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            request.body = shorten(&body, HISTORY_BYTES_MAX, Unit::Bytes).into_owned().into_bytes();
+            let answer = exchange.answer.map(|answer| shown_answer(&answer, redactor));
+            attempt.exchanges.push(Exchange { request, answer });
+        }
         attempt
     }
 
@@ -222,12 +238,24 @@ impl Deliverer {
         let mut notes = Vec::new();
         let message = message(&integration, &*self.provider, &notification, &mut notes);
         let made = integration.make(&self.library, &notification, message.as_ref())?;
-        let mut request = match made {
-            Made::Http(request, _) => request,
-            Made::Mail(mail, notes) => mail_request(&mail, notes, &integration.target),
+        let mut requests = match (made, &integration.target) {
+            (Made::Http(request, _), _) => vec![request],
+            (Made::Templated(prepared, more), Target::Templated(templated, ..)) => {
+                notes.extend(more);
+                templated.preview(&prepared, &notification)?
+            }
+            (Made::Mail(mail, notes), target) => vec![mail_request(&mail, notes, target)],
+            (Made::Templated(..), _) => Vec::new(),
         };
-        request.notes.extend(notes);
-        Ok(vec![integration.redactor().request(&request)])
+        let redactor = integration.redactor();
+        for request in &mut requests {
+            request.notes.append(&mut notes);
+            if let Some(connection) = integration.connection() {
+                connection.complete(request);
+            }
+            *request = redactor.request(request);
+        }
+        Ok(requests)
     }
 
     fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {
@@ -310,8 +338,4 @@ fn mail_request(mail: &email::Mail, notes: Vec<String>, target: &Target) -> Requ
         body: mail.bytes.clone(),
         notes,
     }
-}
-
-fn mail_less() -> Request {
-    Request { method: Method::Post, url: String::new(), headers: Vec::new(), body: Vec::new(), notes: Vec::new() }
 }

@@ -9,9 +9,10 @@ use watchfire_config::{
 };
 use watchfire_plugin::Message;
 
-use crate::http::{self, Pools, current};
+use crate::http::{Connection, Pools, current};
 use crate::outcome::Dialect;
 use crate::smtp::Smtp;
+use crate::templated::{Kept, Prepared, Templated};
 use crate::words::{Library, Renderer, TemplateFile};
 use crate::{BuildError, Notification, Redactor, Request, email, pagerduty, slack, webhook};
 
@@ -22,7 +23,7 @@ const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One integration, ready to send.
 pub(crate) struct Integration {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Arc<str>,
     pub(crate) target: Target,
     pub(crate) template: Option<TemplateFile>,
     pub(crate) formatter: Option<PluginUse>,
@@ -32,9 +33,10 @@ pub(crate) struct Integration {
 
 /// Where it sends to.
 pub(crate) enum Target {
-    PagerDuty(Box<PagerDutyConfig>, reqwest::Client),
-    Slack(Box<SlackConfig>, reqwest::Client),
-    Webhook(Box<WebhookConfig>, reqwest::Client),
+    PagerDuty(Box<PagerDutyConfig>, Connection),
+    Slack(Box<SlackConfig>, Connection),
+    Webhook(Box<WebhookConfig>, Connection),
+    Templated(Box<Templated>, Connection, Kept),
     Email(Box<EmailConfig>, Box<Smtp>),
     Custom(Arc<dyn crate::Channel>),
     /// Cannot be used, and why.
@@ -44,6 +46,7 @@ pub(crate) enum Target {
 /// What an integration made of a notification.
 pub(crate) enum Made {
     Http(Request, Dialect),
+    Templated(Box<Prepared>, Vec<String>),
     Mail(Box<email::Mail>, Vec<String>),
 }
 
@@ -71,7 +74,7 @@ impl Integration {
             parsed.map_err(|problem| problems.push(format!("{problem}; the built-in message is sent instead"))).ok()
         });
         Integration {
-            kind: settings.channel.kind(),
+            kind: settings.channel.kind().into(),
             timeout: timeout(settings, limit),
             target,
             template,
@@ -82,7 +85,7 @@ impl Integration {
     /// A channel of the embedding program.
     pub(crate) fn custom(channel: Arc<dyn crate::Channel>, limit: Option<Duration>) -> Integration {
         Integration {
-            kind: "custom",
+            kind: "custom".into(),
             target: Target::Custom(channel),
             template: None,
             formatter: None,
@@ -97,18 +100,21 @@ impl Integration {
             Target::PagerDuty(config, _) => vec![credential(&config.routing_key), credential(&config.service_key)],
             Target::Slack(config, _) => vec![credential(&config.api_url), credential(&config.app_token)],
             Target::Webhook(config, _) => vec![credential(&config.url)],
+            Target::Templated(templated, ..) => templated.secrets(),
             Target::Email(_, smtp) => smtp.secrets(),
             Target::Custom(_) | Target::Broken(_) => Vec::new(),
         };
-        secrets.extend(self.http_config().map(http::secrets).unwrap_or_default());
+        secrets.extend(self.connection().map(Connection::secrets).unwrap_or_default());
         Redactor::new(secrets.iter().map(String::as_str))
     }
 
-    fn http_config(&self) -> Option<&HttpConfig> {
+    /// How it reaches its service, if that is by HTTP.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
         match &self.target {
-            Target::PagerDuty(config, _) => Some(&config.http),
-            Target::Slack(config, _) => Some(&config.http),
-            Target::Webhook(config, _) => Some(&config.http),
+            Target::PagerDuty(_, connection)
+            | Target::Slack(_, connection)
+            | Target::Webhook(_, connection)
+            | Target::Templated(_, connection, _) => Some(connection),
             Target::Email(..) | Target::Custom(_) | Target::Broken(_) => None,
         }
     }
@@ -137,6 +143,10 @@ impl Integration {
                 let fields = webhook_fields(config, &mut renderer)?;
                 (webhook::build(&fields, notification, message)?, Dialect::Plain)
             }
+            Target::Templated(templated, ..) => {
+                let prepared = templated.prepare(notification, message, &mut renderer)?;
+                return Ok(Made::Templated(Box::new(prepared), renderer.notes));
+            }
             Target::Email(config, _) => {
                 let fields = email_fields(config, &mut renderer)?;
                 let mail = email::build(&fields, notification, message)?;
@@ -145,19 +155,14 @@ impl Integration {
             Target::Custom(_) => return Err(BuildError::setting("receiver", "is a channel of the embedding program")),
             Target::Broken(reason) => return Err(BuildError::setting("receiver", reason.clone())),
         };
-        if let Some(config) = self.http_config() {
-            http::authenticate(&mut request, config);
-        }
         request.notes.extend(renderer.notes);
         Ok(Made::Http(request, dialect))
     }
 }
 
 fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result<Target, String> {
-    let client = |config: &HttpConfig| match config.oauth2 {
-        Some(_) => Err("http_config.oauth2 is not supported by this version".to_owned()),
-        None => pools.client(config),
-    };
+    let limit = timeout(settings, limit);
+    let client = |config: &HttpConfig| Connection::new(pools, config, limit);
     Ok(match &settings.channel {
         Configured::PagerDuty(config) if config.routing_key.is_none() => {
             return Err(
@@ -169,10 +174,13 @@ fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result
         Configured::Slack(config) => Target::Slack(config.clone(), client(&config.http)?),
         Configured::Webhook(config) => Target::Webhook(config.clone(), client(&config.http)?),
         Configured::Email(config) => {
-            let smtp = Smtp::new((**config).clone(), timeout(settings, limit))?;
+            let smtp = Smtp::new((**config).clone(), limit)?;
             Target::Email(config.clone(), Box::new(smtp))
         }
-        Configured::Unsupported { kind } => return Err(format!("{kind} is not delivered to by this version")),
+        Configured::Templated(config) => {
+            let connection = client(&config.http)?;
+            Target::Templated(Box::new(Templated::new((**config).clone())), connection, Kept::default())
+        }
     })
 }
 
@@ -182,7 +190,7 @@ fn timeout(settings: &Settings, limit: Option<Duration>) -> Duration {
         Configured::Slack(config) => (config.timeout, HTTP_TIMEOUT),
         Configured::Webhook(config) => (config.timeout, HTTP_TIMEOUT),
         Configured::Email(_) => (None, SMTP_TIMEOUT),
-        Configured::Unsupported { .. } => (None, HTTP_TIMEOUT),
+        Configured::Templated(config) => (config.timeout, HTTP_TIMEOUT),
     };
     let own = own.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.to_std());
     own.or(limit).unwrap_or(default)

@@ -10,7 +10,7 @@ use crate::text::{Unit, shorten};
 /// The longest reason or receipt in characters.
 const REASON_CHARS_MAX: usize = 500;
 /// The longest wait that a receiver may ask for; what it wants beyond that is asked again then.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// An HTTP answer, its body cut to what is worth reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -59,6 +59,53 @@ pub fn shorten(text: &str, max: usize, unit: Unit) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}{}", more_characters(text.chars().count() - kept.chars().count())))
 }
 
+/// HTML at most `max` long: cut outside of tags and entities, with the open elements closed behind the count.
+pub fn shorten_html(text: &str, max: usize, unit: Unit) -> String {
+    if unit.length(text) <= max {
+        return text.to_owned();
+    }
+    let mut room = max;
+    // Closing what is open takes room of its own, which is known only after the cut; two rounds are enough in practice,
+    // and a text that needs more is sent without its markup.
+    for _ in 0..8 {
+        let mut kept = &text[..cut(text, room.saturating_sub(unit.length(&more_characters(text.len()))), unit)];
+        for (open, close) in [('<', '>'), ('&', ';')] {
+            if let Some(at) = kept.rfind(open)
+                && !kept[at..].contains(close)
+            {
+                kept = &kept[..at];
+            }
+        }
+        let left = text[kept.len()..].chars().count();
+        let whole = format!("{kept}{}{}", more_characters(left), closing_tags(kept));
+        let length = unit.length(&whole);
+        if length <= max {
+            return whole;
+        }
+        room = room.saturating_sub(length - max);
+    }
+    ellipsis(&text.replace(['<', '>', '&'], " "), max, unit).into_owned()
+}
+
+/// The tags that close what `html` leaves open, innermost first.
+fn closing_tags(html: &str) -> String {
+    let mut open: Vec<&str> = Vec::new();
+    for (at, _) in html.match_indices('<') {
+        let tag = html[at + 1..].split('>').next().unwrap_or("");
+        let name = tag.trim_start_matches('/').split([' ', '/', '\n']).next().unwrap_or("");
+        match (tag.starts_with('/'), tag.ends_with('/') || matches!(name, "br" | "hr" | "img" | "")) {
+            (true, _) => {
+                if let Some(last) = open.iter().rposition(|known| *known == name) {
+                    open.truncate(last);
+                }
+            }
+            (false, false) => open.push(name),
+            (false, true) => {}
+        }
+    }
+    open.iter().rev().map(|name| format!("</{name}>")).collect()
+}
+
 fn more_characters(count: usize) -> String {
     format!("… ({count} more characters)")
 }
@@ -129,6 +176,18 @@ mod tests {
         let long = "x".repeat(100);
         assert_eq!(shorten(&long, 40, Unit::Chars), format!("{}… (83 more characters)", "x".repeat(17)));
         assert_eq!(shorten(&long, 100, Unit::Chars), long);
+    }
+
+    #[test]
+    fn html_is_cut_between_its_parts_and_closed() {
+        let long = format!("<b>one &amp; <i>two</i> {}</b>", "x &lt; y ".repeat(20));
+        for max in 30..long.len() {
+            let cut = shorten_html(&long, max, Unit::Chars);
+            assert!(cut.chars().count() <= max, "{max}: {cut}");
+            assert_eq!(cut.matches("<b>").count(), cut.matches("</b>").count(), "{max}: {cut}");
+            assert_eq!(cut.matches("<i>").count(), cut.matches("</i>").count(), "{max}: {cut}");
+            assert_eq!(cut.matches('&').count(), cut.matches(';').count(), "{max}: {cut}");
+        }
     }
 
     proptest! {

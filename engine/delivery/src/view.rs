@@ -77,7 +77,8 @@ pub(crate) fn extra(notification: &Notification, alerts_max: usize) -> BTreeMap<
     }
 }
 
-fn value_of(json: &Value) -> TemplateValue {
+/// JSON as templates see it.
+pub(crate) fn value_of(json: &Value) -> TemplateValue {
     match json {
         Value::Null => TemplateValue::Nil,
         Value::Bool(truth) => TemplateValue::Bool(*truth),

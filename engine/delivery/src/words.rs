@@ -90,7 +90,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The text of a setting that is needed: an address or a key, for which there is no other.
-    pub(crate) fn needed(&mut self, field: &'static str, text: &str) -> Result<String, BuildError> {
+    pub(crate) fn needed(&mut self, field: &str, text: &str) -> Result<String, BuildError> {
         self.render(text, Escape::None).map_err(|message| BuildError::Template { field: field.to_owned(), message })
     }
 

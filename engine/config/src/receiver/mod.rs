@@ -4,10 +4,12 @@ mod email;
 mod others;
 mod pagerduty;
 mod slack;
+mod templated;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use watchfire_plugin::PluginUse;
 use watchfire_rules::Position;
@@ -15,8 +17,11 @@ use watchfire_rules::Position;
 pub use email::{EmailConfig, Threading};
 pub use pagerduty::{PagerDutyConfig, PagerDutyImage, PagerDutyLink};
 pub use slack::{SlackAction, SlackConfig, SlackConfirmation, SlackField};
+pub(crate) use templated::global_settings;
+pub use templated::{Setting, TemplatedConfig};
 pub use webhook::WebhookConfig;
 
+use crate::channel::ChannelDefinition;
 use crate::decode::{Decoder, Fields};
 use crate::global::GlobalConfig;
 use crate::route::plugin_use;
@@ -63,22 +68,19 @@ pub enum Channel {
     Email(Box<EmailConfig>),
     /// A request with Alertmanager's JSON, or with a payload of its own.
     Webhook(Box<WebhookConfig>),
-    /// Known and checked, but nothing is delivered to it by this version.
-    Unsupported {
-        /// Its kind, such as `opsgenie`.
-        kind: &'static str,
-    },
+    /// A channel that is data.
+    Templated(Box<TemplatedConfig>),
 }
 
 impl Channel {
     /// The name of the kind, such as `slack`.
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             Channel::PagerDuty(_) => "pagerduty",
             Channel::Slack(_) => "slack",
             Channel::Email(_) => "email",
             Channel::Webhook(_) => "webhook",
-            Channel::Unsupported { kind } => kind,
+            Channel::Templated(config) => &config.definition.name,
         }
     }
 }
@@ -119,7 +121,11 @@ const KINDS: [Kind; 18] = [
 ];
 
 /// One entry of `receivers`.
-pub(crate) fn receiver(fields: &mut Fields<'_, '_>, global: &GlobalConfig) -> Receiver {
+pub(crate) fn receiver(
+    fields: &mut Fields<'_, '_>,
+    global: &GlobalConfig,
+    channels: &[Arc<ChannelDefinition>],
+) -> Receiver {
     let start = fields.start();
     let position = fields.decoder().position(start);
     let name = fields.required("name", "give the receiver the name by which routes refer to it").unwrap_or_default();
@@ -134,38 +140,48 @@ pub(crate) fn receiver(fields: &mut Fields<'_, '_>, global: &GlobalConfig) -> Re
     for kind in &KINDS {
         let mut ordinal = 0;
         integrations.extend(fields.list(kind.key, |decoder, node| {
-            let integration = integration(decoder, node, kind, ordinal, global);
+            let read = |f: &mut Fields<'_, '_>| (kind.read)(f, global);
+            let integration = integration(decoder, node, kind.what, ordinal, Some(kind.send_resolved), read);
             ordinal += 1;
             integration
         }));
     }
+    let mut ordinals: BTreeMap<String, u32> = BTreeMap::new();
+    integrations.extend(fields.list("channel_configs", |decoder, node| {
+        let read = |f: &mut Fields<'_, '_>| Channel::Templated(Box::new(templated::own_channel(f, channels, global)));
+        let mut integration = integration(decoder, node, "a channel config", 0, None, read)?;
+        let next = ordinals.entry(integration.channel.kind().to_owned()).or_default();
+        integration.ordinal = *next;
+        *next += 1;
+        Some(integration)
+    }));
     Receiver { position, name, labels, integrations }
 }
 
-fn integration(
-    decoder: &mut Decoder<'_>,
+fn integration<'s>(
+    decoder: &mut Decoder<'s>,
     node: &Rc<Node>,
-    kind: &Kind,
+    what: &'static str,
     ordinal: u32,
-    global: &GlobalConfig,
+    send_resolved: Option<bool>,
+    read: impl FnOnce(&mut Fields<'_, 's>) -> Channel,
 ) -> Option<Integration> {
-    decoder.mapping(node, kind.what, |f| {
+    decoder.mapping(node, what, |f| {
         let start = f.start();
         let position = f.decoder().position(start);
-        let send_resolved = f.boolean("send_resolved").unwrap_or(kind.send_resolved);
+        let own = f.boolean("send_resolved");
         let template = f.path("template");
         let formatter = plugin_use(f, "formatter");
         if template.is_some() && formatter.is_some() {
-            f.error("formatter", "conflict", format!("{} has both `template` and `formatter`", kind.what))
+            f.error("formatter", "conflict", format!("{what} has both `template` and `formatter`"))
                 .help("keep one: both make the message");
         }
-        let channel = (kind.read)(f, global);
-        if let Channel::Unsupported { kind } = &channel {
-            let message = format!("{kind} is accepted, but not yet delivered by this version");
-            f.decoder()
-                .warning(start, "not-delivered", message)
-                .help("until then, send to it through a webhook_config, or keep Alertmanager for this receiver");
-        }
+        let channel = read(f);
+        let usual = || match &channel {
+            Channel::Templated(config) => config.definition.send_resolved,
+            _ => true,
+        };
+        let send_resolved = own.or(send_resolved).unwrap_or_else(usual);
         Integration { position, ordinal, send_resolved, channel, template, formatter }
     })
 }

@@ -1,6 +1,7 @@
 //! Strict doubles of the services: they take what the published schemas and limits allow, answer in the services' own words
 //! and refuse the rest. For tests here and end to end; behind the feature `double`.
 
+mod channels;
 mod mail;
 mod pagerduty;
 mod slack;
@@ -94,6 +95,9 @@ enum Service {
     PagerDuty,
     Slack,
     Webhook,
+    Tokens,
+    /// A channel that is data, by its name.
+    Channel(&'static str),
 }
 
 struct Shared {
@@ -134,6 +138,23 @@ impl Double {
         Double::start(Service::Webhook).await
     }
 
+    /// An OAuth 2 server that gives `access-1`, `access-2`, ... to whoever knows `client-secret`.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn tokens() -> std::io::Result<Double> {
+        Double::start(Service::Tokens).await
+    }
+
+    /// The service of a channel that is data, such as `discord`; any other name is a service that takes a topic and a
+    /// message.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn channel(name: &'static str) -> std::io::Result<Double> {
+        Double::start(Service::Channel(name)).await
+    }
+
     async fn start(service: Service) -> std::io::Result<Double> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -164,6 +185,10 @@ impl Double {
             Service::PagerDuty => "/v2/enqueue",
             Service::Slack => "/services/T00000000/B00000000/secretsecretsecret",
             Service::Webhook => "/hook",
+            Service::Tokens => "/token",
+            Service::Channel("wechat") => "/cgi-bin/",
+            Service::Channel("jira") => "/rest/api/2",
+            Service::Channel(_) => "/",
         };
         format!("http://{}{path}", self.address)
     }
@@ -245,6 +270,29 @@ async fn handle(
 }
 
 fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
+    if let Service::Channel(name) = shared.service {
+        let header =
+            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let asked = channels::Asked {
+            method: method.as_str(),
+            path: uri.path(),
+            query: uri.query().unwrap_or(""),
+            header: &header,
+            body,
+        };
+        return channels::answer(name, &asked);
+    }
+    if shared.service == Service::Tokens {
+        let given = lock(&shared.received).iter().filter(|received| received.answered == 200).count();
+        let text = String::from_utf8_lossy(body);
+        let known = headers.contains_key("authorization") != text.contains("client_secret=client-secret");
+        return match known && method == Method::POST && uri.path() == "/token" {
+            true => {
+                (200, format!(r#"{{"access_token":"access-{}","token_type":"Bearer","expires_in":3600}}"#, given + 1))
+            }
+            false => (401, r#"{"error":"invalid_client"}"#.to_owned()),
+        };
+    }
     if method != Method::POST {
         return (405, "method not allowed".to_owned());
     }
@@ -255,7 +303,7 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     match shared.service {
         Service::PagerDuty => pagerduty::answer(uri.path(), body),
         Service::Slack => slack::answer(uri.path(), header("authorization"), body, &lock(&shared.channels)),
-        Service::Webhook => webhook(header("idempotency-key"), body),
+        Service::Webhook | Service::Tokens | Service::Channel(_) => webhook(header("idempotency-key"), body),
     }
 }
 

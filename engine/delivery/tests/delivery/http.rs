@@ -162,7 +162,7 @@ async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
     assert_eq!((header(0, "x-team"), header(0, "x-key")), ("ops".to_owned(), "key-5678".to_owned()));
     assert_eq!(header(1, "authorization"), "Token tok-1234");
     let preview = deliverer.preview(&delivery(0)).unwrap().remove(0);
-    for shown in [preview, first.request.unwrap()] {
+    for shown in [preview, first.exchanges[0].request.clone()] {
         let text = format!("{} {:?} {}", shown.url, shown.headers, String::from_utf8_lossy(&shown.body));
         for secret in ["t0ken-in-path", "open-sesame", "Ym9iOm9wZW4tc2VzYW1l", "key-5678"] {
             assert!(!text.contains(secret), "{secret} in {text}");
@@ -179,7 +179,7 @@ async fn a_refusal_that_repeats_the_secret_is_not_shown_with_it() {
     let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}'}}]"));
     let attempt = deliverer.attempt(&delivery(0)).await;
     assert_eq!(said(&attempt.outcome), "rejected: HTTP 404: no route for <secret>");
-    assert_eq!(attempt.answer.unwrap().body, "no route for <secret>");
+    assert_eq!(attempt.exchanges[0].answer.clone().unwrap().body, "no route for <secret>");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What goes over the wire, judged by captures of Alertmanager, by published schemas, by strict doubles and by a real
 //! mail server.
 
+mod channels;
+mod connection;
 mod data;
 mod doubles;
 mod http;

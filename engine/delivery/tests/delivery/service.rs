@@ -69,7 +69,12 @@ pub(crate) fn deliverer(integrations: &str) -> Deliverer {
 }
 
 pub(crate) fn with_templates(integrations: &str, templates: &[(String, String)]) -> Deliverer {
-    let text = format!("route: {{receiver: r}}\nreceivers:\n- name: r\n{integrations}");
+    configured("", integrations, templates)
+}
+
+/// The same with more of a configuration before the receivers.
+pub(crate) fn configured(more: &str, integrations: &str, templates: &[(String, String)]) -> Deliverer {
+    let text = format!("{more}route: {{receiver: r}}\nreceivers:\n- name: r\n{integrations}");
     let (config, diagnostics) =
         load_config(Source { name: "watchfire.yml", text: &text }, &FixedEnvironment::default());
     let config = config.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));

@@ -1,134 +1,25 @@
 //! The sender of HTTP requests.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod client;
+mod oauth2;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use reqwest::header::{HeaderName, HeaderValue};
 use watchfire_alerting::DeliveryOutcome;
-use watchfire_config::{Credential, HttpConfig, ProxyConfig, TlsConfig, TlsVersion};
+use watchfire_config::{Credential, HttpConfig};
 use watchfire_model::Timestamp;
+
+pub(crate) use client::Pools;
+use oauth2::Tokens;
 
 use crate::outcome::{Answer, Dialect, bounded, of_answer};
 use crate::{Method, Request};
 
 /// How much of an answer is read. The rest is not worth the memory, and an endless one must not hold the sender.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
-/// How long a connection may take to come up, within the time of the whole attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an unused connection is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Redirects that are followed, as in Go.
-const REDIRECTS_MAX: usize = 10;
-
-/// What decides whether two integrations can share connections.
-#[derive(Clone, Debug, PartialEq)]
-struct Transport {
-    tls: TlsConfig,
-    proxy: ProxyConfig,
-    follow_redirects: bool,
-    enable_http2: bool,
-}
-
-/// Connection pools, one per way to connect.
-#[derive(Debug, Default)]
-pub(crate) struct Pools {
-    clients: Mutex<Vec<(Transport, reqwest::Client)>>,
-}
-
-impl Pools {
-    /// The client for a configuration, made once and shared from then on.
-    ///
-    /// # Errors
-    /// If the configuration asks for something that cannot be done.
-    pub(crate) fn client(&self, config: &HttpConfig) -> Result<reqwest::Client, String> {
-        let wanted = Transport {
-            tls: config.tls.clone(),
-            proxy: config.proxy.clone(),
-            follow_redirects: config.follow_redirects,
-            enable_http2: config.enable_http2,
-        };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(transport, _)| *transport == wanted) {
-            return Ok(client.clone());
-        }
-        let client = build_client(&wanted)?;
-        clients.push((wanted, client.clone()));
-        Ok(client)
-    }
-}
-
-fn build_client(transport: &Transport) -> Result<reqwest::Client, String> {
-    use reqwest::redirect::Policy;
-    let limited = Policy::limited(REDIRECTS_MAX);
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("Watchfire/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .redirect(if transport.follow_redirects { limited } else { Policy::none() });
-    if !transport.enable_http2 {
-        builder = builder.http1_only();
-    }
-    builder = proxy(builder, &transport.proxy)?;
-    builder = tls(builder, &transport.tls)?;
-    builder.build().map_err(|error| chain(&error))
-}
-
-fn proxy(builder: reqwest::ClientBuilder, config: &ProxyConfig) -> Result<reqwest::ClientBuilder, String> {
-    if config.from_environment {
-        return Ok(builder);
-    }
-    let Some(url) = &config.url else {
-        return Ok(builder.no_proxy());
-    };
-    let mut proxy = reqwest::Proxy::all(url.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
-    proxy = proxy.no_proxy(reqwest::NoProxy::from_string(&config.no_proxy));
-    let mut headers = reqwest::header::HeaderMap::new();
-    for (name, values) in &config.connect_headers {
-        for value in values {
-            let (name, value) = header(name, value.expose())?;
-            headers.append(name, value);
-        }
-    }
-    Ok(builder.proxy(if headers.is_empty() { proxy } else { proxy.headers(headers) }))
-}
-
-fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwest::ClientBuilder, String> {
-    let version = |version: TlsVersion| match version {
-        TlsVersion::Tls10 => reqwest::tls::Version::TLS_1_0,
-        TlsVersion::Tls11 => reqwest::tls::Version::TLS_1_1,
-        TlsVersion::Tls12 => reqwest::tls::Version::TLS_1_2,
-        TlsVersion::Tls13 => reqwest::tls::Version::TLS_1_3,
-    };
-    if !config.server_name.is_empty() {
-        return Err("tls_config.server_name is not supported by this version".to_owned());
-    }
-    if let Some(ca) = &config.ca {
-        let certificates = reqwest::Certificate::from_pem_bundle(current(ca).as_bytes());
-        let certificates = certificates.map_err(|error| format!("tls_config.ca: {}", chain(&error)))?;
-        if certificates.is_empty() {
-            return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    if let (Some(certificate), Some(key)) = (&config.cert, &config.key) {
-        let pem = format!("{}\n{}\n", current(certificate), current(key));
-        let identity = reqwest::Identity::from_pem(pem.as_bytes());
-        builder = builder.identity(identity.map_err(|error| format!("tls_config.cert: {}", chain(&error)))?);
-    }
-    if config.insecure_skip_verify {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    // Only 1.2 and 1.3 are spoken, so an older minimum asks for nothing.
-    if let Some(min) = config.min_version.filter(|version| *version >= TlsVersion::Tls12) {
-        builder = builder.tls_version_min(version(min));
-    }
-    if let Some(max) = config.max_version {
-        builder = builder.tls_version_max(version(max));
-    }
-    Ok(builder)
-}
-
 /// The secret as its file has it now, so that it can be rotated without a reload; as it was at load if it cannot be read.
 pub(crate) fn current(credential: &Credential) -> String {
     let fresh = credential.path().and_then(|path| std::fs::read_to_string(path).ok());
@@ -136,7 +27,7 @@ pub(crate) fn current(credential: &Credential) -> String {
 }
 
 /// Adds the credentials and headers of the configuration. What the channel set itself stays.
-pub(crate) fn authenticate(request: &mut Request, config: &HttpConfig) {
+fn authenticate(request: &mut Request, config: &HttpConfig) {
     for (name, values) in &config.headers {
         let secrets = values.secrets.iter().map(current);
         for value in values.values.iter().cloned().chain(secrets) {
@@ -163,7 +54,7 @@ pub(crate) fn authenticate(request: &mut Request, config: &HttpConfig) {
 }
 
 /// The secrets of a configuration, for the redactor.
-pub(crate) fn secrets(config: &HttpConfig) -> Vec<String> {
+fn secrets(config: &HttpConfig) -> Vec<String> {
     let mut secrets = Vec::new();
     if let Some(basic) = &config.basic_auth {
         let part = |credential: &Option<Credential>| credential.as_ref().map(current).unwrap_or_default();
@@ -189,23 +80,86 @@ pub(crate) struct Sent {
     pub(crate) answer: Option<Answer>,
 }
 
-/// Sends a request once.
-pub(crate) async fn send(
-    client: &reqwest::Client,
-    request: &Request,
-    dialect: Dialect,
+/// How one integration reaches its service.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    client: reqwest::Client,
+    config: HttpConfig,
+    tokens: Option<Tokens>,
     timeout: Duration,
-    at: Timestamp,
-) -> Sent {
-    let prepared = match prepare(client, request) {
-        Ok(prepared) => prepared,
-        Err(reason) => return Sent { outcome: DeliveryOutcome::Rejected { reason }, answer: None },
-    };
-    match tokio::time::timeout(timeout, exchange(client, prepared)).await {
-        Ok(Ok(answer)) => Sent { outcome: of_answer(dialect, &answer, at), answer: Some(answer) },
-        Ok(Err(error)) => Sent { outcome: of_error(error, timeout), answer: None },
-        Err(_) => Sent { outcome: timed_out(timeout), answer: None },
+}
+
+impl Connection {
+    /// For a configuration; connections are shared with others that connect in the same way.
+    ///
+    /// # Errors
+    /// If the configuration asks for something that cannot be done.
+    pub(crate) fn new(pools: &Pools, config: &HttpConfig, timeout: Duration) -> Result<Connection, String> {
+        let tokens = config.oauth2.as_ref().map(|oauth2| {
+            let client = pools.token_client(&oauth2.tls, &oauth2.proxy)?;
+            Ok::<_, String>(Tokens::new((**oauth2).clone(), client))
+        });
+        Ok(Connection { client: pools.client(config)?, config: config.clone(), tokens: tokens.transpose()?, timeout })
     }
+
+    /// What must not be seen.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let mut secrets = secrets(&self.config);
+        secrets.extend(self.tokens.iter().flat_map(Tokens::secrets));
+        secrets
+    }
+
+    /// Adds what the configuration adds to every request, but a token, which only a server can give.
+    pub(crate) fn complete(&self, request: &mut Request) {
+        authenticate(request, &self.config);
+    }
+
+    /// Sends a request once, with what the configuration adds to it. A token that is refused is replaced once.
+    pub(crate) async fn send(&self, request: &mut Request, dialect: Dialect, at: Timestamp) -> Sent {
+        self.complete(request);
+        let Some(tokens) = self.tokens.as_ref().filter(|_| request.header("Authorization").is_none()) else {
+            return self.once(request, dialect, at).await;
+        };
+        let mut sent = None;
+        for _ in 0..2 {
+            let token = match tokio::time::timeout(self.timeout, tokens.token()).await {
+                Ok(Ok(token)) => token,
+                Ok(Err(reason)) => {
+                    return Sent { outcome: DeliveryOutcome::Retry { after: None, reason }, answer: None };
+                }
+                Err(_) => return Sent { outcome: timed_out(self.timeout), answer: None },
+            };
+            request.set_header("Authorization", format!("Bearer {token}"));
+            let one = self.once(request, dialect, at).await;
+            let refused = one.answer.as_ref().is_some_and(|answer| answer.status == 401);
+            sent = Some(one);
+            if !refused {
+                break;
+            }
+            tokens.forget(&token).await;
+        }
+        sent.unwrap_or_else(|| Sent { outcome: timed_out(self.timeout), answer: None })
+    }
+
+    async fn once(&self, request: &Request, dialect: Dialect, at: Timestamp) -> Sent {
+        let prepared = match prepare(&self.client, request) {
+            Ok(prepared) => prepared,
+            Err(reason) => return Sent { outcome: DeliveryOutcome::Rejected { reason }, answer: None },
+        };
+        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared)).await {
+            Ok(Ok(answer)) => Sent { outcome: of_answer(dialect, &answer, at), answer: Some(answer) },
+            Ok(Err(error)) => Sent { outcome: of_error(error, self.timeout), answer: None },
+            Err(_) => Sent { outcome: timed_out(self.timeout), answer: None },
+        }
+    }
+}
+
+/// The time by the clock on the wall, where a service checks it: a signature made now must say so, and not when the
+/// notification was decided.
+#[expect(clippy::disallowed_methods, reason = "services refuse signatures whose time is not theirs")]
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn prepare(client: &reqwest::Client, request: &Request) -> Result<reqwest::Request, String> {

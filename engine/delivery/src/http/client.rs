@@ -1,0 +1,224 @@
+//! Clients: one pool of connections per way to connect.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use watchfire_config::{HttpConfig, ProxyConfig, TlsConfig, TlsVersion};
+
+use super::{chain, current, header};
+
+/// How long a connection may take to come up, within the time of the whole attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Redirects that are followed, as in Go.
+const REDIRECTS_MAX: usize = 10;
+
+/// What decides whether two integrations can share connections.
+#[derive(Clone, Debug, PartialEq)]
+struct Transport {
+    tls: TlsConfig,
+    proxy: ProxyConfig,
+    follow_redirects: bool,
+    enable_http2: bool,
+}
+
+/// Connection pools, one per way to connect.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    clients: Mutex<Vec<(Transport, reqwest::Client)>>,
+}
+
+impl Pools {
+    /// The client for a configuration, made once and shared from then on.
+    ///
+    /// # Errors
+    /// If the configuration asks for something that cannot be done.
+    pub(crate) fn client(&self, config: &HttpConfig) -> Result<reqwest::Client, String> {
+        self.shared(Transport {
+            tls: config.tls.clone(),
+            proxy: config.proxy.clone(),
+            follow_redirects: config.follow_redirects,
+            enable_http2: config.enable_http2,
+        })
+    }
+
+    /// The client for the server that makes a receiver's tokens.
+    ///
+    /// # Errors
+    /// If the configuration asks for something that cannot be done.
+    pub(crate) fn token_client(&self, tls: &TlsConfig, proxy: &ProxyConfig) -> Result<reqwest::Client, String> {
+        let transport =
+            Transport { tls: tls.clone(), proxy: proxy.clone(), follow_redirects: true, enable_http2: true };
+        self.shared(transport).map_err(|reason| format!("oauth2.{reason}"))
+    }
+
+    fn shared(&self, wanted: Transport) -> Result<reqwest::Client, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(transport, _)| *transport == wanted) {
+            return Ok(client.clone());
+        }
+        let client = build_client(&wanted)?;
+        clients.push((wanted, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build_client(transport: &Transport) -> Result<reqwest::Client, String> {
+    use reqwest::redirect::Policy;
+    let limited = Policy::limited(REDIRECTS_MAX);
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("Watchfire/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(if transport.follow_redirects { limited } else { Policy::none() });
+    if !transport.enable_http2 {
+        builder = builder.http1_only();
+    }
+    builder = proxy(builder, &transport.proxy)?;
+    builder = tls(builder, &transport.tls)?;
+    builder.build().map_err(|error| chain(&error))
+}
+
+fn proxy(builder: reqwest::ClientBuilder, config: &ProxyConfig) -> Result<reqwest::ClientBuilder, String> {
+    if config.from_environment {
+        return Ok(builder);
+    }
+    let Some(url) = &config.url else {
+        return Ok(builder.no_proxy());
+    };
+    let mut proxy = reqwest::Proxy::all(url.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
+    proxy = proxy.no_proxy(reqwest::NoProxy::from_string(&config.no_proxy));
+    let mut headers = reqwest::header::HeaderMap::new();
+    for (name, values) in &config.connect_headers {
+        for value in values {
+            let (name, value) = header(name, value.expose())?;
+            headers.append(name, value);
+        }
+    }
+    Ok(builder.proxy(if headers.is_empty() { proxy } else { proxy.headers(headers) }))
+}
+
+fn tls(mut builder: reqwest::ClientBuilder, config: &TlsConfig) -> Result<reqwest::ClientBuilder, String> {
+    let version = |version: TlsVersion| match version {
+        TlsVersion::Tls10 => reqwest::tls::Version::TLS_1_0,
+        TlsVersion::Tls11 => reqwest::tls::Version::TLS_1_1,
+        TlsVersion::Tls12 => reqwest::tls::Version::TLS_1_2,
+        TlsVersion::Tls13 => reqwest::tls::Version::TLS_1_3,
+    };
+    if !config.server_name.is_empty() && !config.insecure_skip_verify {
+        return named(config).map(|config| builder.tls_backend_preconfigured(config));
+    }
+    if let Some(ca) = &config.ca {
+        let certificates = reqwest::Certificate::from_pem_bundle(current(ca).as_bytes());
+        let certificates = certificates.map_err(|error| format!("tls_config.ca: {}", chain(&error)))?;
+        if certificates.is_empty() {
+            return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let (Some(certificate), Some(key)) = (&config.cert, &config.key) {
+        let pem = format!("{}\n{}\n", current(certificate), current(key));
+        let identity = reqwest::Identity::from_pem(pem.as_bytes());
+        builder = builder.identity(identity.map_err(|error| format!("tls_config.cert: {}", chain(&error)))?);
+    }
+    if config.insecure_skip_verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    // Only 1.2 and 1.3 are spoken, so an older minimum asks for nothing.
+    if let Some(min) = config.min_version.filter(|version| *version >= TlsVersion::Tls12) {
+        builder = builder.tls_version_min(version(min));
+    }
+    if let Some(max) = config.max_version {
+        builder = builder.tls_version_max(version(max));
+    }
+    Ok(builder)
+}
+
+/// TLS that expects another name in the server's certificate than that of the host in the address.
+///
+/// The name that is asked for in the handshake stays the host's: where a receiver is reached by a number or through a
+/// tunnel, which is what the setting is for, there is none or it does not matter.
+fn named(config: &TlsConfig) -> Result<ClientConfig, String> {
+    let name = ServerName::try_from(config.server_name.clone())
+        .map_err(|_| "tls_config.server_name is not a name".to_owned())?;
+    let mut roots = RootCertStore::empty();
+    match &config.ca {
+        Some(ca) => {
+            for certificate in pem("ca", &current(ca))? {
+                roots.add(certificate).map_err(|error| format!("tls_config.ca: {error}"))?;
+            }
+        }
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    let inner = WebPkiServerVerifier::builder(Arc::new(roots)).build();
+    let inner = inner.map_err(|error| format!("tls_config.ca: {error}"))?;
+    let only_newest = config.min_version == Some(TlsVersion::Tls13);
+    let versions: &[_] = if only_newest { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
+    let builder = ClientConfig::builder_with_protocol_versions(versions)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Named { name, inner }));
+    let (Some(certificate), Some(key)) = (&config.cert, &config.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let key = PrivateKeyDer::from_pem_slice(current(key).as_bytes());
+    let key = key.map_err(|error| format!("tls_config.key: {error}"))?;
+    let certificates = pem("cert", &current(certificate))?;
+    builder.with_client_auth_cert(certificates, key).map_err(|error| format!("tls_config.cert: {error}"))
+}
+
+fn pem(field: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let found = found.map_err(|error| format!("tls_config.{field}: {error}"))?;
+    match found.is_empty() {
+        true => Err(format!("tls_config.{field}: there is no PEM certificate in it")),
+        false => Ok(found),
+    }
+}
+
+/// Verifies a certificate as usual, but against a name of the configuration's.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.inner.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
