@@ -2,6 +2,7 @@
 
 mod blocks;
 mod classic;
+pub mod interactive;
 mod limits;
 
 use serde_json::{Map, Value};

@@ -93,8 +93,60 @@ async fn every_channel_is_told_in_its_services_own_terms() {
             assert!(!body.contains("<no value>") && !body.contains("\"{{"), "{name}: {body}");
         }
     }
-    expect![[r#"
-    "#]]
+    expect![[r###"
+        ## opsgenie
+        delivered: HTTP 202: {"result":"Request will be processed","took":0.1,"requestId":"r-1"}
+        delivered: HTTP 202: {"result":"Request will be processed","took":0.1,"requestId":"r-1"}
+        delivered: HTTP 202: {"result":"Request will be processed","took":0.1,"requestId":"r-1"}
+        ## wechat
+        delivered: HTTP 200: {"errcode":0,"errmsg":"ok"}
+        delivered: HTTP 200: {"errcode":0,"errmsg":"ok"}
+        delivered: HTTP 200: {"errcode":0,"errmsg":"ok"}
+        ## victorops
+        delivered: HTTP 200: {"result":"success","entity_id":"d4061866bc333de2350285b0452a21f78349e3d63b4f06b6c956f64f95d7be36"}
+        delivered: HTTP 200: {"result":"success","entity_id":"d4061866bc333de2350285b0452a21f78349e3d63b4f06b6c956f64f95d7be36"}
+        delivered: HTTP 200: {"result":"success","entity_id":"d4061866bc333de2350285b0452a21f78349e3d63b4f06b6c956f64f95d7be36"}
+        ## sns
+        delivered: m-1
+        delivered: m-1
+        delivered: m-1
+        ## telegram
+        delivered: 42
+        delivered: 42
+        delivered: 42
+        ## discord
+        delivered: HTTP 204
+        delivered: HTTP 204
+        delivered: HTTP 204
+        ## webex
+        delivered: w-1
+        delivered: w-1
+        delivered: w-1
+        ## msteams
+        delivered: HTTP 200: 1
+        delivered: HTTP 200: 1
+        delivered: HTTP 200: 1
+        ## msteamsv2
+        delivered: HTTP 202
+        delivered: HTTP 202
+        delivered: HTTP 202
+        ## jira
+        delivered: HTTP 204
+        delivered: HTTP 204
+        delivered: HTTP 204
+        ## incidentio
+        delivered: HTTP 202: {"status":"success"}
+        delivered: HTTP 202: {"status":"success"}
+        delivered: HTTP 202: {"status":"success"}
+        ## rocketchat
+        delivered: rc-1
+        delivered: rc-1
+        delivered: rc-1
+        ## mattermost
+        delivered: HTTP 200: ok
+        delivered: HTTP 200: ok
+        delivered: HTTP 200: ok
+    "###]]
     .assert_eq(&told);
 }
 
@@ -260,6 +312,17 @@ async fn users_bring_their_own_channels_in_the_configuration() {
     }
     let bodies: Vec<Value> = ntfy.taken().iter().map(|received| received.json()).collect();
     expect![[r#"
+        (
+            [
+                "retry: HTTP 409",
+                "delivered: n-1",
+                "delivered: n-1",
+            ],
+            [
+                "{\"topic\":\"eu\",\"title\":\"firing: HighLatency\",\"message\":\"Latency is high on a:9090. Latency is high on b:9090. \",\"priority\":5}",
+                "{\"topic\":\"b\",\"title\":\"firing: HighLatency\",\"message\":\"in my words\",\"priority\":5}",
+            ],
+        )
     "#]]
     .assert_debug_eq(&(told, bodies.iter().map(Value::to_string).collect::<Vec<_>>()));
     let shown = format!("{:?}", deliverer.preview(&delivery(0)).unwrap().remove(0).headers);

@@ -1,10 +1,14 @@
 //! PagerDuty, Events API v2: trigger, acknowledge, resolve.
 
+mod inbound;
+
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 use watchfire_model::{AlertStatus, Severity};
 use watchfire_plugin::{AlertView, Message};
+
+pub use inbound::{Inbound, InboundEvent, is_signed, parse};
 
 use crate::text::{Unit, cut, ellipsis};
 use crate::{BuildError, Notification, Request, Topic};
