@@ -65,6 +65,10 @@ fn for_metric(text: &str, metric: &str) -> String {
 }
 
 impl Annotations {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn add(&mut self, level: Level, text: String, span: Span, detail: Detail) {
         let Some(known) = self.0.iter_mut().find(|a| a.level == level && a.text == text) else {
             self.0.push(Annotation { level, text, span, detail });

@@ -10,10 +10,13 @@ mod options;
 mod plan;
 mod series_notation;
 pub mod syntax;
+mod tracked;
 mod value;
 
+pub use eval::Windows;
 pub use options::{Options, QueryError, Stop};
-pub use plan::{Plan, Tracked, instant, range};
+pub use plan::{Plan, instant, range};
 pub use series_notation::{NotedValue, SeriesNotation, parse_series, parse_values};
 pub use syntax::{Expr, Features, ParseError, Selector, ValueType, parse, parse_selector, parse_with};
+pub use tracked::Tracked;
 pub use value::{Answer, MatrixSeries, Value, VectorSample};

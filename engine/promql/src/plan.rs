@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
-use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
+use watchfire_tsdb::{SeriesId, Tsdb};
 
 use crate::eval::{self, Projection, Query};
 use crate::syntax::{
@@ -22,14 +22,6 @@ pub struct Plan {
     pub(crate) options: Options,
     pub(crate) nodes: usize,
     expr: Expr,
-}
-
-/// The series that a plan's selectors match, kept up to date as series come and go, so that an evaluation need not
-/// search for them. One per plan and store; the default has seen nothing yet.
-#[derive(Clone, Debug, Default)]
-pub struct Tracked {
-    cursor: Cursor,
-    ids: Vec<Vec<SeriesId>>,
 }
 
 /// Which series one selector reads.
@@ -142,40 +134,7 @@ impl Plan {
     /// Evaluates at one instant.
     pub fn instant(&self, db: &Tsdb, at: Timestamp, stop: &dyn Fn() -> Option<Stop>) -> Result<Answer, QueryError> {
         let ids = self.select(db);
-        eval::run(self, db, &ids, Query::instant(at), stop)
-    }
-
-    /// Evaluates at one instant with the series that `tracked` knows, bringing it up to date first.
-    pub fn instant_tracked(
-        &self,
-        db: &Tsdb,
-        tracked: &mut Tracked,
-        at: Timestamp,
-        stop: &dyn Fn() -> Option<Stop>,
-    ) -> Result<Answer, QueryError> {
-        self.track(db, tracked);
-        eval::run(self, db, &tracked.ids, Query::instant(at), stop)
-    }
-
-    /// Brings the known series up to date: looks at those that were created since, and forgets those that are gone.
-    pub fn track(&self, db: &Tsdb, tracked: &mut Tracked) {
-        if tracked.ids.len() != self.selections.len() {
-            tracked.ids = self.select(db);
-            tracked.cursor = db.new_series_since(Cursor::default()).cursor;
-            return;
-        }
-        let created = db.new_series_since(tracked.cursor);
-        tracked.cursor = created.cursor;
-        for (ids, selection) in tracked.ids.iter_mut().zip(&self.selections) {
-            ids.retain(|id| db.series(*id).is_some());
-            for id in created.series {
-                let matches =
-                    db.series(*id).is_some_and(|s| selection.matchers.iter().all(|m| m.matches_labels(s.labels())));
-                if matches {
-                    ids.push(*id);
-                }
-            }
-        }
+        eval::run(self, db, &ids, None, Query::instant(at), stop)
     }
 
     /// Evaluates at every step from `start` to `end`.
@@ -200,10 +159,10 @@ impl Plan {
             )));
         }
         let ids = self.select(db);
-        eval::run(self, db, &ids, Query::range(start, end, step), stop)
+        eval::run(self, db, &ids, None, Query::range(start, end, step), stop)
     }
 
-    fn select(&self, db: &Tsdb) -> Vec<Vec<SeriesId>> {
+    pub(crate) fn select(&self, db: &Tsdb) -> Vec<Vec<SeriesId>> {
         self.selections.iter().map(|selection| db.select(&selection.matchers)).collect()
     }
 }

@@ -9,7 +9,7 @@ use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
 use watchfire_model::RuleId;
 use watchfire_plugin::{PluginError, PluginUse, Provider, State};
-use watchfire_promql::Options;
+use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
 
 use crate::builder::state_limits;
@@ -46,6 +46,7 @@ pub(crate) fn compile(
             external_labels: config.evaluation.external_labels.clone(),
             external_url: external_url(config),
             options: Options { lookback: config.evaluation.lookback, ..Options::default() },
+            windows: Arc::clone(&before.windows),
             ..RuleSet::default()
         },
         readers: Vec::new(),
@@ -139,13 +140,17 @@ impl Compiled {
         let state = states
             .entry(rule.id)
             .or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits(config), BTreeMap::new()))));
-        let ready = Ready {
-            rule: rule.clone(),
-            prepared: Prepared::new(rule, &self.rules.options),
-            tracked: Mutex::default(),
-            condition,
-            state: Arc::clone(state),
+        let options = &self.rules.options;
+        let running =
+            before.rules.get(&rule.id).filter(|ready| before.options == *options && same_query(&ready.rule, rule));
+        let (prepared, tracked) = match running {
+            Some(ready) => (Arc::clone(&ready.prepared), Arc::clone(&ready.tracked)),
+            None => {
+                let tracked = Tracked::sharing(&self.rules.windows);
+                (Arc::new(Prepared::new(rule, options)), Arc::new(Mutex::new(tracked)))
+            }
         };
+        let ready = Ready { rule: rule.clone(), prepared, tracked, condition, state: Arc::clone(state) };
         self.rules.rules.insert(rule.id, Arc::new(ready));
         Ok(RuleSpec {
             id: rule.id,
@@ -158,6 +163,14 @@ impl Compiled {
             },
             generator_url: format!("{}/rules#{}", external_url(config), rule.id).into(),
         })
+    }
+}
+
+/// Whether two rules ask the series the same, so that what one knows about them serves the other.
+fn same_query(a: &Rule, b: &Rule) -> bool {
+    match (&a.source, &b.source) {
+        (Source::Expr(a), Source::Expr(b)) => a.expr == b.expr,
+        _ => false,
     }
 }
 

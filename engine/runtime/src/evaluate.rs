@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use watchfire_alerting::{ActiveInstance, EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
-use watchfire_promql::{Options, Tracked};
+use watchfire_promql::{Options, Tracked, Windows};
 use watchfire_rules::{Evaluator, OpenCondition, Outcome, Prepared, Rule};
 
 use crate::clock::Stopwatch;
@@ -32,6 +32,8 @@ pub(crate) struct RuleSet {
     pub(crate) external_labels: Labels,
     pub(crate) external_url: String,
     pub(crate) options: Options,
+    /// What all rules know about windows over series; a reload hands it on.
+    pub(crate) windows: Arc<Windows>,
     /// Routers, opened when they are asked first; a reload starts with none, so that a new version takes over.
     pub(crate) routers: Mutex<HashMap<PluginUse, Box<dyn Router>>>,
 }
@@ -39,9 +41,9 @@ pub(crate) struct RuleSet {
 /// One rule, ready to be evaluated.
 pub(crate) struct Ready {
     pub(crate) rule: Rule,
-    pub(crate) prepared: Prepared,
-    /// The series that its selectors match, kept up to date by its evaluations.
-    pub(crate) tracked: Mutex<Tracked>,
+    pub(crate) prepared: Arc<Prepared>,
+    /// The series that its selectors match, kept up to date by its evaluations; a reload hands it on with the plan.
+    pub(crate) tracked: Arc<Mutex<Tracked>>,
     pub(crate) condition: Option<Arc<OpenedCondition>>,
     pub(crate) state: Arc<Mutex<State>>,
 }

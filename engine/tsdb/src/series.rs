@@ -280,6 +280,31 @@ impl<'a> Window<'a> {
         })
     }
 
+    /// When the last sample before the window was.
+    pub fn before(&self) -> Option<Timestamp> {
+        let (index, count) = self.from;
+        let time = match (count, index) {
+            (0, 0) => return None,
+            (0, _) => self.series.chunk(index - 1).last_time(),
+            _ => self.series.chunk(index).time(count - 1),
+        };
+        Some(Timestamp::from_millis(time))
+    }
+
+    /// When the first sample behind the window is.
+    pub fn after(&self) -> Option<Timestamp> {
+        let (index, count) = self.to;
+        let chunk = self.series.chunk(index);
+        let time = if count < chunk.len() {
+            chunk.time(count)
+        } else if index < self.series.older.len() {
+            self.series.chunk(index + 1).first_time()
+        } else {
+            return None;
+        };
+        Some(Timestamp::from_millis(time))
+    }
+
     /// How many samples there are, staleness markers included.
     pub fn len(&self) -> usize {
         self.parts().map(|(_, start, end)| end - start).sum()

@@ -15,11 +15,11 @@ use crate::plan::{AggregatePlan, Kind, Node};
 use crate::syntax::{AggregateOp, go_float, is_label_name, quote};
 
 /// Which group each element belongs to, and one element of each group.
-struct Groups {
+pub(super) struct Groups {
     /// For each element the number of its group.
-    of: Vec<usize>,
+    pub(super) of: Vec<usize>,
     /// For each group the first of its elements.
-    first: Vec<usize>,
+    pub(super) first: Vec<usize>,
 }
 
 fn in_group(plan: &AggregatePlan, grouping: &[String], name: &str) -> bool {
@@ -27,7 +27,7 @@ fn in_group(plan: &AggregatePlan, grouping: &[String], name: &str) -> bool {
     if plan.without { !named && name != METRIC_NAME_LABEL } else { named }
 }
 
-fn groups(plan: &AggregatePlan, grouping: &[String], vector: &[Element<'_>]) -> Groups {
+pub(super) fn groups(plan: &AggregatePlan, grouping: &[String], vector: &[Element<'_>]) -> Groups {
     if !plan.without && grouping.is_empty() {
         return Groups { of: vec![0; vector.len()], first: if vector.is_empty() { Vec::new() } else { vec![0] } };
     }
@@ -60,7 +60,7 @@ fn groups(plan: &AggregatePlan, grouping: &[String], vector: &[Element<'_>]) -> 
 }
 
 /// What one group has seen so far.
-enum State {
+pub(super) enum State {
     Empty,
     Float(f64),
     Count(f64),
@@ -75,13 +75,60 @@ enum State {
     Incompatible,
 }
 
-struct HistogramState {
+pub(super) struct HistogramState {
     sum: HistogramSum,
     count: f64,
     /// The mean is computed step by step, because the sum would overflow.
     stepwise: bool,
     reset_seen: bool,
     no_reset_seen: bool,
+}
+
+impl State {
+    /// Takes in a number.
+    #[inline]
+    pub(super) fn add(&mut self, op: AggregateOp, value: f64) {
+        match (op, &mut *self) {
+            (AggregateOp::Group, _) => *self = State::Float(1.0),
+            (AggregateOp::Count, State::Count(count)) => *count += 1.0,
+            (AggregateOp::Count, _) => *self = State::Count(1.0),
+            (AggregateOp::Sum, State::Sum(sum)) => sum.add(value),
+            (AggregateOp::Sum, State::Empty) => *self = State::Sum(KahanSum::new(value)),
+            (AggregateOp::Avg, State::Mean(mean)) => mean.add(value),
+            (AggregateOp::Avg, State::Empty) => *self = State::Mean(Mean::new(value)),
+            (AggregateOp::Sum | AggregateOp::Avg, State::Incompatible) => {}
+            (AggregateOp::Sum | AggregateOp::Avg, _) => *self = State::Mixed,
+            (AggregateOp::Min, State::Float(least)) if *least > value || least.is_nan() => *least = value,
+            (AggregateOp::Max, State::Float(most)) if *most < value || most.is_nan() => *most = value,
+            (AggregateOp::Min | AggregateOp::Max, State::Float(_)) => {}
+            (AggregateOp::Min | AggregateOp::Max, _) => *self = State::Float(value),
+            (AggregateOp::Stddev | AggregateOp::Stdvar, State::Variance(count, mean, squares)) => {
+                *count += 1.0;
+                let delta = value - *mean;
+                *mean += delta / *count;
+                *squares += delta * (value - *mean);
+            }
+            (AggregateOp::Stddev | AggregateOp::Stdvar, _) => {
+                *self = State::Variance(1.0, value, if value.is_finite() { 0.0 } else { f64::NAN });
+            }
+            (AggregateOp::Quantile, State::Values(values)) => values.push(value),
+            (AggregateOp::Quantile, _) => *self = State::Values(vec![value]),
+            _ => {}
+        }
+    }
+
+    /// The result of a group of numbers.
+    pub(super) fn number(self, op: AggregateOp, parameter: f64) -> Option<f64> {
+        Some(match self {
+            State::Float(value) | State::Count(value) => value,
+            State::Sum(sum) => sum.value(),
+            State::Mean(mean) => mean.value(),
+            State::Variance(count, _, squares) if op == AggregateOp::Stdvar => squares / count,
+            State::Variance(count, _, squares) => (squares / count).sqrt(),
+            State::Values(mut values) => quantile(parameter, &mut values),
+            State::Empty | State::Histograms(_) | State::Mixed | State::Incompatible => return None,
+        })
+    }
 }
 
 impl HistogramState {
@@ -188,11 +235,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let span = plan.inner.span;
         let mean = plan.op == AggregateOp::Avg;
         match (plan.op, &element.value) {
-            (AggregateOp::Group, _) => *state = State::Float(1.0),
-            (AggregateOp::Count, _) => match state {
-                State::Count(count) => *count += 1.0,
-                _ => *state = State::Count(1.0),
-            },
+            (op, SampleValue::Float(value)) => state.add(op, *value),
+            // These count elements of either kind.
+            (op @ (AggregateOp::Group | AggregateOp::Count), SampleValue::Histogram(_)) => state.add(op, 0.0),
             (AggregateOp::Sum | AggregateOp::Avg, SampleValue::Histogram(histogram)) => match state {
                 State::Empty => *state = State::Histograms(Box::new(HistogramState::new(histogram))),
                 State::Histograms(sum) => match sum.add(histogram, mean) {
@@ -210,66 +255,24 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 _ => *state = State::Mixed,
             },
             (op, SampleValue::Histogram(_)) => self.notes.histogram_ignored_in_aggregation(op.name(), span),
-            (AggregateOp::Sum, SampleValue::Float(value)) => match state {
-                State::Empty => *state = State::Sum(KahanSum::new(*value)),
-                State::Sum(sum) => sum.add(*value),
-                State::Incompatible => {}
-                _ => *state = State::Mixed,
-            },
-            (AggregateOp::Avg, SampleValue::Float(value)) => match state {
-                State::Empty => *state = State::Mean(Mean::new(*value)),
-                State::Mean(mean) => mean.add(*value),
-                State::Incompatible => {}
-                _ => *state = State::Mixed,
-            },
-            (AggregateOp::Min, SampleValue::Float(value)) => match state {
-                State::Float(least) if *least > *value || least.is_nan() => *least = *value,
-                State::Float(_) => {}
-                _ => *state = State::Float(*value),
-            },
-            (AggregateOp::Max, SampleValue::Float(value)) => match state {
-                State::Float(most) if *most < *value || most.is_nan() => *most = *value,
-                State::Float(_) => {}
-                _ => *state = State::Float(*value),
-            },
-            (AggregateOp::Stddev | AggregateOp::Stdvar, SampleValue::Float(value)) => match state {
-                State::Variance(count, mean, squares) => {
-                    *count += 1.0;
-                    let delta = value - *mean;
-                    *mean += delta / *count;
-                    *squares += delta * (value - *mean);
-                }
-                _ => *state = State::Variance(1.0, *value, if value.is_finite() { 0.0 } else { f64::NAN }),
-            },
-            (AggregateOp::Quantile, SampleValue::Float(value)) => match state {
-                State::Values(values) => values.push(*value),
-                _ => *state = State::Values(vec![*value]),
-            },
-            _ => {}
         }
     }
 
     fn finish_group(&mut self, plan: &AggregatePlan, state: State, parameter: f64) -> Option<SampleValue> {
         let span = plan.inner.span;
-        Some(SampleValue::Float(match state {
-            State::Empty | State::Incompatible => return None,
+        match state {
             State::Mixed => {
                 self.notes.mixed_floats_histograms_in_aggregation(span);
-                return None;
+                None
             }
             State::Histograms(sum) => {
                 if sum.reset_seen && sum.no_reset_seen {
                     self.notes.reset_collision(Combination::Aggregation, span);
                 }
-                return Some(SampleValue::Histogram(Arc::new(sum.finish(plan.op == AggregateOp::Avg))));
+                Some(SampleValue::Histogram(Arc::new(sum.finish(plan.op == AggregateOp::Avg))))
             }
-            State::Float(value) | State::Count(value) => value,
-            State::Sum(sum) => sum.value(),
-            State::Mean(mean) => mean.value(),
-            State::Variance(count, _, squares) if plan.op == AggregateOp::Stdvar => squares / count,
-            State::Variance(count, _, squares) => (squares / count).sqrt(),
-            State::Values(mut values) => quantile(parameter, &mut values),
-        }))
+            numbers => numbers.number(plan.op, parameter).map(SampleValue::Float),
+        }
     }
 
     fn count_values(&mut self, plan: &'s AggregatePlan, at: i64) -> Result<Vec<Element<'a>>, QueryError> {

@@ -31,7 +31,7 @@ fn power(a: f64, b: f64) -> f64 {
     a.powf(b)
 }
 
-fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
+pub(super) fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
     match op {
         BinaryOp::Equal => a == b,
         BinaryOp::NotEqual => a != b,
@@ -44,7 +44,7 @@ fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
 }
 
 /// Whether the result is another metric than the operands, so that it cannot have their name.
-fn changes_metric(op: BinaryOp) -> bool {
+pub(super) fn changes_metric(op: BinaryOp) -> bool {
     matches!(
         op,
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Pow | BinaryOp::Atan2
@@ -60,9 +60,9 @@ enum Outcome {
 }
 
 /// The series of both sides by the labels that decide which of them meet.
-struct Join<'p> {
-    on: bool,
-    names: &'p [String],
+pub(super) struct Join<'p> {
+    pub(super) on: bool,
+    pub(super) names: &'p [String],
 }
 
 impl Join<'_> {
@@ -86,7 +86,7 @@ impl Join<'_> {
     }
 
     /// For each element a number that is equal for those that meet, over both sides; and how many numbers there are.
-    fn numbers(&self, left: &[Element<'_>], right: &[Element<'_>]) -> (Vec<usize>, Vec<usize>, usize) {
+    pub(super) fn numbers(&self, left: &[Element<'_>], right: &[Element<'_>]) -> (Vec<usize>, Vec<usize>, usize) {
         let mut interner = Interner::with_capacity(left.len().max(right.len()));
         let mut representatives: Vec<&Element<'_>> = Vec::with_capacity(left.len());
         let mut number = |element| {
@@ -300,7 +300,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                     return Ok(());
                 }
             }
-            let mut element = this.result(plan, matching, many, one);
+            let mut element = result(plan, matching, many, one, this.options.delayed_name_removal);
             if !one_to_one {
                 matched[number] = true;
                 // Even what a filter drops must not match twice.
@@ -337,34 +337,39 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         }
         Ok(out)
     }
+}
 
-    /// The labels of a result.
-    fn result(&self, plan: &BinaryPlan, matching: &Matching, many: &Element<'a>, one: &Element<'a>) -> Element<'a> {
-        let delayed = self.options.delayed_name_removal;
-        let renames = changes_metric(plan.op) || (plan.return_bool && !delayed);
-        let name = if renames || many.name == NameState::Hidden {
-            NameState::Hidden
-        } else if plan.return_bool {
-            NameState::DropAtEnd
-        } else {
-            NameState::Kept
-        };
-        if matching.cardinality == Cardinality::OneToOne {
-            let metric = plan.labels.as_ref().map_or_else(|| many.metric.clone(), |labels| many.part(labels));
-            return Element::new(metric, 0.0, name);
-        }
-        if matching.include.is_empty() {
-            return Element::new(many.metric.clone(), 0.0, name);
-        }
-        let mut builder = many.kept_labels(|name| !(renames && is_metadata(name))).to_builder();
-        for label in &matching.include {
-            // A label that the other side does not have is removed by this.
-            builder.set(label.clone(), one.get(label));
-        }
-        // What was to be hidden has been left out.
-        let name = if name == NameState::Hidden { NameState::Kept } else { name };
-        Element::new(Metric::Made(builder.build()), 0.0, name)
+/// What comes out where two series meet, without its value.
+pub(super) fn result<'a>(
+    plan: &BinaryPlan,
+    matching: &Matching,
+    many: &Element<'a>,
+    one: &Element<'a>,
+    delayed: bool,
+) -> Element<'a> {
+    let renames = changes_metric(plan.op) || (plan.return_bool && !delayed);
+    let name = if renames || many.name == NameState::Hidden {
+        NameState::Hidden
+    } else if plan.return_bool {
+        NameState::DropAtEnd
+    } else {
+        NameState::Kept
+    };
+    if matching.cardinality == Cardinality::OneToOne {
+        let metric = plan.labels.as_ref().map_or_else(|| many.metric.clone(), |labels| many.part(labels));
+        return Element::new(metric, 0.0, name);
     }
+    if matching.include.is_empty() {
+        return Element::new(many.metric.clone(), 0.0, name);
+    }
+    let mut builder = many.kept_labels(|name| !(renames && is_metadata(name))).to_builder();
+    for label in &matching.include {
+        // A label that the other side does not have is removed by this.
+        builder.set(label.clone(), one.get(label));
+    }
+    // What was to be hidden has been left out.
+    let name = if name == NameState::Hidden { NameState::Kept } else { name };
+    Element::new(Metric::Made(builder.build()), 0.0, name)
 }
 
 /// Which results each group of meeting series has given.

@@ -5,12 +5,16 @@
 
 mod aggregate;
 mod binary;
+mod dense;
 mod element;
 mod functions;
+mod layout;
 mod output;
 mod read;
 mod subquery;
+mod windows;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use watchfire_model::{Duration, Timestamp};
@@ -25,7 +29,9 @@ pub(crate) use binary::scalar_operation;
 pub(crate) use element::Projection;
 use element::{Element, NameState};
 pub(crate) use functions::info_matchers;
+pub(crate) use layout::Layouts;
 use subquery::KeptPoints;
+pub use windows::Windows;
 
 /// When a query is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -51,16 +57,36 @@ impl Query {
 }
 
 /// What is read: the store, and for each selection of the plan its series.
-struct Source<'a> {
-    views: Vec<Vec<SeriesView<'a>>>,
+struct Source<'s, 'a> {
+    db: &'a Tsdb,
+    ids: &'s [Vec<SeriesId>],
+    /// Looked up when they are read first: a dense evaluation reads none.
+    views: Vec<OnceCell<Vec<SeriesView<'a>>>>,
     /// Whether labels exist that belong to the metric's name beside the name itself.
-    has_metadata_labels: bool,
+    has_metadata_labels: OnceCell<bool>,
+}
+
+impl<'a> Source<'_, 'a> {
+    fn views(&self, selection: usize) -> &[SeriesView<'a>] {
+        let look_up = || self.ids[selection].iter().filter_map(|id| self.db.series(*id)).collect();
+        self.views[selection].get_or_init(look_up)
+    }
+
+    fn has_metadata_labels(&self) -> bool {
+        *self.has_metadata_labels.get_or_init(|| has_metadata_labels(self.db))
+    }
+}
+
+fn has_metadata_labels(db: &Tsdb) -> bool {
+    ["__type__", "__unit__"].iter().any(|label| db.label_values(label).next().is_some())
 }
 
 /// The state of one query.
 pub(crate) struct Evaluator<'s, 'a> {
     plan: &'s Plan,
-    source: &'s Source<'a>,
+    source: &'s Source<'s, 'a>,
+    /// What is known beforehand about the rows of each node, where the series are tracked.
+    layouts: Option<&'s Layouts>,
     options: &'s Options,
     query: Query,
     stop: &'s dyn Fn() -> Option<Stop>,
@@ -74,6 +100,8 @@ pub(crate) struct Evaluator<'s, 'a> {
     /// How many subqueries the evaluation is inside of.
     depth: usize,
     scratch: Vec<read::RangeSamples>,
+    /// Whether groups have appeared in another order than that of their layout since this was reset.
+    disordered: bool,
 }
 
 /// Evaluates a plan.
@@ -81,15 +109,16 @@ pub(crate) fn run(
     plan: &Plan,
     db: &Tsdb,
     ids: &[Vec<SeriesId>],
+    layouts: Option<&Layouts>,
     query: Query,
     stop: &dyn Fn() -> Option<Stop>,
 ) -> Result<Answer, QueryError> {
-    let views = ids.iter().map(|ids| ids.iter().filter_map(|id| db.series(*id)).collect()).collect();
-    let has_metadata_labels = ["__type__", "__unit__"].iter().any(|label| db.label_values(label).next().is_some());
-    let source = Source { views, has_metadata_labels };
+    let views = vec![OnceCell::new(); ids.len()];
+    let source = Source { db, ids, views, has_metadata_labels: OnceCell::new() };
     let mut evaluator = Evaluator {
         plan,
         source: &source,
+        layouts,
         options: &plan.options,
         query,
         stop,
@@ -99,6 +128,7 @@ pub(crate) fn run(
         kept: HashMap::new(),
         depth: 0,
         scratch: Vec::new(),
+        disordered: false,
     };
     let value = if query.is_range() { evaluator.matrix()? } else { evaluator.value()? };
     let (warnings, infos) = evaluator.notes.finish();
@@ -183,6 +213,10 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             return Ok(known.clone());
         }
         let before = self.samples;
+        if let Some(vector) = self.dense_vector(node, at)? {
+            self.samples = before + vector.len() as u64;
+            return Ok(vector);
+        }
         let vector = match &node.kind {
             Kind::Instant(reading) => self.instant(node, reading, at)?,
             Kind::Call(function, args) => self.call(node, *function, args, at)?,
@@ -212,7 +246,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
 
     /// After names were dropped from the result of `inner`: two equal series are an error, unless they cannot be.
     fn refuse_equal_if_renamed(&self, inner: &Node, vector: &[Element<'a>]) -> Result<(), QueryError> {
-        let possible = !inner.one_name || self.source.has_metadata_labels;
+        let possible = !inner.one_name || self.source.has_metadata_labels();
         if possible && !self.options.delayed_name_removal { element::refuse_equal(vector) } else { Ok(()) }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use watchfire_model::{Duration, Timestamp, is_stale};
-use watchfire_tsdb::{CounterResetHint, Histogram, SampleValue, SeriesView};
+use watchfire_tsdb::{CounterResetHint, Histogram, SampleValue, Window};
 
 use super::element::{Element, Metric, NameState};
 use super::{Evaluator, fault};
@@ -47,7 +47,7 @@ impl RangeSamples {
         self.len() == 0
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.floats.clear();
         self.histograms.clear();
         self.float_starts.clear();
@@ -70,8 +70,7 @@ impl RangeSamples {
         }
     }
 
-    fn load(&mut self, view: SeriesView<'_>, after: i64, through: i64, with_starts: bool) {
-        let window = view.window(Timestamp::from_millis(after), Timestamp::from_millis(through));
+    pub(super) fn load(&mut self, window: Window<'_>, with_starts: bool) {
         if window.is_plain() {
             window.floats_into(&mut self.floats);
             if self.floats.iter().any(|(_, value)| is_stale(*value)) {
@@ -129,7 +128,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     ) -> Result<Vec<Element<'a>>, QueryError> {
         let reference = self.reference(at, reading.at, reading.offset.as_ref())?;
         let source = self.source;
-        let views = &source.views[reading.selection];
+        let views = source.views(reading.selection);
         let mut vector = Vec::with_capacity(views.len());
         if reading.extension == Some(RangeExtension::Smoothed) {
             return self.smoothed_instant(node, views, reference);
@@ -167,7 +166,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let oldest = reference.saturating_sub(self.options.lookback.as_millis());
         let source = self.source;
         let mut found = Vec::new();
-        for view in &source.views[reading.selection] {
+        for view in source.views(reading.selection) {
             if let Some(point) = view.at(Timestamp::from_millis(reference))
                 && point.timestamp.as_millis() > oldest
                 && !point.value.is_stale()
@@ -199,10 +198,11 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 let through = if extension == Some(RangeExtension::Smoothed) { end + lookback } else { end };
                 let source = self.source;
                 let with_starts = self.options.start_timestamps;
+                let (after, through) = (Timestamp::from_millis(after), Timestamp::from_millis(through));
                 let mut samples = self.scratch.pop().unwrap_or_default();
-                for (i, view) in source.views[reading.selection].iter().enumerate() {
+                for (i, view) in source.views(reading.selection).iter().enumerate() {
                     samples.clear();
-                    samples.load(*view, after, through, with_starts);
+                    samples.load(view.window(after, through), with_starts);
                     if reading.statistics && samples.histograms.len() > 1 {
                         samples.detect_resets();
                     }

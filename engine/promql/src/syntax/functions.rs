@@ -22,7 +22,7 @@ pub struct Function {
 
 /// All functions.
 #[expect(missing_docs, reason = "each variant is the function of that name")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FunctionName {
     Abs,
     Absent,

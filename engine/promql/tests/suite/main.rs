@@ -7,6 +7,7 @@ mod oracle;
 mod round_trip;
 mod script;
 mod scripts;
+mod tracked;
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where public data lies")]
 fn public_data(test: &str) -> Option<PathBuf> {

@@ -17,24 +17,24 @@ use crate::syntax::{FunctionName, Span};
 const ROUNDING: f64 = 1e-12;
 
 /// All labels of a classic histogram's bucket but its bound.
-static WITHOUT_BOUND: LazyLock<Arc<Projection>> =
+pub(in crate::eval) static WITHOUT_BOUND: LazyLock<Arc<Projection>> =
     LazyLock::new(|| Arc::new(Projection { names: vec![BUCKET_LABEL.to_owned()], keep: false }));
 
 /// A bucket of a classic histogram; counts are cumulative.
 #[derive(Clone, Copy, Debug)]
-struct ClassicBucket {
-    upper: f64,
-    count: f64,
+pub(in crate::eval) struct ClassicBucket {
+    pub(in crate::eval) upper: f64,
+    pub(in crate::eval) count: f64,
 }
 
 /// One histogram of a vector.
-enum Shape {
+pub(in crate::eval) enum Shape {
     Classic(Vec<ClassicBucket>),
     Native(Arc<Histogram>),
 }
 
 /// The histograms of a vector with their labels, without `le`.
-fn histograms<'a>(
+pub(in crate::eval) fn histograms<'a>(
     vector: &[Element<'a>],
     delayed: bool,
     notes: &mut Annotations,
@@ -138,7 +138,7 @@ fn make_monotonic(buckets: &mut [ClassicBucket]) -> Option<Monotonicity> {
 }
 
 /// The quantile of a classic histogram, spread evenly within its bucket.
-fn classic_quantile(q: f64, buckets: &[ClassicBucket]) -> (f64, Option<Monotonicity>) {
+pub(in crate::eval) fn classic_quantile(q: f64, buckets: &[ClassicBucket]) -> (f64, Option<Monotonicity>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }

@@ -143,7 +143,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             })
             .collect();
         let mut infos: BTreeMap<(String, [String; 2]), (Element<'a>, i64)> = BTreeMap::new();
-        for view in &source.views[selection] {
+        for view in source.views(selection) {
             let Some(point) = view.at(watchfire_model::Timestamp::from_millis(reference)) else { continue };
             let time = point.timestamp.as_millis();
             if time <= oldest || point.value.is_stale() {

@@ -1,11 +1,11 @@
 //! The functions.
 
 mod extended;
-mod histogram;
+pub(super) mod histogram;
 mod info;
 mod labels;
 mod over_time;
-mod rate;
+pub(super) mod rate;
 mod time;
 
 use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME_LABEL, MatchOp, Matcher};
@@ -113,6 +113,36 @@ fn of_number(function: FunctionName) -> Option<fn(f64) -> f64> {
     })
 }
 
+/// A function of single numbers, its parameters known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mapping {
+    Apply(fn(f64) -> f64),
+    /// Into these bounds.
+    Clamp(f64, f64),
+    /// To a multiple of that of which this is the inverse.
+    Round(f64),
+}
+
+impl Mapping {
+    /// `None` where the bounds let nothing through.
+    #[inline]
+    pub(super) fn apply(&self, value: f64) -> Option<f64> {
+        match *self {
+            Mapping::Apply(function) => Some(function(value)),
+            Mapping::Clamp(least, most) => {
+                (most >= least || most.is_nan() || least.is_nan()).then(|| go_max(least, go_min(most, value)))
+            }
+            Mapping::Round(inverse) => Some((value * inverse + 0.5).floor() / inverse),
+        }
+    }
+}
+
+/// Whether the function gives one number for each number of its first argument.
+pub(super) fn is_mapping(function: FunctionName) -> bool {
+    use FunctionName::{Clamp, ClampMax, ClampMin, Round};
+    of_number(function).is_some() || matches!(function, Clamp | ClampMin | ClampMax | Round)
+}
+
 impl<'s, 'a> Evaluator<'s, 'a> {
     pub(super) fn call(
         &mut self,
@@ -121,8 +151,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         args: &'s [Node],
         at: i64,
     ) -> Result<Vec<Element<'a>>, QueryError> {
-        if let Some(apply) = of_number(function) {
-            return self.map_floats(&args[0], at, apply);
+        if is_mapping(function) {
+            let mapping = self.mapping(function, args, at)?;
+            return self.map_floats(&args[0], at, |value| mapping.apply(value));
         }
         if let Some(range) = args.iter().position(|arg| matches!(arg.kind, Kind::Range(..) | Kind::Subquery(_))) {
             return self.over_range(node, function, args, range, at);
@@ -131,28 +162,6 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             FunctionName::Absent => {
                 let empty = self.vector(&args[0], at)?.is_empty();
                 Ok(if empty { vec![absence(&args[0])] } else { Vec::new() })
-            }
-            FunctionName::Clamp | FunctionName::ClampMin | FunctionName::ClampMax => {
-                let first = self.scalar(&args[1], at)?;
-                let (least, most) = match function {
-                    FunctionName::ClampMin => (first, f64::INFINITY),
-                    FunctionName::ClampMax => (f64::NEG_INFINITY, first),
-                    _ => (first, self.scalar(&args[2], at)?),
-                };
-                if most < least {
-                    // The argument is evaluated all the same: its errors and annotations are the user's.
-                    return self.vector(&args[0], at).map(|_| Vec::new());
-                }
-                self.map_floats(&args[0], at, |v| go_max(least, go_min(most, v)))
-            }
-            FunctionName::Round => {
-                let nearest = match args.get(1) {
-                    Some(arg) => self.scalar(arg, at)?,
-                    None => 1.0,
-                };
-                // The inverse makes fewer rounding errors than the division.
-                let inverse = 1.0 / nearest;
-                self.map_floats(&args[0], at, |v| (v * inverse + 0.5).floor() / inverse)
             }
             FunctionName::Vector => Ok(vec![Element::bare(self.scalar(&args[0], at)?)]),
             FunctionName::Sort | FunctionName::SortDesc => {
@@ -194,18 +203,38 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         }
     }
 
+    /// What a function of single numbers does to each of them.
+    pub(super) fn mapping(&mut self, function: FunctionName, args: &'s [Node], at: i64) -> Result<Mapping, QueryError> {
+        if let Some(apply) = of_number(function) {
+            return Ok(Mapping::Apply(apply));
+        }
+        let first = match args.get(1) {
+            Some(arg) => self.scalar(arg, at)?,
+            None => 1.0,
+        };
+        Ok(match function {
+            FunctionName::ClampMin => Mapping::Clamp(first, f64::INFINITY),
+            FunctionName::ClampMax => Mapping::Clamp(f64::NEG_INFINITY, first),
+            FunctionName::Clamp => Mapping::Clamp(first, self.scalar(&args[2], at)?),
+            // The inverse makes fewer rounding errors than the division.
+            _ => Mapping::Round(1.0 / first),
+        })
+    }
+
     /// Applies a function to every number; native histograms are left out.
     fn map_floats(
         &mut self,
         arg: &'s Node,
         at: i64,
-        apply: impl Fn(f64) -> f64,
+        apply: impl Fn(f64) -> Option<f64>,
     ) -> Result<Vec<Element<'a>>, QueryError> {
+        // Even if nothing can come out the argument is evaluated: its errors and annotations are the user's.
         let mut vector = self.vector(arg, at)?;
         let dropped = self.dropped();
         vector.retain_mut(|element| {
             let SampleValue::Float(value) = &mut element.value else { return false };
-            *value = apply(*value);
+            let Some(mapped) = apply(*value) else { return false };
+            *value = mapped;
             element.drop_name(dropped);
             true
         });
@@ -255,7 +284,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             std::mem::swap(&mut call.numbers, &mut numbers);
             let Some(value) = value? else { return Ok(()) };
             if hints && matches!(value, SampleValue::Float(_)) {
-                note_possible_gauge(notes, range, by_type, first_span, &mut last_name);
+                note_possible_gauge(notes, &range.owner, by_type, first_span, &mut last_name);
             }
             let mut element = range.owner.clone();
             element.value = value;
@@ -279,19 +308,19 @@ fn function_name(function: FunctionName) -> &'static str {
 }
 
 /// `rate` over what does not look like a counter is worth a note, once per name.
-fn note_possible_gauge(
+pub(super) fn note_possible_gauge(
     notes: &mut Annotations,
-    range: &Range<'_, '_>,
+    owner: &Element<'_>,
     by_type: bool,
     span: crate::syntax::Span,
     last_name: &mut String,
 ) {
-    let name = range.metric_name();
+    let name = owner.metric_name();
     if name.is_empty() {
         return;
     }
     if by_type {
-        let kind = range.owner.get("__type__");
+        let kind = owner.get("__type__");
         if kind != "counter" && kind != "histogram" {
             notes.possible_non_counter_type(name, kind, span);
         }
@@ -301,12 +330,17 @@ fn note_possible_gauge(
         return;
     }
     name.clone_into(last_name);
-    if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+    if !is_counter_name(name) {
         notes.possible_non_counter(name, span);
     }
 }
 
-fn range_function(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> RangeResult {
+/// Whether a counter would be named so.
+pub(super) fn is_counter_name(name: &str) -> bool {
+    ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+pub(super) fn range_function(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> RangeResult {
     match call.function {
         FunctionName::Rate | FunctionName::Increase | FunctionName::Delta => {
             if range.extension.is_some() {
@@ -322,7 +356,7 @@ fn range_function(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> RangeResul
 }
 
 /// What `absent` answers: 1, with the labels that the selector says exactly.
-fn absence<'a>(arg: &Node) -> Element<'a> {
+pub(super) fn absence<'a>(arg: &Node) -> Element<'a> {
     let matchers: &[Matcher] = match &arg.kind {
         Kind::Instant(reading) | Kind::Range(reading, _) => &reading.matchers,
         _ => &[],

@@ -62,6 +62,84 @@ impl RangeCall<'_> {
     }
 }
 
+/// The difference between the last and the first of some numbers; for a counter with every fall made good, be it seen
+/// in the numbers or told of the one behind a position.
+pub(in crate::eval) fn float_difference(
+    floats: &[(i64, f64)],
+    is_counter: bool,
+    mut falls_behind: impl FnMut(usize) -> bool,
+) -> f64 {
+    let mut result = floats[floats.len() - 1].1 - floats[0].1;
+    if is_counter {
+        for (i, pair) in floats.windows(2).enumerate() {
+            if falls_behind(i) | (pair[1].1 < pair[0].1) {
+                result += pair[0].1;
+            }
+        }
+    }
+    result
+}
+
+/// How far a difference between samples reaches beyond them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::eval) struct Extrapolation {
+    /// The edges of the range in milliseconds.
+    pub(in crate::eval) start: i64,
+    pub(in crate::eval) end: i64,
+    /// The times of the first and the last sample, and how many there are.
+    pub(in crate::eval) first: i64,
+    pub(in crate::eval) last: i64,
+    pub(in crate::eval) count: usize,
+    /// When the series began, with zero, if that was inside the range.
+    pub(in crate::eval) began: Option<i64>,
+    /// For a counter that rose its first value as a part of the rise: it does not begin below zero.
+    pub(in crate::eval) level: Option<f64>,
+    pub(in crate::eval) per_second: bool,
+}
+
+impl Extrapolation {
+    /// What the difference is to be multiplied with; `None` if there is none.
+    #[inline]
+    pub(in crate::eval) fn factor(&self) -> Option<f64> {
+        let mut to_start = (self.first - self.start) as f64 / 1000.0;
+        let mut to_end = (self.end - self.last) as f64 / 1000.0;
+        let mut sampled = (self.last - self.first) as f64 / 1000.0;
+        let average = if self.count > 1 { sampled / (self.count - 1) as f64 } else { 0.0 };
+        // A gap of up to a tenth more than the usual distance is taken to be filled by the series.
+        let threshold = average * 1.1;
+        if let Some(began) = self.began {
+            to_start = 0.0;
+            sampled = (self.last - began) as f64 / 1000.0;
+        } else if self.count == 1 {
+            return None;
+        } else {
+            if to_start >= threshold {
+                to_start = average / 2.0;
+            }
+            if let Some(level) = self.level {
+                let to_zero = sampled * level;
+                if to_zero < to_start {
+                    to_start = to_zero;
+                }
+            }
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+        if self.per_second {
+            factor /= (self.end - self.start) as f64 / 1000.0;
+        }
+        Some(factor)
+    }
+
+    /// The [level](Extrapolation::level) of a counter with this first value and rise.
+    #[inline]
+    pub(in crate::eval) fn float_level(first: f64, rise: f64) -> Option<f64> {
+        (rise > 0.0 && first >= 0.0).then(|| first / rise)
+    }
+}
+
 /// `rate`, `increase` and `delta`: the difference between the ends, resets made good, extrapolated to the edges where
 /// the samples suggest that the series goes on there.
 pub(super) fn extrapolated_rate(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> Option<SampleValue> {
@@ -88,39 +166,25 @@ pub(super) fn extrapolated_rate(call: &mut RangeCall<'_>, range: &Range<'_, '_>)
         count = floats.len();
         first = floats[0].0;
         last = floats[count - 1].0;
-        result = floats[count - 1].1 - floats[0].1;
-        if is_counter {
-            let mut overlap_noted = starts.is_empty();
-            for (i, pair) in floats.windows(2).enumerate() {
-                let ((time, value), (next_time, next)) = (pair[0], pair[1]);
-                let mut reset = next < value;
-                if !starts.is_empty() {
-                    let (start, next_start) = (start_of(starts, i), start_of(starts, i + 1));
-                    if !overlap_noted && start_overlaps(start, time, next_start) {
-                        call.notes.start_overlap(range.metric_name(), span);
-                        overlap_noted = true;
-                    }
-                    reset |= start_says_reset(start, time, next_start, next_time);
-                }
-                if reset {
-                    result += value;
-                }
+        let mut overlap_noted = starts.is_empty();
+        result = float_difference(floats, is_counter, |i| {
+            if starts.is_empty() {
+                return false;
             }
-        }
+            let (time, next_time) = (floats[i].0, floats[i + 1].0);
+            let (start, next_start) = (start_of(starts, i), start_of(starts, i + 1));
+            if !overlap_noted && start_overlaps(start, time, next_start) {
+                call.notes.start_overlap(range.metric_name(), span);
+                overlap_noted = true;
+            }
+            start_says_reset(start, time, next_start, next_time)
+        });
     }
 
-    let mut to_start = (first - range.start) as f64 / 1000.0;
-    let mut to_end = (range.end - last) as f64 / 1000.0;
-    let mut sampled = (last - first) as f64 / 1000.0;
-    let average = if count > 1 { sampled / (count - 1) as f64 } else { 0.0 };
-    // A gap of up to a tenth more than the usual distance is taken to be filled by the series.
-    let threshold = average * 1.1;
-
     let first_start = start_of(starts, 0);
-    if is_counter && first_start != 0 && first_start > range.start && first_start < first {
+    let began = is_counter && first_start != 0 && first_start > range.start && first_start < first;
+    if began {
         // The series began inside the range, with zero.
-        to_start = 0.0;
-        sampled = (last - first_start) as f64 / 1000.0;
         match (samples.floats.first(), samples.histograms.first()) {
             (Some((_, value)), _) => result += value,
             (None, Some((_, histogram))) => match &mut native {
@@ -129,34 +193,26 @@ pub(super) fn extrapolated_rate(call: &mut RangeCall<'_>, range: &Range<'_, '_>)
             },
             (None, None) => {}
         }
-    } else if count == 1 {
-        return None;
-    } else {
-        if to_start >= threshold {
-            to_start = average / 2.0;
+    }
+    let level = match (&native, samples.floats.first(), samples.histograms.first()) {
+        _ if !is_counter => None,
+        (None, Some((_, value)), _) => Extrapolation::float_level(*value, result),
+        (Some(native), _, Some((_, histogram))) if native.count > 0.0 && histogram.count >= 0.0 => {
+            Some(histogram.count / native.count)
         }
-        if is_counter {
-            // A counter does not begin below zero.
-            let mut to_zero = to_start;
-            match (&native, samples.floats.first(), samples.histograms.first()) {
-                (None, Some((_, value)), _) if result > 0.0 && *value >= 0.0 => to_zero = sampled * (value / result),
-                (Some(native), _, Some((_, histogram))) if native.count > 0.0 && histogram.count >= 0.0 => {
-                    to_zero = sampled * (histogram.count / native.count);
-                }
-                _ => {}
-            }
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
-    }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
-    if call.function == FunctionName::Rate {
-        factor /= range.seconds();
-    }
+        _ => None,
+    };
+    let extrapolation = Extrapolation {
+        start: range.start,
+        end: range.end,
+        first,
+        last,
+        count,
+        began: began.then_some(first_start),
+        level,
+        per_second: call.function == FunctionName::Rate,
+    };
+    let factor = extrapolation.factor()?;
     Some(match native {
         Some(mut native) => {
             native.scale(factor);

@@ -41,7 +41,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     ) -> Result<Vec<Element<'a>>, QueryError> {
         match args.first() {
             None => Ok(vec![Element::bare(f64::from(part(date(at / 1000))))]),
-            Some(arg) => self.map_floats(arg, at, |v| f64::from(part(date(v as i64)))),
+            Some(arg) => self.map_floats(arg, at, |v| Some(f64::from(part(date(v as i64))))),
         }
     }
 

@@ -3,6 +3,7 @@
 mod check;
 mod load;
 mod parse;
+mod replay;
 
 use std::fmt;
 
@@ -113,9 +114,13 @@ fn options() -> Options {
 pub(crate) fn run(script: &Script) -> Outcome {
     let mut db = Tsdb::default();
     let mut outcome = Outcome::default();
+    let mut replay = replay::Replay::default();
     for (line, command) in &script.commands {
         match command {
-            Command::Clear => db = Tsdb::default(),
+            Command::Clear => {
+                db = Tsdb::default();
+                replay = replay::Replay::default();
+            }
             Command::Load(load) => {
                 if let Err(reason) = load::load(&mut db, load) {
                     outcome.failures.push(Failure { line: *line, expr: "load".to_owned(), reason });
@@ -123,7 +128,7 @@ pub(crate) fn run(script: &Script) -> Outcome {
             }
             Command::Eval(eval) => {
                 outcome.evals += 1;
-                if let Err(reason) = evaluate(&db, eval) {
+                if let Err(reason) = evaluate(&db, eval).and_then(|()| replay.evaluate(&db, eval)) {
                     outcome.failures.push(Failure { line: *line, expr: eval.expr.clone(), reason });
                 }
             }
