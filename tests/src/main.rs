@@ -10,6 +10,7 @@ mod crash;
 mod hostile;
 mod intake;
 mod pipeline;
+mod query_api;
 mod reload;
 mod support;
 mod tidy;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         crash::CASES,
         reload::CASES,
         pipeline::CASES,
+        query_api::CASES,
         intake::CASES,
         browser::CASES,
         broken::CASES,

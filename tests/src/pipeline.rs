@@ -1,14 +1,14 @@
 //! The whole path with programs that nobody here wrote: a real Prometheus in, three channels out.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::Case;
-use crate::support::{Engine, Mailbox, Sink, Tool, block_on, eventually};
+use crate::support::{Engine, Mailbox, Prometheus, Sink, Tool, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -25,45 +25,21 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "pipeline::a_plugin_decides_routes_and_formats", needs: &[Tool::Binary, Tool::Plugins], run: plugins },
 ];
 
-/// A real Prometheus that scrapes itself and writes to the engine; ends with the value.
-struct Prometheus(Child);
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
+/// A real Prometheus that scrapes itself and writes to the engine.
 fn prometheus(folder: &Path, write_url: &str, message: Option<&str>) -> Result<(Prometheus, SocketAddr)> {
-    let address = free_port()?;
-    let message = message.map(|message| format!("    protobuf_message: {message}\n")).unwrap_or_default();
-    let config = format!(
-        "global: {{scrape_interval: 1s}}\n\
-         scrape_configs:\n\
-         - job_name: prometheus\n  static_configs: [{{targets: ['{address}']}}]\n\
-         - job_name: gone\n  static_configs: [{{targets: ['127.0.0.1:1']}}]\n\
-         remote_write:\n\
-         - url: {write_url}\n  queue_config: {{batch_send_deadline: 200ms, min_backoff: 50ms}}\n{}",
-        message.replace("    protobuf", "  protobuf")
-    );
-    std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("prometheus.yml"), config)?;
-    let log = std::fs::File::create(folder.join("prometheus.log"))?;
-    let child = Command::new("prometheus")
-        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
-        .arg(format!("--web.listen-address={address}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .context("cannot start prometheus")?;
-    Ok((Prometheus(child), address))
+    let message = message.map(|message| format!("  protobuf_message: {message}\n")).unwrap_or_default();
+    let prometheus = Prometheus::start(folder, |address| {
+        format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs:\n\
+             - job_name: prometheus\n  static_configs: [{{targets: ['{address}']}}]\n\
+             - job_name: gone\n  static_configs: [{{targets: ['127.0.0.1:1']}}]\n\
+             remote_write:\n\
+             - url: {write_url}\n  queue_config: {{batch_send_deadline: 200ms, min_backoff: 50ms}}\n{message}"
+        )
+    })?;
+    let address = prometheus.address();
+    Ok((prometheus, address))
 }
 
 const RULES: &str = "\
@@ -137,7 +113,7 @@ fn three_channels() -> Result<()> {
         let without = text.replace("targets: ['127.0.0.1:1']", "targets: []");
         ensure!(text != without, "the target is still there");
         std::fs::write(engine.folder().join("prometheus/prometheus.yml"), without)?;
-        let pid = prometheus.0.id().to_string();
+        let pid = prometheus.id().to_string();
         ensure!(Command::new("kill").args(["-HUP", &pid]).status()?.success(), "cannot signal Prometheus at {address}");
         sink.until("the resolve follows the staleness marker", |received| {
             received.iter().any(|one| one.json["event_action"] == "resolve")

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use watchfire::{StartError, Watchfire};
-use watchfire_server::{Credentials, Limits, Settings};
+use watchfire_server::Settings;
 
 use crate::args::Serve;
 
@@ -37,11 +37,8 @@ pub(crate) async fn run(options: Serve) -> Result<ExitCode> {
         Some(listen) => listen,
         None => resolve(&server.listen).await?,
     };
-    let credentials = Credentials {
-        bearer_tokens: server.auth.bearer_tokens.iter().map(|token| token.expose().to_owned()).collect(),
-        basic: server.auth.basic.iter().map(|(user, password)| (user.clone(), password.expose().to_owned())).collect(),
-    };
-    if !listen.ip().is_loopback() && credentials.is_empty() && !options.insecure {
+    let credentials_required = !listen.ip().is_loopback() && !options.insecure;
+    if credentials_required && server.auth.is_open() {
         bail!(
             "refusing to listen on {listen}: whoever reaches it could silence alerts.\n\
              Configure `server.auth` in {}, listen on 127.0.0.1, or say --insecure",
@@ -49,7 +46,7 @@ pub(crate) async fn run(options: Serve) -> Result<ExitCode> {
         );
     }
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let settings = Settings { credentials, limits: limits(&loaded.config), ..Settings::default() };
+    let settings = Settings { credentials_required, ..Settings::default() };
     let router = watchfire_server::router(engine.clone(), settings);
     let address = listener.local_addr()?;
     tracing::info!(%address, "Listening on");
@@ -77,16 +74,6 @@ async fn resolve(listen: &str) -> Result<SocketAddr> {
     let mut addresses =
         tokio::net::lookup_host(&listen).await.with_context(|| format!("server.listen: {listen:?} is no address"))?;
     addresses.next().with_context(|| format!("server.listen: {listen:?} has no address"))
-}
-
-fn limits(config: &watchfire::config::Config) -> Limits {
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Limits {
-        body_bytes: size(config.server.limits.body_bytes_max),
-        ingest: watchfire::ingest_limits(config),
-        requests_max: size(config.server.limits.requests_max),
-        request_timeout: config.server.limits.request_timeout.to_std(),
-    }
 }
 
 /// Reloads on SIGHUP; returns on SIGTERM or SIGINT.

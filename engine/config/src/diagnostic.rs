@@ -89,13 +89,57 @@ impl fmt::Display for Diagnostic {
 
 /// Whether a line gives a value to a key whose values are secrets.
 fn may_hold_secret(line: &str) -> bool {
+    secret_value(line).is_some()
+}
+
+/// Where the value of the first key begins whose values are secrets, and the column of that key.
+fn secret_value(line: &str) -> Option<(usize, usize)> {
     let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
-    line.match_indices(':').any(|(at, _)| {
+    line.match_indices(':').find_map(|(at, _)| {
         let before = line[..at].trim_end_matches(['"', '\'', ' ']);
         let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let value = line[at + 1..].trim();
         // The bare `url` is that of a webhook, which often is the secret itself.
-        (key == "url" || words.iter().any(|word| key.ends_with(word))) && !value.is_empty()
+        let secret = (key == "url" || words.iter().any(|word| key.ends_with(word))) && !value.is_empty();
+        secret.then(|| (at + 1, before.len() - key.len()))
+    })
+}
+
+/// A configuration as it may be shown: what may be a secret is `<secret>`, with the lines on which it goes on.
+///
+/// The text need not be valid; when in doubt more is hidden.
+pub fn without_secrets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    // The column of the key whose value was hidden last.
+    let mut hidden: Option<usize> = None;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        // The elements of a list may stand right below its key.
+        let belongs = |column: usize| indent > column || indent == column && line[indent..].starts_with("- ");
+        if hidden.is_some_and(|column| line.trim().is_empty() || belongs(column)) {
+            continue;
+        }
+        hidden = None;
+        match secret_value(line).or_else(|| secret_block(line)) {
+            // A reference to the environment says nothing, and is what a reader looks for.
+            Some((value, _)) if line[value..].trim().starts_with("${") => out.push_str(line),
+            Some((value, column)) => {
+                out.push_str(&line[..value]);
+                out.push_str(" <secret>");
+                hidden = Some(column);
+            }
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// As [`secret_value`], for keys below which everything is secret, on the same line or not.
+fn secret_block(line: &str) -> Option<(usize, usize)> {
+    ["bearer_tokens:", "basic:"].iter().find_map(|key| {
+        let column = line.find(key)?;
+        Some((column + key.len(), column))
     })
 }
 
@@ -136,6 +180,21 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_is_shown_without_its_secrets() {
+        let text = "receivers:\n- name: a\n  slack_configs:\n  - api_url: https://hooks/x\n    channel: '#a'\n  \
+                    webhook_configs: [{url: 'http://u:p@h/', send_resolved: true}]\n  opsgenie_configs:\n  - api_key: |\n      \
+                    abc\n      def\n    message: m\nserver: {auth: {bearer_tokens: [t0ken]}}\nother: {password: ${P}}\n\
+                    list:\n  bearer_tokens:\n  - t1\n  - t2\n  basic:\n    ops: pw\n  channel: z\n";
+        let shown = without_secrets(text);
+        for secret in ["hooks", "u:p", "abc", "def", "t0ken", "t1", "t2", "pw"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+        for kept in ["channel: '#a'", "message: m", "${P}", "name: a", "channel: z"] {
+            assert!(shown.contains(kept), "{kept}: {shown}");
+        }
+    }
 
     #[test]
     fn the_nearest_word_is_the_one_that_was_meant() {

@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub external_url: Option<String>,
     /// Who may come in.
     pub auth: AuthConfig,
+    /// Origins of other sites whose pages may ask, as browsers name them, such as `https://grafana.example.org`.
+    pub cors_origins: Vec<String>,
     /// Bounds.
     pub limits: ServerLimits,
 }
@@ -45,6 +47,8 @@ pub struct ServerLimits {
     pub body_bytes_max: u64,
     /// Requests at one time; further ones get 429.
     pub requests_max: u64,
+    /// Pages that stay open for changes; further ones get 429.
+    pub streams_max: u64,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// How long a query may take.
@@ -170,9 +174,11 @@ impl Default for ServerConfig {
             listen: "127.0.0.1:9494".to_owned(),
             external_url: None,
             auth: AuthConfig::default(),
+            cors_origins: Vec::new(),
             limits: ServerLimits {
                 body_bytes_max: 16 << 20,
                 requests_max: 1_000,
+                streams_max: 200,
                 request_timeout: Duration::from_secs(60),
                 query_timeout: Duration::from_mins(2),
                 query_samples_max: 50_000_000,
@@ -274,12 +280,24 @@ pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
     let limits = f.object("limits", "server limits", |f| ServerLimits {
         body_bytes_max: f.bytes("body_bytes_max").unwrap_or(defaults.limits.body_bytes_max),
         requests_max: at_least_one(f, "requests_max", defaults.limits.requests_max),
+        streams_max: at_least_one(f, "streams_max", defaults.limits.streams_max),
         request_timeout: f.positive_duration("request_timeout").unwrap_or(defaults.limits.request_timeout),
         query_timeout: f.positive_duration("query_timeout").unwrap_or(defaults.limits.query_timeout),
         query_samples_max: at_least_one(f, "query_samples_max", defaults.limits.query_samples_max),
         queries_max: at_least_one(f, "queries_max", defaults.limits.queries_max),
     });
-    ServerConfig { listen, external_url, auth, limits: limits.unwrap_or(defaults.limits) }
+    let cors_origins = f.list("cors_origins", |decoder, node| {
+        let origin = decoder.text(node, "an origin")?;
+        let parts = origin.split_once("://").filter(|(_, host)| !host.is_empty() && !host.contains(['/', '*']));
+        if parts.is_none() && !decoder.is_recording() {
+            decoder
+                .error(node.start, "bad-origin", format!("{origin:?} is not an origin"))
+                .help("write it as browsers do: https://grafana.example.org, with the port if it is not the usual one");
+            return None;
+        }
+        Some(origin)
+    });
+    ServerConfig { listen, external_url, auth, cors_origins, limits: limits.unwrap_or(defaults.limits) }
 }
 
 fn auth(f: &mut Fields<'_, '_>) -> AuthConfig {

@@ -12,6 +12,7 @@ use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record};
 use watchfire_config::{Config, Diagnostic};
 use watchfire_delivery::{Channel, Deliverer};
 use watchfire_host::{Host, HostSettings};
+use watchfire_ingest::LabelNames;
 use watchfire_model::Duration;
 use watchfire_plugin::{Provider, State, StateLimits};
 use watchfire_rules::RuleFile;
@@ -312,6 +313,7 @@ impl Builder {
             metrics: Arc::clone(&metrics),
             raised: Vec::new(),
             seen,
+            started_with: config,
         };
         tokio::spawn(reloader.run(reload_requests));
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
@@ -328,7 +330,7 @@ impl Builder {
             metrics,
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
-            queries: Semaphore::new(size(config.server.limits.queries_max).clamp(1, Semaphore::MAX_PERMITS)),
+            bounds: Arc::default(),
             persisting: tokio::sync::Mutex::new(Some(persisting)),
         };
         inner.ready.store(true, Ordering::Release);
@@ -390,6 +392,7 @@ pub fn ingest_limits(config: &Config) -> watchfire_ingest::Limits {
         events_max: size(ingest.events_max),
         event_bytes_max: size(ingest.event_bytes_max),
         alerts_max: size(ingest.alerts_max),
+        label_names: if ingest.legacy_names { LabelNames::Legacy } else { LabelNames::Utf8 },
         ..watchfire_ingest::Limits::STANDARD
     }
 }

@@ -70,6 +70,11 @@ impl Data {
         }
     }
 
+    /// Other bounds of requests from now on.
+    pub(crate) fn set_ingest_limits(&self, limits: watchfire_ingest::Limits) {
+        lock(&self.writer).set_limits(limits);
+    }
+
     /// Lets `read` look at the series; nothing is written meanwhile.
     pub(crate) fn with_tsdb<R>(&self, read: impl FnOnce(&Tsdb) -> R) -> R {
         read(&self.tsdb.read().unwrap_or_else(PoisonError::into_inner))

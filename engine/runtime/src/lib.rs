@@ -15,6 +15,7 @@
 //! decisions and then acts on them, and follows the files. It decides nothing about alerts itself: that is `alerting`.
 //! It does not listen on the network: that is `server`.
 
+mod bounds;
 mod builder;
 mod check;
 mod clock;
@@ -41,10 +42,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use bounds::{Bound, Place};
 pub use builder::{Builder, StartError, ingest_limits};
 pub use check::{CheckedFile, NamedRules, check_file};
 pub use clock::{Clock, SystemClock};
-pub use handle::{QueryFailure, Watchfire};
+pub use handle::{Answered, QueryFailure, QuerySettings, Storage, Watchfire};
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
 pub use providers::open_plugins;
 pub use reload::{ReloadError, ReloadReport};

@@ -10,13 +10,14 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use watchfire_alerting::{Definitions, Input};
-use watchfire_config::{Config, Diagnostic, Source, load_config};
+use watchfire_config::{Config, Diagnostic, Level, Limits, Source, load_config};
 use watchfire_delivery::Deliverer;
 use watchfire_host::Host;
 use watchfire_model::{Alert, Timestamp};
 use watchfire_plugin::Provider;
 use watchfire_rules::RuleFile;
 
+use crate::builder::ingest_limits;
 use crate::clock::Clock;
 use crate::compile::{self, Compiled, States};
 use crate::data::Data;
@@ -98,6 +99,8 @@ pub(crate) struct Reloader {
     pub(crate) raised: Vec<Alert>,
     /// The files as they were when they were read last.
     pub(crate) seen: Inputs,
+    /// The configuration at the start, of which some parts stay in force until the next start.
+    pub(crate) started_with: Config,
 }
 
 /// Files with their time of change and length.
@@ -310,6 +313,31 @@ impl Reloader {
         result
     }
 
+    /// What was changed without effect: what is made once, at the start.
+    fn waits_for_restart(&self, config: &Config) -> Vec<Diagnostic> {
+        let Origin::File(path) = &self.origin else { return Vec::new() };
+        let before = &self.started_with;
+        // Bounds of event rules belong to the rules.
+        let bounds = |config: &Config| Limits { event_groups_max: 0, events_max: 0, ..config.limits.clone() };
+        let changed = [
+            ("server.listen", before.server.listen != config.server.listen),
+            ("storage", before.storage != config.storage),
+            ("plugins.limits", before.plugins.limits != config.plugins.limits),
+            ("evaluation.on_ingest", before.evaluation.on_ingest != config.evaluation.on_ingest),
+            ("limits", bounds(before) != bounds(config)),
+        ];
+        let waiting = changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| Diagnostic {
+            severity: Level::Warning,
+            code: "needs-restart",
+            help: Some("restart the engine; nothing that it has accepted is lost".to_owned()),
+            ..load::whole_file(
+                &path.display().to_string(),
+                &format!("`{section}` was changed, which has no effect before the next start"),
+            )
+        });
+        waiting.inspect(|diagnostic| tracing::warn!("{diagnostic}")).collect()
+    }
+
     async fn try_reload(&mut self) -> Result<ReloadReport, ReloadError> {
         let now = self.clock.now();
         let before = self.loaded.load_full();
@@ -324,6 +352,8 @@ impl Reloader {
         let (fresh, states) = work.await.map_err(|_| ReloadError::Closed)?;
         self.states = states;
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
+        loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
+        self.data.set_ingest_limits(ingest_limits(&loaded.config));
         self.delivery.extend(&mut compiled.definitions.dispatch);
         let folder = folder(&self.origin);
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);

@@ -57,6 +57,11 @@ impl Writer {
         Writer { log, decoder: Decoder::new(limits, KeySeed::new(seed)), known: HashMap::default() }
     }
 
+    /// Other bounds of requests from now on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.decoder.set_limits(limits);
+    }
+
     /// Forgets keys of series that are gone.
     pub(crate) fn forget_gone(&mut self, tsdb: &Tsdb) {
         self.known.retain(|_, id| tsdb.series(*id).is_some());

@@ -9,8 +9,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use tokio_stream::wrappers::BroadcastStream;
+use watchfire::Bound;
 
 use crate::App;
+use crate::bounds::full;
 
 /// Changes within this time reach a page as one, because a storm of alerts must not become a storm of page loads.
 const COALESCE: Duration = Duration::from_millis(250);
@@ -47,9 +49,14 @@ pub(crate) async fn reload(State(app): State<App>) -> Response {
 }
 
 /// `GET /api/watchfire/v1/stream`: an event `changed` whenever pages may look different, and one every few seconds.
-pub(crate) async fn stream(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(crate) async fn stream(State(app): State<App>) -> Response {
+    let Some(place) = app.engine.enter(Bound::Streams) else {
+        return full("as many pages are open as server.limits.streams_max allows; close one and try again\n");
+    };
     let mut changes = BroadcastStream::new(app.engine.subscribe());
     let stream = async_stream(async move |sender: tokio::sync::mpsc::Sender<Event>| {
+        // Given back when the reader is gone, which the next tick finds out.
+        let _place = place;
         let mut ticks = tokio::time::interval(Duration::from_secs(2));
         loop {
             tokio::select! {
@@ -70,7 +77,7 @@ pub(crate) async fn stream(State(app): State<App>) -> Sse<impl Stream<Item = Res
             }
         }
     });
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    Sse::new(stream).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// Runs `produce` as a task that ends when the reader goes away.

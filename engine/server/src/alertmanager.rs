@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use watchfire::config::without_secrets;
 use watchfire_alerting::{AlertView, AlertViewState, Silence, SilenceDraft, SilenceError, SilenceId};
 use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp};
 
@@ -155,7 +156,7 @@ pub(crate) async fn status(State(app): State<App>) -> Response {
     let loaded = app.engine.definitions();
     Json(json!({
         "cluster": { "name": "", "peers": [], "status": "disabled" },
-        "config": { "original": loaded.config_text },
+        "config": { "original": without_secrets(&loaded.config_text) },
         "uptime": app.started_at.to_rfc3339(),
         "versionInfo": version_info(),
     }))
@@ -222,10 +223,10 @@ pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQue
 
 /// `POST /api/v2/alerts`: the valid ones are taken even if others are not.
 pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
-    let bytes = body::read(&headers, body, app.limits.body_bytes).await.map_err(IntoResponse::into_response)?;
+    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let now = app.engine.now();
     let resolve_timeout = app.engine.definitions().config.dispatch.resolve_timeout;
-    let decoded = watchfire_ingest::alerts::decode(&bytes, now, resolve_timeout, &app.limits.ingest);
+    let decoded = watchfire_ingest::alerts::decode(&bytes, now, resolve_timeout, &app.ingest_limits());
     let decoded = decoded.map_err(|refused| answer(&refused))?;
     let error = decoded.error_answer();
     if !decoded.alerts.is_empty() {
@@ -354,7 +355,7 @@ pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> R
 
 /// `POST /api/v2/silences`
 pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
-    let bytes = body::read(&headers, body, app.limits.body_bytes).await.map_err(IntoResponse::into_response)?;
+    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let draft = read_silence(&bytes).map_err(IntoResponse::into_response)?;
     let outcome = app.engine.set_silence(draft).await.map_err(crate::push_refused)?;
     match outcome {

@@ -11,7 +11,7 @@ use futures::StreamExt;
 pub(crate) enum BodyError {
     /// It is too large; said before it is read whole.
     #[error(
-        "the body is larger than the limit of {limit} bytes; send smaller batches or raise server.limits.body_bytes"
+        "the body is larger than the limit of {limit} bytes; send smaller batches or raise server.limits.body_bytes_max"
     )]
     TooLarge {
         /// The limit in bytes.

@@ -1,42 +1,39 @@
 //! How much may go on at once, and for how long (contract C7).
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use watchfire::Bound;
 
-/// Shared by all requests.
-pub(crate) struct Bounds {
-    places: Semaphore,
-    timeout: Duration,
-}
-
-impl Bounds {
-    pub(crate) fn new(requests_max: usize, timeout: Duration) -> Bounds {
-        Bounds { places: Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS)), timeout }
-    }
-}
+use crate::App;
 
 /// Lets a request through while there is a place, and for as long as it may take. What supervisors ask is always
-/// answered, and pages that stay open for changes take no place.
-pub(crate) async fn hold(State(bounds): State<Arc<Bounds>>, request: Request, next: Next) -> Response {
+/// answered; pages that stay open for changes have places of their own; queries end themselves, with an answer in the
+/// shape that their clients know.
+pub(crate) async fn hold(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/-/") || path == "/metrics" || path.ends_with("/stream") {
+    if path.starts_with("/-/") || path == "/metrics" || path == crate::STREAM {
         return next.run(request).await;
     }
-    let Ok(_place) = bounds.places.try_acquire() else {
-        let text = "too many requests are under way; try again in a moment\n";
-        return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], text).into_response();
+    let is_query = matches!(path, "/api/v1/query" | "/api/v1/query_range");
+    let Some(_place) = app.engine.enter(Bound::Requests) else {
+        return full("too many requests are under way; try again in a moment\n");
     };
-    match tokio::time::timeout(bounds.timeout, next.run(request)).await {
+    if is_query {
+        return next.run(request).await;
+    }
+    let timeout = app.limits().request_timeout.to_std();
+    match tokio::time::timeout(timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let text = format!("the request took longer than {} s\n", bounds.timeout.as_secs());
+            let text = format!("the request took longer than {} s\n", timeout.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
     }
+}
+
+/// The answer to whoever finds no place.
+pub(crate) fn full(text: &'static str) -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], text).into_response()
 }

@@ -8,91 +8,75 @@ mod alertmanager;
 mod auth;
 mod body;
 mod bounds;
+mod origin;
 mod prometheus;
 mod receive;
 mod ui;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
+use watchfire::config::ServerLimits;
 use watchfire::{PushError, Watchfire};
 use watchfire_model::Timestamp;
 
-pub use auth::Credentials;
 pub use ui::{SCRIPT, STYLE, ago};
 
-/// How the surface behaves.
+/// The stream of changes.
+pub(crate) const STREAM: &str = "/api/watchfire/v1/stream";
+
+/// How the surface behaves. Who may come in and how much is taken, the engine's configuration says, anew at each reload.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Who may come in; empty lets everybody in.
-    pub credentials: Credentials,
-    /// Bounds of what is taken.
-    pub limits: Limits,
+    /// Nobody may come in while the configuration names nobody who may. Without this everybody may then, which is only
+    /// safe on the loopback interface.
+    pub credentials_required: bool,
     /// Further pages for the bar at the top: path and title.
     pub more_pages: Vec<(String, String)>,
-}
-
-/// Bounds of what is taken.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The largest body in bytes.
-    pub body_bytes: usize,
-    /// Bounds of what a body may hold.
-    pub ingest: watchfire_ingest::Limits,
-    /// Requests at one time; one more is answered with 429.
-    pub requests_max: usize,
-    /// How long a request may take before it is answered with 503.
-    pub request_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            body_bytes: 32 << 20,
-            ingest: watchfire_ingest::Limits::STANDARD,
-            requests_max: 1_000,
-            request_timeout: Duration::from_secs(60),
-        }
-    }
 }
 
 /// What every handler gets.
 #[derive(Clone)]
 pub(crate) struct App {
     engine: Watchfire,
-    limits: Arc<Limits>,
-    more_pages: Arc<Vec<(String, String)>>,
+    settings: Arc<Settings>,
     started_at: Timestamp,
+}
+
+impl App {
+    /// The bounds in force.
+    fn limits(&self) -> ServerLimits {
+        self.engine.definitions().config.server.limits.clone()
+    }
+
+    /// The largest body in bytes.
+    fn body_bytes_max(&self) -> usize {
+        usize::try_from(self.limits().body_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// The bounds of what a body may hold.
+    fn ingest_limits(&self) -> watchfire_ingest::Limits {
+        watchfire::ingest_limits(&self.engine.definitions().config)
+    }
 }
 
 /// All routes over a running engine.
 pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
-    let app = App { engine, limits: Arc::new(settings.limits), more_pages: Arc::new(settings.more_pages), started_at };
-    let credentials = Arc::new(settings.credentials);
-    let bounds = Arc::new(bounds::Bounds::new(app.limits.requests_max, app.limits.request_timeout));
+    let app = App { engine, settings: Arc::new(settings), started_at };
     Router::new()
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))
         .route("/-/reload", post(admin::reload).put(admin::reload))
         .route("/metrics", get(admin::metrics))
-        .route("/api/watchfire/v1/stream", get(admin::stream))
+        .route(STREAM, get(admin::stream))
         .route("/api/v1/write", post(receive::write))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))
-        .route("/api/v1/query", get(prometheus::query).post(prometheus::query))
-        .route("/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
-        .route("/api/v1/series", get(prometheus::series).post(prometheus::series))
-        .route("/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
-        .route("/api/v1/label/{name}/values", get(prometheus::label_values))
-        .route("/api/v1/rules", get(prometheus::rules))
-        .route("/api/v1/alerts", get(prometheus::alerts))
-        .route("/api/v1/metadata", get(prometheus::metadata))
-        .route("/api/v1/status/buildinfo", get(prometheus::build_info))
+        .nest("/api/v1", prometheus::router())
         .route("/api/v2/status", get(alertmanager::status))
         .route("/api/v2/receivers", get(alertmanager::receivers))
         .route("/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts))
@@ -106,10 +90,10 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/notifications", get(ui::notifications))
         .route("/assets/watchfire.css", get(ui::style))
         .route("/assets/watchfire.js", get(ui::script))
-        .with_state(app)
-        .layer(middleware::from_fn_with_state(bounds, bounds::hold))
-        .layer(middleware::from_fn(auth::refuse_other_sites))
-        .layer(middleware::from_fn_with_state(credentials, auth::check))
+        .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app.clone(), bounds::hold))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::check))
+        .layer(middleware::from_fn_with_state(app, origin::check))
 }
 
 /// The answer to something that the engine did not take.

@@ -39,7 +39,7 @@ pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         Ok(message) => message,
         Err(error) => return decode_refused(&error),
     };
-    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+    let bytes = match body::read(&headers, body, app.body_bytes_max()).await {
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
@@ -69,12 +69,12 @@ pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
 
 /// `POST /api/v1/import/prometheus`: text exposition, pushed.
 pub(crate) async fn import(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+    let bytes = match body::read(&headers, body, app.body_bytes_max()).await {
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
     let format = text::Format::from_content_type(text_of(&headers, header::CONTENT_TYPE));
-    let decoded = match text::decode_series(format, &bytes, app.engine.now(), &app.limits.ingest) {
+    let decoded = match text::decode_series(format, &bytes, app.engine.now(), &app.ingest_limits()) {
         Ok(decoded) => decoded,
         Err(error) => return decode_refused(&error),
     };
@@ -90,13 +90,13 @@ pub(crate) async fn import(State(app): State<App>, headers: HeaderMap, body: Bod
 
 /// `POST /api/v1/events`: JSON, arrays of it, NDJSON, CloudEvents.
 pub(crate) async fn events(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
-    let bytes = match body::read(&headers, body, app.limits.body_bytes).await {
+    let bytes = match body::read(&headers, body, app.body_bytes_max()).await {
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
     let pairs: Vec<(&str, &str)> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-    let decoded = match events::decode(&pairs, &bytes, app.engine.now(), &app.limits.ingest) {
+    let decoded = match events::decode(&pairs, &bytes, app.engine.now(), &app.ingest_limits()) {
         Ok(decoded) => decoded,
         Err(error) => return decode_refused(&error),
     };

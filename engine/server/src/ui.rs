@@ -32,7 +32,7 @@ impl Navigation {
         let pages =
             [("/", "Alerts"), ("/rules", "Rules"), ("/silences", "Silences"), ("/notifications", "Notifications")];
         let own = pages.map(|(path, title)| (path.to_owned(), title.to_owned()));
-        Navigation { pages: own.into_iter().chain(app.more_pages.iter().cloned()).collect(), here }
+        Navigation { pages: own.into_iter().chain(app.settings.more_pages.iter().cloned()).collect(), here }
     }
 }
 

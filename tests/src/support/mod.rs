@@ -2,12 +2,14 @@
 
 mod engine;
 mod mailbox;
+mod prometheus;
 mod random;
 mod sink;
 mod tool;
 
 pub(crate) use engine::{Engine, client};
 pub(crate) use mailbox::Mailbox;
+pub(crate) use prometheus::Prometheus;
 pub(crate) use random::Random;
 pub(crate) use sink::{Received, Sink};
 pub(crate) use tool::Tool;

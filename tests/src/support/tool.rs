@@ -15,6 +15,8 @@ pub(crate) enum Tool {
     Prometheus,
     /// A Prometheus server from version 3, which speaks remote-write 2.0.
     Prometheus3,
+    /// Prometheus' tool for its files.
+    Promtool,
     /// Alertmanager's client.
     Amtool,
     /// A browser and its driver.
@@ -39,6 +41,7 @@ impl Tool {
                     old.then(|| format!("prometheus is version {version}, remote-write 2.0 needs 3"))
                 }
             },
+            Tool::Promtool => absent("promtool"),
             Tool::Amtool => absent("amtool"),
             Tool::Chromium => absent("chromium").or_else(|| absent("chromedriver")),
             Tool::Aiosmtpd => {

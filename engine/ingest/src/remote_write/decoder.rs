@@ -24,6 +24,11 @@ impl Decoder {
         Decoder { limits, seed, snappy: snap::raw::Decoder::new(), plain: Vec::new() }
     }
 
+    /// Other bounds from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Decodes one body into `sink`.
     ///
     /// # Errors
