@@ -38,6 +38,7 @@ impl Engine {
             reason: pending.reason,
             alerts: pending.alerts.clone(),
             at: pending.created_at,
+            receipt: target.entry.receipt.clone(),
         };
         let key = target.key.clone();
         if attempt == 1 {

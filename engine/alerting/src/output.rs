@@ -80,6 +80,9 @@ pub struct Delivery {
     pub alerts: Arc<[Alert]>,
     /// When it was decided to send it.
     pub at: Timestamp,
+    /// What the receiver answered to the last notification about the group that it took; empty if it took none. A
+    /// channel finds in it the message that it is to continue.
+    pub receipt: Arc<str>,
 }
 
 /// A question to a router plugin.

@@ -239,7 +239,8 @@ fn references(fields: &mut Fields<'_, '_>, keys: &[&'static str]) {
     }
 }
 
-fn oauth2(fields: &mut Fields<'_, '_>) -> OAuth2 {
+/// The keys of `oauth2`.
+pub(crate) fn oauth2(fields: &mut Fields<'_, '_>) -> OAuth2 {
     let jwt = "urn:ietf:params:oauth:grant-type:jwt-bearer";
     let config = OAuth2 {
         client_id: fields.required("client_id", "give the id of the client at the OAuth 2 server").unwrap_or_default(),

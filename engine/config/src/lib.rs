@@ -37,8 +37,8 @@ pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_matchers};
 pub use receiver::{
-    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyLink, Receiver, Setting, SlackAction,
-    SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
+    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink, Receiver,
+    Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
 };
 pub use route::Route;
 pub use rules::{LoadedRules, Quarantined, load_rules, load_rules_with, rules_schema};

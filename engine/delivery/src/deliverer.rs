@@ -194,22 +194,35 @@ impl Deliverer {
         };
         let mut exchanges = Vec::new();
         let outcome = match (made, &integration.target) {
-            (
-                Made::Http(mut request, dialect),
-                Target::PagerDuty(_, connection) | Target::Slack(_, connection) | Target::Webhook(_, connection),
-            ) => {
-                let sent = connection.send(&mut request, dialect, notification.at).await;
-                exchanges.push(Exchange { request, answer: sent.answer });
-                sent.outcome
+            (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection)) => {
+                let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
+                for mut request in requests {
+                    let sent = connection.send(&mut request, dialect, notification.at).await;
+                    exchanges.push(Exchange { request, answer: sent.answer });
+                    outcome = sent.outcome;
+                    if !matches!(outcome, DeliveryOutcome::Delivered { .. }) {
+                        break;
+                    }
+                }
+                outcome
+            }
+            (Made::Slack(telling, notes), Target::Slack(_, connection)) => {
+                attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
+                telling.run(&notification, connection, &mut exchanges).await
             }
             (Made::Templated(prepared, notes), Target::Templated(templated, connection, kept)) => {
                 attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
                 templated.run(&prepared, &notification, connection, kept, &mut exchanges).await
             }
-            (Made::Mail(mail, notes), Target::Email(_, smtp)) => {
-                let request = mail_request(&mail, notes, &integration.target);
-                exchanges.push(Exchange { request, answer: None });
-                smtp.send(&mail).await
+            (Made::Mails(mails, mut notes), Target::Email(_, smtp)) => {
+                let mut outcomes = Vec::new();
+                for mail in &mails {
+                    let outcome = smtp.send(mail, &mut notes).await;
+                    let request = mail_request(mail, std::mem::take(&mut notes), &integration.target);
+                    exchanges.push(Exchange { request, answer: None });
+                    outcomes.push(outcome);
+                }
+                together(outcomes)
             }
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
@@ -239,12 +252,19 @@ impl Deliverer {
         let message = message(&integration, &*self.provider, &notification, &mut notes);
         let made = integration.make(&self.library, &notification, message.as_ref())?;
         let mut requests = match (made, &integration.target) {
-            (Made::Http(request, _), _) => vec![request],
+            (Made::Http(requests, _), _) => requests,
+            (Made::Slack(telling, more), _) => {
+                notes.extend(more);
+                telling.requests(&notification)
+            }
             (Made::Templated(prepared, more), Target::Templated(templated, ..)) => {
                 notes.extend(more);
                 templated.preview(&prepared, &notification)?
             }
-            (Made::Mail(mail, notes), target) => vec![mail_request(&mail, notes, target)],
+            (Made::Mails(mails, more), target) => {
+                notes.extend(more);
+                mails.iter().map(|mail| mail_request(mail, Vec::new(), target)).collect()
+            }
             (Made::Templated(..), _) => Vec::new(),
         };
         let redactor = integration.redactor();
@@ -314,6 +334,18 @@ fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
         DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(&reason) },
         DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(&reason) },
     }
+}
+
+/// What several mails of one notification came to: to be tried again if one is, else delivered if one was.
+fn together(mut outcomes: Vec<DeliveryOutcome>) -> DeliveryOutcome {
+    let rank = |outcome: &DeliveryOutcome| match outcome {
+        DeliveryOutcome::Retry { .. } => 0,
+        DeliveryOutcome::Delivered { .. } => 1,
+        DeliveryOutcome::Rejected { .. } => 2,
+    };
+    outcomes.sort_by_key(rank);
+    let none = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
+    outcomes.into_iter().next().unwrap_or_else(none)
 }
 
 fn shown_answer(answer: &Answer, redactor: &Redactor) -> Answer {

@@ -126,6 +126,24 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     Ok(Mail { envelope, message_id, subject, bytes: whole.formatted(), html, text })
 }
 
+/// Builds a mail for each addressee alone.
+///
+/// # Errors
+/// As for [`build`].
+pub fn build_each(
+    fields: &Fields,
+    notification: &Notification,
+    message: Option<&Message>,
+) -> Result<Vec<Mail>, BuildError> {
+    let all = mailboxes("to", &fields.to)?;
+    let mails = all.iter().map(|mailbox| {
+        let mut fields = Fields { to: mailbox.to_string(), ..fields.clone() };
+        fields.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("To"));
+        build(&fields, notification, message)
+    });
+    mails.collect()
+}
+
 fn parts(
     fields: &Fields,
     notification: &Notification,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchfire_config::{
-    Channel as Configured, Credential, EmailConfig, HttpConfig, Integration as Settings, PagerDutyConfig, PluginUse,
-    SlackConfig, Threading, WebhookConfig,
+    Channel as Configured, Credential, EmailConfig, HttpConfig, Integration as Settings, PagerDutyConfig,
+    PagerDutyIncident, PluginUse, SlackConfig, Threading, WebhookConfig,
 };
 use watchfire_plugin::Message;
 
@@ -45,9 +45,12 @@ pub(crate) enum Target {
 
 /// What an integration made of a notification.
 pub(crate) enum Made {
-    Http(Request, Dialect),
+    /// Requests, one after the other.
+    Http(Vec<Request>, Dialect),
+    Slack(Box<slack::Telling>, Vec<String>),
     Templated(Box<Prepared>, Vec<String>),
-    Mail(Box<email::Mail>, Vec<String>),
+    /// Mails, one after the other.
+    Mails(Vec<email::Mail>, Vec<String>),
 }
 
 impl Integration {
@@ -97,8 +100,14 @@ impl Integration {
     pub(crate) fn redactor(&self) -> Redactor {
         let credential = |credential: &Option<Credential>| credential.as_ref().map(current).unwrap_or_default();
         let mut secrets = match &self.target {
-            Target::PagerDuty(config, _) => vec![credential(&config.routing_key), credential(&config.service_key)],
-            Target::Slack(config, _) => vec![credential(&config.api_url), credential(&config.app_token)],
+            Target::PagerDuty(config, _) => vec![
+                credential(&config.routing_key),
+                credential(&config.service_key),
+                credential(&config.webhook_secret),
+            ],
+            Target::Slack(config, _) => {
+                vec![credential(&config.api_url), credential(&config.app_token), credential(&config.signing_secret)]
+            }
             Target::Webhook(config, _) => vec![credential(&config.url)],
             Target::Templated(templated, ..) => templated.secrets(),
             Target::Email(_, smtp) => smtp.secrets(),
@@ -130,18 +139,19 @@ impl Integration {
         message: Option<&Message>,
     ) -> Result<Made, BuildError> {
         let mut renderer = Renderer::new(library, notification);
-        let (mut request, dialect) = match &self.target {
+        let (mut requests, dialect) = match &self.target {
             Target::PagerDuty(config, _) => {
-                let fields = pagerduty_fields(config, &mut renderer)?;
-                (pagerduty::build(&fields, notification, message)?, Dialect::PagerDuty)
+                (pagerduty_requests(config, library, notification, message, &mut renderer)?, Dialect::PagerDuty)
             }
             Target::Slack(config, _) => {
                 let fields = slack_fields(config, &mut renderer)?;
-                (slack::build(&fields, notification, message)?, Dialect::Slack)
+                let post = slack::build(&fields, notification, message)?;
+                let telling = slack::Telling { post, fields, update: config.update_message };
+                return Ok(Made::Slack(Box::new(telling), renderer.notes));
             }
             Target::Webhook(config, _) => {
                 let fields = webhook_fields(config, &mut renderer)?;
-                (webhook::build(&fields, notification, message)?, Dialect::Plain)
+                (vec![webhook::build(&fields, notification, message)?], Dialect::Plain)
             }
             Target::Templated(templated, ..) => {
                 let prepared = templated.prepare(notification, message, &mut renderer)?;
@@ -149,14 +159,19 @@ impl Integration {
             }
             Target::Email(config, _) => {
                 let fields = email_fields(config, &mut renderer)?;
-                let mail = email::build(&fields, notification, message)?;
-                return Ok(Made::Mail(Box::new(mail), renderer.notes));
+                let mails = match config.per_recipient {
+                    true => email::build_each(&fields, notification, message)?,
+                    false => vec![email::build(&fields, notification, message)?],
+                };
+                return Ok(Made::Mails(mails, renderer.notes));
             }
             Target::Custom(_) => return Err(BuildError::setting("receiver", "is a channel of the embedding program")),
             Target::Broken(reason) => return Err(BuildError::setting("receiver", reason.clone())),
         };
-        request.notes.extend(renderer.notes);
-        Ok(Made::Http(request, dialect))
+        if let Some(request) = requests.first_mut() {
+            request.notes.extend(renderer.notes);
+        }
+        Ok(Made::Http(requests, dialect))
     }
 }
 
@@ -164,17 +179,11 @@ fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result
     let limit = timeout(settings, limit);
     let client = |config: &HttpConfig| Connection::new(pools, config, limit);
     Ok(match &settings.channel {
-        Configured::PagerDuty(config) if config.routing_key.is_none() => {
-            return Err(
-                "service_key (Events API v1) is not supported; use the routing_key of an Events API v2 integration"
-                    .to_owned(),
-            );
-        }
         Configured::PagerDuty(config) => Target::PagerDuty(config.clone(), client(&config.http)?),
         Configured::Slack(config) => Target::Slack(config.clone(), client(&config.http)?),
         Configured::Webhook(config) => Target::Webhook(config.clone(), client(&config.http)?),
         Configured::Email(config) => {
-            let smtp = Smtp::new((**config).clone(), limit)?;
+            let smtp = Smtp::new((**config).clone(), pools, limit)?;
             Target::Email(config.clone(), Box::new(smtp))
         }
         Configured::Templated(config) => {
@@ -194,6 +203,48 @@ fn timeout(settings: &Settings, limit: Option<Duration>) -> Duration {
     };
     let own = own.filter(|timeout| !timeout.is_zero()).map(|timeout| timeout.to_std());
     own.or(limit).unwrap_or(default)
+}
+
+/// The events of a notification: one for the group or one for each alert; none for the end of what was a change.
+fn pagerduty_requests(
+    config: &PagerDutyConfig,
+    library: &Library,
+    notification: &Notification,
+    message: Option<&Message>,
+    renderer: &mut Renderer<'_>,
+) -> Result<Vec<Request>, BuildError> {
+    if config.incident == PagerDutyIncident::Alert && !config.change {
+        let mut requests = Vec::new();
+        for alone in notification.one_by_one() {
+            let mut own = Renderer::new(library, &alone);
+            let dedup_key = alone.alerts.first().map(|view| pagerduty::alert_key(&view.alert));
+            let fields = pagerduty::Fields { dedup_key, ..pagerduty_fields(config, &mut own)? };
+            requests.push(pagerduty_request(config, &fields, &alone, message)?);
+            renderer.notes.append(&mut own.notes);
+        }
+        renderer.notes.sort();
+        renderer.notes.dedup();
+        return Ok(requests);
+    }
+    let fields = pagerduty_fields(config, renderer)?;
+    if config.change {
+        let happened = notification.firing().next().is_some();
+        let change = happened.then(|| pagerduty::build_change(&fields, notification, message));
+        return Ok(change.transpose()?.into_iter().collect());
+    }
+    Ok(vec![pagerduty_request(config, &fields, notification, message)?])
+}
+
+fn pagerduty_request(
+    config: &PagerDutyConfig,
+    fields: &pagerduty::Fields,
+    notification: &Notification,
+    message: Option<&Message>,
+) -> Result<Request, BuildError> {
+    match (&config.routing_key, &config.service_key) {
+        (None, Some(key)) => Ok(pagerduty::build_v1(&current(key), fields, notification, message)),
+        _ => pagerduty::build(fields, notification, message),
+    }
 }
 
 fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pagerduty::Fields, BuildError> {
@@ -228,7 +279,10 @@ fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pa
         details,
         links,
         images,
-        dedup_key: None,
+        dedup_key: match &config.incident {
+            PagerDutyIncident::Template(template) => r.text("dedup_key", Some(template)),
+            PagerDutyIncident::Group | PagerDutyIncident::Alert => None,
+        },
     })
 }
 
@@ -254,6 +308,7 @@ fn slack_fields(config: &SlackConfig, r: &mut Renderer<'_>) -> Result<slack::Fie
         link_names: config.link_names,
         text: r.text("message_text", config.message_text.as_deref()).unwrap_or_default(),
         color: r.text("color", config.color.as_deref()).unwrap_or_default(),
+        interactive: config.signing_secret.is_some(),
         classic: classic(config, r),
     })
 }

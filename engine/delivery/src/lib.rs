@@ -32,6 +32,6 @@ mod words;
 pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};
 pub use deliverer::{Attempt, Deliverer, Exchange, PreviewError, Problem, Settings};
-pub use notification::{Notification, Topic};
+pub use notification::{Notification, Topic, group_hash};
 pub use redact::Redactor;
 pub use request::{BuildError, Method, Request, go_json};

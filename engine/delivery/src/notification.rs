@@ -34,6 +34,8 @@ pub struct Notification {
     pub reason: String,
     /// What is to be told.
     pub topic: Topic,
+    /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
+    pub receipt: String,
 }
 
 /// What a notification is about.
@@ -63,7 +65,23 @@ impl Notification {
             external_url: String::new(),
             reason: String::new(),
             topic: Topic::Alerts,
+            receipt: String::new(),
         }
+    }
+
+    /// The same about each alert alone, for channels that tell of alerts one by one.
+    pub fn one_by_one(&self) -> Vec<Notification> {
+        let one = |view: &AlertView| {
+            let views = vec![view.clone()];
+            let alone = Notification::new(&self.receiver, &self.group_key, self.group_labels.clone(), views);
+            Notification {
+                common_labels: alone.common_labels,
+                common_annotations: alone.common_annotations,
+                alerts: alone.alerts,
+                ..self.clone()
+            }
+        };
+        self.alerts.iter().map(one).collect()
     }
 
     /// What a delivery asks for. Its firing alerts have no end.
@@ -79,6 +97,7 @@ impl Notification {
             at: delivery.at,
             external_url: external_url.trim_end_matches('/').to_owned(),
             reason: delivery.reason.as_str().to_owned(),
+            receipt: delivery.receipt.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
         }
     }
@@ -137,7 +156,7 @@ impl Notification {
     /// Lower-case hexadecimal SHA-256 of the group key: 64 characters that stay the same for the group's whole life.
     /// Alertmanager uses the same function, so that an incident opened by it is resolved by its successor.
     pub fn group_hash(&self) -> String {
-        hex(&Sha256::digest(self.group_key.as_bytes()))
+        group_hash(&self.group_key)
     }
 
     /// The page that shows this group's alerts.
@@ -164,6 +183,11 @@ impl Notification {
             alerts: self.firing().chain(self.resolved()).cloned().collect(),
         }
     }
+}
+
+/// See [`Notification::group_hash`].
+pub fn group_hash(group_key: &str) -> String {
+    hex(&Sha256::digest(group_key.as_bytes()))
 }
 
 /// The labels and annotations that all of `alerts` share.

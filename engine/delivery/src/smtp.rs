@@ -1,156 +1,273 @@
-//! The sender of mail.
+//! The sender of mail: one session per attempt, so that each addressee's answer is seen.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lettre::transport::smtp::PoolConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, Identity, Tls, TlsParameters, TlsVersion};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Identity, TlsParameters, TlsVersion};
+use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use watchfire_alerting::DeliveryOutcome;
 use watchfire_config::{EmailConfig, TlsVersion as ConfiguredVersion};
 
 use crate::email::Mail;
-use crate::http::{chain, current};
+use crate::http::{Pools, Tokens, chain, current};
+use crate::notification::hex;
 use crate::outcome::bounded;
 
 /// The port on which encryption comes before the first word.
 const SMTPS_PORT: u16 = 465;
-/// Connections to one server.
-const CONNECTIONS_MAX: u32 = 4;
-/// How long an unused connection is kept; servers close them after some minutes.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Mails of which is remembered who has them already, while others of their addressees are tried again.
+const PARTLY_DELIVERED_MAX: usize = 1_000;
 
 /// How a mail server is reached: settings without the password, which may change while the program runs.
 pub(crate) struct Smtp {
     config: EmailConfig,
     timeout: Duration,
-    /// The transport with the password that it was made for.
-    open: Mutex<Option<(String, AsyncSmtpTransport<Tokio1Executor>)>>,
+    tokens: Option<Tokens>,
+    /// By a mail's id, the addressees that have it, so that a second attempt for the others is none for them.
+    partly_delivered: Mutex<VecDeque<(String, BTreeSet<Address>)>>,
+}
+
+/// Why a mail did not go out, and whether it may later.
+struct Failure {
+    permanent: bool,
+    said: String,
+}
+
+impl From<lettre::transport::smtp::Error> for Failure {
+    /// A 5xx is the server's last word; everything else, and everything on the way, can be different later. A server that
+    /// offers no encryption or no known way to log in may be a stranger in between: not the last word.
+    fn from(error: lettre::transport::smtp::Error) -> Failure {
+        let said = match error.status() {
+            Some(_) => format!("SMTP {}", chain(&error)),
+            None => format!("SMTP: {}", chain(&error)),
+        };
+        Failure { permanent: error.is_permanent(), said: bounded(&said) }
+    }
+}
+
+impl Failure {
+    fn passing(said: impl Into<String>) -> Failure {
+        Failure { permanent: false, said: said.into() }
+    }
+
+    fn outcome(self) -> DeliveryOutcome {
+        match self.permanent {
+            true => DeliveryOutcome::Rejected { reason: self.said },
+            false => DeliveryOutcome::Retry { after: None, reason: self.said },
+        }
+    }
 }
 
 impl Smtp {
-    /// Checks the settings; the connection is made with the first mail.
+    /// Checks the settings; the connection is made with each mail.
     ///
     /// # Errors
     /// If the settings ask for something that cannot be done.
-    pub(crate) fn new(config: EmailConfig, timeout: Duration) -> Result<Smtp, String> {
-        let has_secret = config.auth_secret.as_ref().is_some_and(|secret| !secret.expose().is_empty());
-        if has_secret && config.auth_password.is_none() {
-            return Err("auth_secret (CRAM-MD5) is not supported by this version; use auth_password".to_owned());
-        }
-        let smtp = Smtp { config, timeout, open: Mutex::new(None) };
-        smtp.connect(&smtp.password())?;
+    pub(crate) fn new(config: EmailConfig, pools: &Pools, timeout: Duration) -> Result<Smtp, String> {
+        let tokens = config.oauth2.as_ref().map(|oauth2| {
+            let client = pools.token_client(&oauth2.tls, &oauth2.proxy)?;
+            Ok::<_, String>(Tokens::new((**oauth2).clone(), client))
+        });
+        let smtp = Smtp { config, timeout, tokens: tokens.transpose()?, partly_delivered: Mutex::default() };
+        smtp.tls_parameters()?;
         Ok(smtp)
-    }
-
-    fn password(&self) -> String {
-        self.config.auth_password.as_ref().map(current).unwrap_or_default()
     }
 
     /// The secrets, for the redactor.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        vec![self.password()]
+        let own = self.config.auth_password.iter().chain(&self.config.auth_secret).map(current);
+        own.chain(self.tokens.iter().flat_map(Tokens::secrets)).collect()
     }
 
-    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-        let password = self.password();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, transport)) = &*open
-            && *known == password
-        {
-            return Ok(transport.clone());
-        }
-        let transport = self.connect(&password)?;
-        *open = Some((password, transport.clone()));
-        Ok(transport)
-    }
-
-    fn connect(&self, password: &str) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-        let config = &self.config;
-        let (host, port) = &config.smarthost;
-        let implicit = config.force_implicit_tls.unwrap_or(*port == SMTPS_PORT);
-        let tls = match (implicit, config.require_tls) {
-            (true, _) => Tls::Wrapper(tls_parameters(config)?),
-            (false, true) => Tls::Required(tls_parameters(config)?),
-            (false, false) => Tls::None,
-        };
-        let encrypted = implicit || config.require_tls;
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host.as_str())
-            .port(*port)
-            .tls(tls)
-            .timeout(Some(self.timeout))
-            .pool_config(PoolConfig::new().max_size(CONNECTIONS_MAX).idle_timeout(IDLE_TIMEOUT));
-        if !config.hello.is_empty() {
-            builder = builder.hello_name(ClientId::Domain(config.hello.clone()));
-        }
-        if !config.auth_username.is_empty() {
-            builder = builder.credentials(Credentials::new(config.auth_username.clone(), password.to_owned()));
-            // Go's mail client, whose habits Alertmanager's users rely on, says PLAIN in the open only to this machine.
-            let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-            let plain = [Mechanism::Plain, Mechanism::Login];
-            builder = builder.authentication(if encrypted || local { plain.to_vec() } else { vec![Mechanism::Login] });
-        }
-        Ok(builder.build())
-    }
-
-    /// Hands a mail over once.
-    pub(crate) async fn send(&self, mail: &Mail) -> DeliveryOutcome {
-        let transport = match self.transport() {
-            Ok(transport) => transport,
-            Err(reason) => return DeliveryOutcome::Rejected { reason: bounded(&reason) },
-        };
-        match tokio::time::timeout(self.timeout, transport.send_raw(&mail.envelope, &mail.bytes)).await {
-            Ok(Ok(response)) => {
-                let said = response.message().collect::<Vec<_>>().join(" ");
-                DeliveryOutcome::Delivered { receipt: bounded(&format!("SMTP {}: {said}", response.code())) }
-            }
-            Ok(Err(error)) => of_error(&error),
+    /// Hands a mail over once, to those of its addressees that do not have it yet. An addressee whom the server refuses
+    /// for good is named in `notes`, and costs the others nothing.
+    pub(crate) async fn send(&self, mail: &Mail, notes: &mut Vec<String>) -> DeliveryOutcome {
+        match tokio::time::timeout(self.timeout, self.session(mail, notes)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(failure)) => failure.outcome(),
             Err(_) => DeliveryOutcome::Retry {
                 after: None,
                 reason: format!("no answer within {} ms", self.timeout.as_millis()),
             },
         }
     }
-}
 
-/// A 5xx is the server's last word; everything else, and everything on the way, can be different later.
-fn of_error(error: &lettre::transport::smtp::Error) -> DeliveryOutcome {
-    let said = bounded(&match error.status() {
-        Some(_) => format!("SMTP {}", chain(error)),
-        None => format!("SMTP: {}", chain(error)),
-    });
-    // A server that offers no encryption or no known way to log in may be a stranger in between: not the last word.
-    match error.is_permanent() {
-        true => DeliveryOutcome::Rejected { reason: said },
-        false => DeliveryOutcome::Retry { after: None, reason: said },
+    async fn session(&self, mail: &Mail, notes: &mut Vec<String>) -> Result<DeliveryOutcome, Failure> {
+        let mut connection = self.connect().await?;
+        let outcome = self.transaction(&mut connection, mail, notes).await;
+        // Polite, but no longer of interest.
+        drop(connection.quit().await);
+        outcome
     }
-}
 
-fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, String> {
-    let tls = &config.tls;
-    let error = |error: lettre::transport::smtp::Error| format!("tls_config: {}", chain(&error));
-    let name = if tls.server_name.is_empty() { &config.smarthost.0 } else { &tls.server_name };
-    let mut builder = TlsParameters::builder(name.clone()).dangerous_accept_invalid_certs(tls.insecure_skip_verify);
-    if let Some(ca) = &tls.ca {
-        builder = builder.certificate_store(lettre::transport::smtp::client::CertificateStore::None);
-        let bundle = certificates(&current(ca));
-        if bundle.is_empty() {
-            return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+        let config = &self.config;
+        let (host, port) = &config.smarthost;
+        let implicit = config.force_implicit_tls.unwrap_or(*port == SMTPS_PORT);
+        let hello = ClientId::Domain(if config.hello.is_empty() { "localhost" } else { &config.hello }.to_owned());
+        let tls = || self.tls_parameters().map_err(Failure::passing);
+        let wrapped = if implicit { Some(tls()?) } else { None };
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), Some(self.timeout), &hello, wrapped, None)
+                .await?;
+        if !implicit && config.require_tls {
+            if !connection.can_starttls() {
+                return Err(Failure::passing("SMTP: the server does not offer STARTTLS, which is required"));
+            }
+            connection.starttls(tls()?, &hello).await?;
         }
-        for pem in bundle {
-            builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(error)?);
+        self.login(&mut connection, implicit || config.require_tls).await?;
+        Ok(connection)
+    }
+
+    /// Logs in by a token, by CRAM-MD5 where there is a secret for it, else by PLAIN or LOGIN.
+    async fn login(&self, connection: &mut AsyncSmtpConnection, encrypted: bool) -> Result<(), Failure> {
+        let config = &self.config;
+        if config.auth_username.is_empty() {
+            return Ok(());
         }
+        let credentials = |secret: String| Credentials::new(config.auth_username.clone(), secret);
+        if let Some(tokens) = &self.tokens {
+            let token = tokens.token().await.map_err(Failure::passing)?;
+            let answer = connection.auth(&[Mechanism::Xoauth2], &credentials(token.clone())).await;
+            if let Err(error) = answer {
+                tokens.forget(&token).await;
+                // The next attempt asks for another token, so that this is not the last word.
+                return Err(Failure { permanent: false, ..Failure::from(error) });
+            }
+            return Ok(());
+        }
+        let secret = config.auth_secret.as_ref().map(current).filter(|secret| !secret.is_empty());
+        if let Some(secret) = secret {
+            match self.cram_md5(connection, &secret).await {
+                Ok(()) => return Ok(()),
+                // A server that does not know it may know another way.
+                Err(_) if config.auth_password.is_some() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        // Go's mail client, whose habits Alertmanager's users rely on, says PLAIN in the open only to this machine.
+        let local = matches!(config.smarthost.0.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let both = [Mechanism::Plain, Mechanism::Login];
+        let mechanisms = if encrypted || local { &both[..] } else { &both[1..] };
+        let password = config.auth_password.as_ref().map(current).unwrap_or_default();
+        connection.auth(mechanisms, &credentials(password)).await?;
+        Ok(())
     }
-    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-        let identity = Identity::from_pem(current(cert).as_bytes(), current(key).as_bytes()).map_err(error)?;
-        builder = builder.identify_with(identity);
+
+    /// RFC 2195: the server's challenge, signed.
+    async fn cram_md5(&self, connection: &mut AsyncSmtpConnection, secret: &str) -> Result<(), Failure> {
+        let answer = connection.command("AUTH CRAM-MD5\r\n").await?;
+        let challenge = answer.first_word().and_then(|word| STANDARD.decode(word).ok());
+        let challenge = challenge.ok_or_else(|| Failure::passing("SMTP: the server's CRAM-MD5 challenge is none"))?;
+        let mut mac = Hmac::<md5::Md5>::new_from_slice(secret.as_bytes())
+            .map_err(|_| Failure::passing("SMTP: auth_secret cannot sign"))?;
+        mac.update(&challenge);
+        let said = format!("{} {}", self.config.auth_username, hex(&mac.finalize().into_bytes()));
+        connection.command(format!("{}\r\n", STANDARD.encode(said))).await?;
+        Ok(())
     }
-    if tls.min_version == Some(ConfiguredVersion::Tls13) {
-        builder = builder.set_min_tls_version(TlsVersion::Tlsv13);
+
+    async fn transaction(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        mail: &Mail,
+        notes: &mut Vec<String>,
+    ) -> Result<DeliveryOutcome, Failure> {
+        connection.command(MailCommand::new(mail.envelope.from().cloned(), Vec::new())).await?;
+        let have_it = self.have_it(&mail.message_id);
+        let (mut taken, mut passing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for address in mail.envelope.to().iter().filter(|address| !have_it.contains(*address)) {
+            match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
+                Ok(_) => taken.push(address.clone()),
+                Err(error) if error.status().is_none() => return Err(error.into()),
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    let list = if failure.permanent { &mut refused } else { &mut passing };
+                    list.push((address.clone(), failure.said));
+                }
+            }
+        }
+        let named = |list: &[(Address, String)]| {
+            let parts: Vec<String> = list.iter().map(|(address, said)| format!("{address}: {said}")).collect();
+            bounded(&parts.join("; "))
+        };
+        if taken.is_empty() {
+            return Ok(match (passing.is_empty(), have_it.is_empty()) {
+                (false, _) => DeliveryOutcome::Retry { after: None, reason: named(&passing) },
+                (true, true) => DeliveryOutcome::Rejected { reason: named(&refused) },
+                (true, false) => {
+                    notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
+                    DeliveryOutcome::Delivered { receipt: "the other addressees have it already".to_owned() }
+                }
+            });
+        }
+        connection.command(Data).await?;
+        let response = connection.message(&mail.bytes).await?;
+        let said = response.message().collect::<Vec<_>>().join(" ");
+        notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
+        if !passing.is_empty() || self.config.per_recipient {
+            self.remember(&mail.message_id, taken);
+        }
+        if !passing.is_empty() {
+            return Ok(DeliveryOutcome::Retry { after: None, reason: named(&passing) });
+        }
+        let mut receipt = format!("SMTP {}: {said}", response.code());
+        if !refused.is_empty() {
+            receipt.push_str(&format!("; refused: {}", named(&refused)));
+        }
+        Ok(DeliveryOutcome::Delivered { receipt: bounded(&receipt) })
     }
-    builder.build().map_err(error)
+
+    fn have_it(&self, message_id: &str) -> BTreeSet<Address> {
+        let known = self.partly_delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(id, _)| id == message_id).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, message_id: &str, taken: Vec<Address>) {
+        let mut known = self.partly_delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, addresses)) = known.iter_mut().find(|(id, _)| id == message_id) {
+            addresses.extend(taken);
+            return;
+        }
+        if known.len() == PARTLY_DELIVERED_MAX {
+            known.pop_front();
+        }
+        known.push_back((message_id.to_owned(), taken.into_iter().collect()));
+    }
+
+    fn tls_parameters(&self) -> Result<TlsParameters, String> {
+        let config = &self.config;
+        let tls = &config.tls;
+        let error = |error: lettre::transport::smtp::Error| format!("tls_config: {}", chain(&error));
+        let name = if tls.server_name.is_empty() { &config.smarthost.0 } else { &tls.server_name };
+        let mut builder = TlsParameters::builder(name.clone()).dangerous_accept_invalid_certs(tls.insecure_skip_verify);
+        if let Some(ca) = &tls.ca {
+            builder = builder.certificate_store(lettre::transport::smtp::client::CertificateStore::None);
+            let bundle = certificates(&current(ca));
+            if bundle.is_empty() {
+                return Err("tls_config.ca: there is no PEM certificate in it".to_owned());
+            }
+            for pem in bundle {
+                builder = builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(error)?);
+            }
+        }
+        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+            let identity = Identity::from_pem(current(cert).as_bytes(), current(key).as_bytes()).map_err(error)?;
+            builder = builder.identify_with(identity);
+        }
+        if tls.min_version == Some(ConfiguredVersion::Tls13) {
+            builder = builder.set_min_tls_version(TlsVersion::Tlsv13);
+        }
+        builder.build().map_err(error)
+    }
 }
 
 /// The certificates of a bundle, one text each.

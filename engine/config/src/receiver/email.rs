@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Channel;
 use crate::decode::Fields;
 use crate::global::{GlobalConfig, host_port};
-use crate::http::{TlsConfig, tls_config};
+use crate::http::{OAuth2, TlsConfig, oauth2, tls_config};
 use crate::secret::Credential;
 
 /// Mail. Texts may be templates; `None` means the channel's default.
@@ -41,6 +41,10 @@ pub struct EmailConfig {
     pub force_implicit_tls: Option<bool>,
     /// How mails of an alert group become one thread.
     pub threading: Threading,
+    /// How to get a token to log in with (XOAUTH2).
+    pub oauth2: Option<Box<OAuth2>>,
+    /// Whether each addressee gets a mail of their own.
+    pub per_recipient: bool,
 }
 
 /// How mails become threads.
@@ -113,6 +117,8 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         tls: tls_config(f, "tls_config").unwrap_or_else(|| smtp.tls.clone()),
         force_implicit_tls: f.boolean("force_implicit_tls").or(smtp.force_implicit_tls),
         threading,
+        oauth2: f.object("oauth2", "oauth2", oauth2).map(Box::new),
+        per_recipient: f.boolean("per_recipient").unwrap_or(false),
     };
     Channel::Email(Box::new(config))
 }

@@ -15,7 +15,7 @@ use watchfire_plugin::PluginUse;
 use watchfire_rules::Position;
 
 pub use email::{EmailConfig, Threading};
-pub use pagerduty::{PagerDutyConfig, PagerDutyImage, PagerDutyLink};
+pub use pagerduty::{PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink};
 pub use slack::{SlackAction, SlackConfig, SlackConfirmation, SlackField};
 pub(crate) use templated::global_settings;
 pub use templated::{Setting, TemplatedConfig};

@@ -44,6 +44,24 @@ pub struct PagerDutyConfig {
     pub group: Option<String>,
     /// How long a request may take.
     pub timeout: Option<Duration>,
+    /// What an incident is about.
+    pub incident: PagerDutyIncident,
+    /// Whether changes are told instead of alerts.
+    pub change: bool,
+    /// What PagerDuty's webhooks to this engine are signed with.
+    pub webhook_secret: Option<Credential>,
+}
+
+/// What an incident is about: which alerts share a deduplication key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PagerDutyIncident {
+    /// All alerts of a group.
+    #[default]
+    Group,
+    /// One alert.
+    Alert,
+    /// All whose template makes the same key.
+    Template(String),
 }
 
 /// An image.
@@ -97,6 +115,13 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         component: f.template("component"),
         group: f.template("group"),
         timeout: f.go_duration("timeout"),
+        incident: match f.template("dedup_key").unwrap_or_default().as_str() {
+            "" | "group" => PagerDutyIncident::Group,
+            "alert" => PagerDutyIncident::Alert,
+            template => PagerDutyIncident::Template(template.to_owned()),
+        },
+        change: f.word("event", &["alert", "change"]) == Some("change"),
+        webhook_secret: f.credential("webhook_secret", "webhook_secret_file"),
     };
     let absent = ["routing_key", "routing_key_file", "service_key", "service_key_file"].iter().all(|key| f.lacks(key));
     if absent {

@@ -59,8 +59,11 @@ pub struct SlackConfig {
     pub mrkdwn_in: Vec<String>,
     /// Buttons.
     pub actions: Vec<SlackAction>,
-    /// Whether the first message is updated instead of sending more.
+    /// Whether a group's message is updated in place and what changes goes to its thread: with a bot's token, unless it
+    /// is switched off.
     pub update_message: bool,
+    /// What clicks on the buttons are signed with; without it there are no buttons that act.
+    pub signing_secret: Option<Credential>,
     /// How long a request may take.
     pub timeout: Option<Duration>,
 }
@@ -117,8 +120,11 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         f.error("app_token", "conflict", "a Slack config has both a webhook (api_url) and a token")
             .help("keep one of the two");
     }
-    let update_message = f.boolean("update_message").unwrap_or(false);
-    if update_message && own_token.is_none() && own_url.as_ref().map(Credential::expose) != Some(SLACK_APP_URL) {
+    let update_message = f.boolean("update_message");
+    if update_message == Some(true)
+        && own_token.is_none()
+        && own_url.as_ref().map(Credential::expose) != Some(SLACK_APP_URL)
+    {
         f.error("update_message", "conflict", "update_message needs a bot token; an incoming webhook cannot update")
             .help(format!("set app_token, or api_url to {SLACK_APP_URL} with the token in http_config"));
     }
@@ -136,6 +142,7 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         f.error("http_config", "conflict", "http_config.authorization and a Slack token exclude each other")
             .help("remove the authorization; the token is sent as such");
     }
+    let has_token = app_token.is_some();
     let config = SlackConfig {
         http: own_http.unwrap_or_else(|| global.http.clone()),
         api_url,
@@ -167,7 +174,8 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         link_names: f.boolean("link_names").unwrap_or(false),
         mrkdwn_in: f.texts("mrkdwn_in").unwrap_or_default(),
         actions: f.list("actions", |decoder, node| decoder.mapping(node, "a Slack action", action)),
-        update_message,
+        update_message: update_message.unwrap_or(has_token),
+        signing_secret: f.credential("signing_secret", "signing_secret_file"),
         timeout: f.go_duration("timeout"),
     };
     Channel::Slack(Box::new(config))

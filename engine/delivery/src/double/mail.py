@@ -35,7 +35,24 @@ def authenticate(server, peer, envelope, mechanism, data):
         peer.login_name = f"{data.login.decode()} by {mechanism}"
     return AuthResult(success=good, handled=False)
 
+import base64, hmac
+
 class Handler:
+    async def auth_CRAM__MD5(self, server, args):
+        challenge = "<1896.697170952@mail.example>"
+        answer = await server.challenge_auth(challenge)
+        expected = b"user " + hmac.new(b"secret", challenge.encode(), "md5").hexdigest().encode()
+        good = answer == expected
+        if good:
+            server.session.login_name = "user by CRAM-MD5"
+        return AuthResult(success=good, handled=False)
+
+    async def auth_XOAUTH2(self, server, args):
+        good = base64.b64decode(args[1]) == b"user=user\x01auth=Bearer access-1\x01\x01"
+        if good:
+            server.session.login_name = "user by XOAUTH2"
+        return AuthResult(success=good, handled=False)
+
     async def handle_RCPT(self, server, peer, envelope, address, options):
         if address.startswith("reject@"):
             return "550 5.1.1 no such user here"

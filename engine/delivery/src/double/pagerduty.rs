@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 const EVENT_BYTES_MAX: usize = 512_000;
 
 pub(super) fn answer(path: &str, body: &[u8]) -> (u16, String) {
+    if path == "/v2/change/enqueue" {
+        return change(body);
+    }
     if path != "/v2/enqueue" {
         return (404, String::new());
     }
@@ -24,6 +27,29 @@ pub(super) fn answer(path: &str, body: &[u8]) -> (u16, String) {
     }
     let key = event["dedup_key"].as_str().unwrap_or("a-key-of-pagerduty's-own");
     (202, json!({"status": "success", "message": "Event processed", "dedup_key": key}).to_string())
+}
+
+fn change(body: &[u8]) -> (u16, String) {
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut errors = Vec::new();
+    if let Some(event) = event.as_object() {
+        known(event, "", &["routing_key", "payload", "links", "images"], &mut errors);
+        list(event, "links", "href", &["href", "text"], &mut errors);
+    }
+    match event["payload"].as_object() {
+        Some(payload) => {
+            known(payload, "payload.", &["summary", "source", "timestamp", "custom_details"], &mut errors);
+            text(payload, "summary", 1, 1024, &mut errors);
+        }
+        None => errors.push("'payload' is missing".to_owned()),
+    }
+    match errors.is_empty() {
+        true => (202, json!({"status": "success", "message": "Change event processed"}).to_string()),
+        false => (
+            400,
+            json!({"status": "invalid event", "message": "Event object is invalid", "errors": errors}).to_string(),
+        ),
+    }
 }
 
 /// Everything that is wrong with an event.

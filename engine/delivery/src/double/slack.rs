@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+/// The one message that there is.
+const MESSAGE: &str = "1795209600.000100";
+
 /// Slack's own word for a message that it does not take.
 type Refusal = &'static str;
 
 pub(super) fn answer(path: &str, authorization: &str, body: &[u8], channels: &[String]) -> (u16, String) {
-    let web_api = path == "/api/chat.postMessage";
+    let update = path == "/api/chat.update";
+    let web_api = update || path == "/api/chat.postMessage";
     if !web_api && !path.starts_with("/services/") {
         return (404, "no_service".to_owned());
     }
@@ -30,8 +34,18 @@ pub(super) fn answer(path: &str, authorization: &str, body: &[u8], channels: &[S
     if web_api && channel.is_empty() || !channels.is_empty() && !channels.iter().any(|known| known == channel) {
         return refuse(404, "channel_not_found");
     }
+    let ts = |name: &str| message[name].as_str().unwrap_or("");
+    if update && (channel != "C00000001" || ts("ts") != MESSAGE) {
+        return refuse(200, "message_not_found");
+    }
+    if update && message.get("username").is_some() {
+        return refuse(200, "invalid_arguments");
+    }
+    if web_api && !matches!(ts("thread_ts"), "" | MESSAGE) {
+        return refuse(200, "thread_not_found");
+    }
     match web_api {
-        true => (200, json!({"ok": true, "channel": "C00000001", "ts": "1795209600.000100"}).to_string()),
+        true => (200, json!({"ok": true, "channel": "C00000001", "ts": MESSAGE}).to_string()),
         false => (200, "ok".to_owned()),
     }
 }

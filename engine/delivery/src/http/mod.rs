@@ -13,7 +13,7 @@ use watchfire_config::{Credential, HttpConfig};
 use watchfire_model::Timestamp;
 
 pub(crate) use client::Pools;
-use oauth2::Tokens;
+pub(crate) use oauth2::Tokens;
 
 use crate::outcome::{Answer, Dialect, bounded, of_answer};
 use crate::{Method, Request};

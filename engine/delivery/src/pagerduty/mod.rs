@@ -1,5 +1,6 @@
 //! PagerDuty, Events API v2: trigger, acknowledge, resolve.
 
+mod change;
 mod inbound;
 
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 use watchfire_model::{AlertStatus, Severity};
 use watchfire_plugin::{AlertView, Message};
 
+pub use change::{build_change, build_v1};
 pub use inbound::{Inbound, InboundEvent, is_signed, parse};
 
 use crate::text::{Unit, cut, ellipsis};
@@ -124,12 +126,7 @@ pub struct Fields {
 /// # Errors
 /// If the routing key cannot be one: PagerDuty would refuse every event.
 pub fn build(fields: &Fields, notification: &Notification, message: Option<&Message>) -> Result<Request, BuildError> {
-    let routing_key = fields.routing_key.trim();
-    if routing_key.chars().count() != ROUTING_KEY_CHARS {
-        let length = routing_key.chars().count();
-        let message = format!("a PagerDuty routing key has {ROUTING_KEY_CHARS} characters, this one has {length}");
-        return Err(BuildError::setting("routing_key", message));
-    }
+    let routing_key = routing_key(fields)?;
     let mut notes = Vec::new();
     let url = if fields.url.is_empty() { EVENTS_URL } else { &fields.url };
     let action = Action::of(notification);
@@ -158,6 +155,21 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     let mut request = Request::post_json(url, &Value::Object(event));
     request.notes = notes;
     Ok(request)
+}
+
+fn routing_key(fields: &Fields) -> Result<&str, BuildError> {
+    let key = fields.routing_key.trim();
+    let length = key.chars().count();
+    if length != ROUTING_KEY_CHARS {
+        let message = format!("a PagerDuty routing key has {ROUTING_KEY_CHARS} characters, this one has {length}");
+        return Err(BuildError::setting("routing_key", message));
+    }
+    Ok(key)
+}
+
+/// The deduplication key of an alert that has an incident of its own.
+pub fn alert_key(alert: &watchfire_model::Alert) -> String {
+    format!("alert-{}", alert.fingerprint())
 }
 
 fn filled(text: &Option<String>) -> Option<&str> {

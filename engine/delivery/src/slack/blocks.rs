@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use watchfire_model::{AlertStatus, Labels, Severity, Timestamp};
-use watchfire_plugin::AlertView;
+use watchfire_plugin::{AlertView, Message};
 
+use super::interactive::{ACKNOWLEDGE, SILENCE};
 use super::{HEADER_CHARS_MAX, SECTION_CHARS_MAX, UNIT, escape, shorten_markup};
 use crate::text::ellipsis;
 use crate::view::{display_name, is_link, number, span};
@@ -23,7 +24,12 @@ const LABEL_CHARS_MAX: usize = 120;
 const FIELDS_MAX: usize = 10;
 
 /// The whole message.
-pub(super) fn attachment(notification: &Notification, color: &str, notes: &mut Vec<String>) -> Value {
+pub(super) fn attachment(
+    notification: &Notification,
+    color: &str,
+    interactive: bool,
+    notes: &mut Vec<String>,
+) -> Value {
     let mut blocks = vec![header(&headline(notification))];
     let said = said_by_all(notification);
     if !said.is_empty() {
@@ -44,7 +50,7 @@ pub(super) fn attachment(notification: &Notification, color: &str, notes: &mut V
             }
         }
     }
-    let buttons = buttons(notification);
+    let buttons = buttons(notification, interactive);
     if !buttons.is_empty() {
         blocks.push(json!({"type": "actions", "elements": buttons}));
     }
@@ -53,13 +59,14 @@ pub(super) fn attachment(notification: &Notification, color: &str, notes: &mut V
 }
 
 /// A text in Slack's markup with a headline, as a template or a formatter gave it.
-pub(super) fn from_text(title: &str, body: &str, notification: &Notification, color: &str) -> Value {
+pub(super) fn from_text(message: &Message, notification: &Notification, color: &str, interactive: bool) -> Value {
+    let (title, body) = (&message.title, &message.body);
     let headline = if title.trim().is_empty() { headline(notification) } else { title.trim().to_owned() };
     let mut blocks = vec![header(&headline)];
     if !body.trim().is_empty() {
         blocks.push(section(body.trim_end(), SECTION_CHARS_MAX));
     }
-    let buttons = buttons(notification);
+    let buttons = buttons(notification, interactive);
     if !buttons.is_empty() {
         blocks.push(json!({"type": "actions", "elements": buttons}));
     }
@@ -225,7 +232,7 @@ fn left_line(views: &[&AlertView]) -> String {
     }
 }
 
-fn buttons(notification: &Notification) -> Vec<Value> {
+fn buttons(notification: &Notification, interactive: bool) -> Vec<Value> {
     let annotation = |name: &str| notification.common_annotations.get(name).map_or("", String::as_str);
     let mut urls = vec![("Runbook", annotation("runbook_url").to_owned())];
     urls.push(("Dashboard", annotation("dashboard_url").to_owned()));
@@ -241,10 +248,18 @@ fn buttons(notification: &Notification) -> Vec<Value> {
         urls.push(("Open in Watchfire", notification.alerts_url()));
     }
     let usable = urls.into_iter().filter(|(_, url)| is_link(url));
-    usable
-        .map(|(text, url)| {
-            let id = text.to_ascii_lowercase().replace(' ', "_");
-            json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url, "action_id": id})
-        })
-        .collect()
+    let links = usable.map(|(text, url)| {
+        let id = text.to_ascii_lowercase().replace(' ', "_");
+        json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url, "action_id": id})
+    });
+    let acts: &[(&str, &str)] = match interactive && notification.status() == AlertStatus::Firing {
+        true => &[("Acknowledge", ACKNOWLEDGE), ("Silence for 1 h", SILENCE)],
+        false => &[],
+    };
+    let acts = acts.iter().filter(|(_, id)| *id != ACKNOWLEDGE || notification.topic != Topic::Acknowledged);
+    let acts = acts.map(|(text, id)| {
+        let value = notification.group_hash();
+        json!({"type": "button", "text": {"type": "plain_text", "text": text}, "action_id": id, "value": value})
+    });
+    acts.chain(links).collect()
 }

@@ -4,12 +4,16 @@ mod blocks;
 mod classic;
 pub mod interactive;
 mod limits;
+pub mod posted;
+mod run;
 
 use serde_json::{Map, Value};
 use watchfire_model::{AlertStatus, Severity};
 use watchfire_plugin::Message;
 
 pub use classic::{Action, Classic, Confirm, Field};
+pub(crate) use run::Telling;
+
 pub use limits::{BLOCKS_MAX, HEADER_CHARS_MAX, SECTION_CHARS_MAX, TEXT_CHARS_MAX};
 
 use crate::text::{Unit, cut};
@@ -42,6 +46,8 @@ pub struct Fields {
     pub text: String,
     /// The colour, where the receiver sets one: `good`, `warning`, `danger` or `#rrggbb`.
     pub color: String,
+    /// Whether there are buttons that act: clicks on them come back signed.
+    pub interactive: bool,
     /// The attachment as Alertmanager writes it, where the receiver sets any part of it; else the built-in blocks.
     pub classic: Option<Classic>,
 }
@@ -94,7 +100,7 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     }
     let color = if fields.color.is_empty() { color(notification) } else { &fields.color };
     match (message, &fields.classic) {
-        (Some(message), _) => merge_message(&mut payload, message, notification, color),
+        (Some(message), _) => merge_message(&mut payload, fields, message, notification, color),
         (None, Some(classic)) => {
             let mut attachment = classic.attachment();
             let color = Value::from(color);
@@ -102,7 +108,7 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
             payload.insert("attachments".to_owned(), vec![Value::Object(attachment)].into());
         }
         (None, None) => {
-            let attachment = blocks::attachment(notification, color, &mut notes);
+            let attachment = blocks::attachment(notification, color, fields.interactive, &mut notes);
             payload.insert("attachments".to_owned(), vec![attachment].into());
         }
     }
@@ -117,7 +123,13 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
 }
 
 /// Puts a template's or a formatter's words into the payload.
-fn merge_message(payload: &mut Map<String, Value>, message: &Message, notification: &Notification, color: &str) {
+fn merge_message(
+    payload: &mut Map<String, Value>,
+    fields: &Fields,
+    message: &Message,
+    notification: &Notification,
+    color: &str,
+) {
     match serde_json::from_str::<Value>(&message.body) {
         Ok(Value::Object(object)) => {
             for (name, value) in object {
@@ -129,7 +141,7 @@ fn merge_message(payload: &mut Map<String, Value>, message: &Message, notificati
         }
         Ok(Value::Array(list)) => drop(payload.insert("blocks".to_owned(), list.into())),
         _ => {
-            let attachment = blocks::from_text(&message.title, &message.body, notification, color);
+            let attachment = blocks::from_text(message, notification, color, fields.interactive);
             payload.insert("attachments".to_owned(), vec![attachment].into());
         }
     }

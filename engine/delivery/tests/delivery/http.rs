@@ -285,7 +285,7 @@ async fn what_cannot_be_used_is_named_and_the_rest_works() {
   webhook_configs:
   - {{url: '{url}'}}
   - {{url: '{url}', http_config: {{tls_config: {{ca: nonsense}}}}}}
-  pagerduty_configs: [{{service_key: abc}}]
+  pagerduty_configs: [{{routing_key: abc, http_config: {{tls_config: {{ca: nonsense}}}}}}]
 "
         ),
         &[("bad.tmpl".to_owned(), "{{ define }}".to_owned())],
@@ -294,7 +294,7 @@ async fn what_cannot_be_used_is_named_and_the_rest_works() {
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(problems[0].starts_with("templates: bad.tmpl:1:"), "{problems:?}");
     assert!(problems[1].starts_with("r/webhook[1]: tls_config.ca"), "{problems:?}");
-    assert!(problems[2].starts_with("r/pagerduty[0]: service_key"), "{problems:?}");
+    assert!(problems[2].starts_with("r/pagerduty[0]: tls_config.ca"), "{problems:?}");
     assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
     assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("rejected: receiver: tls_config.ca"));
     assert_eq!(said(&deliverer.deliver(&delivery(9)).await), "rejected: receiver \"r\" has no integration 9");

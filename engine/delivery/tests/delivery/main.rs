@@ -6,6 +6,7 @@ mod connection;
 mod data;
 mod doubles;
 mod http;
+mod incidents;
 mod limits;
 mod mail;
 mod payloads;

@@ -97,6 +97,7 @@ pub(crate) fn delivery(integration: usize) -> Delivery {
         reason: NotifyReason::FirstNotification,
         alerts: alerts.into(),
         at: NOW,
+        receipt: "".into(),
     }
 }
 

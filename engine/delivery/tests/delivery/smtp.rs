@@ -91,6 +91,59 @@ async fn servers_that_want_it_otherwise_are_served() {
 }
 
 #[tokio::test]
+async fn secrets_and_tokens_log_in_too() {
+    let test = "secrets_and_tokens_log_in_too";
+    let tokens = watchfire_delivery::double::Double::tokens().await.unwrap();
+    let Some(server) = server(test, MailSettings { login: true, ..MailSettings::default() }) else { return };
+    let oauth2 = format!("oauth2: {{client_id: w, client_secret: client-secret, token_url: '{}'}}", tokens.url());
+    for (more, expected) in [
+        ("    auth_username: user\n    auth_secret: secret\n".to_owned(), "user by CRAM-MD5"),
+        (
+            "    auth_username: user\n    auth_secret: wrong-secret\n    auth_password: password\n".to_owned(),
+            "user by PLAIN",
+        ),
+        (format!("    auth_username: user\n    {oauth2}\n"), "user by XOAUTH2"),
+    ] {
+        let one = integration(&server, "oncall@example.org", &more);
+        let deliverer = deliverer(&format!("  email_configs:\n{one}"));
+        assert_eq!(deliverer.problems(), []);
+        assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: SMTP 250: 2.0.0 queued as 42");
+        assert_eq!(server.next_mail().unwrap().login, expected);
+    }
+}
+
+#[tokio::test]
+async fn one_addressee_who_is_refused_costs_the_others_nothing() {
+    let test = "one_addressee_who_is_refused_costs_the_others_nothing";
+    let Some(server) = server(test, MailSettings::default()) else { return };
+    let to = "first@example.org, reject@example.org, second@example.org";
+    let one = integration(&server, to, "");
+    let each = integration(&server, to, "    per_recipient: true\n");
+    let late = integration(&server, "first@example.org, later@example.org", "");
+    let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}"));
+    let attempt = deliverer.attempt(&delivery(0)).await;
+    let outcome = said(&attempt.outcome);
+    assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org"), "{outcome}");
+    assert!(attempt.notes.iter().any(|note| note.starts_with("reject@example.org was refused")), "{:?}", attempt.notes);
+    assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"]);
+
+    assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("delivered"));
+    for expected in ["first@example.org", "second@example.org"] {
+        let mail = server.next_mail().unwrap();
+        assert_eq!((mail.to.as_slice(), header(&mail, "To").as_str()), (&[expected.to_owned()][..], expected));
+    }
+
+    // Who is to be tried again is tried alone.
+    for _ in 0..2 {
+        let outcome = said(&deliverer.deliver(&delivery(2)).await);
+        assert!(outcome.starts_with("retry: later@example.org: SMTP transient error (451)"), "{outcome}");
+    }
+    assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
+    assert!(said(&deliverer.deliver(&delivery(0)).await).starts_with("delivered"));
+    assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"], "and no mail in between");
+}
+
+#[tokio::test]
 async fn refusals_are_told_apart_and_no_password_is_shown() {
     let test = "refusals_are_told_apart_and_no_password_is_shown";
     let Some(server) = server(test, MailSettings { login: true, ..MailSettings::default() }) else { return };
@@ -118,8 +171,8 @@ async fn refusals_are_told_apart_and_no_password_is_shown() {
     assert!(untrusted.starts_with("retry: SMTP: Connection error: invalid peer certificate"), "{untrusted}");
     expect![[r#"
         [
-            "rejected: SMTP permanent error (550): 5.1.1 no such user here",
-            "retry: SMTP transient error (451): 4.7.1 greylisted, come back later",
+            "rejected: reject@example.org: SMTP permanent error (550): 5.1.1 no such user here",
+            "retry: later@example.org: SMTP transient error (451): 4.7.1 greylisted, come back later",
             "rejected: SMTP permanent error (535): 5.7.8 Authentication credentials invalid",
         ]
     "#]]

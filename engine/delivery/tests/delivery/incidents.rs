@@ -1,0 +1,192 @@
+//! Incidents of PagerDuty by alert and as changes, and Slack's messages that are continued.
+
+use expect_test::expect;
+use serde_json::Value;
+use watchfire_alerting::{Delivery, DeliveryOutcome, NotifyReason};
+use watchfire_delivery::Deliverer;
+use watchfire_delivery::double::{Double, Fault};
+
+use super::service::{deliverer, delivery, resolved, said};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn each_alert_can_have_an_incident_of_its_own() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let url = pagerduty.url();
+    let deliverer = deliverer(&format!(
+        "
+  pagerduty_configs:
+  - {{url: '{url}', routing_key: {KEY}, dedup_key: alert}}
+  - {{url: '{url}', routing_key: {KEY}, dedup_key: 'service-{{{{ .GroupLabels.cluster }}}}'}}
+"
+    ));
+    let mut half = delivery(0);
+    half.alerts = [half.alerts[0].clone(), resolved(delivery(0)).alerts[1].clone()].into();
+    for delivery in [delivery(0), half, resolved(delivery(0)), delivery(1)] {
+        assert_eq!(said(&deliverer.deliver(&delivery).await), "delivered: HTTP 202: Event processed");
+    }
+    let events: Vec<Value> = pagerduty.taken().iter().map(|received| received.json()).collect();
+    let shown: Vec<String> = events
+        .iter()
+        .map(|event| format!("{} {} {}", event["event_action"], event["dedup_key"], event["payload"]["summary"]))
+        .collect();
+    expect![[r#"
+        [
+            "\"trigger\" \"alert-79fc4e413085a1cc\" \"Latency is high on a:9090\"",
+            "\"trigger\" \"alert-0c0ca70dd38ea13c\" \"Latency is high on b:9090\"",
+            "\"trigger\" \"alert-79fc4e413085a1cc\" \"Latency is high on a:9090\"",
+            "\"resolve\" \"alert-0c0ca70dd38ea13c\" \"Latency is high on b:9090\"",
+            "\"resolve\" \"alert-79fc4e413085a1cc\" \"Latency is high on a:9090\"",
+            "\"resolve\" \"alert-0c0ca70dd38ea13c\" \"Latency is high on b:9090\"",
+            "\"trigger\" \"service-eu\" \"p99 > 1s & \\\"rising\\\" <b>ü\\nline2\"",
+        ]
+    "#]]
+    .assert_debug_eq(&shown);
+}
+
+#[tokio::test]
+async fn a_failure_among_several_events_repeats_them_under_the_same_keys() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let url = pagerduty.url();
+    let deliverer =
+        deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, dedup_key: alert}}]"));
+    let ended = resolved(delivery(0));
+    assert!(matches!(deliverer.deliver(&ended).await, DeliveryOutcome::Delivered { .. }));
+    pagerduty.fail_next([Fault::status(202), Fault::too_fast("3")]);
+    assert_eq!(said(&deliverer.deliver(&ended).await), "retry after 3s: HTTP 429");
+    // The resolve that did not get in is sent again until it is.
+    assert!(matches!(deliverer.deliver(&ended).await, DeliveryOutcome::Delivered { .. }));
+    let keys: Vec<Value> = pagerduty.received().iter().map(|received| received.json()["dedup_key"].clone()).collect();
+    assert_eq!(keys.len(), 6);
+    assert!(keys.chunks(2).all(|pair| pair == &keys[..2]), "{keys:?}");
+}
+
+#[tokio::test]
+async fn changes_open_no_incident_and_have_no_end() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let url = pagerduty.url();
+    let deliverer = deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, event: change}}]"));
+    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 202: Change event processed");
+    assert_eq!(said(&deliverer.deliver(&resolved(delivery(0))).await), "delivered: there was nothing to send");
+    let taken = pagerduty.taken();
+    assert_eq!((taken.len(), taken[0].path.as_str()), (1, "/v2/change/enqueue"));
+}
+
+#[tokio::test]
+async fn old_integrations_are_told_in_their_own_version() {
+    let deliverer = deliverer("  pagerduty_configs: [{service_key: old-service-key}]");
+    let request = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    assert_eq!(request.url, "https://events.pagerduty.com/generic/2010-04-15/create_event.json");
+    let event: Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!([&event["event_type"], &event["service_key"]], ["trigger", "<secret>"]);
+}
+
+/// Delivers as the state machine does: with what the receiver answered last.
+async fn tell(deliverer: &Deliverer, receipt: &mut String, mut delivery: Delivery) -> String {
+    delivery.receipt = receipt.as_str().into();
+    let outcome = deliverer.deliver(&delivery).await;
+    if let DeliveryOutcome::Delivered { receipt: new } = &outcome {
+        receipt.clone_from(new);
+    }
+    said(&outcome)
+}
+
+#[tokio::test]
+async fn a_bot_updates_its_message_and_continues_in_the_thread() {
+    let slack = Double::slack().await.unwrap();
+    let api = format!("http://{}/api/chat.postMessage", slack.address());
+    let deliverer = deliverer(&format!(
+        "  slack_configs: [{{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts', username: W, signing_secret: shh-secret}}]"
+    ));
+    let mut receipt = String::new();
+    let mut told = Vec::new();
+    let mut more = delivery(0);
+    more.reason = NotifyReason::NewAlertsInGroup;
+    for delivery in [delivery(0), more, resolved(delivery(0)), delivery(0)] {
+        told.push(tell(&deliverer, &mut receipt, delivery).await);
+    }
+    // The message was deleted meanwhile: a new one takes its place.
+    receipt = "channel C00000001, ts 1.5".to_owned();
+    told.push(tell(&deliverer, &mut receipt, delivery(0)).await);
+    let sent: Vec<String> = slack
+        .received()
+        .iter()
+        .map(|received| {
+            let message = received.json();
+            let attachment = &message["attachments"][0];
+            let acts = attachment.to_string().matches("watchfire_").count();
+            format!(
+                "{} {} {} {} broadcast {} acts {acts} {}",
+                received.path,
+                message["channel"],
+                message["thread_ts"],
+                attachment["color"],
+                message["reply_broadcast"],
+                message["text"],
+            )
+        })
+        .collect();
+    expect![[r##"
+        (
+            [
+                "delivered: channel C00000001, ts 1795209600.000100",
+                "delivered: channel C00000001, ts 1795209600.000100",
+                "delivered: channel C00000001, ts 1795209600.000100, over",
+                "delivered: channel C00000001, ts 1795209600.000100",
+                "delivered: channel C00000001, ts 1795209600.000100",
+            ],
+            [
+                "/api/chat.postMessage \"#alerts\" null \"#e01e5a\" broadcast null acts 2 null",
+                "/api/chat.update \"C00000001\" null \"#e01e5a\" broadcast null acts 2 null",
+                "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast true acts 0 \"🔥 2 firing: a:9090, b:9090\"",
+                "/api/chat.update \"C00000001\" null \"#2eb67d\" broadcast null acts 0 null",
+                "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast null acts 0 \"✅ resolved: a:9090, b:9090\"",
+                "/api/chat.postMessage \"#alerts\" null \"#e01e5a\" broadcast null acts 2 null",
+                "/api/chat.update \"C00000001\" null \"#e01e5a\" broadcast null acts 2 null",
+                "/api/chat.postMessage \"#alerts\" null \"#e01e5a\" broadcast null acts 2 null",
+            ],
+        )
+    "##]]
+    .assert_debug_eq(&(told, sent));
+}
+
+#[tokio::test]
+async fn an_update_that_is_cut_short_is_told_again_as_the_same_message() {
+    let slack = Double::slack().await.unwrap();
+    let api = format!("http://{}/api/chat.postMessage", slack.address());
+    let deliverer =
+        deliverer(&format!("  slack_configs: [{{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts'}}]"));
+    let mut receipt = String::new();
+    tell(&deliverer, &mut receipt, delivery(0)).await;
+    slack.fail_next([Fault::too_fast("4")]);
+    assert_eq!(tell(&deliverer, &mut receipt, delivery(0)).await, "retry after 4s: HTTP 429");
+    tell(&deliverer, &mut receipt, delivery(0)).await;
+    let paths: Vec<String> = slack.received().iter().map(|received| received.path.clone()).collect();
+    assert_eq!(
+        paths,
+        ["/api/chat.postMessage", "/api/chat.update", "/api/chat.update", "/api/chat.postMessage"],
+        "one message, one reply"
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_or_when_switched_off_every_message_is_new() {
+    let slack = Double::slack().await.unwrap();
+    let (hook, api) = (slack.url(), format!("http://{}/api/chat.postMessage", slack.address()));
+    let deliverer = deliverer(&format!(
+        "
+  slack_configs:
+  - {{api_url: '{hook}'}}
+  - {{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts', update_message: false}}
+"
+    ));
+    for integration in [0, 1] {
+        let mut receipt = String::new();
+        for _ in 0..2 {
+            tell(&deliverer, &mut receipt, delivery(integration)).await;
+        }
+    }
+    assert!(slack.received().iter().all(|received| !received.path.contains("update")));
+    assert_eq!(slack.taken().len(), 4);
+}
