@@ -28,12 +28,14 @@ pub struct InhibitSource {
 }
 
 /// The inhibition rules and the firing alerts that are sources of them, indexed so that neither the number of rules
-/// nor the number of alerts matters to one check.
+/// nor the number of alerts matters to one check: looked at are only rules of which every source fires, and of these
+/// only those whose targets have a label of the alert in question.
 #[derive(Debug)]
 pub(crate) struct Inhibitor {
     rules: Vec<CompiledRule>,
     /// Rule and source.
     by_source: MatchIndex<(u32, u32)>,
+    /// The rules of which every source fires.
     by_target: MatchIndex<u32>,
 }
 
@@ -43,6 +45,13 @@ struct CompiledRule {
     rule: InhibitRule,
     /// For each source of the rule the firing alerts that match it, by their labels in `equal`.
     firing: Vec<BTreeMap<Labels, Sources>>,
+}
+
+impl CompiledRule {
+    /// Whether every source fires somewhere, without which nothing is inhibited.
+    fn is_complete(&self) -> bool {
+        !self.firing.is_empty() && self.firing.iter().all(|firing| !firing.is_empty())
+    }
 }
 
 /// Alerts that match a source, kept apart by whether they match the target too: such a one cannot inhibit another that
@@ -68,17 +77,12 @@ impl Inhibitor {
                 .enumerate()
                 .map(move |(source, s)| ((index(rule), index(source)), s.matchers.as_slice()))
         });
-        let targets = rules.iter().enumerate().map(|(rule, spec)| (index(rule), spec.target_matchers.as_slice()));
         let compiled = rules.iter().enumerate().map(|(i, rule)| CompiledRule {
             name: rule.name.as_deref().map_or_else(|| i.to_string().into(), Arc::from),
             rule: rule.clone(),
             firing: rule.sources.iter().map(|_| BTreeMap::new()).collect(),
         });
-        Inhibitor {
-            by_source: MatchIndex::build(sources),
-            by_target: MatchIndex::build(targets),
-            rules: compiled.collect(),
-        }
+        Inhibitor { by_source: MatchIndex::build(sources), by_target: MatchIndex::new(), rules: compiled.collect() }
     }
 
     /// An alert fires from now on.
@@ -89,6 +93,7 @@ impl Inhibitor {
             if !all_match(&spec.matchers, labels) {
                 continue;
             }
+            let was_complete = compiled.is_complete();
             let sources = compiled.firing[source as usize].entry(equal_labels(spec, labels)).or_default();
             let side = if all_match(&compiled.rule.target_matchers, labels) {
                 &mut sources.two_sided
@@ -96,6 +101,9 @@ impl Inhibitor {
                 &mut sources.one_sided
             };
             side.insert(labels.fingerprint());
+            if !was_complete && compiled.is_complete() {
+                self.by_target.insert(&compiled.rule.target_matchers, rule);
+            }
         }
     }
 
@@ -107,6 +115,7 @@ impl Inhibitor {
             if !all_match(&spec.matchers, labels) {
                 continue;
             }
+            let was_complete = compiled.is_complete();
             let key = equal_labels(spec, labels);
             let by_equal = &mut compiled.firing[source as usize];
             if let Some(sources) = by_equal.get_mut(&key) {
@@ -115,6 +124,9 @@ impl Inhibitor {
                 if sources.one_sided.is_empty() && sources.two_sided.is_empty() {
                     by_equal.remove(&key);
                 }
+            }
+            if was_complete && !compiled.is_complete() {
+                self.by_target.remove(&compiled.rule.target_matchers, &rule);
             }
         }
     }
@@ -160,4 +172,62 @@ fn index(position: usize) -> u32 {
 /// The labels that must be equal; an absent one is left out on both sides, so absent equals absent (and empty).
 fn equal_labels(source: &InhibitSource, labels: &Labels) -> Labels {
     labels.filter(|name| source.equal.iter().any(|equal| equal == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(number: usize) -> InhibitRule {
+        let source = InhibitSource {
+            matchers: vec![Matcher::equal("alertname", format!("Down{number}"))],
+            equal: vec!["cluster".to_owned()],
+        };
+        InhibitRule { name: None, sources: vec![source], target_matchers: vec![Matcher::equal("severity", "warning")] }
+    }
+
+    /// How many rules and sources are looked at to say whether an alert is inhibited and to note that one fires, among
+    /// so many rules whose targets are all the same and of which three have a source that fires.
+    fn work(rules: usize) -> (usize, usize) {
+        let rules: Vec<InhibitRule> = (0..rules).map(rule).collect();
+        let mut inhibitor = Inhibitor::new(&rules);
+        for number in [0, 1, rules.len() - 1] {
+            let name = format!("Down{number}");
+            inhibitor.add(&Labels::from_pairs([("alertname", name.as_str()), ("cluster", "a")]));
+        }
+        let target = Labels::from_pairs([("alertname", "Slow"), ("severity", "warning"), ("cluster", "a")]);
+        assert_eq!(inhibitor.inhibitions(&target, true).len(), 3);
+        let source = Labels::from_pairs([("alertname", "Down1"), ("cluster", "b")]);
+        (inhibitor.by_target.candidates(&target).len(), inhibitor.by_source.candidates(&source).len())
+    }
+
+    #[test]
+    fn the_work_of_a_check_does_not_grow_with_the_number_of_rules() {
+        for rules in [10, 1_000, 20_000] {
+            assert_eq!(work(rules), (3, 1), "{rules} rules");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_looked_at_only_while_all_of_its_sources_fire() {
+        let source = |name: &str| InhibitSource { matchers: vec![Matcher::equal("alertname", name)], equal: vec![] };
+        let rule = InhibitRule {
+            name: None,
+            sources: vec![source("A"), source("B")],
+            target_matchers: vec![Matcher::equal("alertname", "C")],
+        };
+        let mut inhibitor = Inhibitor::new(&[rule]);
+        let labels = |name: &str| Labels::from_pairs([("alertname", name)]);
+        let mut seen = Vec::new();
+        for (fires, name) in [(true, "A"), (true, "B"), (true, "B"), (false, "A"), (true, "A"), (false, "B")] {
+            if fires {
+                inhibitor.add(&labels(name));
+            } else {
+                inhibitor.remove(&labels(name));
+            }
+            let candidates = inhibitor.by_target.candidates(&labels("C")).len();
+            seen.push((candidates, inhibitor.inhibitions(&labels("C"), true).len()));
+        }
+        assert_eq!(seen, [(0, 0), (1, 2), (1, 2), (0, 0), (1, 2), (0, 0)]);
+    }
 }
