@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, RuleId, Timestamp};
 
-use crate::{AlertRecord, Membership, RouteId};
+use crate::{Acknowledgement, AlertRecord, Membership, RouteId};
 
 /// An alert with what dispatch knows about it.
 #[derive(Debug)]
@@ -23,6 +23,12 @@ pub(crate) struct StoredAlert {
     pub(crate) kept_end: Option<Timestamp>,
     /// How many router plugins were asked about it and have not answered.
     pub(crate) routes_pending: u32,
+    /// Who looks after it. In a box, because most alerts have none.
+    pub(crate) acknowledgement: Option<Box<Acknowledgement>>,
+    /// When it began to fire lately, oldest first; only where a route damps what flaps.
+    pub(crate) begins: Vec<Timestamp>,
+    /// When it last began or ended.
+    pub(crate) changed_at: Timestamp,
 }
 
 impl StoredAlert {
@@ -35,6 +41,9 @@ impl StoredAlert {
             suppressed_by_router: BTreeMap::new(),
             kept_end: None,
             routes_pending: 0,
+            acknowledgement: None,
+            begins: Vec::new(),
+            changed_at: Timestamp::MIN,
         }
     }
 
@@ -48,6 +57,22 @@ impl StoredAlert {
             rules: self.rules.clone(),
             resolved: self.resolved,
             memberships: self.memberships.clone(),
+            acknowledgement: self.acknowledgement.as_deref().cloned(),
+            begins: self.begins.clone(),
+        }
+    }
+
+    pub(crate) fn restored(record: AlertRecord) -> StoredAlert {
+        let ended = record.alert.ends_at.filter(|_| record.resolved);
+        StoredAlert {
+            rules: record.rules,
+            resolved: record.resolved,
+            memberships: record.memberships,
+            kept_end: record.alert.ends_at,
+            acknowledgement: record.acknowledgement.map(Box::new),
+            changed_at: ended.or(record.begins.last().copied()).unwrap_or(Timestamp::MIN),
+            begins: record.begins,
+            ..StoredAlert::new(record.alert)
         }
     }
 }

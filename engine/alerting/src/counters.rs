@@ -72,6 +72,18 @@ counters! {
     router_requests,
     /// Router plugins that failed or did not answer in time.
     router_failures,
+    /// Alerts that a rate limit held back.
+    alerts_held_back,
+    /// Notifications that told what a rate limit had held back.
+    digests,
+    /// Alerts that were told without a rate limit because there were too many kinds to remember.
+    rate_limits_overflowed,
+    /// Alerts acknowledged or snoozed.
+    acknowledgements,
+    /// Times that others were told because nobody had acknowledged.
+    escalations,
+    /// Times that an alert began to flap.
+    alerts_flapping,
     /// Silences refused.
     silences_refused,
     /// Times that the clock went back.

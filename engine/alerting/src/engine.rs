@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::history::History;
 use crate::inhibition::Inhibitor;
 use crate::membership::AskedRoute;
+use crate::rate_limit::Held;
 use crate::route_table::RouteTable;
 use crate::rule::RuleState;
 use crate::schedule::ScheduledGroup;
@@ -17,8 +18,8 @@ use crate::silence::Silences;
 use crate::timers::{Timer, Timers};
 use crate::{
     Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, NotificationId, Output,
-    Reason, ReceiverSpec, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, Subject, TargetKey,
-    TimeInterval,
+    Reason, ReceiverSpec, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
+    TargetKey, TimeInterval,
 };
 
 /// A clock that goes back by less than this is taken to stand still.
@@ -59,6 +60,10 @@ pub struct Engine {
     pub(crate) last_route_request_id: u64,
     /// Alerts that router plugins are to be asked about when the input is done with.
     pub(crate) to_route: BTreeMap<RouteId, Vec<Fingerprint>>,
+    /// When receivers were last told of alerts whose severity has a rate limit.
+    pub(crate) similar: BTreeMap<SimilarKey, Timestamp>,
+    /// What is to be held back when the input is done with.
+    pub(crate) to_fold: Vec<Held>,
 
     pub(crate) history: History,
     /// What is to be persisted when the input is done with, each once however often it changed.
@@ -95,6 +100,8 @@ impl Engine {
             asked_routes: BTreeMap::new(),
             last_route_request_id: 0,
             to_route: BTreeMap::new(),
+            similar: BTreeMap::new(),
+            to_fold: Vec::new(),
             history: History::default(),
             dirty_alerts: BTreeSet::new(),
             dirty_groups: BTreeSet::new(),
@@ -120,6 +127,11 @@ impl Engine {
             Input::Routed { id, result } => self.routed(id, result),
             Input::Delivered { id, attempt, outcome } => self.delivered(id, attempt, outcome),
             Input::Silence(command) => self.silence_command(command),
+            Input::Acknowledge(command) => {
+                if let Err(error) = self.acknowledge_command(command) {
+                    self.emit(Subject::Engine, Reason::AcknowledgementRefused(error.to_string().into()));
+                }
+            }
             Input::Tick => {}
         }
         self.settle();
@@ -143,6 +155,7 @@ impl Engine {
     /// Everything that follows from an input: what is due now, questions to routers, and what must be kept.
     pub(crate) fn settle(&mut self) {
         self.run_timers(self.now);
+        self.fold();
         self.ask_routers();
         for fingerprint in std::mem::take(&mut self.dirty_alerts) {
             if let Some(stored) = self.alerts.get_mut(fingerprint) {
@@ -172,6 +185,10 @@ impl Engine {
                 Timer::RouteLost(id) => self.route_lost(id),
                 Timer::Flush(group) => self.flush_due(&group),
                 Timer::Attempt(target) => self.attempt_due(&target),
+                Timer::Repeat(target) => self.repeat_due(&target),
+                Timer::Escalation(group) => self.escalation_due(&group),
+                Timer::Acknowledgement(fingerprint) => self.end_acknowledgement(fingerprint),
+                Timer::RateLimit(key) => self.rate_limit_due(&key),
                 Timer::Forget(fingerprint) => self.forget_due(fingerprint),
             }
         }
@@ -209,6 +226,7 @@ impl Engine {
         let mut timers = Vec::new();
         for (key, group) in &mut self.groups {
             group.next_flush = group.next_flush - by;
+            group.unanswered_since = group.unanswered_since.map(|since| since - by);
             timers.push((Timer::Flush(key.clone()), group.next_flush));
             for target in &mut group.targets {
                 target.entry.notified_at = target.entry.notified_at.map(|at| at.min(now));
@@ -220,6 +238,9 @@ impl Engine {
                     pending.next_attempt = pending.next_attempt - by;
                 }
             }
+        }
+        for told_at in self.similar.values_mut() {
+            *told_at = *told_at - by;
         }
         for timer in self.timers.relative() {
             if let Some(at) = self.timers.get(&timer) {

@@ -1,17 +1,19 @@
 //! The flush of an alert group: who of it may be told, and to whom something is to be told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Duration, Labels, Timestamp};
+use watchfire_model::{Alert, Duration, Fingerprint, Timestamp};
 
+use crate::alert_store::StoredAlert;
 use crate::group::{Group, Pending};
 use crate::id::stable_hash;
 use crate::notification_log::{Content, Terms, Verdict, decide};
 use crate::route_table::Node;
 use crate::timers::Timer;
 use crate::{
-    DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, LogRecord, NotificationId, NotifyReason, Output,
-    Reason, Record, RecordKey, Subject, SuppressReason,
+    DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, LogRecord, NotificationId, Notify, NotifyReason,
+    Output, Reason, Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
 };
 
 /// The alerts of a group at one moment.
@@ -21,6 +23,8 @@ pub(crate) struct Survey {
     firing: FingerprintSet,
     /// Those of them that the route still sends here.
     attached: FingerprintSet,
+    /// Those of these that nobody looks after.
+    open: FingerprintSet,
     /// Ended.
     resolved: FingerprintSet,
     /// Those of them that are not suppressed.
@@ -41,7 +45,8 @@ impl Engine {
         for target in 0..group.targets.len() {
             self.look_at(&mut group, target, &survey);
         }
-        let interval = self.routes.find(&group.route).map_or(Duration::from_mins(5), |node| node.group_interval);
+        self.review_answer(&mut group);
+        let (_, interval) = self.pace(self.routes.find(&group.route), &group.labels);
         group.next_flush = self.now + interval;
         self.timers.set(Timer::Flush(key.clone()), group.next_flush);
         if keep {
@@ -68,7 +73,9 @@ impl Engine {
     pub(crate) fn put_back(&mut self, mut group: Group) {
         let mut done = Vec::new();
         for (fingerprint, member) in &group.members {
-            let resolved = self.alerts.get(*fingerprint).is_none_or(|stored| stored.resolved);
+            let node = self.routes.find(&group.route);
+            let over = |stored: &StoredAlert| stored.resolved && !stored.is_damped(node, self.now);
+            let resolved = self.alerts.get(*fingerprint).is_none_or(over);
             if resolved && !group.awaits(*fingerprint) {
                 done.push((*fingerprint, member.told));
             }
@@ -95,50 +102,85 @@ impl Engine {
     /// Looks at every alert of the group in Alertmanager's order of suppression: inhibition, intervals, silences.
     fn survey(&mut self, group: &mut Group) -> Survey {
         let mut survey = Survey::default();
-        let (mut firing, mut attached, mut resolved, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let muted = self.routes.find(&group.route).and_then(|node| self.muted(node, self.now));
+        let (mut firing, mut attached, mut resolved, mut told_ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut open = Vec::new();
+        // The group cannot be asked about itself while its members are looked at.
+        let held: BTreeMap<Fingerprint, Timestamp> = self.held_back(group);
+        let node = self.routes.find(&group.route);
+        let muted = node.and_then(|node| self.muted(node, self.now));
+        let mut reasons = Vec::new();
         let no_integration = group.targets.is_empty().then(|| SuppressReason::NoIntegration(group.receiver.clone()));
         for (fingerprint, member) in &mut group.members {
             let Some(stored) = self.alerts.get(*fingerprint) else { continue };
-            let labels = stored.alert.labels.clone();
-            let is_resolved = stored.resolved;
-            let suppressed = self.suppressed(&labels, muted.as_ref());
+            // One that flaps counts as firing until it has made up its mind.
+            let damped = stored.damped(node, self.now).filter(|_| stored.resolved);
+            let is_resolved = stored.resolved && damped.is_none();
+            let mut suppressed = self.suppressed(stored, muted.as_ref());
+            if let (None, Some(until)) = (&suppressed, held.get(fingerprint)) {
+                self.to_fold.push((group.key.clone(), *fingerprint, *until));
+                suppressed = Some(SuppressReason::RateLimited { until: *until });
+            }
             if is_resolved {
                 resolved.push(*fingerprint);
                 if suppressed.is_none() {
-                    open.push(*fingerprint);
+                    told_ends.push(*fingerprint);
                 }
             } else if suppressed.is_none() {
                 firing.push(*fingerprint);
                 if !member.detached {
                     attached.push(*fingerprint);
+                    if !stored.is_acknowledged() {
+                        open.push(*fingerprint);
+                    }
                 }
             }
-            let shown = suppressed.or_else(|| no_integration.clone());
+            let damped = damped.map(|until| SuppressReason::Flapping { until });
+            let shown = suppressed.or(damped).or_else(|| no_integration.clone());
             if !is_resolved && member.suppressed != shown {
-                if let Some(reason) = &shown {
-                    let target = group.targets.first().map(|target| target.key.clone());
-                    self.tell(&labels, None, target, reason.clone());
-                }
+                reasons.extend(shown.clone().map(|reason| (stored.alert.labels.clone(), reason)));
                 member.suppressed = shown;
             }
+        }
+        let target = group.targets.first().map(|target| target.key.clone());
+        for (labels, reason) in reasons {
+            self.tell(&labels, None, target.clone(), reason);
         }
         survey.firing = firing.into_iter().collect();
         survey.attached = attached.into_iter().collect();
         survey.resolved = resolved.into_iter().collect();
-        survey.resolved_open = open.into_iter().collect();
+        survey.resolved_open = told_ends.into_iter().collect();
+        survey.open = open.into_iter().collect();
         survey
     }
 
-    /// Why alerts with these labels are not to be told now, for a route that is muted or not.
-    pub(crate) fn suppressed(&self, labels: &Labels, muted: Option<&SuppressReason>) -> Option<SuppressReason> {
+    /// The firing alerts of a group of which nobody here knows and that a rate limit holds back, each until when.
+    fn held_back(&self, group: &Group) -> BTreeMap<Fingerprint, Timestamp> {
+        let Some(node) = self.routes.find(&group.route).filter(|node| !node.policy.rate_limits.0.is_empty()) else {
+            return BTreeMap::new();
+        };
+        let known = |f: Fingerprint| group.awaits(f) || group.targets.iter().any(|t| t.entry.firing.contains(f));
+        let news = group.members.iter().filter(|(fingerprint, member)| !member.detached && !known(**fingerprint));
+        let held = news.filter_map(|(fingerprint, _)| {
+            let stored = self.alerts.get(*fingerprint).filter(|stored| !stored.resolved)?;
+            Some((*fingerprint, self.held_until(group, node, &stored.alert.labels)?))
+        });
+        held.collect()
+    }
+
+    /// Why an alert is not to be told now, for a route that is muted or not.
+    pub(crate) fn suppressed(&self, stored: &StoredAlert, muted: Option<&SuppressReason>) -> Option<SuppressReason> {
+        let labels = &stored.alert.labels;
         if let Some(inhibition) = self.inhibitor.inhibitions(labels, false).pop() {
             return Some(SuppressReason::Inhibited { rule: inhibition.rule, source: inhibition.source });
         }
         if let Some(muted) = muted {
             return Some(muted.clone());
         }
-        self.silences.silencing(labels, self.now).into_iter().next().map(SuppressReason::Silenced)
+        if let Some(silence) = self.silences.silencing(labels, self.now).into_iter().next() {
+            return Some(SuppressReason::Silenced(silence));
+        }
+        let snooze = stored.acknowledgement.as_ref().filter(|acknowledgement| acknowledgement.snooze)?;
+        Some(SuppressReason::Snoozed { by: snooze.by.as_str().into(), until: snooze.until.unwrap_or(Timestamp::MAX) })
     }
 
     /// Why a route tells nothing at a time.
@@ -153,8 +195,9 @@ impl Engine {
     /// Decides about one target, and starts an attempt if one is due.
     fn look_at(&mut self, group: &mut Group, index: usize, survey: &Survey) {
         let now = self.now;
-        let repeat_interval =
-            self.routes.find(&group.route).map_or(Duration::from_hours(4), |node| node.repeat_interval);
+        let node = self.routes.find(&group.route);
+        let repeat_interval = node.map_or(Duration::from_hours(4), |node| node.repeat_interval);
+        let repeat = node.map_or(Repeat::Compatible, |node| node.policy.repeat);
         let target = &mut group.targets[index];
         if target.pending.as_ref().is_some_and(|pending| pending.in_flight) {
             // One attempt at a time; the target is looked at again when this one ends.
@@ -173,7 +216,9 @@ impl Engine {
                 survey.resolved.iter().filter(told).collect()
             },
         };
-        let terms = Terms { now, repeat_interval, send_resolved: target.send_resolved, current: target.current };
+        let open = !survey.open.is_empty();
+        let (send_resolved, current) = (target.send_resolved, target.current);
+        let terms = Terms { now, repeat_interval, repeat, open, send_resolved, current };
         let verdict = decide(entry, &content, &survey.attached, terms);
         if verdict == Verdict::Forget {
             for fingerprint in content.resolved.iter() {
@@ -188,6 +233,7 @@ impl Engine {
         if !group.targets[index].send_resolved {
             content.resolved = FingerprintSet::new();
         }
+        let reason = self.refine(group, index, survey, reason);
         let target = &group.targets[index];
         let same = |pending: &Pending| pending.firing == content.firing && pending.resolved == content.resolved;
         let mut next_attempt = now;
@@ -218,7 +264,18 @@ impl Engine {
         next_attempt: Timestamp,
     ) {
         let now = self.now;
-        let alerts = self.told_alerts(&content);
+        let unsaid = self.unsaid(group, index, &content, reason);
+        let said = Content {
+            firing: content.firing.iter().filter(|f| !unsaid.firing.contains(*f)).collect(),
+            resolved: content.resolved.iter().filter(|f| !unsaid.resolved.contains(*f)).collect(),
+        };
+        let alerts = self.told_alerts(&said);
+        let news = |f: &Fingerprint| !group.targets[index].knows(*f);
+        let new_firing: Vec<Fingerprint> = said.firing.iter().filter(news).collect();
+        let folded = if group.is_digest() { new_firing.len() + said.resolved.iter().filter(news).count() } else { 0 };
+        for fingerprint in new_firing {
+            self.similar_told(group, fingerprint);
+        }
         let target = &mut group.targets[index];
         target.entry.sequence += 1;
         let mut identity = vec![target.key.to_string(), now.as_millis().to_string(), target.entry.sequence.to_string()];
@@ -226,9 +283,10 @@ impl Engine {
         identity.extend(content.firing.iter().map(|fingerprint| format!("+{fingerprint}")));
         identity.extend(content.resolved.iter().map(|fingerprint| format!("-{fingerprint}")));
         let id = NotificationId(stable_hash(identity.iter().map(String::as_str)));
-        for fingerprint in content.firing.iter().chain(content.resolved.iter()) {
+        for fingerprint in said.firing.iter().chain(said.resolved.iter()) {
             if let Some(member) = group.members.get_mut(&fingerprint) {
                 member.told = true;
+                member.snooze_ended = false;
             }
             let entry = HistoryEntry {
                 at: now,
@@ -243,6 +301,8 @@ impl Engine {
             reason,
             firing: content.firing,
             resolved: content.resolved,
+            unsaid,
+            folded,
             alerts,
             created_at: now,
             attempt: 0,
@@ -254,12 +314,55 @@ impl Engine {
         let key = target.key.clone();
         self.notifications.insert(id, key.clone());
         self.counters.notifications += 1;
-        if reason == NotifyReason::PromisedResolve {
-            self.counters.promised_resolves += 1;
+        match reason {
+            NotifyReason::PromisedResolve => self.counters.promised_resolves += 1,
+            NotifyReason::Flapping => self.counters.alerts_flapping += 1,
+            NotifyReason::Digest => self.counters.digests += 1,
+            _ => {}
         }
         self.emit(Subject::Notification { id, target: key }, Reason::Notify(reason));
         if next_attempt > now {
             self.persist_outbox(group, index);
+        }
+        self.await_answer(group);
+    }
+
+    /// What a receiver knows of the content already and is not told again, where the route wants only changes told.
+    fn unsaid(&self, group: &Group, index: usize, content: &Content, reason: NotifyReason) -> Content {
+        let changes = self.routes.find(&group.route).is_some_and(|node| node.policy.notify == Notify::Changes);
+        if !changes {
+            return Content::default();
+        }
+        let entry = &group.targets[index].entry;
+        let repeats = reason == NotifyReason::RepeatIntervalElapsed;
+        let told_end = |f: &Fingerprint| entry.resolved.contains(*f) && !entry.owed.contains(*f);
+        Content {
+            firing: content.firing.iter().filter(|f| !repeats && entry.firing.contains(*f)).collect(),
+            resolved: content.resolved.iter().filter(told_end).collect(),
+        }
+    }
+
+    /// Says more exactly why something new is told.
+    fn refine(&self, group: &Group, index: usize, survey: &Survey, reason: NotifyReason) -> NotifyReason {
+        if !matches!(reason, NotifyReason::FirstNotification | NotifyReason::NewAlertsInGroup) {
+            return reason;
+        }
+        let (target, node) = (&group.targets[index], self.routes.find(&group.route));
+        if target.key.receiver != group.receiver {
+            return NotifyReason::Escalated;
+        }
+        if group.is_digest() {
+            return NotifyReason::Digest;
+        }
+        let news: Vec<Fingerprint> = survey.attached.iter().filter(|f| !target.entry.firing.contains(*f)).collect();
+        let damped = |f: &Fingerprint| self.alerts.get(*f).is_some_and(|stored| stored.is_damped(node, self.now));
+        let snoozed = |f: &Fingerprint| group.members.get(f).is_some_and(|member| member.snooze_ended);
+        if news.iter().all(damped) {
+            NotifyReason::Flapping
+        } else if news.iter().all(snoozed) {
+            NotifyReason::SnoozeEnded
+        } else {
+            reason
         }
     }
 
@@ -297,6 +400,34 @@ impl Engine {
         }
         self.delete(RecordKey::outbox(&key));
         self.emit(Subject::Notification { id: pending.id, target: key }, Reason::Delivery(reason));
+    }
+
+    /// A group is to be told again to the millisecond.
+    pub(crate) fn repeat_due(&mut self, key: &Arc<TargetKey>) {
+        let Some(mut group) = self.groups.remove(&key.group) else { return };
+        if let Some(index) = group.targets.iter().position(|target| target.key == *key) {
+            match self.repeat_at(&group, index) {
+                Some(at) if at > self.now => self.timers.set(Timer::Repeat(key.clone()), at),
+                Some(_) => self.look_at_target(&mut group, index),
+                None => {}
+            }
+        }
+        self.put_back(group);
+    }
+
+    /// Sets the timer for the next repeat, where the route wants it exact.
+    pub(crate) fn arm_repeat(&mut self, group: &Group, index: usize) {
+        let timer = Timer::Repeat(group.targets[index].key.clone());
+        match self.repeat_at(group, index) {
+            Some(at) => self.timers.set(timer, at),
+            None => self.timers.cancel(timer),
+        }
+    }
+
+    fn repeat_at(&self, group: &Group, index: usize) -> Option<Timestamp> {
+        let node = self.routes.find(&group.route).filter(|node| node.policy.repeat == Repeat::Exact)?;
+        let entry = &group.targets[index].entry;
+        Some(entry.notified_at? + node.repeat_interval).filter(|_| !entry.firing.is_empty())
     }
 
     /// Looks at one target outside a flush: a retry is due, or an attempt ended after a flush had come by.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
+use crate::notification_log::Content;
 use crate::{
     FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, NotificationId, NotifyReason, OutboxRecord,
     ReceiverSpec, RouteId, SuppressReason, TargetKey,
@@ -23,6 +24,10 @@ pub(crate) struct Group {
     pub(crate) next_flush: Timestamp,
     pub(crate) flushed: bool,
     pub(crate) changed: bool,
+    /// See [`GroupRecord::unanswered_since`].
+    pub(crate) unanswered_since: Option<Timestamp>,
+    /// See [`GroupRecord::escalated`].
+    pub(crate) escalated: Vec<Arc<str>>,
     pub(crate) targets: Vec<Target>,
 }
 
@@ -35,6 +40,8 @@ pub(crate) struct Member {
     pub(crate) suppressed: Option<SuppressReason>,
     /// Whether a notification told about it.
     pub(crate) told: bool,
+    /// It was snoozed and is not any more, and nobody was told since.
+    pub(crate) snooze_ended: bool,
 }
 
 /// One integration of a receiver, for one group.
@@ -61,6 +68,10 @@ pub(crate) struct Pending {
     pub(crate) reason: NotifyReason,
     pub(crate) firing: FingerprintSet,
     pub(crate) resolved: FingerprintSet,
+    /// Those of these that the receiver knows already and that are not said again.
+    pub(crate) unsaid: Content,
+    /// How many of its alerts a rate limit had held back.
+    pub(crate) folded: usize,
     pub(crate) alerts: Arc<[Alert]>,
     pub(crate) created_at: Timestamp,
     pub(crate) attempt: u32,
@@ -83,6 +94,8 @@ impl Group {
             next_flush: self.next_flush,
             flushed: self.flushed,
             changed: self.changed,
+            unanswered_since: self.unanswered_since,
+            escalated: self.escalated.clone(),
         }
     }
 
@@ -98,6 +111,8 @@ impl Group {
             next_flush: record.next_flush,
             flushed: record.flushed,
             changed: record.changed,
+            unanswered_since: record.unanswered_since,
+            escalated: record.escalated,
             targets: Vec::new(),
         }
     }
@@ -136,15 +151,15 @@ impl Group {
                 if !integration.send_resolved {
                     target.entry.owed = FingerprintSet::new();
                 }
-                target.current = target.key.receiver == self.receiver;
+                target.current = target.key.receiver == self.receiver || self.escalated.contains(&target.key.receiver);
             }
         }
-        if let Some(spec) = receivers.get(&self.receiver) {
+        for receiver in std::iter::once(&self.receiver).chain(&self.escalated) {
+            let Some(spec) = receivers.get(receiver) else { continue };
             for (position, key) in spec.keys().into_iter().enumerate() {
-                let known = |t: &Target| t.key.receiver == self.receiver && t.key.integration == key;
+                let known = |t: &Target| t.key.receiver == *receiver && t.key.integration == key;
                 if !self.targets.iter().any(known) {
-                    let target =
-                        TargetKey { group: self.key.clone(), receiver: self.receiver.clone(), integration: key };
+                    let target = TargetKey { group: self.key.clone(), receiver: receiver.clone(), integration: key };
                     let mut target = Target::new(Arc::new(target));
                     target.integration = Some(position);
                     target.send_resolved = spec.integrations[position].send_resolved;
@@ -178,6 +193,12 @@ impl Target {
         }
     }
 
+    /// Whether the receiver was told that the alert fires or ended, or may have been.
+    pub(crate) fn knows(&self, fingerprint: Fingerprint) -> bool {
+        let entry = &self.entry;
+        entry.firing.contains(fingerprint) || entry.resolved.contains(fingerprint) || entry.owed.contains(fingerprint)
+    }
+
     fn awaits(&self, fingerprint: Fingerprint) -> bool {
         let told = |pending: &Pending| pending.firing.contains(fingerprint) || pending.resolved.contains(fingerprint);
         self.entry.owed.contains(fingerprint) || self.pending.as_ref().is_some_and(told)
@@ -200,17 +221,21 @@ impl Target {
             next_attempt: pending.next_attempt,
             error: pending.error.clone(),
             owed_before: pending.owed_before.clone(),
+            unsaid_firing: pending.unsaid.firing.clone(),
+            unsaid_resolved: pending.unsaid.resolved.clone(),
+            folded: pending.folded,
         })
     }
 
     /// Takes up a notification again after a restart. Whether its attempt got through is not known, so the receiver may
     /// know it.
     pub(crate) fn restore_pending(&mut self, record: OutboxRecord) {
-        let of = |firing: bool| {
+        let unsaid = Content { firing: record.unsaid_firing, resolved: record.unsaid_resolved };
+        let of = |firing: bool, unsaid: &FingerprintSet| {
             let alerts = record.alerts.iter().filter(|alert| alert.ends_at.is_none() == firing);
-            alerts.map(Alert::fingerprint).collect::<FingerprintSet>()
+            alerts.map(Alert::fingerprint).chain(unsaid.iter()).collect::<FingerprintSet>()
         };
-        let (firing, resolved) = (of(true), of(false));
+        let (firing, resolved) = (of(true, &unsaid.firing), of(false, &unsaid.resolved));
         if record.attempt > 0 {
             self.entry.attempted(&firing, &resolved, true);
         }
@@ -223,6 +248,8 @@ impl Target {
             reason: record.reason,
             firing,
             resolved,
+            unsaid,
+            folded: record.folded,
             alerts: record.alerts,
             created_at: record.created_at,
             attempt: record.attempt,

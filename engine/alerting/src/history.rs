@@ -44,6 +44,10 @@ impl History {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_alert.len()
+    }
+
     pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<HistoryEntry> {
         self.by_alert.get(&fingerprint).map(|entries| entries.iter().cloned().collect()).unwrap_or_default()
     }

@@ -64,11 +64,6 @@ impl GroupKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// 32 hexadecimal digits that stand for the key where a channel limits the length of its deduplication key.
-    pub fn dedup_key(&self) -> String {
-        format!("{:032x}", stable_hash([self.as_str()]))
-    }
 }
 
 impl SilenceId {
@@ -145,14 +140,5 @@ mod tests {
     fn a_silence_id_is_a_uuid() {
         let id = SilenceId::from_hash(u128::MAX);
         assert_eq!(id.as_str(), "ffffffff-ffff-8fff-bfff-ffffffffffff");
-    }
-
-    #[test]
-    fn dedup_keys_have_a_fixed_length_and_differ() {
-        let route = RouteId("r".into());
-        let a = GroupKey::new(&route, None, &Labels::from_pairs([("a", "1")]));
-        let b = GroupKey::new(&route, Some("ops"), &Labels::from_pairs([("a", "1")]));
-        assert_eq!(a.dedup_key().len(), 32);
-        assert_ne!(a.dedup_key(), b.dedup_key());
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use watchfire_model::{Alert, Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError, StateWrite};
 
-use crate::{Definitions, EvaluationId, NotificationId, Record, RouteRequestId, SilenceDraft, SilenceId};
+use crate::{
+    AcknowledgeCommand, Definitions, EvaluationId, NotificationId, Record, RouteRequestId, SilenceDraft, SilenceId,
+};
 
 /// One thing that happened. The list is closed: nothing else can wake the engine.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub enum Input {
     },
     /// Somebody sets or ends a silence. [`Engine::set_silence`](crate::Engine::set_silence) does the same and answers.
     Silence(SilenceCommand),
+    /// Somebody looks after alerts, or no longer. [`Engine::acknowledge`](crate::Engine::acknowledge) does the same and
+    /// answers.
+    Acknowledge(AcknowledgeCommand),
     /// Only time has passed.
     Tick,
 }

@@ -156,10 +156,13 @@ impl Engine {
         if let Some(old) = self.alerts.remove(fingerprint) {
             stored.memberships = old.memberships;
             stored.routes_pending = old.routes_pending;
+            stored.begins = old.begins;
+            stored.changed_at = old.changed_at;
         }
         self.alerts.insert(fingerprint, stored);
         self.dirty_alerts.insert(fingerprint);
         self.inhibitor.add(&labels);
+        self.remember_beginning(fingerprint);
         // Groups that still hold it from before must look again.
         self.mark_groups_changed(fingerprint);
         self.route_alert(fingerprint, Occasion::Begins);
@@ -177,6 +180,10 @@ impl Engine {
     pub(crate) fn alert_ended(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         stored.resolved = true;
+        stored.changed_at = self.now;
+        if stored.acknowledgement.take().is_some() {
+            self.timers.cancel(Timer::Acknowledgement(fingerprint));
+        }
         let labels = stored.alert.labels.clone();
         self.inhibitor.remove(&labels);
         self.timers.cancel(Timer::AlertEnd(fingerprint));

@@ -7,12 +7,15 @@
 //! outputs. Who runs it executes the outputs in order and commits every [`Output::Persist`] of a drain before the first
 //! [`Output::Deliver`] of it.
 
+mod acknowledgement;
 mod alert_store;
 mod change;
 mod counters;
 mod definitions;
 mod engine;
+mod escalation;
 mod fingerprints;
+mod flapping;
 mod flush;
 mod forward;
 mod group;
@@ -27,9 +30,12 @@ mod membership;
 mod notification_log;
 mod outbox;
 mod output;
+mod policy;
+mod rate_limit;
 mod reading;
 mod reason;
 mod record;
+mod recurrence;
 mod reload;
 mod route;
 mod route_table;
@@ -41,6 +47,7 @@ mod silencing;
 mod timers;
 mod view;
 
+pub use acknowledgement::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, Acknowledgement};
 pub use change::{Change, HistoryEntry, Subject};
 pub use counters::Counters;
 pub use definitions::{Definitions, Dispatch, IntegrationSpec, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
@@ -51,11 +58,13 @@ pub use inhibition::{InhibitRule, InhibitSource};
 pub use input::{ActiveInstance, DeliveryOutcome, Evaluation, EvaluationResult, Input, SilenceCommand};
 pub use interval::{DayRange, IntervalError, MinuteRange, MonthRange, TimeInterval, TimeSpec, WeekdayRange, YearRange};
 pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
+pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat, SimilarKey};
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
-    AlertRecord, GroupRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord, PluginStateRecord, Record,
-    RecordKey, Refusal, RouteIdentity, RoutesRecord,
+    AlertRecord, GroupRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord, PluginStateRecord,
+    RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
 };
+pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};
 pub use settings::{Backoff, Settings};
 pub use silence::{Silence, SilenceDraft, SilenceError, SilenceState};

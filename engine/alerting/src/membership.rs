@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Duration, Fingerprint, Labels};
+use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
 use crate::group::{Group, Member};
@@ -12,6 +12,9 @@ use crate::{
     DeliveryReason, Engine, GroupKey, LimitReason, Membership, Output, Reason, RecordKey, RouteId, RouteRequest,
     RouteRequestId, Subject, SuppressReason,
 };
+
+/// The label by which the group of alerts that found no room differs from one that the configuration asks for.
+const OVERFLOW_LABEL: &str = "__overflow__";
 
 /// A question to a router plugin that is not answered yet.
 #[derive(Debug)]
@@ -27,22 +30,34 @@ pub(crate) enum Occasion {
     Begins,
     /// The definitions changed, or the engine started.
     Reload,
+    /// A rate limit holds it back.
+    Held {
+        /// Until then.
+        until: Timestamp,
+    },
 }
 
 /// A group that an alert is to belong to.
 #[derive(Clone, Debug)]
-struct Wanted {
-    key: GroupKey,
-    route: RouteId,
-    receiver: Arc<str>,
-    labels: Labels,
-    by_plugin: bool,
+pub(crate) struct Wanted {
+    pub(crate) key: GroupKey,
+    pub(crate) route: RouteId,
+    pub(crate) receiver: Arc<str>,
+    pub(crate) labels: Labels,
+    pub(crate) by_plugin: bool,
 }
 
 impl Wanted {
-    fn new(route: &RouteId, receiver: &Arc<str>, labels: Labels, by_plugin: bool) -> Wanted {
+    pub(crate) fn new(route: &RouteId, receiver: &Arc<str>, labels: Labels, by_plugin: bool) -> Wanted {
         let key = GroupKey::new(route, by_plugin.then_some(receiver), &labels);
         Wanted { key, route: route.clone(), receiver: receiver.clone(), labels, by_plugin }
+    }
+}
+
+impl Group {
+    /// Whether it holds the alerts of a route that found no room for groups of their own.
+    pub(crate) fn is_overflow(&self) -> bool {
+        self.labels.get(OVERFLOW_LABEL).is_some()
     }
 }
 
@@ -57,7 +72,8 @@ impl Engine {
         let mut undecided = Vec::new();
         for node in self.routes.match_labels(&labels) {
             if node.router.is_none() {
-                wanted.push(Wanted::new(&node.id, &node.receiver, node.group_by.group_labels(&labels), false));
+                let own = Wanted::new(&node.id, &node.receiver, node.group_by.group_labels(&labels), false);
+                wanted.push(self.shared_home(stored, own));
                 continue;
             }
             undecided.push(node.id.clone());
@@ -177,6 +193,9 @@ impl Engine {
                 }
                 let group = |receiver| Wanted::new(route, receiver, group_labels.clone(), true);
                 wanted = receivers.iter().map(group).collect();
+                if let Some(stored) = self.alerts.get(fingerprint) {
+                    wanted = wanted.into_iter().map(|wanted| self.shared_home(stored, wanted)).collect();
+                }
             }
         }
         if !failed && !unknown.is_empty() {
@@ -202,19 +221,11 @@ impl Engine {
             route.is_none_or(&in_question) && !wanted.iter().any(|wanted| wanted.key == **key)
         });
         for key in leaving.cloned().collect::<Vec<_>>() {
-            // The shared group of a route whose alerts found no room is as good as the one that is wanted.
-            let overflow = self.groups.get(&key).is_some_and(|group| {
-                let by_route = wanted.iter().find(|wanted| wanted.route == group.route);
-                by_route
-                    .is_some_and(|wanted| wanted_overflow(wanted).key == key && !self.groups.contains_key(&wanted.key))
-            });
-            if !overflow {
-                self.leave(fingerprint, &key);
-            }
+            self.leave(fingerprint, &key);
         }
     }
 
-    fn join(&mut self, fingerprint: Fingerprint, mut wanted: Wanted, occasion: Occasion) {
+    pub(crate) fn join(&mut self, fingerprint: Fingerprint, mut wanted: Wanted, occasion: Occasion) {
         if !self.groups.contains_key(&wanted.key) && self.groups.len() >= self.settings.groups_max {
             // Sharing a group is worse than having one's own and better than not being told.
             self.counters.groups_overflowed += 1;
@@ -247,10 +258,13 @@ impl Engine {
     /// `dispatch/dispatch.go`). That exception is not for a reload: there it would send everything at once, before the
     /// alerts that inhibit have found their way.
     fn create_group(&mut self, fingerprint: Fingerprint, wanted: &Wanted, occasion: Occasion) {
-        let wait = self.routes.find(&wanted.route).map_or(Duration::ZERO, |node| node.group_wait);
+        let (wait, _) = self.pace(self.routes.find(&wanted.route), &wanted.labels);
         let starts_at = self.alerts.get(fingerprint).map_or(self.now, |stored| stored.alert.starts_at);
-        let waited = occasion == Occasion::Begins && starts_at + wait < self.now;
-        let next_flush = if waited { self.now } else { self.now + wait };
+        let next_flush = match occasion {
+            Occasion::Begins if starts_at + wait < self.now => self.now,
+            Occasion::Begins | Occasion::Reload => self.now + wait,
+            Occasion::Held { until } => until,
+        };
         let mut group = Group {
             key: wanted.key.clone(),
             route: wanted.route.clone(),
@@ -262,6 +276,8 @@ impl Engine {
             next_flush,
             flushed: false,
             changed: true,
+            unanswered_since: None,
+            escalated: Vec::new(),
             targets: Vec::new(),
         };
         group.sync_targets(&self.receivers);
@@ -271,7 +287,7 @@ impl Engine {
     }
 
     /// Takes an alert out of a group, or leaves it there detached while the end of it, or of an attempt, is to be told.
-    fn leave(&mut self, fingerprint: Fingerprint, key: &GroupKey) {
+    pub(crate) fn leave(&mut self, fingerprint: Fingerprint, key: &GroupKey) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let Some(group) = self.groups.get_mut(key) else {
             stored.memberships.retain(|membership| membership.group != *key);
@@ -298,10 +314,12 @@ impl Engine {
     pub(crate) fn drop_group(&mut self, key: &GroupKey) {
         let Some(group) = self.groups.remove(key) else { return };
         self.timers.cancel(Timer::Flush(key.clone()));
+        self.timers.cancel(Timer::Escalation(key.clone()));
         self.dirty_groups.remove(key);
         self.delete(RecordKey::group(key));
         for target in group.targets {
             self.timers.cancel(Timer::Attempt(target.key.clone()));
+            self.timers.cancel(Timer::Repeat(target.key.clone()));
             if let Some(pending) = target.pending {
                 self.notifications.remove(&pending.id);
                 self.delete(RecordKey::outbox(&target.key));
@@ -355,6 +373,6 @@ impl Engine {
 
 /// The group that a route's alerts share when there is no room for more groups.
 fn wanted_overflow(wanted: &Wanted) -> Wanted {
-    let labels = Labels::from_pairs([("__overflow__", "true")]);
+    let labels = Labels::from_pairs([(OVERFLOW_LABEL, "true")]);
     Wanted::new(&wanted.route, &wanted.receiver, labels, wanted.by_plugin)
 }

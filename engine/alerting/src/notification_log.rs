@@ -2,7 +2,7 @@
 
 use watchfire_model::{Duration, Timestamp};
 
-use crate::{FingerprintSet, LogEntry, NotifyReason};
+use crate::{FingerprintSet, LogEntry, NotifyReason, Repeat};
 
 /// What could be told to one target now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Terms {
     pub(crate) now: Timestamp,
     pub(crate) repeat_interval: Duration,
+    pub(crate) repeat: Repeat,
+    /// Whether something is told that nobody looks after; else nothing is repeated.
+    pub(crate) open: bool,
     pub(crate) send_resolved: bool,
     /// Whether the route still sends alerts here; if not, only promised ends are told.
     pub(crate) current: bool,
@@ -74,8 +77,11 @@ fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintS
     if promised || terms.send_resolved && entry.notified_at.is_some() && !content.resolved.is_subset(&entry.resolved) {
         return Verdict::Notify(NotifyReason::NewResolvedAlerts);
     }
-    let due = entry.notified_at.is_some_and(|at| at < terms.now - terms.repeat_interval);
-    if due && !attached.is_empty() {
+    let due = entry.notified_at.is_some_and(|at| match terms.repeat {
+        Repeat::Compatible => at < terms.now - terms.repeat_interval,
+        Repeat::Exact => at <= terms.now - terms.repeat_interval,
+    });
+    if due && terms.open && !attached.is_empty() {
         return Verdict::Notify(NotifyReason::RepeatIntervalElapsed);
     }
     Verdict::Nothing
@@ -119,7 +125,7 @@ mod tests {
     #[test]
     fn semantics_25_the_decision_table() {
         use NotifyReason::*;
-        let repeat = Duration::from_secs(100);
+        let repeat_interval = Duration::from_secs(100);
         let notify = Verdict::Notify;
         // Entry: firing, resolved, owed, age in seconds. Now: firing, resolved.
         let table = [
@@ -152,9 +158,31 @@ mod tests {
                 ..LogEntry::default()
             };
             let content = Content { firing: set(now_firing), resolved: set(now_resolved) };
-            let terms = Terms { now, repeat_interval: repeat, send_resolved, current: true };
+            let repeat = Repeat::Compatible;
+            let terms = Terms { now, repeat_interval, repeat, open: true, send_resolved, current: true };
             let verdict = decide(&entry, &content, &content.firing, terms);
             assert_eq!(verdict, expected, "{entry:?} {content:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_is_due_strictly_later_or_to_the_millisecond_and_only_while_nobody_looks_after_it() {
+        let now = Timestamp::from_secs(10_000);
+        let repeat_interval = Duration::from_secs(100);
+        let (again, nothing) = (Verdict::Notify(NotifyReason::RepeatIntervalElapsed), Verdict::Nothing);
+        let table = [
+            (Repeat::Compatible, 100_000, true, nothing),
+            (Repeat::Compatible, 100_001, true, again),
+            (Repeat::Exact, 99_999, true, nothing),
+            (Repeat::Exact, 100_000, true, again),
+            (Repeat::Exact, 200_000, false, nothing),
+        ];
+        for (repeat, age, open, expected) in table {
+            let notified_at = Some(now - Duration::from_millis(age));
+            let entry = LogEntry { firing: set("a"), owed: set("a"), notified_at, ..LogEntry::default() };
+            let content = Content { firing: set("a"), resolved: set("") };
+            let terms = Terms { now, repeat_interval, repeat, open, send_resolved: true, current: true };
+            assert_eq!(decide(&entry, &content, &content.firing, terms), expected, "{repeat:?} {age} {open}");
         }
     }
 
@@ -163,7 +191,8 @@ mod tests {
         let now = Timestamp::from_secs(1_000);
         let refused = crate::Refusal { firing: set("a"), resolved: set(""), at: now, reason: "no".into() };
         let entry = LogEntry { refused: Some(refused), ..LogEntry::default() };
-        let terms = Terms { now, repeat_interval: Duration::from_secs(100), send_resolved: true, current: true };
+        let (repeat_interval, repeat) = (Duration::from_secs(100), Repeat::Compatible);
+        let terms = Terms { now, repeat_interval, repeat, open: true, send_resolved: true, current: true };
         let verdict = |firing: &str, terms| {
             let content = Content { firing: set(firing), resolved: set("") };
             decide(&entry, &content, &content.firing, terms)

@@ -34,8 +34,11 @@ impl Engine {
             integration_key: target.key.integration.clone(),
             group_key: group.key.clone(),
             group_labels: group.labels.clone(),
+            route_labels: self.routes.find(&group.route).map(|node| node.labels.clone()).unwrap_or_default(),
             route_id: group.route.clone(),
             reason: pending.reason,
+            folded: pending.folded,
+            unsaid_firing: pending.unsaid.firing.len(),
             alerts: pending.alerts.clone(),
             at: pending.created_at,
             receipt: target.entry.receipt.clone(),
@@ -116,6 +119,7 @@ impl Engine {
         target.entry.delivered(pending.firing, pending.resolved, self.now);
         target.entry.receipt = receipt.clone();
         self.counters.deliveries += 1;
+        self.arm_repeat(group, index);
         self.finish(group, index, pending.id, told, DeliveryReason::Delivered { receipt });
     }
 

@@ -1,5 +1,6 @@
 //! Everything that the engine wants done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use watchfire_model::{Alert, Duration, Labels, RuleGroupId, RuleId, Sample, Timestamp};
@@ -72,10 +73,16 @@ pub struct Delivery {
     pub group_key: GroupKey,
     /// The labels by which the alerts are grouped.
     pub group_labels: Labels,
+    /// The route's labels for messages; the values may be templates.
+    pub route_labels: Arc<BTreeMap<String, String>>,
     /// The route node that the group belongs to.
     pub route_id: RouteId,
     /// Why it is sent.
     pub reason: NotifyReason,
+    /// How many of its alerts a rate limit had held back; 0 where it is no digest.
+    pub folded: usize,
+    /// How many alerts fire that the receiver knows and that are not said again, where only changes are told.
+    pub unsaid_firing: usize,
     /// The alerts, firing ones first and without an end, then resolved ones.
     pub alerts: Arc<[Alert]>,
     /// When it was decided to send it.
@@ -109,8 +116,8 @@ impl Cause {
 }
 
 impl Delivery {
-    /// Whether no alert of it fires any more.
+    /// Whether nothing fires any more of what the receiver is told.
     pub fn is_resolved(&self) -> bool {
-        self.alerts.iter().all(|alert| alert.ends_at.is_some())
+        self.unsaid_firing == 0 && self.alerts.iter().all(|alert| alert.ends_at.is_some())
     }
 }

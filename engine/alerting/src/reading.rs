@@ -36,12 +36,15 @@ impl Engine {
         self.settings.alerts_max.saturating_sub(self.alerts.len())
     }
 
-    /// The numbers of things that are bounded, by name, with their bounds: alerts, alert groups, silences.
-    pub fn usage(&self) -> [(&'static str, usize, usize); 3] {
+    /// The numbers of things that are bounded, by name, with their bounds: alerts, alert groups, silences, what rate
+    /// limits remember, histories.
+    pub fn usage(&self) -> [(&'static str, usize, usize); 5] {
         [
             ("alerts", self.alerts.len(), self.settings.alerts_max),
             ("groups", self.groups.len(), self.settings.groups_max),
             ("silences", self.silences.len(), self.settings.silences_max),
+            ("rate_limits", self.similar.len(), self.settings.rate_limits_max),
+            ("histories", self.history.len(), self.settings.history_alerts_max),
         ]
     }
 
@@ -112,6 +115,7 @@ impl Engine {
         let router_suppressed = stored.suppressed_by_router.values().next().cloned();
         let quiet = !silenced_by.is_empty()
             || !inhibited_by.is_empty()
+            || stored.acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.snooze)
             || (muted_groups > 0 && muted_groups == groups.len())
             || (groups.is_empty() && router_suppressed.is_some());
         let state = if quiet {
@@ -136,6 +140,7 @@ impl Engine {
             inhibited_by: inhibited_by.into_iter().collect(),
             muted_by,
             router_suppressed,
+            acknowledgement: stored.acknowledgement.as_deref().cloned(),
             receivers,
         }
     }
@@ -153,7 +158,7 @@ impl Engine {
                 let alerts = members.into_iter().map(|(fingerprint, member, stored)| GroupedAlert {
                     fingerprint,
                     detached: member.detached,
-                    suppressed: self.suppressed(&stored.alert.labels, muted.as_ref()),
+                    suppressed: self.suppressed(stored, muted.as_ref()),
                 });
                 AlertGroupView {
                     key: group.key.clone(),
@@ -162,6 +167,8 @@ impl Engine {
                     labels: group.labels.clone(),
                     created_at: group.created_at,
                     next_flush: group.next_flush,
+                    unanswered_since: group.unanswered_since,
+                    escalated: group.escalated.clone(),
                     alerts: alerts.collect(),
                 }
             })

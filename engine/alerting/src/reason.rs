@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Duration, Fingerprint, Timestamp};
 
-use crate::SilenceId;
+use crate::{GroupKey, SilenceId};
 
 /// Why something happened, by family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,29 @@ pub enum Reason {
     SilenceExpired,
     /// A command about a silence was refused.
     SilenceRefused(Arc<str>),
+    /// Somebody looks after the alert, or wants it quiet for a while.
+    Acknowledged {
+        /// Who.
+        by: Arc<str>,
+        /// Until when, if not until the alert ends.
+        until: Option<Timestamp>,
+        /// Whether it is quiet until then and told again after that.
+        snooze: bool,
+    },
+    /// Nobody looks after the alert any more.
+    AcknowledgementEnded {
+        /// Whether it was quiet, so that it is told again.
+        snooze: bool,
+    },
+    /// An acknowledgement was refused.
+    AcknowledgementRefused(Arc<str>),
+    /// Nobody acknowledged, so another receiver is told.
+    Escalated {
+        /// What was not acknowledged.
+        group: GroupKey,
+        /// Who is told.
+        receiver: Arc<str>,
+    },
     /// New definitions are in force.
     Reloaded,
     /// The clock went back; timers that lay too far ahead were brought nearer.
@@ -102,6 +125,14 @@ pub enum NotifyReason {
     PromisedResolve,
     /// Nothing changed for as long as `repeat_interval`.
     RepeatIntervalElapsed,
+    /// What a rate limit held back is told together.
+    Digest,
+    /// Nobody acknowledged for too long, so this receiver is told too.
+    Escalated,
+    /// The alert comes and goes; its further changes are not told until it is steady.
+    Flapping,
+    /// The alert was snoozed and still fires.
+    SnoozeEnded,
 }
 
 /// Why an alert is not told.
@@ -120,6 +151,23 @@ pub enum SuppressReason {
     Muted(Arc<str>),
     /// The route is active only in other intervals.
     OutsideActiveIntervals,
+    /// Somebody wants it quiet for a while.
+    Snoozed {
+        /// Who.
+        by: Arc<str>,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The receiver was told of a similar alert not long ago; it will be told in a digest.
+    RateLimited {
+        /// When.
+        until: Timestamp,
+    },
+    /// It comes and goes, so that its changes are not told until it is steady.
+    Flapping {
+        /// When it is taken as steady if nothing more happens.
+        until: Timestamp,
+    },
     /// A router plugin said so, and why.
     Router(Arc<str>),
     /// The receiver knows it already and it is too soon to repeat.
@@ -227,6 +275,10 @@ impl NotifyReason {
             NotifyReason::NewResolvedAlerts => "new_resolved_alerts",
             NotifyReason::PromisedResolve => "promised_resolve",
             NotifyReason::RepeatIntervalElapsed => "repeat_interval_elapsed",
+            NotifyReason::Digest => "digest",
+            NotifyReason::Escalated => "escalated",
+            NotifyReason::Flapping => "flapping",
+            NotifyReason::SnoozeEnded => "snooze_ended",
         }
     }
 
@@ -236,13 +288,17 @@ impl NotifyReason {
     }
 
     /// All of them.
-    pub const ALL: [NotifyReason; 6] = [
+    pub const ALL: [NotifyReason; 10] = [
         NotifyReason::FirstNotification,
         NotifyReason::NewAlertsInGroup,
         NotifyReason::AllAlertsResolved,
         NotifyReason::NewResolvedAlerts,
         NotifyReason::PromisedResolve,
         NotifyReason::RepeatIntervalElapsed,
+        NotifyReason::Digest,
+        NotifyReason::Escalated,
+        NotifyReason::Flapping,
+        NotifyReason::SnoozeEnded,
     ];
 }
 
@@ -280,6 +336,9 @@ impl Reason {
                 SuppressReason::Inhibited { .. } => "inhibited",
                 SuppressReason::Muted(_) => "muted",
                 SuppressReason::OutsideActiveIntervals => "outside_active_intervals",
+                SuppressReason::Snoozed { .. } => "snoozed",
+                SuppressReason::RateLimited { .. } => "rate_limited",
+                SuppressReason::Flapping { .. } => "flaps",
                 SuppressReason::Router(_) => "suppressed_by_router",
                 SuppressReason::AlreadyNotified => "already_notified",
                 SuppressReason::NoIntegration(_) => "no_integration",
@@ -306,6 +365,11 @@ impl Reason {
             Reason::SilenceSet => "silence_set",
             Reason::SilenceExpired => "silence_expired",
             Reason::SilenceRefused(_) => "silence_refused",
+            Reason::Acknowledged { snooze: false, .. } => "acknowledged",
+            Reason::Acknowledged { snooze: true, .. } => "snooze",
+            Reason::AcknowledgementEnded { .. } => "acknowledgement_ended",
+            Reason::AcknowledgementRefused(_) => "acknowledgement_refused",
+            Reason::Escalated { .. } => "escalation",
             Reason::Reloaded => "reloaded",
             Reason::ClockSteppedBack { .. } => "clock_stepped_back",
         }
@@ -351,6 +415,12 @@ impl fmt::Display for Reason {
                 NotifyReason::NewResolvedAlerts => "some alerts have ended",
                 NotifyReason::PromisedResolve => "the receiver was told that it fires, so it is told that it ended",
                 NotifyReason::RepeatIntervalElapsed => "nothing changed for as long as repeat_interval",
+                NotifyReason::Digest => "what a rate limit held back is told together",
+                NotifyReason::Escalated => "nobody acknowledged for too long, so this receiver is told too",
+                NotifyReason::Flapping => {
+                    "the alert comes and goes, its further changes are not told until it is steady"
+                }
+                NotifyReason::SnoozeEnded => "the alert was snoozed and still fires",
             }),
             Reason::Suppress(suppress) => match suppress {
                 SuppressReason::Silenced(id) => write!(f, "silenced by {id}"),
@@ -359,6 +429,13 @@ impl fmt::Display for Reason {
                 }
                 SuppressReason::Muted(name) => write!(f, "the route is muted in {name}"),
                 SuppressReason::OutsideActiveIntervals => f.write_str("outside the route's active intervals"),
+                SuppressReason::Snoozed { by, until } => write!(f, "snoozed by {by} until {until}"),
+                SuppressReason::RateLimited { until } => {
+                    write!(f, "the receiver was told of a similar alert, so it is held back until {until}")
+                }
+                SuppressReason::Flapping { until } => {
+                    write!(f, "it comes and goes, its changes are not told before {until} at the earliest")
+                }
                 SuppressReason::Router(why) => write!(f, "the router plugin suppressed it: {why}"),
                 SuppressReason::AlreadyNotified => {
                     f.write_str("the receiver knows already and repeat_interval has not passed")
@@ -396,6 +473,19 @@ impl fmt::Display for Reason {
             Reason::SilenceSet => f.write_str("the silence was set"),
             Reason::SilenceExpired => f.write_str("the silence was ended"),
             Reason::SilenceRefused(error) => write!(f, "the silence was refused: {error}"),
+            Reason::Acknowledged { by, until, snooze } => {
+                let what = if *snooze { "snoozed" } else { "acknowledged" };
+                match until {
+                    Some(until) => write!(f, "{what} by {by} until {until}"),
+                    None => write!(f, "{what} by {by}"),
+                }
+            }
+            Reason::AcknowledgementEnded { snooze: true } => f.write_str("no longer snoozed"),
+            Reason::AcknowledgementEnded { snooze: false } => f.write_str("no longer acknowledged"),
+            Reason::AcknowledgementRefused(error) => write!(f, "the acknowledgement was refused: {error}"),
+            Reason::Escalated { group, receiver } => {
+                write!(f, "nobody acknowledged {group}, so {receiver} is told")
+            }
             Reason::Reloaded => f.write_str("new definitions are in force"),
             Reason::ClockSteppedBack { by } => write!(f, "the clock went back by {by}"),
         }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
 
-use crate::{FingerprintSet, GroupKey, Instance, NotificationId, NotifyReason, RouteId, Silence, TargetKey};
+use crate::{
+    Acknowledgement, FingerprintSet, GroupKey, Instance, NotificationId, NotifyReason, RouteId, Silence, SimilarKey,
+    TargetKey,
+};
 
 /// One durable fact: written under its key, replacing what was there.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,8 @@ pub enum Record {
     Outbox(OutboxRecord),
     /// The identities of the route nodes.
     Routes(RoutesRecord),
+    /// When a receiver was last told of an alert whose severity has a rate limit.
+    RateLimit(RateLimitRecord),
     /// One key of what a rule's plugin remembers. The engine writes it on behalf of the plugin and ignores it when it
     /// restores; whoever opens the plugin reads it.
     PluginState(PluginStateRecord),
@@ -62,6 +67,10 @@ pub struct AlertRecord {
     /// The groups that it belongs to. They are kept here and not with the group, so that an alert that joins a group of
     /// thousands costs one small record.
     pub memberships: Vec<Membership>,
+    /// Who looks after it.
+    pub acknowledgement: Option<Acknowledgement>,
+    /// When it began to fire lately, oldest first; only where a route damps what flaps.
+    pub begins: Vec<Timestamp>,
 }
 
 /// An alert group.
@@ -85,6 +94,10 @@ pub struct GroupRecord {
     pub flushed: bool,
     /// Whether something changed since it looked last.
     pub changed: bool,
+    /// Since when somebody should acknowledge; absent while nothing fires that nobody looks after.
+    pub unanswered_since: Option<Timestamp>,
+    /// The receivers that are told because nobody acknowledged.
+    pub escalated: Vec<Arc<str>>,
 }
 
 /// An alert's membership in a group.
@@ -166,6 +179,12 @@ pub struct OutboxRecord {
     pub error: Arc<str>,
     /// The alerts of which the receiver will have to be told that they ended if this is refused at once.
     pub owed_before: FingerprintSet,
+    /// Firing alerts that the receiver knows and that are not said again.
+    pub unsaid_firing: FingerprintSet,
+    /// Ended alerts that the receiver knows and that are not said again.
+    pub unsaid_resolved: FingerprintSet,
+    /// How many of its alerts a rate limit had held back.
+    pub folded: usize,
 }
 
 /// The identities of the route nodes, so that they are found again in an edited configuration.
@@ -188,6 +207,15 @@ pub struct RouteIdentity {
     pub matchers: Vec<Matcher>,
     /// Its receiver.
     pub receiver: Arc<str>,
+}
+
+/// When a receiver was last told of an alert whose severity has a rate limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimitRecord {
+    /// Who was told of what.
+    pub key: SimilarKey,
+    /// When.
+    pub told_at: Timestamp,
 }
 
 /// One key of what a rule's plugin remembers.
@@ -214,6 +242,8 @@ impl Record {
     pub const OUTBOX: &'static str = "outbox";
     /// The kind of [`Record::Routes`].
     pub const ROUTES: &'static str = "routes";
+    /// The kind of [`Record::RateLimit`].
+    pub const RATE_LIMIT: &'static str = "rate_limit";
     /// The kind of [`Record::PluginState`].
     pub const PLUGIN_STATE: &'static str = "plugin_state";
 
@@ -227,6 +257,7 @@ impl Record {
             Record::Log(r) => RecordKey::log(&r.target),
             Record::Outbox(r) => RecordKey::outbox(&r.target),
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
+            Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
             Record::PluginState(r) => {
                 RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
             }
@@ -250,6 +281,11 @@ impl RecordKey {
 
     pub(crate) fn log(target: &TargetKey) -> RecordKey {
         RecordKey { kind: Record::LOG, key: target.to_string() }
+    }
+
+    pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
+        let key = format!("{:?} {:?} {:?}", key.receiver, key.name, key.severity);
+        RecordKey { kind: Record::RATE_LIMIT, key }
     }
 
     pub(crate) fn outbox(target: &TargetKey) -> RecordKey {

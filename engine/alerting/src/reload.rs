@@ -29,12 +29,7 @@ impl Engine {
                 }
                 Record::Alert(record) => {
                     let fingerprint = record.alert.fingerprint();
-                    let mut stored = StoredAlert::new(record.alert);
-                    stored.rules = record.rules;
-                    stored.resolved = record.resolved;
-                    stored.memberships = record.memberships;
-                    stored.kept_end = stored.alert.ends_at;
-                    self.restore_alert(fingerprint, stored);
+                    self.restore_alert(fingerprint, StoredAlert::restored(record));
                 }
                 Record::Group(record) => {
                     self.groups.insert(record.key.clone(), Group::restored(record));
@@ -46,6 +41,10 @@ impl Engine {
                 Record::Log(record) => log.push(record),
                 Record::Outbox(record) => outbox.push(record),
                 Record::Routes(record) => self.route_identities = record.routes,
+                Record::RateLimit(record) => {
+                    // How long it holds is known when the routes are; see [`Engine::arm_rate_limits`].
+                    self.similar.insert(record.key, record.told_at.min(self.now));
+                }
                 Record::PluginState(_) | Record::Deleted(_) => {}
             }
         }
@@ -81,6 +80,9 @@ impl Engine {
             let end = end.max(self.now + self.settings.restart_grace);
             stored.alert.ends_at = Some(end);
             self.timers.set(Timer::AlertEnd(fingerprint), end);
+        }
+        if let Some(until) = stored.acknowledgement.as_ref().and_then(|acknowledgement| acknowledgement.until) {
+            self.timers.set(Timer::Acknowledgement(fingerprint), until);
         }
         let resolved = stored.resolved;
         self.alerts.insert(fingerprint, stored);
@@ -286,6 +288,7 @@ impl Engine {
             self.persist(Record::Routes(RoutesRecord { routes: identities.clone() }));
             self.route_identities = identities;
         }
+        self.arm_rate_limits();
         self.inhibitor = Inhibitor::new(&dispatch.inhibit_rules);
         for (_, stored) in self.alerts.iter().filter(|(_, stored)| !stored.resolved) {
             self.inhibitor.add(&stored.alert.labels);
@@ -322,6 +325,10 @@ impl Engine {
 
     fn reload_group(&mut self, key: &GroupKey, first: bool) {
         let now = self.now;
+        let Some(pace) = self.groups.get(key).map(|group| self.pace(self.routes.find(&group.route), &group.labels))
+        else {
+            return;
+        };
         let Some(group) = self.groups.get_mut(key) else { return };
         let node = self.routes.find(&group.route);
         let mut changed = false;
@@ -334,8 +341,7 @@ impl Engine {
             // A reload may have repaired what made the receiver refuse.
             target.entry.refused = None;
         }
-        let (wait, interval) =
-            node.map_or((Duration::ZERO, Duration::from_mins(5)), |node| (node.group_wait, node.group_interval));
+        let (wait, interval) = pace;
         if first && group.flushed && !group.changed {
             group.next_flush = next_in_pace(group.next_flush, interval, now);
         }
@@ -349,13 +355,29 @@ impl Engine {
         for target in dropped {
             self.drop_target(target);
         }
+        let Some(group) = self.groups.remove(key) else { return };
+        self.timers.cancel(Timer::Escalation(key.clone()));
+        self.arm_escalation(&group);
+        for index in 0..group.targets.len() {
+            self.arm_repeat(&group, index);
+        }
+        self.groups.insert(key.clone(), group);
     }
 
-    fn drop_target(&mut self, target: Target) {
+    /// What was told last is remembered for as long as the longest limit that may ask for it.
+    fn arm_rate_limits(&mut self) {
+        for (key, told_at) in &self.similar {
+            let limit = self.routes.rate_limit(&key.severity).unwrap_or(Duration::ZERO);
+            self.timers.set(Timer::RateLimit(key.clone()), *told_at + limit);
+        }
+    }
+
+    pub(crate) fn drop_target(&mut self, target: Target) {
         for fingerprint in target.entry.owed.iter() {
             self.promise_lost(fingerprint, &target.key.receiver);
         }
         self.timers.cancel(Timer::Attempt(target.key.clone()));
+        self.timers.cancel(Timer::Repeat(target.key.clone()));
         if let Some(pending) = target.pending {
             self.notifications.remove(&pending.id);
             self.delete(RecordKey::outbox(&target.key));

@@ -1,11 +1,13 @@
 //! The route tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use watchfire_model::{Duration, Labels, Matcher};
 
 use watchfire_plugin::PluginUse;
+
+use crate::Policy;
 
 /// A node of the route tree, with everything that it inherits already filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,10 @@ pub struct Route {
     pub active_time_intervals: Vec<Arc<str>>,
     /// The plugin that decides for each alert. Not inherited.
     pub router: Option<PluginUse>,
+    /// Labels for messages, those of the parents included; the values may be templates.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// What it adds to Alertmanager's way. Inherited.
+    pub policy: Policy,
     /// The children, in order.
     pub routes: Vec<Route>,
 }
@@ -70,6 +76,8 @@ impl Route {
             mute_time_intervals: Vec::new(),
             active_time_intervals: Vec::new(),
             router: None,
+            labels: Arc::default(),
+            policy: Policy::default(),
             routes: Vec::new(),
         }
     }
@@ -88,6 +96,8 @@ impl Route {
             mute_time_intervals: Vec::new(),
             active_time_intervals: Vec::new(),
             router: None,
+            labels: self.labels.clone(),
+            policy: self.policy.clone(),
             routes: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use crate::id::stable_hash;
 use crate::match_index::{MatchIndex, all_match};
 use watchfire_plugin::PluginUse;
 
-use crate::{GroupBy, Route, RouteId, RouteIdentity};
+use crate::{FlapDamping, GroupBy, Policy, Route, RouteId, RouteIdentity};
 
 /// A node without its children.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) mute_time_intervals: Vec<Arc<str>>,
     pub(crate) active_time_intervals: Vec<Arc<str>>,
     pub(crate) router: Option<PluginUse>,
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) policy: Policy,
     /// The children, by position in the table; ascending, which is their order.
     children: MatchIndex<u32>,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Node {
 pub(crate) struct RouteTable {
     nodes: Vec<Node>,
     by_id: BTreeMap<RouteId, u32>,
+    flap_damping: Option<FlapDamping>,
 }
 
 impl RouteTable {
@@ -56,11 +59,18 @@ impl RouteTable {
                 mute_time_intervals: route.mute_time_intervals.clone(),
                 active_time_intervals: route.active_time_intervals.clone(),
                 router: route.router.clone(),
+                labels: route.labels.clone(),
+                policy: route.policy.clone(),
                 children: MatchIndex::build(children),
             });
         }
         let by_id = nodes.iter().zip(0..).map(|(node, i)| (node.id.clone(), i)).collect();
-        RouteTable { nodes, by_id }
+        let damped = order.iter().filter_map(|visit| visit.route.policy.flap_damping);
+        let flap_damping = damped.reduce(|a, b| FlapDamping {
+            times: a.times.max(b.times).min(FlapDamping::TIMES_MAX),
+            within: a.within.max(b.within),
+        });
+        RouteTable { nodes, by_id, flap_damping }
     }
 
     pub(crate) fn find(&self, id: &RouteId) -> Option<&Node> {
@@ -70,6 +80,16 @@ impl RouteTable {
     /// The nodes where a router plugin decides, with what it is.
     pub(crate) fn routers(&self) -> Vec<(RouteId, PluginUse)> {
         self.nodes.iter().filter_map(|node| Some((node.id.clone(), node.router.clone()?))).collect()
+    }
+
+    /// How many beginnings of an alert must be remembered and for how long; absent if no route damps what flaps.
+    pub(crate) fn flap_damping(&self) -> Option<FlapDamping> {
+        self.flap_damping
+    }
+
+    /// The longest limit that any route has for a severity.
+    pub(crate) fn rate_limit(&self, severity: &str) -> Option<Duration> {
+        self.nodes.iter().filter_map(|node| node.policy.rate_limits.of(severity)).max()
     }
 
     /// The same as [`Route::match_labels`], by index.

@@ -11,6 +11,11 @@ pub struct Settings {
     pub groups_max: usize,
     /// Silences, expired ones included. A new one beyond it is refused.
     pub silences_max: usize,
+    /// Label sets (receiver, name, severity) of which it is remembered when they were last told, for rate limits. Beyond it
+    /// further ones have no limit.
+    pub rate_limits_max: usize,
+    /// Bytes of who and why of an acknowledgement.
+    pub acknowledgement_bytes_max: usize,
     /// Matchers of one silence.
     pub silence_matchers_max: usize,
     /// Instances (or recorded series) of one rule, if its group has no lower `limit`. The first ones are kept.
@@ -72,6 +77,8 @@ impl Default for Settings {
             alerts_max: 200_000,
             groups_max: 50_000,
             silences_max: 10_000,
+            rate_limits_max: 100_000,
+            acknowledgement_bytes_max: 4_096,
             silence_matchers_max: 1_000,
             rule_instances_max: 10_000,
             history_per_alert_max: 32,

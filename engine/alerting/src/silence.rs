@@ -7,7 +7,7 @@ use watchfire_model::{Labels, Matcher, Timestamp};
 
 use crate::id::stable_hash;
 use crate::match_index::{MatchIndex, all_match};
-use crate::{Settings, SilenceId};
+use crate::{Recurrence, Settings, SilenceId};
 
 /// A silence as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Silence {
     pub starts_at: Timestamp,
     /// When it ends; expiring it early moves this.
     pub ends_at: Timestamp,
+    /// When it holds between these two; absent for all the time.
+    pub recurrence: Option<Recurrence>,
     /// When it was last changed.
     pub updated_at: Timestamp,
     /// Who made it.
@@ -39,6 +41,8 @@ pub struct SilenceDraft {
     pub starts_at: Timestamp,
     /// When it ends.
     pub ends_at: Timestamp,
+    /// When it holds between these two. Absent: as the silence that is changed, or all the time for a new one.
+    pub recurrence: Option<Recurrence>,
     /// Who asks.
     pub created_by: String,
     /// Why.
@@ -48,7 +52,7 @@ pub struct SilenceDraft {
 /// Where a silence is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SilenceState {
-    /// Has not begun.
+    /// Has not begun; or, of a recurring one, will hold again.
     Pending,
     /// Silences now.
     Active,
@@ -91,8 +95,16 @@ pub enum SilenceError {
 }
 
 impl Silence {
-    /// Where it is in its life at a time.
+    /// Whether it silences at a time, or will, or is over.
     pub fn state(&self, now: Timestamp) -> SilenceState {
+        match (self.phase(now), &self.recurrence) {
+            (SilenceState::Active, Some(recurrence)) if !recurrence.contains(now) => SilenceState::Pending,
+            (phase, _) => phase,
+        }
+    }
+
+    /// Where it is in its life, whatever its recurrence says.
+    pub(crate) fn phase(&self, now: Timestamp) -> SilenceState {
         if now < self.starts_at {
             SilenceState::Pending
         } else if now < self.ends_at {
@@ -151,7 +163,7 @@ impl Silences {
     /// Puts a silence as it is, replacing one of the same id.
     pub(crate) fn put(&mut self, silence: Silence, now: Timestamp) {
         self.unfile(&silence.id);
-        if silence.state(now) != SilenceState::Expired {
+        if silence.phase(now) != SilenceState::Expired {
             for (i, set) in silence.matcher_sets.iter().enumerate() {
                 self.index.insert(set, (silence.id.clone(), i));
             }
@@ -220,9 +232,11 @@ impl Silences {
             None => None,
             Some(id) => Some(self.by_id.get(id).ok_or_else(|| SilenceError::NotFound(id.clone()))?),
         };
+        let recurrence = draft.recurrence.or_else(|| old.and_then(|old| old.recurrence.clone()));
         let keeps_id = old.is_some_and(|old| {
             old.matcher_sets == matcher_sets
-                && match old.state(now) {
+                && old.recurrence == recurrence
+                && match old.phase(now) {
                     SilenceState::Pending => draft.starts_at >= now,
                     SilenceState::Active => draft.starts_at == old.starts_at,
                     SilenceState::Expired => false,
@@ -232,7 +246,7 @@ impl Silences {
         let (id, starts_at) = match old {
             Some(old) if keeps_id => (old.id.clone(), draft.starts_at),
             old => {
-                replaced = old.filter(|old| old.state(now) != SilenceState::Expired).map(|old| old.id.clone());
+                replaced = old.filter(|old| old.phase(now) != SilenceState::Expired).map(|old| old.id.clone());
                 if self.by_id.len() >= settings.silences_max {
                     return Err(SilenceError::Limit { silences_max: settings.silences_max });
                 }
@@ -244,6 +258,7 @@ impl Silences {
             matcher_sets,
             starts_at,
             ends_at: draft.ends_at,
+            recurrence,
             updated_at: now,
             created_by: draft.created_by,
             comment: draft.comment,
@@ -258,7 +273,7 @@ impl Silences {
     /// Ends a silence by hand. One that has not begun never begins.
     pub(crate) fn expire(&mut self, now: Timestamp, id: &SilenceId) -> Result<(), SilenceError> {
         let silence = self.by_id.get(id).ok_or_else(|| SilenceError::NotFound(id.clone()))?;
-        if silence.state(now) == SilenceState::Expired {
+        if silence.phase(now) == SilenceState::Expired {
             return Err(SilenceError::AlreadyExpired(id.clone()));
         }
         self.end(id, now);

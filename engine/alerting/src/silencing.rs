@@ -67,7 +67,7 @@ impl Engine {
 
     fn keep_silence(&mut self, id: &SilenceId, reason: Reason) {
         let Some(silence) = self.silences.get(id).cloned() else { return };
-        let over = silence.state(self.now) == SilenceState::Expired;
+        let over = silence.phase(self.now) == SilenceState::Expired;
         let due = if over { silence.ends_at + self.settings.silence_retention } else { silence.ends_at };
         self.timers.set(Timer::Silence(id.clone()), due);
         self.persist(Record::Silence(silence));

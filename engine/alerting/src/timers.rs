@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Fingerprint, RuleGroupId, RuleId, Timestamp};
 
-use crate::{GroupKey, RouteRequestId, SilenceId, TargetKey};
+use crate::{GroupKey, RouteRequestId, SilenceId, SimilarKey, TargetKey};
 
 /// What can be due. Of those due at the same time the earlier variant goes first: an alert ends before its group is
 /// looked at, and a group is looked at before an attempt to deliver is made.
@@ -15,6 +15,10 @@ pub(crate) enum Timer {
     Silence(SilenceId),
     /// An alert from outside ends unless it was sent again.
     AlertEnd(Fingerprint),
+    /// An acknowledgement ends by itself.
+    Acknowledgement(Fingerprint),
+    /// Similar alerts need not wait any more.
+    RateLimit(SimilarKey),
     /// A rule stayed away for too long.
     RuleRemoved(RuleId),
     /// A rule group's slot.
@@ -27,6 +31,10 @@ pub(crate) enum Timer {
     RouteLost(RouteRequestId),
     /// An alert group looks whether there is something to tell.
     Flush(GroupKey),
+    /// A group is told again to the millisecond, where its route wants that.
+    Repeat(Arc<TargetKey>),
+    /// Nobody has acknowledged for as long as the route waits.
+    Escalation(GroupKey),
     /// A retry is due, or an attempt under way should have been answered.
     Attempt(Arc<TargetKey>),
     /// An alert that ended may be forgotten.
@@ -81,7 +89,9 @@ impl Timers {
     /// groups' slots excepted, whose times are also kept elsewhere.
     pub(crate) fn relative(&self) -> Vec<Timer> {
         let relative = self.by_timer.keys().filter(|timer| match timer {
-            Timer::Silence(_) | Timer::AlertEnd(_) | Timer::RuleSlot(_) | Timer::Flush(_) => false,
+            Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
+            Timer::RuleSlot(_) | Timer::Flush(_) => false,
+            Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
             Timer::RuleRemoved(_) | Timer::Arrival(_) | Timer::EvaluationLost(_) => true,
             Timer::RouteLost(_) | Timer::Attempt(_) | Timer::Forget(_) => true,
         });

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::{
-    GroupKey, LogEntry, NotificationId, NotifyReason, RouteId, RuleKind, SilenceId, SuppressReason, TargetKey,
+    Acknowledgement, GroupKey, LogEntry, NotificationId, NotifyReason, RouteId, RuleKind, SilenceId, SuppressReason,
+    TargetKey,
 };
 
 /// Where an instance of an alerting rule is in its life.
@@ -139,6 +140,8 @@ pub struct AlertView {
     pub muted_by: Vec<Arc<str>>,
     /// Why a router plugin suppressed it.
     pub router_suppressed: Option<Arc<str>>,
+    /// Who looks after it, or wants it quiet.
+    pub acknowledgement: Option<Acknowledgement>,
     /// The receivers of its groups, each once, in order.
     pub receivers: Vec<Arc<str>>,
 }
@@ -158,6 +161,10 @@ pub struct AlertGroupView {
     pub created_at: Timestamp,
     /// When it looks next whether there is something to tell.
     pub next_flush: Timestamp,
+    /// Since when somebody should acknowledge; absent if there is nothing to acknowledge.
+    pub unanswered_since: Option<Timestamp>,
+    /// The receivers that are told because nobody acknowledged.
+    pub escalated: Vec<Arc<str>>,
     /// Its alerts, by labels.
     pub alerts: Vec<GroupedAlert>,
 }

@@ -15,6 +15,7 @@ mod http;
 mod interval;
 pub mod lint;
 mod matcher;
+mod policy;
 mod receiver;
 mod route;
 mod rules;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use watchfire_alerting::{GroupBy, InhibitRule, InhibitSource};
+use watchfire_alerting::{GroupBy, InhibitRule, InhibitSource, Policy, Repeat};
 use watchfire_model::{Anchoring, Duration, MatchOp, Matcher, is_legacy_label_name};
 use watchfire_plugin::PluginUse;
 use watchfire_rules::Position;
@@ -11,6 +12,7 @@ use watchfire_rules::Position;
 use crate::decode::{Decoder, Fields};
 use crate::diagnostic::nearest;
 use crate::matcher::parse_matchers;
+use crate::policy::policy;
 use crate::yaml::Node;
 
 /// A node of the route tree with what it inherits filled in.
@@ -40,6 +42,8 @@ pub struct Route {
     pub active_time_intervals: Vec<String>,
     /// Labels for templates, with those of its parents; values may be templates.
     pub labels: BTreeMap<String, String>,
+    /// What it adds to Alertmanager's way.
+    pub policy: Policy,
     /// The plugin that decides for each alert. Not inherited.
     pub router: Option<PluginUse>,
     /// The children in order.
@@ -81,6 +85,7 @@ pub(crate) fn root(decoder: &mut Decoder<'_>, node: &Rc<Node>, names: &Names<'_>
         mute_time_intervals: Vec::new(),
         active_time_intervals: Vec::new(),
         labels: BTreeMap::new(),
+        policy: Policy::default(),
         router: None,
         routes: Vec::new(),
     };
@@ -119,6 +124,7 @@ fn read(fields: &mut Fields<'_, '_>, parent: &Route, names: &Names<'_>) -> Route
         mute_time_intervals: interval_names(fields, "mute_time_intervals", names),
         active_time_intervals: interval_names(fields, "active_time_intervals", names),
         labels: parent.labels.clone(),
+        policy: policy(fields, &parent.policy, names.receivers),
         router: plugin_use(fields, "router"),
         routes: Vec::new(),
     };
@@ -135,14 +141,20 @@ fn read(fields: &mut Fields<'_, '_>, parent: &Route, names: &Names<'_>) -> Route
     if let Some(group_by) = group_by(fields) {
         route.group_by = group_by;
     }
-    let repeats_sooner = route.repeat_interval < route.group_interval;
+    let step = route.policy.escalation.iter().find(|step| *step.receiver == *route.receiver);
+    if let (Some(step), true) = (step, fields.has("escalation")) {
+        let message = format!("{:?} is told at once, so that it cannot be told later", step.receiver);
+        fields.error("escalation", "conflict", message).help("name another receiver");
+    }
+    let exact = route.policy.repeat == Repeat::Exact;
+    let repeats_sooner = !exact && route.repeat_interval < route.group_interval;
     if repeats_sooner && (fields.has("repeat_interval") || fields.has("group_interval")) {
         let (repeat, group) = (route.repeat_interval, route.group_interval);
         let key = if fields.has("repeat_interval") { "repeat_interval" } else { "group_interval" };
         fields
             .warning(key, "repeat-interval", format!("repeat_interval {repeat} is shorter than group_interval {group}"))
             .help(format!(
-                "repeats happen only when the group is looked at, so every {group}; make it a multiple of that"
+                "repeats happen only when the group is looked at, so every {group}; make it a multiple of that, or write `repeat: exact`"
             ));
     }
     route.routes = fields.list("routes", |decoder, node| decoder.mapping(node, "a route", |f| read(f, &route, names)));
@@ -318,6 +330,8 @@ impl Route {
             mute_time_intervals: self.mute_time_intervals.iter().map(|name| name.as_str().into()).collect(),
             active_time_intervals: self.active_time_intervals.iter().map(|name| name.as_str().into()).collect(),
             router: self.router.clone(),
+            labels: Arc::new(self.labels.clone()),
+            policy: self.policy.clone(),
             routes: self.routes.iter().map(Route::to_alerting).collect(),
         }
     }

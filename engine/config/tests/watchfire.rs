@@ -175,3 +175,43 @@ fn the_schema_has_every_key() {
     }
     assert_eq!(rules["$defs"]["events"]["properties"]["count"]["$ref"], "#/$defs/count");
 }
+
+#[test]
+fn the_policy_of_a_route_is_inherited_and_overridden_key_by_key() {
+    let text = r#"
+route:
+  receiver: ops
+  repeat: exact
+  rate_limit: true
+  escalation: [{after: 15m, receiver: lead}]
+  routes:
+    - matchers: [team="a"]
+      notify: changes
+      rate_limit: {warning: 1m, page: 2m}
+      flap_damping: {times: 4, within: 30m}
+      routes:
+        - matchers: [severity="critical"]
+          repeat: compatible
+          rate_limit: false
+          escalation: []
+          flap_damping: false
+receivers: [{name: ops}, {name: lead}]
+"#;
+    let (config, diagnostics) = load_config(Source { name: "watchfire.yml", text }, &FixedEnvironment::default());
+    let route = config.unwrap_or_else(|| panic!("{diagnostics:?}")).dispatch.route;
+    let told = |route: &watchfire_alerting::Route| {
+        let policy = &route.policy;
+        let limits: Vec<String> = policy.rate_limits.0.iter().map(|(name, limit)| format!("{name}={limit}")).collect();
+        let steps: Vec<&str> = policy.escalation.iter().map(|step| &*step.receiver).collect();
+        let damping = policy.flap_damping.map(|damping| (damping.times, damping.within.to_string()));
+        format!("{:?} {:?} {limits:?} {steps:?} {damping:?}", policy.repeat, policy.notify)
+    };
+    let child = &route.routes[0];
+    let got = [told(&route), told(child), told(&child.routes[0])];
+    let expected = [
+        r#"Exact All ["error=5m", "info=1h", "warning=15m"] ["lead"] None"#,
+        r#"Exact Changes ["error=5m", "info=1h", "page=2m", "warning=1m"] ["lead"] Some((4, "30m"))"#,
+        r#"Compatible Changes [] [] None"#,
+    ];
+    assert_eq!(got, expected);
+}

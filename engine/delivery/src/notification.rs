@@ -30,6 +30,10 @@ pub struct Notification {
     pub alerts: Vec<AlertView>,
     /// Where a reader reaches this engine, without a slash at the end.
     pub external_url: String,
+    /// How many of the alerts a rate limit had held back.
+    pub folded: usize,
+    /// How many alerts of the group fire that the receiver knows and that are not among `alerts`.
+    pub unsaid_firing: usize,
     /// Why this is told now, as a short stable word such as `first_notification`.
     pub reason: String,
     /// What is to be told.
@@ -63,6 +67,8 @@ impl Notification {
             common_annotations,
             alerts,
             external_url: String::new(),
+            folded: 0,
+            unsaid_firing: 0,
             reason: String::new(),
             topic: Topic::Alerts,
             receipt: String::new(),
@@ -96,6 +102,8 @@ impl Notification {
             attempt: delivery.attempt,
             at: delivery.at,
             external_url: external_url.trim_end_matches('/').to_owned(),
+            folded: delivery.folded,
+            unsaid_firing: delivery.unsaid_firing,
             reason: delivery.reason.as_str().to_owned(),
             receipt: delivery.receipt.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
@@ -104,7 +112,8 @@ impl Notification {
 
     /// Firing as long as one alert fires.
     pub fn status(&self) -> AlertStatus {
-        if self.firing().next().is_some() { AlertStatus::Firing } else { AlertStatus::Resolved }
+        let fires = self.unsaid_firing > 0 || self.firing().next().is_some();
+        if fires { AlertStatus::Firing } else { AlertStatus::Resolved }
     }
 
     /// The alerts that fire.
@@ -124,7 +133,16 @@ impl Notification {
     }
 
     /// What it is about in a few words: the common alert name, else the group's label values, else the receiver.
+    ///
+    /// A digest says how many alerts a rate limit had held back.
     pub fn subject(&self) -> String {
+        match self.folded {
+            0 => self.about(),
+            folded => format!("{} (digest of {folded} held back)", self.about()),
+        }
+    }
+
+    fn about(&self) -> String {
         let name = self.group_labels.get("alertname").or_else(|| self.common_labels.get("alertname"));
         if let Some(name) = name {
             return name.to_owned();

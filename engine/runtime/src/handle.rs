@@ -9,10 +9,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use watchfire_alerting::{Change, Engine, Input, SilenceDraft, SilenceError, SilenceId};
+use watchfire_alerting::{
+    AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
+};
 use watchfire_host::Host;
 use watchfire_ingest::remote_write::{Message, Report};
-use watchfire_model::{Alert, Duration, Event, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
+use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
 use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, ValueType};
 use watchfire_tsdb::Tsdb;
 
@@ -213,6 +215,17 @@ impl Watchfire {
     /// The outer error if it could not be made durable, the inner one if the silence is not valid.
     pub async fn set_silence(&self, draft: SilenceDraft) -> Result<Result<SilenceId, SilenceError>, PushError> {
         self.act(move |engine, now| engine.set_silence(now, draft)).await
+    }
+
+    /// Acknowledges or snoozes alerts, or takes it back; durable on return. Gives the alerts concerned.
+    ///
+    /// # Errors
+    /// The outer error if it could not be made durable, the inner one if it is refused.
+    pub async fn acknowledge(
+        &self,
+        command: AcknowledgeCommand,
+    ) -> Result<Result<Vec<Fingerprint>, AcknowledgeError>, PushError> {
+        self.act(move |engine, now| engine.acknowledge(now, command)).await
     }
 
     /// Ends a silence.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use watchfire_alerting::{
-    Change, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Input, NotificationId, Output,
-    Record, RecordKey, RouteRequest, SilenceDraft, SilenceError, SilenceId,
+    AcknowledgeCommand, AcknowledgeError, Change, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine,
+    EvaluateRequest, Input, NotificationId, Output, Record, RecordKey, RouteRequest, SilenceDraft, SilenceError,
+    SilenceId,
 };
-use watchfire_model::{Alert, Duration, Event, Labels, RuleId, Sample, Timestamp};
+use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, RuleId, Sample, Timestamp};
 use watchfire_plugin::{AlertView, Decision, PluginError, PluginUse, Provider, Router};
 use watchfire_promql::{Answer, Options, QueryError};
 use watchfire_rules::RuleFile;
@@ -272,6 +273,16 @@ impl World {
     /// If the engine refuses it.
     pub fn set_silence(&mut self, draft: SilenceDraft) -> Result<SilenceId, SilenceError> {
         let result = self.engine.set_silence(self.now, draft);
+        self.settle();
+        result
+    }
+
+    /// Acknowledges or snoozes alerts, or takes it back.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn acknowledge(&mut self, command: AcknowledgeCommand) -> Result<Vec<Fingerprint>, AcknowledgeError> {
+        let result = self.engine.acknowledge(self.now, command);
         self.settle();
         result
     }

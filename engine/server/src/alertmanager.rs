@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchfire::config::without_secrets;
-use watchfire_alerting::{AlertView, AlertViewState, Silence, SilenceDraft, SilenceError, SilenceId};
+use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
 use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp};
 
 use crate::App;
 use crate::body;
 
 /// An answer other than success, as Alertmanager words it: a status and a JSON string.
-pub(crate) struct Refused(StatusCode, String);
+pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -25,7 +25,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn bad_request(message: impl ToString) -> Refused {
+pub(crate) fn bad_request(message: impl ToString) -> Refused {
     Refused(StatusCode::BAD_REQUEST, message.to_string())
 }
 
@@ -249,11 +249,27 @@ fn answer(error: &watchfire_ingest::alerts::ErrorAnswer) -> Response {
 struct PostableSilence {
     #[serde(default)]
     id: Option<String>,
+    #[serde(default)]
     matchers: Vec<PostableMatcher>,
+    /// An addition: several sets, any of which suffices.
+    #[serde(default)]
+    matcher_sets: Vec<Vec<PostableMatcher>>,
+    /// An addition: when it holds between start and end.
+    recurrence: Option<PostableRecurrence>,
     starts_at: String,
     ends_at: String,
     created_by: String,
     comment: String,
+}
+
+/// `{cron: "0 22 * * Mon-Fri", location: "Europe/Berlin", lasts: "8h"}`
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PostableRecurrence {
+    cron: String,
+    #[serde(default)]
+    location: String,
+    lasts: String,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -297,7 +313,7 @@ impl PostableMatcher {
 
 fn silence_json(silence: &Silence, now: Timestamp) -> Value {
     let set = |matchers: &Vec<Matcher>| matchers.iter().map(PostableMatcher::write).collect::<Vec<_>>();
-    json!({
+    let mut shown = json!({
         "id": silence.id.as_str(),
         "comment": silence.comment,
         "createdBy": silence.created_by,
@@ -306,7 +322,19 @@ fn silence_json(silence: &Silence, now: Timestamp) -> Value {
         "updatedAt": silence.updated_at.to_rfc3339(),
         "matchers": silence.matcher_sets.first().map(set).unwrap_or_default(),
         "status": { "state": silence.state(now).as_str() },
-    })
+    });
+    // What Alertmanager's clients do not know stands only where it says something.
+    if silence.matcher_sets.len() > 1 {
+        shown["matcherSets"] = json!(silence.matcher_sets.iter().map(set).collect::<Vec<_>>());
+    }
+    if let Some(recurrence) = &silence.recurrence {
+        shown["recurrence"] = json!({
+            "cron": recurrence.cron(),
+            "location": recurrence.location(),
+            "lasts": recurrence.lasts().to_string(),
+        });
+    }
+    shown
 }
 
 /// `GET /api/v2/silences`: active ones first, then pending, then expired; the soonest end first among the active.
@@ -368,15 +396,26 @@ fn read_silence(bytes: &[u8]) -> Result<SilenceDraft, Refused> {
     let posted: PostableSilence =
         serde_json::from_slice(bytes).map_err(|error| bad_request(format!("parsing the silence failed: {error}")))?;
     let time = |text: &str| Timestamp::parse_rfc3339(text).map_err(bad_request);
-    if posted.matchers.is_empty() {
+    let mut sets = posted.matcher_sets;
+    if !posted.matchers.is_empty() || sets.is_empty() {
+        sets.insert(0, posted.matchers);
+    }
+    if sets.iter().any(Vec::is_empty) {
         return Err(bad_request("silence invalid: at least one matcher required"));
     }
-    let matchers = posted.matchers.iter().map(PostableMatcher::read).collect::<Result<Vec<_>, _>>()?;
+    let read = |set: &Vec<PostableMatcher>| set.iter().map(PostableMatcher::read).collect::<Result<Vec<_>, _>>();
+    let matcher_sets = sets.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let recurrence = posted.recurrence.map(|posted| {
+        let lasts = posted.lasts.parse().map_err(|error| bad_request(format!("silence invalid: lasts: {error}")))?;
+        Recurrence::parse(&posted.cron, &posted.location, lasts)
+            .map_err(|error| bad_request(format!("silence invalid: {error}")))
+    });
     Ok(SilenceDraft {
         id: posted.id.filter(|id| !id.is_empty()).map(|id| SilenceId(id.into())),
-        matcher_sets: vec![matchers],
+        matcher_sets,
         starts_at: time(&posted.starts_at)?,
         ends_at: time(&posted.ends_at)?,
+        recurrence: recurrence.transpose()?,
         created_by: posted.created_by,
         comment: posted.comment,
     })

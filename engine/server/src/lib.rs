@@ -3,6 +3,7 @@
 //! It decides nothing: every answer is a look at the engine, every command an input to it. Wire shapes live here and in
 //! `ingest`; the binary and embedding programs mount [`router`] where they like.
 
+mod acknowledgement;
 mod admin;
 mod alertmanager;
 mod auth;
@@ -73,6 +74,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/-/reload", post(admin::reload).put(admin::reload))
         .route("/metrics", get(admin::metrics))
         .route(STREAM, get(admin::stream))
+        .route("/api/watchfire/v1/acknowledgements", post(acknowledgement::set).delete(acknowledgement::withdraw))
         .route("/api/v1/write", post(receive::write))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))

@@ -389,6 +389,7 @@ async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
         matcher_sets: vec![matchers],
         starts_at: now,
         ends_at: now + duration,
+        recurrence: None,
         created_by: form.created_by.clone(),
         comment: form.comment.clone(),
     };

@@ -43,7 +43,14 @@ fn record(number: usize, at: i64) -> Record {
         value: Some(0.125),
     };
     let memberships = vec![Membership { group: GroupKey(format!("r1:{}", number % 500).into()), detached: false }];
-    Record::Alert(AlertRecord { alert, rules: vec![RuleId(1)], resolved: false, memberships })
+    Record::Alert(AlertRecord {
+        alert,
+        rules: vec![RuleId(1)],
+        resolved: false,
+        memberships,
+        acknowledgement: None,
+        begins: vec![],
+    })
 }
 
 async fn store(name: &str, settings: StoreSettings) {

@@ -41,7 +41,6 @@ fn a_kill_before_the_answer_delivers_again_under_the_same_key() {
     for again in &w.deliveries {
         assert_eq!((again.id, &again.group_key, &again.alerts), (first.id, &first.group_key, &first.alerts));
     }
-    assert_eq!(first.group_key.dedup_key(), w.deliveries[4].group_key.dedup_key());
 }
 
 #[test]

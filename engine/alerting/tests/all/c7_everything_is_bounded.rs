@@ -66,6 +66,7 @@ fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
         matcher_sets: vec![(0..matchers).map(|i| Matcher::equal(format!("l{i}"), "x")).collect()],
         starts_at: w.now,
         ends_at: w.now + Duration::from_mins(1),
+        recurrence: None,
         created_by: String::new(),
         comment: String::new(),
     };

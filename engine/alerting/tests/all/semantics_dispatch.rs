@@ -440,6 +440,7 @@ fn semantics_30_inhibition() {
                 matcher_sets: vec![matchers("sev=critical")],
                 starts_at: w.now,
                 ends_at: w.now + Duration::from_hours(1),
+                recurrence: None,
                 created_by: String::new(),
                 comment: String::new(),
             },
@@ -479,6 +480,7 @@ fn draft(sets: &[&str], starts: &str, ends: &str) -> SilenceDraft {
         matcher_sets: sets.iter().map(|set| matchers(set)).collect(),
         starts_at: offset(starts),
         ends_at: offset(ends),
+        recurrence: None,
         created_by: "me".to_owned(),
         comment: "why".to_owned(),
     }

@@ -223,6 +223,7 @@ impl World {
             matcher_sets: vec![vec![Matcher::equal("alertname", name)]],
             starts_at: self.now,
             ends_at: self.now + lasts.parse().expect("a duration"),
+            recurrence: None,
             created_by: "me".to_owned(),
             comment: "busy".to_owned(),
         };

@@ -44,6 +44,8 @@ struct Told {
     reason: Option<String>,
     group: Option<Labels>,
     attempt: Option<f64>,
+    /// How many alerts a rate limit had held back.
+    folded: Option<f64>,
     outcome: Option<String>,
     firing: Option<Vec<Pattern>>,
     resolved: Option<Vec<Pattern>>,
@@ -132,6 +134,7 @@ fn read_told(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Told {
         outcome,
         group: fields.get("group").map(|node| reader.labels(node, "group")),
         attempt: fields.get("attempt").and_then(|node| reader.number(node, "attempt")),
+        folded: fields.get("folded").and_then(|node| reader.number(node, "folded")),
         firing,
         resolved,
         alerts,
@@ -362,6 +365,7 @@ impl Told {
         same("integration", self.integration.clone(), delivery.integration_key.to_string());
         same("group", self.group.as_ref().map(ToString::to_string), delivery.group_labels.to_string());
         same("attempt", self.attempt.map(|n| n.to_string()), delivery.attempt.to_string());
+        same("folded", self.folded.map(|n| n.to_string()), delivery.folded.to_string());
         same("outcome", self.outcome.clone(), outcome(&attempt.reply).to_owned());
         let ended = |ended: Option<bool>| -> Vec<Candidate> {
             let alerts = delivery.alerts.iter().filter(|a| ended.is_none_or(|ended| a.ends_at.is_some() == ended));

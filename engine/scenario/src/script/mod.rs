@@ -7,7 +7,7 @@ mod run;
 
 pub(crate) use read::read;
 
-use watchfire_alerting::{DeliveryOutcome, Dispatch};
+use watchfire_alerting::{DeliveryOutcome, Dispatch, Recurrence};
 use watchfire_config::Config;
 use watchfire_model::{Alert, Duration, Event, Labels, Matcher, Timestamp};
 use watchfire_rules::RuleFile;
@@ -46,11 +46,33 @@ enum Action {
     Samples(Vec<(Labels, SampleValue)>),
     Events(Vec<(Duration, Event)>),
     Alerts(Vec<SentAlert>),
-    Silence { name: String, matchers: Vec<Vec<Matcher>>, starts: Duration, lasts: Duration, comment: String },
+    Silence(Box<SilenceStep>),
     Unsilence(String),
+    /// Somebody looks after an alert, or wants it quiet.
+    Acknowledge {
+        labels: Labels,
+        by: String,
+        lasts: Option<Duration>,
+        snooze: bool,
+    },
+    /// Nobody looks after an alert any more.
+    Unacknowledge(Labels),
     Reload(Definitions),
-    Deliver { receiver: Option<String>, plan: Plan },
+    Deliver {
+        receiver: Option<String>,
+        plan: Plan,
+    },
     Restart(Duration),
+}
+
+/// A silence; times are relative to the step.
+struct SilenceStep {
+    name: String,
+    matchers: Vec<Vec<Matcher>>,
+    starts: Duration,
+    lasts: Duration,
+    recurrence: Option<Recurrence>,
+    comment: String,
 }
 
 /// An alert from outside; times are relative to the step.

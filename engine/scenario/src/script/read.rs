@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use watchfire_alerting::DeliveryOutcome;
+use watchfire_alerting::{DeliveryOutcome, Recurrence};
 use watchfire_config::parse_matchers;
 use watchfire_model::{Alert, Duration, Event, FieldValue, Labels, Timestamp};
 use watchfire_tsdb::SampleValue;
 
 use super::expect::read_expect;
 use super::pattern::read_alert;
-use super::{Action, Definitions, Plan, Script, SentAlert, Step};
+use super::{Action, Definitions, Plan, Script, SentAlert, SilenceStep, Step};
 use crate::document::{Fields, Kind, Node, Reader};
 use crate::series::{parse_series, parse_values};
 use crate::{Tools, load};
@@ -114,11 +114,24 @@ fn read_step(file: &str, reader: &mut Reader<'_>, fields: &Fields<'_>, tools: &T
     }
     if let Some(node) = fields.get("silence") {
         let silence = reader.map(node, "a silence", read_silence);
-        actions.extend(silence.map(|silence| (node.place.start, silence)));
+        actions.extend(silence.flatten().map(|silence| (node.place.start, silence)));
     }
     if let Some(node) = fields.get("unsilence") {
         let name = reader.text(node, "unsilence").unwrap_or_default();
         actions.push((node.place.start, Action::Unsilence(name)));
+    }
+    for (key, snooze) in [("acknowledge", false), ("snooze", true)] {
+        if let Some(node) = fields.get(key) {
+            let action = reader.map(node, key, |reader, fields| read_acknowledge(reader, fields, snooze)).flatten();
+            actions.extend(action.map(|action| (node.place.start, action)));
+        }
+    }
+    if let Some(node) = fields.get("unacknowledge") {
+        let text = reader.text(node, "unacknowledge").unwrap_or_default();
+        match read_alert(&text) {
+            Ok(labels) => actions.push((node.place.start, Action::Unacknowledge(labels))),
+            Err(message) => reader.error(node, message),
+        }
     }
     if let Some(node) = fields.get("reload") {
         let definitions = reader.map(node, "a reload", |reader, fields| read_definitions(file, reader, fields, tools));
@@ -255,7 +268,20 @@ fn read_sent_alert(reader: &mut Reader<'_>, node: &Node) -> Option<SentAlert> {
     })
 }
 
-fn read_silence(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Action {
+fn read_acknowledge(reader: &mut Reader<'_>, fields: &Fields<'_>, snooze: bool) -> Option<Action> {
+    let text = fields.get("alert").and_then(|node| reader.text(node, "alert")).unwrap_or_default();
+    let by = fields.get("by").and_then(|node| reader.text(node, "by"));
+    let lasts = fields.get("for").and_then(|node| reader.duration(node, "for"));
+    match read_alert(&text) {
+        Ok(labels) => Some(Action::Acknowledge { labels, by: by.unwrap_or_default(), lasts, snooze }),
+        Err(message) => {
+            reader.error(fields.node, message);
+            None
+        }
+    }
+}
+
+fn read_silence(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Action> {
     let name = fields.get("name").and_then(|node| reader.text(node, "name")).unwrap_or_default();
     let mut matchers = Vec::new();
     for text in reader.texts(fields.get("matchers"), "matchers") {
@@ -267,13 +293,26 @@ fn read_silence(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Action {
     let starts = fields.get("starts").and_then(|node| reader.duration(node, "starts"));
     let lasts = fields.get("for").and_then(|node| reader.duration(node, "for"));
     let comment = fields.get("comment").and_then(|node| reader.text(node, "comment"));
-    Action::Silence {
+    let lasts = lasts.unwrap_or(Duration::from_hours(1));
+    // `cron` with `each`: within `for`, it holds from every time of the schedule for so long.
+    let cron = fields.get("cron").and_then(|node| reader.text(node, "cron"));
+    let location = fields.get("location").and_then(|node| reader.text(node, "location")).unwrap_or_default();
+    let each = fields.get("each").and_then(|node| reader.duration(node, "each")).unwrap_or(Duration::from_hours(1));
+    let recurrence = match cron.map(|cron| Recurrence::parse(&cron, &location, each)) {
+        Some(Err(error)) => {
+            reader.error(fields.node, error.to_string());
+            return None;
+        }
+        recurrence => recurrence.and_then(Result::ok),
+    };
+    Some(Action::Silence(Box::new(SilenceStep {
         name,
         matchers: vec![matchers],
         starts: starts.unwrap_or(Duration::ZERO),
-        lasts: lasts.unwrap_or(Duration::from_hours(1)),
+        lasts,
+        recurrence,
         comment: comment.unwrap_or_default(),
-    }
+    })))
 }
 
 fn read_plan(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Action> {

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationSpec, ReceiverSpec, SilenceDraft, SilenceId};
+use watchfire_alerting::{
+    AcknowledgeCommand, AcknowledgeWhat, Delivery, DeliveryOutcome, IntegrationSpec, ReceiverSpec, SilenceDraft,
+    SilenceId,
+};
 use watchfire_model::{Duration, Labels, Timestamp};
 use watchfire_tsdb::Point;
 
 use super::expect::{Seen, show};
-use super::{Action, Definitions, Plan, Script, Step};
+use super::{Action, Definitions, Plan, Script, SilenceStep, Step};
 use crate::report::{Case, Mismatch};
 use crate::world::{Attempt, Receivers, Reply, Stuck};
 use crate::{Tools, World, WorldSettings};
@@ -194,12 +197,14 @@ impl Player<'_> {
                 });
                 self.world.push_alerts(alerts.collect());
             }
-            Action::Silence { name, matchers, starts, lasts, comment } => {
+            Action::Silence(silence) => {
+                let SilenceStep { name, matchers, starts, lasts, recurrence, comment } = &**silence;
                 let draft = SilenceDraft {
                     id: self.silences.get(name).cloned(),
                     matcher_sets: matchers.clone(),
                     starts_at: now + *starts,
                     ends_at: now + *starts + *lasts,
+                    recurrence: recurrence.clone(),
                     created_by: "scenario".to_owned(),
                     comment: comment.clone(),
                 };
@@ -216,6 +221,16 @@ impl Player<'_> {
                     }
                 }
             },
+            Action::Acknowledge { labels, by, lasts, snooze } => {
+                let what = AcknowledgeWhat::Alert(labels.fingerprint());
+                let until = lasts.map(|lasts| now + lasts);
+                let (by, comment, snooze) = (by.clone(), String::new(), *snooze);
+                self.acknowledge(line, AcknowledgeCommand::Set { what, by, comment, until, snooze });
+            }
+            Action::Unacknowledge(labels) => {
+                let what = AcknowledgeWhat::Alert(labels.fingerprint());
+                self.acknowledge(line, AcknowledgeCommand::Withdraw { what });
+            }
             Action::Reload(newer) => {
                 self.definitions = self.definitions.merged(newer);
                 self.reload();
@@ -225,6 +240,12 @@ impl Player<'_> {
                 self.attempts.extend(self.world.take_attempts());
                 self.world.restart(*down);
             }
+        }
+    }
+
+    fn acknowledge(&mut self, line: usize, command: AcknowledgeCommand) {
+        if let Err(error) = self.world.acknowledge(command) {
+            self.fail(line, format!("the acknowledgement was refused: {error}"));
         }
     }
 

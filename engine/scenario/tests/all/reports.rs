@@ -88,11 +88,11 @@ steps:
     );
     expect![[r#"
         FAILED  broken.yml (0 of 0 tests, 6 errors)
-          broken.yml:4:14: error: a step has no "sample"; it may have alerts, at, deliver, events, expect, reload, restart, samples, silence, unsilence [unknown-key]
+          broken.yml:4:14: error: a step has no "sample"; it may have acknowledge, alerts, at, deliver, events, expect, reload, restart, samples, silence, snooze, unacknowledge, unsilence [unknown-key]
           broken.yml:5:24: error: up{: 1:4: parse error: unexpected end of input inside braces [test-file]
           broken.yml:6:10: error: at: not a valid duration string: "soon"; write it like 30s, 5m or 1h30m [test-file]
           broken.yml:7:32: error: A{: 1:3: parse error: unexpected end of input inside braces [test-file]
-          broken.yml:7:55: error: an expected notification has no "reciever"; it may have alerts, at, attempt, firing, group, integration, message, outcome, reason, receiver, resolved [unknown-key]
+          broken.yml:7:55: error: an expected notification has no "reciever"; it may have alerts, at, attempt, firing, folded, group, integration, message, outcome, reason, receiver, resolved [unknown-key]
           broken.yml:2:1: error: the steps must be in the order of time [test-file]"#]]
     .assert_eq(&report.to_string());
 }

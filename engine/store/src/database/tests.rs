@@ -16,6 +16,7 @@ fn silence(id: &str, comment: &str) -> Record {
         matcher_sets: vec![],
         starts_at: Timestamp::EPOCH,
         ends_at: Timestamp::from_secs(60),
+        recurrence: None,
         updated_at: Timestamp::EPOCH,
         created_by: "me".to_owned(),
         comment: comment.to_owned(),

@@ -4,9 +4,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use watchfire_alerting::{
-    AlertRecord, FingerprintSet, GroupKey, GroupRecord, Instance, InstanceRecord, InstanceState, IntegrationKey,
-    LogEntry, LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, Refusal, RouteId, RouteIdentity,
-    RoutesRecord, Silence, SilenceId, TargetKey,
+    Acknowledgement, AlertRecord, FingerprintSet, GroupKey, GroupRecord, Instance, InstanceRecord, InstanceState,
+    IntegrationKey, LogEntry, LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord,
+    Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord, Silence, SilenceId, SimilarKey, TargetKey,
 };
 use watchfire_model::{Alert, Anchoring, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
 
@@ -85,15 +85,23 @@ fn any_instance() -> impl Strategy<Value = Record> {
 fn any_alert_record() -> impl Strategy<Value = Record> {
     let membership =
         (".{0,6}", any::<bool>()).prop_map(|(group, detached)| Membership { group: GroupKey(group.into()), detached });
-    (any_alert(), vec(any::<u64>().prop_map(RuleId), 0..3), any::<bool>(), vec(membership, 0..3)).prop_map(
-        |(alert, rules, resolved, memberships)| Record::Alert(AlertRecord { alert, rules, resolved, memberships }),
+    let times = (any_time(), option::of(any_time()));
+    let acknowledgement = (".{0,4}", ".{0,4}", times, any::<bool>())
+        .prop_map(|(by, comment, (at, until), snooze)| Acknowledgement { by, comment, at, until, snooze });
+    let parts = (vec(membership, 0..3), option::of(acknowledgement), vec(any_time(), 0..3));
+    (any_alert(), vec(any::<u64>().prop_map(RuleId), 0..3), any::<bool>(), parts).prop_map(
+        |(alert, rules, resolved, (memberships, acknowledgement, begins))| {
+            Record::Alert(AlertRecord { alert, rules, resolved, memberships, acknowledgement, begins })
+        },
     )
 }
 
 fn any_group() -> impl Strategy<Value = Record> {
     let texts = (".{0,6}", ".{0,4}", ".{0,4}");
-    (texts, any::<(bool, bool, bool)>(), any_labels(), any_time(), any_time()).prop_map(
-        |((key, route, receiver), (routed_by_plugin, flushed, changed), labels, created_at, next_flush)| {
+    let answer = (option::of(any_time()), vec(".{0,4}", 0..3));
+    (texts, any::<(bool, bool, bool)>(), any_labels(), any_time(), any_time(), answer).prop_map(
+        |((key, route, receiver), (routed_by_plugin, flushed, changed), labels, created_at, next_flush, answer)| {
+            let (unanswered_since, escalated) = answer;
             Record::Group(GroupRecord {
                 key: GroupKey(key.into()),
                 route: RouteId(route.into()),
@@ -104,16 +112,33 @@ fn any_group() -> impl Strategy<Value = Record> {
                 next_flush,
                 flushed,
                 changed,
+                unanswered_since,
+                escalated: escalated.iter().map(|receiver| receiver.as_str().into()).collect(),
             })
         },
     )
 }
 
 fn any_silence() -> impl Strategy<Value = Record> {
-    (".{0,6}", vec(vec(any_matcher(), 0..3), 0..3), any_time(), any_time(), any_time(), ".{0,4}").prop_map(
-        |(text, matcher_sets, starts_at, ends_at, updated_at, comment)| {
+    let crons = ["0 22 * * *", "*/5 9-17 1,15 * Mon-Fri"];
+    let recurrence = (proptest::sample::select(crons.to_vec()), 1i64..86_400_000).prop_map(|(cron, lasts)| {
+        Recurrence::parse(cron, "Europe/Berlin", watchfire_model::Duration::from_millis(lasts)).unwrap()
+    });
+    let times = (any_time(), any_time(), any_time());
+    (".{0,6}", vec(vec(any_matcher(), 0..3), 0..3), times, ".{0,4}", option::of(recurrence)).prop_map(
+        |(text, matcher_sets, (starts_at, ends_at, updated_at), comment, recurrence)| {
             let id = SilenceId(text.as_str().into());
-            Record::Silence(Silence { id, matcher_sets, starts_at, ends_at, updated_at, created_by: text, comment })
+            let created_by = text;
+            Record::Silence(Silence {
+                id,
+                matcher_sets,
+                starts_at,
+                ends_at,
+                recurrence,
+                updated_at,
+                created_by,
+                comment,
+            })
         },
     )
 }
@@ -137,10 +162,12 @@ fn any_log() -> impl Strategy<Value = Record> {
 
 fn any_outbox() -> impl Strategy<Value = Record> {
     let numbers = any::<(u128, u32, u32)>();
+    let sets = (any_set(), any_set(), any_set(), any::<u32>());
     let times = (any_time(), option::of(any_time()), any_time());
     let reason = proptest::sample::select(NotifyReason::ALL.to_vec());
-    (any_target(), numbers, ".{0,4}", any_labels(), reason, vec(any_alert(), 0..3), times, any_set()).prop_map(
-        |(target, (id, attempt, failures), text, group_labels, reason, alerts, times, owed_before)| {
+    (any_target(), numbers, ".{0,4}", any_labels(), reason, vec(any_alert(), 0..3), times, sets).prop_map(
+        |(target, (id, attempt, failures), text, group_labels, reason, alerts, times, sets)| {
+            let (owed_before, unsaid_firing, unsaid_resolved, folded) = sets;
             let (created_at, failing_since, next_attempt) = times;
             Record::Outbox(OutboxRecord {
                 target,
@@ -156,6 +183,9 @@ fn any_outbox() -> impl Strategy<Value = Record> {
                 next_attempt,
                 error: text.into(),
                 owed_before,
+                unsaid_firing,
+                unsaid_resolved,
+                folded: folded as usize,
             })
         },
     )
@@ -174,6 +204,13 @@ fn any_routes() -> impl Strategy<Value = Record> {
     vec(route, 0..3).prop_map(|routes| Record::Routes(RoutesRecord { routes }))
 }
 
+fn any_rate_limit() -> impl Strategy<Value = Record> {
+    (".{0,4}", ".{0,4}", ".{0,4}", any_time()).prop_map(|(receiver, name, severity, told_at)| {
+        let key = SimilarKey { receiver: receiver.into(), name, severity };
+        Record::RateLimit(RateLimitRecord { key, told_at })
+    })
+}
+
 fn any_plugin_state() -> impl Strategy<Value = Record> {
     (any::<u64>(), ".{0,6}", vec(any::<u8>(), 0..20)).prop_map(|(rule, key, value)| {
         Record::PluginState(PluginStateRecord { rule: RuleId(rule), write: StateWrite { key, value: Some(value) } })
@@ -187,6 +224,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         any_alert_record(),
         any_group(),
         any_silence(),
+        any_rate_limit(),
         any_log(),
         any_outbox(),
         any_routes(),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use watchfire_alerting as alerting;
 use watchfire_alerting::{
     AlertRecord, FingerprintSet, GroupKey, GroupRecord, InstanceRecord, InstanceState, IntegrationKey, LogEntry,
-    LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, Refusal, RouteId, RouteIdentity, RoutesRecord,
-    SilenceId, TargetKey,
+    LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Refusal, RouteId,
+    RouteIdentity, RoutesRecord, SilenceId, TargetKey,
 };
 use watchfire_model as model;
 use watchfire_model::{Fingerprint, Matcher};
@@ -135,6 +135,19 @@ pub(super) struct AlertRow {
     rules: Vec<String>,
     resolved: bool,
     memberships: Vec<MembershipTwin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    acknowledgement: Option<AcknowledgementTwin>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    begins: Vec<Millis>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AcknowledgementTwin {
+    by: String,
+    comment: String,
+    at: Millis,
+    until: Option<Millis>,
+    snooze: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,6 +164,14 @@ impl From<&AlertRecord> for AlertRow {
             rules: record.rules.iter().map(ToString::to_string).collect(),
             resolved: record.resolved,
             memberships: record.memberships.iter().map(twin).collect(),
+            acknowledgement: record.acknowledgement.as_ref().map(|a| AcknowledgementTwin {
+                by: a.by.clone(),
+                comment: a.comment.clone(),
+                at: a.at.into(),
+                until: a.until.map(Millis::from),
+                snooze: a.snooze,
+            }),
+            begins: record.begins.iter().map(|begin| Millis::from(*begin)).collect(),
         }
     }
 }
@@ -165,6 +186,14 @@ impl TryFrom<AlertRow> for AlertRecord {
             rules: twin.rules.iter().map(|rule| read_rule(rule)).collect::<Result<_, _>>()?,
             resolved: twin.resolved,
             memberships: twin.memberships.into_iter().map(membership).collect(),
+            acknowledgement: twin.acknowledgement.map(|a| alerting::Acknowledgement {
+                by: a.by,
+                comment: a.comment,
+                at: a.at.into(),
+                until: a.until.map(Into::into),
+                snooze: a.snooze,
+            }),
+            begins: twin.begins.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -180,6 +209,10 @@ pub(super) struct Group {
     next_flush: Millis,
     flushed: bool,
     changed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unanswered_since: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    escalated: Vec<Arc<str>>,
 }
 
 impl From<&GroupRecord> for Group {
@@ -194,6 +227,8 @@ impl From<&GroupRecord> for Group {
             next_flush: record.next_flush.into(),
             flushed: record.flushed,
             changed: record.changed,
+            unanswered_since: record.unanswered_since.map(Millis::from),
+            escalated: record.escalated.clone(),
         }
     }
 }
@@ -210,6 +245,8 @@ impl From<Group> for GroupRecord {
             next_flush: twin.next_flush.into(),
             flushed: twin.flushed,
             changed: twin.changed,
+            unanswered_since: twin.unanswered_since.map(Into::into),
+            escalated: twin.escalated,
         }
     }
 }
@@ -223,6 +260,15 @@ pub(super) struct Silence {
     updated_at: Millis,
     created_by: String,
     comment: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recurrence: Option<RecurrenceTwin>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RecurrenceTwin {
+    cron: String,
+    location: String,
+    lasts: i64,
 }
 
 impl From<&alerting::Silence> for Silence {
@@ -236,6 +282,11 @@ impl From<&alerting::Silence> for Silence {
             updated_at: silence.updated_at.into(),
             created_by: silence.created_by.clone(),
             comment: silence.comment.clone(),
+            recurrence: silence.recurrence.as_ref().map(|r| RecurrenceTwin {
+                cron: r.cron().to_owned(),
+                location: r.location().to_owned(),
+                lasts: r.lasts().as_millis(),
+            }),
         }
     }
 }
@@ -244,6 +295,10 @@ impl TryFrom<Silence> for alerting::Silence {
     type Error = String;
 
     fn try_from(twin: Silence) -> Result<alerting::Silence, String> {
+        let recurrence = twin.recurrence.map(|r| {
+            let lasts = model::Duration::from_millis(r.lasts);
+            alerting::Recurrence::parse(&r.cron, &r.location, lasts).map_err(|error| error.to_string())
+        });
         Ok(alerting::Silence {
             id: SilenceId(twin.id),
             matcher_sets: twin.matcher_sets.into_iter().map(matchers).collect::<Result<_, _>>()?,
@@ -252,6 +307,7 @@ impl TryFrom<Silence> for alerting::Silence {
             updated_at: twin.updated_at.into(),
             created_by: twin.created_by,
             comment: twin.comment,
+            recurrence: recurrence.transpose()?,
         })
     }
 }
@@ -360,6 +416,12 @@ pub(super) struct Outbox {
     next_attempt: Millis,
     error: Arc<str>,
     owed_before: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unsaid_firing: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unsaid_resolved: Vec<u64>,
+    #[serde(default)]
+    folded: usize,
 }
 
 impl From<&OutboxRecord> for Outbox {
@@ -378,6 +440,9 @@ impl From<&OutboxRecord> for Outbox {
             next_attempt: record.next_attempt.into(),
             error: record.error.clone(),
             owed_before: fingerprints(record.owed_before.iter()),
+            unsaid_firing: fingerprints(record.unsaid_firing.iter()),
+            unsaid_resolved: fingerprints(record.unsaid_resolved.iter()),
+            folded: record.folded,
         }
     }
 }
@@ -402,7 +467,32 @@ impl TryFrom<Outbox> for OutboxRecord {
             next_attempt: twin.next_attempt.into(),
             error: twin.error,
             owed_before: set(twin.owed_before),
+            unsaid_firing: set(twin.unsaid_firing),
+            unsaid_resolved: set(twin.unsaid_resolved),
+            folded: twin.folded,
         })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RateLimit {
+    receiver: Arc<str>,
+    name: String,
+    severity: String,
+    told_at: Millis,
+}
+
+impl From<&RateLimitRecord> for RateLimit {
+    fn from(record: &RateLimitRecord) -> RateLimit {
+        let alerting::SimilarKey { receiver, name, severity } = record.key.clone();
+        RateLimit { receiver, name, severity, told_at: record.told_at.into() }
+    }
+}
+
+impl From<RateLimit> for RateLimitRecord {
+    fn from(twin: RateLimit) -> RateLimitRecord {
+        let RateLimit { receiver, name, severity, told_at } = twin;
+        RateLimitRecord { key: alerting::SimilarKey { receiver, name, severity }, told_at: told_at.into() }
     }
 }
 

@@ -1,0 +1,216 @@
+//! Acknowledging: somebody says that they look after an alert, or that it shall be quiet until later.
+
+use thiserror::Error;
+use watchfire_model::{Fingerprint, Timestamp};
+
+use crate::alert_store::StoredAlert;
+use crate::timers::Timer;
+use crate::{Engine, GroupKey, LogRecord, Reason, Record};
+
+/// Who looks after an alert, or why it is quiet. It ends with the alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Who said so.
+    pub by: String,
+    /// What they said.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+    /// When it ends by itself; absent for with the alert.
+    pub until: Option<Timestamp>,
+    /// Whether the alert is not told at all until then, and told again after that. Otherwise it is only not repeated and
+    /// nobody else is told because nobody answers.
+    pub snooze: bool,
+}
+
+/// What is to be done about acknowledgements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcknowledgeCommand {
+    /// Acknowledges or snoozes, replacing what was said before.
+    Set {
+        /// Which alerts.
+        what: AcknowledgeWhat,
+        /// Who asks.
+        by: String,
+        /// Why.
+        comment: String,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+        /// See [`Acknowledgement::snooze`].
+        snooze: bool,
+    },
+    /// Takes it back: the alert is looked after by nobody again.
+    Withdraw {
+        /// Which alerts.
+        what: AcknowledgeWhat,
+    },
+}
+
+/// Which alerts are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcknowledgeWhat {
+    /// This one.
+    Alert(Fingerprint),
+    /// All that fire in an alert group now, as somebody does who answers a notification.
+    Group(GroupKey),
+}
+
+/// Why an acknowledgement was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AcknowledgeError {
+    /// The alert does not fire, or is not known.
+    #[error("no alert {0} fires")]
+    NoSuchAlert(Fingerprint),
+    /// There is no such group, or nothing fires in it.
+    #[error("nothing fires in an alert group {0}")]
+    NoSuchGroup(GroupKey),
+    /// It would be over already.
+    #[error("the end must not be in the past")]
+    EndsInThePast,
+    /// For ever is what silences and mended systems are for.
+    #[error("to snooze needs an end")]
+    SnoozeWithoutEnd,
+    /// Who and why together are longer than may be.
+    #[error("who and why have {bytes} bytes together, at most {bytes_max} are allowed")]
+    TooLong {
+        /// How long they are.
+        bytes: usize,
+        /// How long they may be.
+        bytes_max: usize,
+    },
+}
+
+impl Engine {
+    /// Acknowledges, snoozes or takes it back, as [`Input::Acknowledge`](crate::Input::Acknowledge) does, and gives the
+    /// alerts concerned. Outputs are to be drained afterwards as after [`Engine::handle`].
+    ///
+    /// # Errors
+    /// If it is refused; nothing is changed then.
+    pub fn acknowledge(
+        &mut self,
+        now: Timestamp,
+        command: AcknowledgeCommand,
+    ) -> Result<Vec<Fingerprint>, AcknowledgeError> {
+        self.counters.inputs += 1;
+        self.advance(now);
+        let result = self.acknowledge_command(command);
+        self.settle();
+        result
+    }
+
+    pub(crate) fn acknowledge_command(
+        &mut self,
+        command: AcknowledgeCommand,
+    ) -> Result<Vec<Fingerprint>, AcknowledgeError> {
+        let what = match &command {
+            AcknowledgeCommand::Set { what, .. } | AcknowledgeCommand::Withdraw { what } => what,
+        };
+        let alerts = self.acknowledged_alerts(what)?;
+        let acknowledgement = match command {
+            AcknowledgeCommand::Withdraw { .. } => None,
+            AcknowledgeCommand::Set { by, comment, until, snooze, .. } => {
+                let (bytes, bytes_max) = (by.len() + comment.len(), self.settings.acknowledgement_bytes_max);
+                if bytes > bytes_max {
+                    return Err(AcknowledgeError::TooLong { bytes, bytes_max });
+                }
+                if until.is_some_and(|until| until <= self.now) {
+                    return Err(AcknowledgeError::EndsInThePast);
+                }
+                if snooze && until.is_none() {
+                    return Err(AcknowledgeError::SnoozeWithoutEnd);
+                }
+                Some(Acknowledgement { by, comment, at: self.now, until, snooze })
+            }
+        };
+        for fingerprint in &alerts {
+            match &acknowledgement {
+                Some(acknowledgement) => self.set_acknowledgement(*fingerprint, acknowledgement.clone()),
+                None => self.end_acknowledgement(*fingerprint),
+            }
+        }
+        Ok(alerts)
+    }
+
+    fn acknowledged_alerts(&self, what: &AcknowledgeWhat) -> Result<Vec<Fingerprint>, AcknowledgeError> {
+        let fires = |f: &Fingerprint| self.alerts.get(*f).is_some_and(|stored| !stored.resolved);
+        match what {
+            AcknowledgeWhat::Alert(fingerprint) if fires(fingerprint) => Ok(vec![*fingerprint]),
+            AcknowledgeWhat::Alert(fingerprint) => Err(AcknowledgeError::NoSuchAlert(*fingerprint)),
+            AcknowledgeWhat::Group(key) => {
+                let members = self.groups.get(key).into_iter().flat_map(|group| group.members.keys());
+                let firing: Vec<Fingerprint> = members.copied().filter(fires).collect();
+                if firing.is_empty() { Err(AcknowledgeError::NoSuchGroup(key.clone())) } else { Ok(firing) }
+            }
+        }
+    }
+
+    fn set_acknowledgement(&mut self, fingerprint: Fingerprint, acknowledgement: Acknowledgement) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let labels = stored.alert.labels.clone();
+        let reason = Reason::Acknowledged {
+            by: acknowledgement.by.as_str().into(),
+            until: acknowledgement.until,
+            snooze: acknowledgement.snooze,
+        };
+        match acknowledgement.until {
+            Some(until) => self.timers.set(Timer::Acknowledgement(fingerprint), until),
+            None => self.timers.cancel(Timer::Acknowledgement(fingerprint)),
+        }
+        stored.acknowledgement = Some(Box::new(acknowledgement));
+        self.dirty_alerts.insert(fingerprint);
+        self.counters.acknowledgements += 1;
+        self.tell(&labels, None, None, reason);
+        self.review_groups_of(fingerprint);
+    }
+
+    /// Its time is over, or it was taken back: the alert is open again, and told again if it was quiet.
+    pub(crate) fn end_acknowledgement(&mut self, fingerprint: Fingerprint) {
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let Some(ended) = stored.acknowledgement.take() else { return };
+        let labels = stored.alert.labels.clone();
+        self.timers.cancel(Timer::Acknowledgement(fingerprint));
+        self.dirty_alerts.insert(fingerprint);
+        self.tell(&labels, None, None, Reason::AcknowledgementEnded { snooze: ended.snooze });
+        if ended.snooze {
+            self.tell_again(fingerprint, |member| member.snooze_ended = true);
+        }
+        self.review_groups_of(fingerprint);
+    }
+
+    /// Makes the receivers of an alert count as not knowing that it fires, and looks at its groups at once.
+    fn tell_again(&mut self, fingerprint: Fingerprint, mark: impl Fn(&mut crate::group::Member)) {
+        for key in self.groups_of(fingerprint) {
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            if let Some(member) = group.members.get_mut(&fingerprint) {
+                mark(member);
+            }
+            self.count_as_unknown(&mut group, fingerprint);
+            for index in 0..group.targets.len() {
+                self.look_at_target(&mut group, index);
+            }
+            self.put_back(group);
+        }
+    }
+
+    /// Makes the receivers of a group count as not knowing that an alert fires.
+    pub(crate) fn count_as_unknown(&mut self, group: &mut crate::group::Group, fingerprint: Fingerprint) {
+        for target in &mut group.targets {
+            if target.entry.firing.remove(fingerprint) {
+                let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+                self.persist(Record::Log(record));
+            }
+        }
+    }
+
+    pub(crate) fn groups_of(&self, fingerprint: Fingerprint) -> Vec<GroupKey> {
+        let memberships = self.alerts.get(fingerprint).into_iter().flat_map(|stored| &stored.memberships);
+        memberships.map(|membership| membership.group.clone()).collect()
+    }
+}
+
+impl StoredAlert {
+    /// Whether somebody looks after it.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.acknowledgement.is_some()
+    }
+}

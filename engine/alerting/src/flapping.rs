@@ -1,0 +1,61 @@
+//! Flapping: an alert that comes and goes is told once and then left alone until it has made up its mind.
+
+use watchfire_model::{Fingerprint, Timestamp};
+
+use crate::Engine;
+use crate::alert_store::StoredAlert;
+use crate::policy::FlapDamping;
+use crate::route_table::Node;
+
+impl FlapDamping {
+    /// The most times that may be asked for, since as many are remembered for each alert.
+    pub const TIMES_MAX: usize = 32;
+}
+
+impl StoredAlert {
+    /// Until when its changes are not told, if it came and went too often; in the past if it has been steady for long
+    /// enough.
+    fn damped_until(&self, damping: FlapDamping) -> Option<Timestamp> {
+        let (times, last) = (damping.times.max(2), *self.begins.last()?);
+        let first = self.begins.len().checked_sub(times).and_then(|first| self.begins.get(first))?;
+        (last.since(*first) < damping.within).then_some(self.changed_at + damping.within)
+    }
+
+    /// Until when its changes are not told by a route, if they are not told now.
+    pub(crate) fn damped(&self, node: Option<&Node>, now: Timestamp) -> Option<Timestamp> {
+        let damping = node.and_then(|node| node.policy.flap_damping)?;
+        self.damped_until(damping).filter(|until| *until > now)
+    }
+
+    /// Whether its changes are not told by a route now.
+    pub(crate) fn is_damped(&self, node: Option<&Node>, now: Timestamp) -> bool {
+        self.damped(node, now).is_some()
+    }
+}
+
+impl Engine {
+    /// An alert begins to fire: remembers it and, where that makes it flap, sees to it that its receivers are told so.
+    pub(crate) fn remember_beginning(&mut self, fingerprint: Fingerprint) {
+        let Some(longest) = self.routes.flap_damping() else { return };
+        let now = self.now;
+        let groups = self.groups_of(fingerprint);
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let before: Vec<bool> = (groups.iter())
+            .map(|key| self.groups.get(key).and_then(|group| self.routes.find(&group.route)))
+            .map(|node| stored.is_damped(node, now))
+            .collect();
+        stored.begins.retain(|begin| now.since(*begin) < longest.within && *begin <= now);
+        stored.begins.push(now);
+        stored.changed_at = now;
+        let surplus = stored.begins.len().saturating_sub(longest.times);
+        stored.begins.drain(..surplus);
+        for (key, before) in groups.iter().zip(before) {
+            let Some(mut group) = self.groups.remove(key) else { continue };
+            let node = self.routes.find(&group.route);
+            if !before && self.alerts.get(fingerprint).is_some_and(|stored| stored.is_damped(node, now)) {
+                self.count_as_unknown(&mut group, fingerprint);
+            }
+            self.groups.insert(key.clone(), group);
+        }
+    }
+}
