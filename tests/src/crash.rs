@@ -187,7 +187,7 @@ fn data() -> Result<()> {
     block_on(async {
         let sink = Sink::start().await?;
         let config = format!(
-            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s, keep_unread: true}}\n\
              route: {{receiver: all, group_wait: 0s, group_interval: 1s}}\n\
              receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
             sink.url("/webhook")

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::Case;
-use crate::support::{Engine, Sink, Tool, block_on};
+use crate::support::{Engine, Sink, Tool, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "intake::text_exposition", needs: &[Tool::Binary], run: exposition },
+    Case { name: "intake::what_no_rule_reads_is_not_stored", needs: &[Tool::Binary], run: unread },
     Case { name: "intake::events_in_every_form", needs: &[Tool::Binary], run: events },
     Case { name: "intake::alerts_from_outside", needs: &[Tool::Binary], run: alerts },
     Case { name: "intake::bad_input_is_told_why_and_the_rest_is_kept", needs: &[Tool::Binary], run: bad_input },
@@ -16,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "intake::nobody_comes_in_without_credentials", needs: &[Tool::Binary], run: credentials },
 ];
 
-const QUIET: &str = "route: {receiver: none}\nreceivers: [{name: none}]\n";
+const QUIET: &str = "evaluation: {keep_unread: true}\nroute: {receiver: none}\nreceivers: [{name: none}]\n";
 
 async fn quiet() -> Result<Engine> {
     Engine::start(&[("watchfire.yml", QUIET)]).await
@@ -33,6 +34,30 @@ fn exposition() -> Result<()> {
         ensure!(engine.get("/api/v1/labels").await?["data"] == json!(["__name__", "path"]), "labels");
         ensure!(engine.get("/api/v1/label/path/values").await?["data"] == json!(["/x\"y"]), "values");
         Ok(())
+    })
+}
+
+fn unread() -> Result<()> {
+    block_on(async {
+        let config = "rules: {paths: ['*.rules']}\nroute: {receiver: none}\nreceivers: [{name: none}]\n";
+        let reads = |name: &str| format!("groups: [{{name: {name}, rules: [{{alert: A, expr: {name} > 9}}]}}]\n");
+        let queried = "groups: [{name: q, rules: [{alert: Q, expr: read > 9, annotations: \
+                       {summary: '{{ with query \"asked\" }}{{ . | first | value }}{{ end }}'}}]}]\n";
+        let files = [("watchfire.yml", config), ("a.rules", &reads("read")), ("q.rules", queried)];
+        let engine = Engine::start(&files).await?;
+        let stored = async |name: &str| -> Result<bool> {
+            let answer = engine.get(&format!("/api/v1/query?query={name}")).await?;
+            Ok(answer["data"]["result"].as_array().is_some_and(|result| !result.is_empty()))
+        };
+        engine.push("read 1\nasked 1\nunread 1\n").await?;
+        ensure!(stored("read").await? && stored("asked").await?, "what a rule and a template read is stored");
+        ensure!(!stored("unread").await?, "nobody reads it");
+        engine.write("b.rules", &reads("unread"))?;
+        eventually("it is stored when a rule reads it", async || {
+            engine.push("unread 2\n").await?;
+            Ok(stored("unread").await?.then_some(()))
+        })
+        .await
     })
 }
 

@@ -112,7 +112,9 @@ pub struct EvaluationConfig {
     pub query_offset: Duration,
     /// Labels that everything gets that leaves the engine.
     pub external_labels: Labels,
-    /// Whether series are kept that no rule reads.
+    /// Whether series are stored that no rule reads. They are not unless this says so: a sender writes all that it has,
+    /// rules read a small part of it, and whoever runs a rules engine pays for the rules and not for a second copy of
+    /// the metrics. What the engine itself writes, recorded series and `ALERTS`, is always stored.
     pub keep_unread: bool,
     /// How long a sample counts.
     pub lookback: Duration,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -28,16 +29,121 @@ pub struct Label<'a> {
 
 /// A set of labels: sorted by name, names unique, no empty values (an empty value means that the label is absent).
 ///
-/// Immutable and cheap to clone. All text lies in one allocation, because an engine holds millions of these.
+/// Immutable and cheap to clone. Names and values are one text each, because an engine holds millions of these, most of
+/// which can [share](SharedNames) their names.
 #[derive(Clone)]
 pub struct Labels(Arc<Packed>);
 
 struct Packed {
     fingerprint: Fingerprint,
-    /// name, value, name, value, ... without separators.
-    text: Box<str>,
-    /// End of each name and of each value in `text`, in that order.
-    ends: Box<[u32]>,
+    /// The number of labels, then the length of each name and the name.
+    names: Arc<str>,
+    /// The length of each value and the value, in the order of the names.
+    values: Box<str>,
+}
+
+/// Appends a number as text that is also bytes: six bits a character, all but the last with the seventh set.
+fn put_length(out: &mut String, mut length: usize) {
+    while length >= 64 {
+        out.push(char::from(64 | (length & 63) as u8));
+        length >>= 6;
+    }
+    out.push(char::from(length as u8));
+}
+
+/// Takes a number off the front of what [`put_length`] wrote.
+fn take_length(text: &mut &str) -> usize {
+    let (mut length, mut shift, mut read) = (0, 0, 0);
+    for byte in text.bytes() {
+        read += 1;
+        length |= usize::from(byte & 63) << shift;
+        shift += 6;
+        if byte & 64 == 0 {
+            break;
+        }
+    }
+    *text = &text[read..];
+    length
+}
+
+/// Takes a text with its length before it off the front.
+fn take_text<'a>(text: &mut &'a str) -> &'a str {
+    let length = take_length(text);
+    let (taken, rest) = text.split_at(length);
+    *text = rest;
+    taken
+}
+
+fn put_text(out: &mut String, text: &str) {
+    put_length(out, text.len());
+    out.push_str(text);
+}
+
+/// The labels of a set, sorted by name.
+#[derive(Clone, Debug)]
+pub struct LabelsIter<'a> {
+    names: &'a str,
+    values: &'a str,
+    left: usize,
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = Label<'a>;
+
+    fn next(&mut self) -> Option<Label<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(Label { name: take_text(&mut self.names), value: take_text(&mut self.values) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for LabelsIter<'_> {}
+
+/// The names that label sets have in common, once: series of one kind differ in their values only.
+///
+/// Names of sets that are gone are forgotten when the table has doubled.
+#[derive(Debug, Default)]
+pub struct SharedNames {
+    names: BTreeSet<Arc<str>>,
+    /// At so many entries those are looked for that nobody uses any more.
+    prune_at: usize,
+}
+
+impl SharedNames {
+    /// The same labels with names that are shared with all others that went through here.
+    pub fn share(&mut self, labels: Labels) -> Labels {
+        match self.names.get(&labels.0.names) {
+            Some(shared) if Arc::ptr_eq(shared, &labels.0.names) => labels,
+            Some(shared) => {
+                let names = Arc::clone(shared);
+                Labels(Arc::new(match Arc::try_unwrap(labels.0) {
+                    Ok(packed) => Packed { names, ..packed },
+                    Err(kept) => Packed { fingerprint: kept.fingerprint, names, values: kept.values.clone() },
+                }))
+            }
+            None => {
+                if self.names.len() >= self.prune_at {
+                    self.names.retain(|names| Arc::strong_count(names) > 1);
+                    self.prune_at = (2 * self.names.len()).max(64);
+                }
+                self.names.insert(Arc::clone(&labels.0.names));
+                labels
+            }
+        }
+    }
+
+    /// How many different sets of names there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
 }
 
 /// The stable 64-bit hash of a label set: FNV-1a over name, 0xff, value, 0xff for each label in order.
@@ -96,30 +202,27 @@ impl Labels {
     }
 
     fn pack(sorted: &[(Cow<'_, str>, Cow<'_, str>)]) -> Labels {
-        let length = sorted.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let mut text = String::with_capacity(length);
-        let mut ends = Vec::with_capacity(sorted.len() * 2);
+        // Lengths below 64 take one byte, which is nearly all of them.
+        let length = |text: &str| text.len() + 1 + text.len() / 64;
+        let mut names = String::with_capacity(1 + sorted.iter().map(|(name, _)| length(name)).sum::<usize>());
+        let mut values = String::with_capacity(sorted.iter().map(|(_, value)| length(value)).sum());
+        put_length(&mut names, sorted.len());
         for (name, value) in sorted {
-            for part in [name, value] {
-                text.push_str(part);
-                ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
-            }
+            put_text(&mut names, name);
+            put_text(&mut values, value);
         }
-        Labels(Arc::new(Packed {
-            fingerprint: Fingerprint::of(sorted),
-            text: text.into_boxed_str(),
-            ends: ends.into_boxed_slice(),
-        }))
+        let fingerprint = Fingerprint::of(sorted);
+        Labels(Arc::new(Packed { fingerprint, names: names.into(), values: values.into_boxed_str() }))
     }
 
     /// The number of labels.
     pub fn len(&self) -> usize {
-        self.0.ends.len() / 2
+        self.iter().len()
     }
 
     /// Whether there is no label.
     pub fn is_empty(&self) -> bool {
-        self.0.ends.is_empty()
+        self.len() == 0
     }
 
     /// The value of `name`, or `None` where the label is absent.
@@ -138,13 +241,10 @@ impl Labels {
     }
 
     /// All labels, sorted by name.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Label<'_>> + ExactSizeIterator + Clone {
-        let packed = &*self.0;
-        (0..self.len()).map(move |i| {
-            let start = if i == 0 { 0 } else { packed.ends[2 * i - 1] as usize };
-            let (middle, end) = (packed.ends[2 * i] as usize, packed.ends[2 * i + 1] as usize);
-            Label { name: &packed.text[start..middle], value: &packed.text[middle..end] }
-        })
+    pub fn iter(&self) -> LabelsIter<'_> {
+        let mut names = &*self.0.names;
+        let left = take_length(&mut names);
+        LabelsIter { names, values: &self.0.values, left }
     }
 
     /// The stable hash of the whole set.
@@ -169,10 +269,17 @@ impl Labels {
         self.filter(|n| n != name)
     }
 
-    /// Bytes of heap that this set takes, without the reference itself.
+    /// Bytes of heap that this set takes, without the reference itself and without its names, which are
+    /// [shared](SharedNames) wherever there are many sets.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Packed>() + 2 * size_of::<usize>() + self.0.text.len() + self.0.ends.len() * size_of::<u32>()
+        heap_block(size_of::<Packed>() + 2 * size_of::<usize>()) + heap_block(self.0.values.len())
     }
+}
+
+/// What an allocator takes for a block of so many bytes: most of them give out multiples of 16 bytes and need 8 for
+/// themselves, or lose as much by rounding to their classes of sizes. Nothing is allocated for nothing.
+pub const fn heap_block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16) }
 }
 
 impl Default for Labels {
@@ -184,7 +291,9 @@ impl Default for Labels {
 impl PartialEq for Labels {
     fn eq(&self, other: &Labels) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.fingerprint == other.0.fingerprint && self.0.ends == other.0.ends && self.0.text == other.0.text)
+            || (self.0.fingerprint == other.0.fingerprint
+                && (Arc::ptr_eq(&self.0.names, &other.0.names) || self.0.names == other.0.names)
+                && self.0.values == other.0.values)
     }
 }
 
@@ -308,6 +417,34 @@ mod tests {
         assert_eq!(labels.to_string(), r#"{a="1", b="3"}"#);
         assert_eq!(labels.get("c"), None);
         assert_eq!(labels.without("a").to_string(), r#"{b="3"}"#);
+    }
+
+    #[test]
+    fn texts_of_every_length_come_back() {
+        let lengths = [0, 1, 63, 64, 65, 127, 4_095, 4_096, 300_000];
+        let pairs: Vec<(String, String)> =
+            lengths.iter().map(|n| (format!("{n:06}{}", "n".repeat(*n)), "é".repeat(n + 1))).collect();
+        let labels = Labels::from_pairs(pairs.clone());
+        let back: Vec<_> = labels.iter().map(|label| (label.name.to_owned(), label.value.to_owned())).collect();
+        assert_eq!(back, pairs);
+        assert_eq!((labels.len(), Labels::empty().len()), (lengths.len(), 0));
+    }
+
+    #[test]
+    fn names_are_shared_and_those_of_nobody_forgotten() {
+        let mut shared = SharedNames::default();
+        let of = |name: &str, value: &str| Labels::from_pairs([(name, value), ("job", "x")]);
+        let first = shared.share(of("a", "1"));
+        let held = of("a", "2");
+        let second = shared.share(held.clone());
+        assert!(Arc::ptr_eq(&first.0.names, &second.0.names));
+        assert_eq!(second, held);
+        assert_eq!(shared.share(second.clone()), second);
+        for number in 0..1_000 {
+            shared.share(of(&format!("l{number}"), "1"));
+        }
+        assert!(shared.len() < 70, "{}", shared.len());
+        assert!(Arc::ptr_eq(&first.0.names, &shared.share(of("a", "3")).0.names));
     }
 
     proptest! {

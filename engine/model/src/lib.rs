@@ -16,8 +16,8 @@ pub use alert::{Alert, AlertStatus};
 pub use event::{Event, FieldValue};
 pub use id::{RuleGroupId, RuleId};
 pub use labels::{
-    ALERT_NAME_LABEL, BUCKET_LABEL, Fingerprint, INSTANCE_LABEL, JOB_LABEL, Label, Labels, LabelsBuilder,
-    METRIC_NAME_LABEL, is_legacy_label_name,
+    ALERT_NAME_LABEL, BUCKET_LABEL, Fingerprint, INSTANCE_LABEL, JOB_LABEL, Label, Labels, LabelsBuilder, LabelsIter,
+    METRIC_NAME_LABEL, SharedNames, heap_block, is_legacy_label_name,
 };
 pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
 pub use sample::{STALE_NAN, Sample, is_stale};

@@ -16,4 +16,4 @@ mod rule;
 
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
 pub use outcome::{Instance, Outcome};
-pub use rule::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source};
+pub use rule::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source, TemplateQueries};

@@ -1,5 +1,6 @@
 //! Rule files, groups and rules as values.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use watchfire_events::CompiledQuery;
@@ -105,6 +106,19 @@ pub struct ExprSource {
     pub position: Position,
 }
 
+/// What the templates of a rule may read beside its expression.
+///
+/// A template puts its queries together while it runs, so that they cannot be known before. What can be known is too
+/// much and never too little: the words of its text among which the metrics' names are, and all durations in it after
+/// one another. Only a name that the template computes is not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateQueries {
+    /// Every word that could be the name of a metric.
+    pub names: BTreeSet<String>,
+    /// How far back the queries reach at most, without the lookback.
+    pub reach: Duration,
+}
+
 /// An event query with its text.
 #[derive(Clone, Debug)]
 pub struct EventSource {
@@ -152,8 +166,63 @@ impl Rule {
         }
     }
 
+    /// What its templates may query.
+    pub fn template_queries(&self) -> TemplateQueries {
+        let mut queries = TemplateQueries::default();
+        let templates = self.labels.iter().chain(self.annotations()).map(|(_, template)| template);
+        for template in templates.filter(|template| !template.is_constant() && template.text().contains("query")) {
+            let words = template.text().split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+            let mut reach = Duration::ZERO;
+            for word in words.filter(|word| !word.is_empty()) {
+                if let Ok(duration) = word.parse::<Duration>() {
+                    reach = reach + duration;
+                } else if !word.starts_with(|c: char| c.is_ascii_digit()) {
+                    queries.names.insert(word.to_owned());
+                }
+            }
+            queries.reach = queries.reach.max(reach);
+        }
+        queries
+    }
+
     /// The template of a label.
     pub fn label(&self, name: &str) -> Option<&RuleTemplate> {
         self.labels.iter().find(|(n, _)| n == name).map(|(_, template)| template)
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_may_query_what_their_text_names() {
+        for (text, names, seconds) in [
+            ("no template", &[][..], 0),
+            ("{{ $value }} of {{ $labels.job }}", &[], 0),
+            ("{{ with query \"a:b\" }}x{{ end }}", &["a:b", "end", "query", "with", "x"], 0),
+            (
+                "{{ query (printf \"up{job='%s'}[1h30m] offset 5m\" $value) }}",
+                &["job", "offset", "printf", "query", "s", "up", "value"],
+                5_700,
+            ),
+        ] {
+            let template = RuleTemplate::parse("r", text).unwrap();
+            let rule = Rule {
+                id: RuleId(1),
+                position: Position::default(),
+                name: "r".to_owned(),
+                kind: RuleKind::Recording,
+                source: Source::Expr(ExprSource {
+                    expr: Arc::new(watchfire_promql::parse("up").unwrap()),
+                    text: "up".to_owned(),
+                    position: Position::default(),
+                }),
+                condition: None,
+                labels: vec![("l".to_owned(), template)],
+            };
+            let found = rule.template_queries();
+            assert_eq!(found.names.iter().map(String::as_str).collect::<Vec<_>>(), names, "{text}");
+            assert_eq!(found.reach, Duration::from_secs(seconds), "{text}");
+        }
     }
 }

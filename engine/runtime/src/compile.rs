@@ -23,6 +23,8 @@ pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
 pub(crate) struct Compiled {
     pub(crate) rules: RuleSet,
     pub(crate) readers: Vec<Reader>,
+    /// Whether series are stored that none of the readers reads.
+    pub(crate) keep_unread: bool,
     pub(crate) queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
     pub(crate) definitions: Definitions,
     /// What went wrong; the rules concerned are left out or run with what they had.
@@ -50,6 +52,7 @@ pub(crate) fn compile(
             ..RuleSet::default()
         },
         readers: Vec::new(),
+        keep_unread: config.evaluation.keep_unread,
         queries: BTreeMap::new(),
         definitions: Definitions {
             groups: Vec::new(),
@@ -129,13 +132,17 @@ impl Compiled {
                 }
             }
         };
+        let mut selectors = Vec::new();
         match &rule.source {
             Source::Expr(source) => {
-                let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
-                let selectors = source.selectors().into_iter().map(|selector| selector.matchers).collect();
-                self.readers.push(Reader { rule: rule.id, selectors, records });
+                selectors.extend(source.selectors().into_iter().map(|selector| selector.matchers));
             }
             Source::Events(source) => drop(self.queries.insert(rule.id, Arc::clone(&source.query))),
+        }
+        let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
+        let queried = rule.template_queries().names;
+        if !selectors.is_empty() || !queried.is_empty() {
+            self.readers.push(Reader { rule: rule.id, selectors, queried, records });
         }
         let state = states
             .entry(rule.id)

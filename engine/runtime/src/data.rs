@@ -85,6 +85,7 @@ impl Data {
         &self,
         readers: Vec<Reader>,
         queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
+        keep_unread: bool,
         now: Timestamp,
     ) {
         let mut events = lock(&self.events);
@@ -98,13 +99,20 @@ impl Data {
         let index = EventIndex::new(queries.iter().map(|(rule, query)| (*rule, query.as_ref())));
         *events = EventRules { index, windows };
         drop(events);
+        let mut writer = lock(&self.writer);
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
-        *lock(&self.touch) = TouchIndex::new(readers, &tsdb);
+        let touch = TouchIndex::new(readers, keep_unread, &tsdb);
+        let before = std::mem::replace(&mut *lock(&self.touch), touch);
+        let touch = lock(&self.touch);
+        writer.keys.mark_unread(|slot| touch.is_slot_read(slot));
+        if !touch.reads_no_more_than(&before) {
+            writer.keys.forget_unread();
+        }
     }
 
     /// Makes windows for the event rules that a replay will fill, as if they had run since `since`.
     pub(crate) fn prepare(&self, queries: &BTreeMap<RuleId, Arc<CompiledQuery>>, since: Timestamp) {
-        self.set_rules(Vec::new(), queries.clone(), since);
+        self.set_rules(Vec::new(), queries.clone(), false, since);
     }
 
     /// The windows of an event rule.
@@ -115,11 +123,35 @@ impl Data {
     /// Writes entries to the log with one write; they survive the death of the process when this returns.
     pub(crate) fn log(&self, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
         let log = &mut lock(&self.writer).log;
-        let result = entries.iter().try_for_each(|entry| log.stage(at, entry)).and_then(|()| log.commit().map(drop));
+        let mut filled = entries.iter().filter(|entry| !matches!(entry, Entry::Samples(batch) if batch.is_empty()));
+        let result = filled.try_for_each(|entry| log.stage(at, entry)).and_then(|()| log.commit().map(drop));
         if result.is_err() {
             self.metrics.log_failures.inc();
         }
         result
+    }
+
+    /// Takes what no rule reads out of samples that arrived: it is neither logged nor stored. Answers how many samples
+    /// went, and where the series that are left stood before.
+    pub(crate) fn drop_unread(&self, batch: &mut SeriesBatch) -> (usize, Vec<usize>) {
+        let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
+        let touch = lock(&self.touch);
+        let (mut dropped, mut position, mut kept) = (0, 0, Vec::with_capacity(batch.len()));
+        batch.retain(|(labels, samples)| {
+            let read = match tsdb.resolve(labels) {
+                Some(id) => touch.is_slot_read(id.slot()),
+                None => touch.is_read(labels),
+            };
+            if read {
+                kept.push(position);
+            } else {
+                dropped += samples.len();
+            }
+            position += 1;
+            read
+        });
+        self.metrics.samples_unread.inc_by(dropped as u64);
+        (dropped, kept)
     }
 
     /// Stores samples that are logged already. Answers what became of them and which rules read them.
@@ -239,10 +271,10 @@ impl Data {
         let gone = tsdb.truncate(now);
         let stats = tsdb.stats();
         if !gone.series.is_empty() {
-            writer.forget_gone(&tsdb);
+            writer.keys.forget_gone(|slot| tsdb.id_at(slot).is_some());
         }
+        writer.keys.sweep(now);
         drop(tsdb);
-        lock(&self.touch).forget(&gone.series);
         self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));
         self.metrics.series_bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
         if let Err(error) = writer.log.drop_before(now - retention) {

@@ -148,15 +148,19 @@ fn take_arrivals(
         let mut entries = Vec::with_capacity(arrivals.len());
         let mut replies = Vec::with_capacity(arrivals.len());
         for (arrival, reply) in arrivals {
-            entries.push(match arrival {
-                Arrival::Samples(series) => Entry::Samples(series),
-                Arrival::Events(events) => Entry::Events(events),
-            });
-            replies.push(reply);
+            let (entry, unread, positions) = match arrival {
+                Arrival::Samples(mut series) => {
+                    let (unread, positions) = data.drop_unread(&mut series);
+                    (Entry::Samples(series), unread, positions)
+                }
+                Arrival::Events(events) => (Entry::Events(events), 0, Vec::new()),
+            };
+            entries.push(entry);
+            replies.push((reply, unread, positions));
         }
         if let Err(error) = data.log(now, &entries) {
             tracing::error!(%error, "the input log cannot be written; senders are told to try again");
-            for reply in replies {
+            for (reply, ..) in replies {
                 // A sender that has gone away needs no answer.
                 drop(reply.send(Err(PushError::Storage(error.to_string()))));
             }
@@ -176,7 +180,13 @@ fn take_arrivals(
             touched.extend(rules);
             answers.push(pushed);
         }
-        for (reply, pushed) in replies.into_iter().zip(answers) {
+        for ((reply, unread, positions), mut pushed) in replies.into_iter().zip(answers) {
+            // Taken and known not to be needed: the sender has done nothing wrong.
+            pushed.accepted += unread;
+            // The sender counts the series that it sent.
+            for rejection in &mut pushed.rejected {
+                rejection.item = positions.get(rejection.item).copied().unwrap_or(rejection.item);
+            }
             drop(reply.send(Ok(pushed)));
         }
     }

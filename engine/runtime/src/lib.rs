@@ -26,6 +26,7 @@ mod evaluate;
 mod forward;
 mod handle;
 mod intake;
+mod keys;
 mod load;
 mod metrics;
 mod owner;

@@ -17,6 +17,7 @@ type Label = Vec<(&'static str, String)>;
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) samples_accepted: Counter,
+    pub(crate) samples_unread: Counter,
     pub(crate) samples_rejected: Family<Label, Counter>,
     pub(crate) events_accepted: Counter,
     pub(crate) alerts_received: Counter,
@@ -53,6 +54,8 @@ impl Metrics {
             }};
         }
         let samples_accepted = metric!("samples_accepted", "Samples that were logged and stored", Counter::default());
+        let samples_unread =
+            metric!("samples_unread", "Samples that were not stored because no rule reads them", Counter::default());
         let samples_rejected = metric!("samples_rejected", "Samples refused, by reason", Family::default());
         let events_accepted = metric!("events_accepted", "Events that were logged", Counter::default());
         let alerts_received = metric!("alerts_received", "Alerts posted from outside", Counter::default());
@@ -88,6 +91,7 @@ impl Metrics {
         Metrics {
             registry,
             samples_accepted,
+            samples_unread,
             samples_rejected,
             events_accepted,
             alerts_received,

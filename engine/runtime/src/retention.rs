@@ -21,6 +21,7 @@ pub(crate) fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration)
                 }
                 Source::Events(source) => source.reach(),
             };
+            let reach = reach.max(rule.template_queries().reach);
             longest = longest.max(reach + offset + SLACK);
         }
     }

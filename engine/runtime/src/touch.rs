@@ -1,16 +1,19 @@
-//! Which rules read which series: what turns an arriving sample into evaluations.
+//! Which rules read which series: what turns an arriving sample into evaluations, and what decides whether a series is
+//! stored at all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use watchfire_model::{Labels, METRIC_NAME_LABEL, MatchOp, Matcher, RuleId};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
-/// A rule and the selectors of its expression.
+/// A rule and what it reads.
 pub(crate) struct Reader {
     pub(crate) rule: RuleId,
-    /// One list of matchers per selector.
+    /// One list of matchers per selector of its expression; a sample that one of them matches starts an evaluation.
     pub(crate) selectors: Vec<Vec<Matcher>>,
+    /// Metrics that its templates may query; their samples are stored and start nothing.
+    pub(crate) queried: BTreeSet<String>,
     /// The series that the rule itself writes, if it is a recording rule.
     pub(crate) records: Option<String>,
 }
@@ -18,27 +21,54 @@ pub(crate) struct Reader {
 /// The rules that read a series, shared by all series that the same rules read.
 type Rules = Arc<[RuleId]>;
 
+/// The number of the set of rules of a series that nobody reads.
+const UNREAD: u32 = 0;
+/// The number of the set of rules of a series that is stored although no expression selects it.
+const QUERIED: u32 = 1;
+
 /// Kept up to date as series come and go, so that a sample finds its rules by one look-up.
-#[derive(Default)]
 pub(crate) struct TouchIndex {
     /// Selectors that name their metric, by that name.
     by_name: HashMap<String, Vec<(RuleId, Vec<Matcher>)>>,
     /// Selectors that do not.
     nameless: Vec<(RuleId, Vec<Matcher>)>,
-    by_series: HashMap<SeriesId, Rules>,
-    /// One copy of each set of rules.
-    sets: BTreeSet<Rules>,
+    /// Metrics that templates may query.
+    queried: BTreeSet<String>,
+    /// Whether series count as read that no rule reads.
+    keep_unread: bool,
+    /// The number of each series' set of rules, by the series' slot. That a slot belongs to another series now is seen
+    /// by [`TouchIndex::follow`], under the same lock as the series that took it.
+    by_slot: Vec<u32>,
+    /// The sets of rules; the first two are empty.
+    sets: Vec<Rules>,
+    numbers: HashMap<Rules, u32>,
     cursor: Cursor,
     /// Names of recorded series whose arrival must not start an evaluation, because it would start itself again.
     circular: BTreeSet<String>,
 }
 
+impl Default for TouchIndex {
+    fn default() -> TouchIndex {
+        TouchIndex::new(Vec::new(), false, &Tsdb::default())
+    }
+}
+
 impl TouchIndex {
     /// The index for these rules over the series that are there.
-    pub(crate) fn new(readers: Vec<Reader>, tsdb: &Tsdb) -> TouchIndex {
-        let circular = circular_names(&readers);
-        let mut index = TouchIndex { circular, ..TouchIndex::default() };
+    pub(crate) fn new(readers: Vec<Reader>, keep_unread: bool, tsdb: &Tsdb) -> TouchIndex {
+        let mut index = TouchIndex {
+            by_name: HashMap::new(),
+            nameless: Vec::new(),
+            queried: BTreeSet::new(),
+            keep_unread,
+            by_slot: Vec::new(),
+            sets: vec![Rules::default(), Rules::default()],
+            numbers: HashMap::new(),
+            cursor: Cursor::default(),
+            circular: circular_names(&readers),
+        };
         for reader in readers {
+            index.queried.extend(reader.queried);
             for selector in reader.selectors {
                 match metric_name(&selector) {
                     Some(name) => {
@@ -57,35 +87,54 @@ impl TouchIndex {
         let created = tsdb.new_series_since(self.cursor);
         for id in created.series {
             let Some(series) = tsdb.series(*id) else { continue };
-            let rules = self.rules_for(series.labels());
-            if !rules.is_empty() {
-                self.by_series.insert(*id, rules);
+            let number = self.number_for(series.labels());
+            if self.by_slot.len() <= id.slot() {
+                self.by_slot.resize(id.slot() + 1, UNREAD);
             }
+            self.by_slot[id.slot()] = number;
         }
         self.cursor = created.cursor;
     }
 
-    /// Forgets series that are gone.
-    pub(crate) fn forget(&mut self, series: &[SeriesId]) {
-        for id in series {
-            self.by_series.remove(id);
+    /// Whether samples of a series with these labels are worth keeping.
+    pub(crate) fn is_read(&self, labels: &Labels) -> bool {
+        self.keeps(labels) || self.readers_of(labels).next().is_some()
+    }
+
+    /// The same for a stored series, by its slot.
+    pub(crate) fn is_slot_read(&self, slot: usize) -> bool {
+        self.by_slot.get(slot).is_some_and(|number| *number != UNREAD)
+    }
+
+    /// Whether everything that `self` finds to be read was so for `before` too.
+    pub(crate) fn reads_no_more_than(&self, before: &TouchIndex) -> bool {
+        fn texts(index: &TouchIndex) -> HashSet<String> {
+            index
+                .by_name
+                .values()
+                .flatten()
+                .chain(&index.nameless)
+                .map(|(_, matchers)| format!("{matchers:?}"))
+                .collect()
         }
+        before.keep_unread
+            || !self.keep_unread && self.queried.is_subset(&before.queried) && texts(self).is_subset(&texts(before))
     }
 
     /// The rules that read a series.
     pub(crate) fn touched_by(&self, series: SeriesId) -> &[RuleId] {
-        self.by_series.get(&series).map_or(&[], |rules| rules)
+        self.by_slot.get(series.slot()).map_or(&[], |number| &self.sets[*number as usize])
     }
 
     /// The rules that read any of these series. Series that the same rules read share one list, so that a batch of
     /// them costs a comparison each.
     pub(crate) fn touched_by_any(&self, series: &[SeriesId]) -> BTreeSet<RuleId> {
         let mut touched = BTreeSet::new();
-        let mut last: Option<&Rules> = None;
-        for rules in series.iter().filter_map(|series| self.by_series.get(series)) {
-            if !last.is_some_and(|last| Arc::ptr_eq(last, rules)) {
-                touched.extend(rules.iter().copied());
-                last = Some(rules);
+        let mut last = UNREAD;
+        for number in series.iter().filter_map(|series| self.by_slot.get(series.slot())) {
+            if last != *number {
+                touched.extend(self.sets[*number as usize].iter().copied());
+                last = *number;
             }
         }
         touched
@@ -96,23 +145,27 @@ impl TouchIndex {
         !self.circular.contains(name)
     }
 
-    fn rules_for(&mut self, labels: &Labels) -> Rules {
+    /// Whether the series is kept whatever expressions select.
+    fn keeps(&self, labels: &Labels) -> bool {
+        self.keep_unread || labels.metric_name().is_some_and(|name| self.queried.contains(name))
+    }
+
+    fn readers_of(&self, labels: &Labels) -> impl Iterator<Item = RuleId> {
         let named = labels.metric_name().and_then(|name| self.by_name.get(name));
-        let found: BTreeSet<RuleId> = named
-            .into_iter()
-            .flatten()
-            .chain(&self.nameless)
-            .filter(|(_, matchers)| matches(matchers, labels))
-            .map(|(rule, _)| *rule)
-            .collect();
-        let rules: Rules = found.into_iter().collect();
-        match self.sets.get(&rules) {
-            Some(shared) => Arc::clone(shared),
-            None => {
-                self.sets.insert(Arc::clone(&rules));
-                rules
-            }
+        let selectors = named.into_iter().flatten().chain(&self.nameless);
+        selectors.filter(|(_, matchers)| matches(matchers, labels)).map(|(rule, _)| *rule)
+    }
+
+    fn number_for(&mut self, labels: &Labels) -> u32 {
+        let found: BTreeSet<RuleId> = self.readers_of(labels).collect();
+        if found.is_empty() {
+            return if self.keeps(labels) { QUERIED } else { UNREAD };
         }
+        let rules: Rules = found.into_iter().collect();
+        *self.numbers.entry(rules).or_insert_with_key(|rules| {
+            self.sets.push(Arc::clone(rules));
+            u32::try_from(self.sets.len() - 1).unwrap_or(u32::MAX)
+        })
     }
 }
 
@@ -169,7 +222,7 @@ mod tests {
             Matcher::new(*name, *op, *value, Anchoring::Prometheus).unwrap()
         };
         let selectors = selectors.iter().map(|selector| selector.iter().map(matcher).collect()).collect();
-        Reader { rule: RuleId(rule), selectors, records: records.map(str::to_owned) }
+        Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), records: records.map(str::to_owned) }
     }
 
     #[test]
@@ -182,7 +235,7 @@ mod tests {
             reader(3, &[&[("job", Regex, ".+")]], None),
             reader(4, &[&[("__name__", Equal, "down")]], None),
         ];
-        let mut index = TouchIndex::new(readers, &tsdb);
+        let mut index = TouchIndex::new(readers, false, &tsdb);
         let mut touched = |labels: &[(&str, &str)]| {
             let labels = Labels::from_pairs(labels.iter().copied());
             let sample = Sample { timestamp: Timestamp::EPOCH, value: 1.0 };
@@ -194,6 +247,32 @@ mod tests {
         assert_eq!(touched(&[("__name__", "up"), ("job", "b")]), [1, 3]);
         assert_eq!(touched(&[("__name__", "up")]), [1]);
         assert_eq!(touched(&[("__name__", "other")]), [0u64; 0]);
+    }
+
+    #[test]
+    fn a_series_is_worth_keeping_if_an_expression_or_a_template_reads_it_or_everything_is_kept() {
+        use MatchOp::{Equal, Regex};
+        let tsdb = Tsdb::default();
+        let named = || reader(1, &[&[("__name__", Equal, "up"), ("job", Regex, "a|b")]], None);
+        let templated = || Reader { queried: BTreeSet::from(["build_info".to_owned()]), ..reader(2, &[], None) };
+        let narrow = TouchIndex::new(vec![named()], false, &tsdb);
+        let wide = TouchIndex::new(vec![templated(), named()], false, &tsdb);
+        let all = TouchIndex::new(Vec::new(), true, &tsdb);
+        for (name, job, expected) in [
+            ("up", "a", [true, true, true]),
+            ("up", "c", [false, false, true]),
+            ("build_info", "c", [false, true, true]),
+            ("down", "a", [false, false, true]),
+        ] {
+            let labels = Labels::from_pairs([("__name__", name), ("job", job)]);
+            assert_eq!([&narrow, &wide, &all].map(|index| index.is_read(&labels)), expected, "{labels}");
+        }
+        let order = [&narrow, &wide, &all];
+        for (i, a) in order.iter().enumerate() {
+            for (j, b) in order.iter().enumerate() {
+                assert_eq!(a.reads_no_more_than(b), i <= j, "{i} and {j}");
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! A run of samples in columns of fixed width.
 //!
 //! Times are kept as deviations from a straight line (`first + position * step`): a series that arrives regularly
-//! needs no byte for them. Values are kept as the narrowest of: nothing (all equal), an integer distance of one, two or
-//! four bytes from a base, a 32-bit float, a 64-bit float; all of them lossless. Fixed width costs a little more than
-//! bit packing on noisy floats and nothing on counters and states, and it buys what an alert engine does most: any
-//! sample and any window is addressed by arithmetic, old samples fall off the front without re-encoding, and nothing
-//! has to be decoded in sequence.
+//! needs no byte for them. Values are kept as the narrowest of: nothing (all equal), a distance of one, two or four bytes
+//! from a base, counted in units of some power of ten (`12.75` is 1275 hundredths), a 32-bit float, a 64-bit float; all
+//! of them lossless. Fixed width costs a little more than bit packing on noisy floats and nothing on counters, states
+//! and measurements that were written as decimals, and it buys what an alert engine does most: any sample and any window
+//! is addressed by arithmetic, old samples fall off the front without re-encoding, and nothing has to be decoded in
+//! sequence.
 
 use std::sync::Arc;
+
+use watchfire_model::heap_block;
 
 use crate::{Histogram, SampleValue};
 
@@ -44,9 +47,8 @@ struct Side {
 pub(crate) struct Chunk {
     first: i64,
     last: i64,
+    /// What distances are counted from, in units; the number itself where all are equal.
     base: f64,
-    /// The last sample's number once more: an instant query reads it without touching the records.
-    newest: f64,
     /// `count` records of the time's and the value's width.
     data: Vec<u8>,
     side: Option<Box<Side>>,
@@ -54,6 +56,8 @@ pub(crate) struct Chunk {
     count: u8,
     times: TimeCode,
     values: ValueCode,
+    /// Distances are counted in units of ten to the power of minus this.
+    decimals: u8,
 }
 
 /// What one sample needs to be written.
@@ -102,15 +106,35 @@ impl ValueCode {
 /// Integers up to here are exact in a double, and so are their differences.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// `value` as an integer if nothing is lost by that, negative zero included.
-fn as_integer(value: f64) -> Option<i64> {
-    let whole = value as i64;
-    (value.abs() <= EXACT && (whole as f64).to_bits() == value.to_bits()).then_some(whole)
+/// The units that distances may be counted in. A power of ten is exact in a double up to 22, and so is a quotient of two
+/// exact numbers the nearest double to it: what a decimal text is read as.
+const UNITS: [f64; 10] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
+/// `value` as a count of units if nothing is lost by that, not even the sign of zero.
+fn in_units(value: f64, decimals: u8) -> Option<i64> {
+    let unit = UNITS[usize::from(decimals)];
+    let whole = (value * unit).round();
+    let count = whole as i64;
+    (whole.abs() <= EXACT && (count as f64 / unit).to_bits() == value.to_bits()).then_some(count)
 }
 
-/// The narrowest integer code for the distance of `value` from `base`.
-fn integer_code(base: f64, value: f64) -> Option<ValueCode> {
-    let distance = as_integer(value)? - as_integer(base)?;
+/// The fewest decimals with which all numbers are counts of units.
+fn common_decimals(all: &[(i64, f64)]) -> Option<u8> {
+    let mut decimals = 0;
+    for (_, value) in all {
+        while in_units(*value, decimals).is_none() {
+            decimals += 1;
+            if usize::from(decimals) == UNITS.len() {
+                return None;
+            }
+        }
+    }
+    // Large numbers may be counted in coarse units only.
+    all.iter().all(|(_, value)| in_units(*value, decimals).is_some()).then_some(decimals)
+}
+
+/// The narrowest code for a distance.
+fn distance_code(distance: i64) -> Option<ValueCode> {
     if i8::try_from(distance).is_ok() {
         Some(ValueCode::I8)
     } else if i16::try_from(distance).is_ok() {
@@ -138,16 +162,16 @@ impl Chunk {
             first: raw.time,
             last: raw.time,
             base: 0.0,
-            newest: 0.0,
             data: Vec::new(),
             side: None,
             step: 0,
             count: 1,
             times: TimeCode::Regular,
             values: ValueCode::Constant,
+            decimals: 0,
         };
         match raw.value {
-            SampleValue::Float(value) => (chunk.base, chunk.newest) = (value, value),
+            SampleValue::Float(value) => chunk.base = value,
             SampleValue::Histogram(histogram) => {
                 chunk.values = ValueCode::Histogram;
                 chunk.side.get_or_insert_default().histograms.push(histogram);
@@ -174,9 +198,9 @@ impl Chunk {
     pub(crate) fn heap_bytes(&self) -> usize {
         let side = self.side.as_ref().map_or(0, |side| {
             let histograms: usize = side.histograms.iter().map(|h| h.heap_bytes() + 24).sum();
-            size_of::<Side>() + side.starts.capacity() * 16 + histograms
+            heap_block(size_of::<Side>()) + heap_block(side.starts.capacity() * 16) + histograms
         });
-        self.data.capacity() + side
+        heap_block(self.data.capacity()) + side
     }
 
     /// Whether a sample of this kind may be appended here, or needs a chunk of its own.
@@ -209,14 +233,24 @@ impl Chunk {
         self.line(position).wrapping_add(deviation)
     }
 
+    /// The number that lies `distance` units from the base.
+    fn number(&self, distance: impl Into<f64>) -> f64 {
+        (self.base + distance.into()) / UNITS[usize::from(self.decimals)]
+    }
+
+    /// The distance of `number` from the base in units, if there is one without loss.
+    fn distance(&self, number: f64) -> Option<i64> {
+        in_units(number, self.decimals)?.checked_sub(self.base as i64)
+    }
+
     /// The number at `position`; meaningless in a chunk of histograms.
     pub(crate) fn float(&self, position: usize) -> f64 {
         let at = position * self.record() + self.times.width();
         match self.values {
             ValueCode::Constant | ValueCode::Histogram => self.base,
-            ValueCode::I8 => self.base + f64::from(i8::from_le_bytes(array(&self.data, at))),
-            ValueCode::I16 => self.base + f64::from(i16::from_le_bytes(array(&self.data, at))),
-            ValueCode::I32 => self.base + f64::from(i32::from_le_bytes(array(&self.data, at))),
+            ValueCode::I8 => self.number(i8::from_le_bytes(array(&self.data, at))),
+            ValueCode::I16 => self.number(i16::from_le_bytes(array(&self.data, at))),
+            ValueCode::I32 => self.number(i32::from_le_bytes(array(&self.data, at))),
             ValueCode::F32 => f64::from(f32::from_le_bytes(array(&self.data, at))),
             ValueCode::F64 => f64::from_le_bytes(array(&self.data, at)),
         }
@@ -224,7 +258,7 @@ impl Chunk {
 
     /// The last sample's value.
     pub(crate) fn newest(&self) -> SampleValue {
-        if self.holds_histograms() { self.value(self.len() - 1) } else { SampleValue::Float(self.newest) }
+        self.value(self.len() - 1)
     }
 
     pub(crate) fn holds_histograms(&self) -> bool {
@@ -282,19 +316,19 @@ impl Chunk {
             let start = self.line(from);
             let times = (0..).map(|i: i64| start + i * step);
             let bytes = &self.data[from * width..to * width];
-            let base = self.base;
+            let (base, unit) = (self.base, UNITS[usize::from(self.decimals)]);
             match self.values {
                 ValueCode::Constant | ValueCode::Histogram => out.extend(times.take(to - from).map(|t| (t, base))),
-                ValueCode::I8 => out.extend(times.zip(bytes).map(|(t, b)| (t, base + f64::from(*b as i8)))),
+                ValueCode::I8 => out.extend(times.zip(bytes).map(|(t, b)| (t, (base + f64::from(*b as i8)) / unit))),
                 ValueCode::I16 => out.extend(
                     times
                         .zip(bytes.chunks_exact(2))
-                        .map(|(t, b)| (t, base + f64::from(i16::from_le_bytes(array(b, 0))))),
+                        .map(|(t, b)| (t, (base + f64::from(i16::from_le_bytes(array(b, 0)))) / unit)),
                 ),
                 ValueCode::I32 => out.extend(
                     times
                         .zip(bytes.chunks_exact(4))
-                        .map(|(t, b)| (t, base + f64::from(i32::from_le_bytes(array(b, 0))))),
+                        .map(|(t, b)| (t, (base + f64::from(i32::from_le_bytes(array(b, 0)))) / unit)),
                 ),
                 ValueCode::F32 => out.extend(
                     times.zip(bytes.chunks_exact(4)).map(|(t, b)| (t, f64::from(f32::from_le_bytes(array(b, 0))))),
@@ -324,9 +358,10 @@ impl Chunk {
         let number = value.float().unwrap_or(0.0);
         let value_fits = match self.values {
             ValueCode::Constant => number.to_bits() == self.base.to_bits(),
-            ValueCode::I8 => integer_code(self.base, number) == Some(ValueCode::I8),
-            ValueCode::I16 => matches!(integer_code(self.base, number), Some(ValueCode::I8 | ValueCode::I16)),
-            ValueCode::I32 => integer_code(self.base, number).is_some(),
+            ValueCode::I8 | ValueCode::I16 | ValueCode::I32 => {
+                let code = self.distance(number).and_then(distance_code);
+                code.is_some_and(|code| code.width() <= self.values.width())
+            }
             ValueCode::F32 => fits_f32(number),
             ValueCode::F64 | ValueCode::Histogram => true,
         };
@@ -347,7 +382,6 @@ impl Chunk {
         } else {
             self.rewrite(time, number);
         }
-        self.newest = number;
     }
 
     /// Grows by a quarter at a time: doubling would waste more than the samples of a short window take.
@@ -367,9 +401,11 @@ impl Chunk {
         }
         match self.values {
             ValueCode::Constant | ValueCode::Histogram => {}
-            ValueCode::I8 => self.data.push((number - self.base) as i8 as u8),
-            ValueCode::I16 => self.data.extend_from_slice(&((number - self.base) as i16).to_le_bytes()),
-            ValueCode::I32 => self.data.extend_from_slice(&((number - self.base) as i32).to_le_bytes()),
+            // Only numbers come here of which the distance is known to be exact and to fit.
+            ValueCode::I8 | ValueCode::I16 | ValueCode::I32 => {
+                let distance = self.distance(number).unwrap_or_default().to_le_bytes();
+                self.data.extend_from_slice(&distance[..self.values.width()]);
+            }
             ValueCode::F32 => self.data.extend_from_slice(&(number as f32).to_le_bytes()),
             ValueCode::F64 => self.data.extend_from_slice(&number.to_le_bytes()),
         }
@@ -391,7 +427,7 @@ impl Chunk {
         let widest = (0..all.len()).map(|i| TimeCode::for_deviation(all[i].0.wrapping_sub(self.line(i))));
         self.times = widest.max_by_key(|code| code.width()).unwrap_or(TimeCode::I64);
         if !self.holds_histograms() {
-            self.values = narrowest(self.base, &all);
+            self.choose_value_code(&all);
         }
         self.data = Vec::new();
         self.data.reserve_exact((all.len() + all.len().max(16) / 4) * self.record());
@@ -400,6 +436,22 @@ impl Chunk {
         }
         self.count += 1;
         self.last = time;
+    }
+
+    /// Sets the narrowest code that holds all numbers without loss.
+    fn choose_value_code(&mut self, all: &[(i64, f64)]) {
+        let first = all[0].1;
+        self.base = first;
+        self.values = if all.iter().all(|(_, v)| v.to_bits() == first.to_bits()) {
+            ValueCode::Constant
+        } else if let Some((decimals, base, code)) = counted(all) {
+            (self.decimals, self.base) = (decimals, base as f64);
+            code
+        } else if all.iter().all(|(_, v)| fits_f32(*v)) {
+            ValueCode::F32
+        } else {
+            ValueCode::F64
+        };
     }
 
     /// Removes the oldest `count` samples; at least one must be left.
@@ -435,25 +487,24 @@ impl Chunk {
     }
 }
 
-/// The narrowest code that holds all numbers without loss.
-fn narrowest(base: f64, all: &[(i64, f64)]) -> ValueCode {
-    if all.iter().all(|(_, v)| v.to_bits() == base.to_bits()) {
-        return ValueCode::Constant;
-    }
+/// All numbers as distances from the first one: the decimals, the first one in units, and the code of the widest.
+fn counted(all: &[(i64, f64)]) -> Option<(u8, i64, ValueCode)> {
+    let decimals = common_decimals(all)?;
+    let base = in_units(all[0].1, decimals)?;
     let mut widest = ValueCode::I8;
     for (_, value) in all {
-        match integer_code(base, *value) {
-            Some(code) if code.width() > widest.width() => widest = code,
-            Some(_) => {}
-            None if all.iter().all(|(_, v)| fits_f32(*v)) => return ValueCode::F32,
-            None => return ValueCode::F64,
+        let code = distance_code(in_units(*value, decimals)?.checked_sub(base)?)?;
+        if code.width() > widest.width() {
+            widest = code;
         }
     }
-    widest
+    Some((decimals, base, widest))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn chunk(samples: &[(i64, f64)]) -> Chunk {
@@ -472,7 +523,10 @@ mod tests {
     #[test]
     fn every_encoding_gives_back_what_was_put_in() {
         let stale = watchfire_model::STALE_NAN;
-        let tables: [&[f64]; 8] = [
+        let tables: [&[f64]; 11] = [
+            &[0.1, 0.25, -3.75, 1e6],
+            &[0.1 + 0.2, 0.3, 0.0001, 1e-9],
+            &[9_007_199_254_740_992.0, 0.5, 4.0, -0.1],
             &[1.0, 1.0, 1.0, 1.0],
             &[0.0, 1.0, 0.0, -1.0],
             &[1000.0, 1300.0, 900.0, 40_000.0],
@@ -509,5 +563,78 @@ mod tests {
         let chunk = chunk(&samples);
         assert_eq!(chunk.record(), 2);
         assert!(chunk.data.capacity() <= 2 * 40, "{}", chunk.data.capacity());
+    }
+
+    #[test]
+    fn what_was_written_with_few_decimals_is_counted_in_units() {
+        for (unit, width) in [(10.0, 2), (1_000.0, 2), (1e9, 2), (1e10, 8)] {
+            let samples: Vec<_> = (0..26).map(|i| (i * 15_000, (123_457 + 1_003 * i) as f64 / unit)).collect();
+            assert_eq!(chunk(&samples).record(), width, "{unit}");
+        }
+    }
+
+    fn number() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            // Any bits at all: payloads of NaN, subnormals, infinities.
+            2 => any::<u64>().prop_map(f64::from_bits),
+            1 => Just(watchfire_model::STALE_NAN),
+            1 => prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-0.0), Just(f64::MAX), Just(5e-324)],
+            3 => (-1_000i32..1_000).prop_map(f64::from),
+            3 => (any::<i32>(), 0usize..12).prop_map(|(n, decimals)| f64::from(n) / 10f64.powi(decimals as i32)),
+            1 => any::<i64>().prop_map(|n| n as f64),
+        ]
+    }
+
+    /// Mostly one kind of numbers, as series have them, so that every code is reached.
+    fn numbers() -> impl Strategy<Value = Vec<f64>> {
+        let of_one_kind = (any::<i32>(), 0i32..11, proptest::collection::vec(-70_000i64..70_000, 1..CHUNK_SAMPLES_MAX))
+            .prop_map(|(start, decimals, steps)| {
+                let number = |step: i64| (i64::from(start) + step) as f64 / 10f64.powi(decimals);
+                steps.into_iter().map(number).collect()
+            });
+        prop_oneof![of_one_kind, proptest::collection::vec(number(), 1..CHUNK_SAMPLES_MAX)]
+    }
+
+    fn gaps() -> impl Strategy<Value = Vec<u64>> {
+        let gap = prop_oneof![20 => Just(15_000u64), 5 => 14_900u64..15_100, 1 => 1u64..10_000_000, 1 => 1u64..1 << 57];
+        prop_oneof![
+            Just(vec![15_000; CHUNK_SAMPLES_MAX]),
+            proptest::collection::vec(gap, CHUNK_SAMPLES_MAX..CHUNK_SAMPLES_MAX + 1)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn any_samples_come_back_bit_for_bit(
+            start in prop_oneof![Just(1_700_000_000_000i64), any::<i64>().prop_map(|t| t / 2)],
+            gaps in gaps(),
+            numbers in numbers(),
+            dropped in 0..CHUNK_SAMPLES_MAX,
+        ) {
+            let mut time = start;
+            let mut samples = Vec::new();
+            for (number, gap) in numbers.into_iter().zip(gaps) {
+                samples.push((time, number));
+                let Some(next) = time.checked_add_unsigned(gap) else { break };
+                time = next;
+            }
+            let mut chunk = chunk(&samples);
+            let mut expected: Vec<_> = samples.iter().map(|(t, v)| (*t, v.to_bits())).collect();
+            prop_assert_eq!(&read(&chunk), &expected);
+            for (i, (time, bits)) in expected.iter().enumerate() {
+                prop_assert_eq!((chunk.time(i), chunk.float(i).to_bits()), (*time, *bits));
+                prop_assert_eq!(chunk.count_through(*time), i + 1);
+                prop_assert_eq!(chunk.count_through(time - 1), i);
+            }
+            let dropped = dropped.min(samples.len() - 1);
+            if dropped > 0 {
+                chunk.drop_front(dropped);
+                expected.drain(..dropped);
+                prop_assert_eq!(&read(&chunk), &expected);
+                prop_assert_eq!(chunk.first_time(), expected[0].0);
+            }
+        }
     }
 }

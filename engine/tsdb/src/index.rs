@@ -1,102 +1,197 @@
 //! From a label's name and value to the series that carry it.
+//!
+//! Many values belong to one series alone: an id, an address. Such a value costs an entry in a table and nothing else,
+//! its text is that of the series' own labels. So whoever asks the index brings along the labels of the series.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 
-use watchfire_model::{Labels, MatchOp, Matcher};
+use watchfire_model::{Labels, MatchOp, Matcher, heap_block};
 
-/// Slots of series, ascending. Many values belong to one series alone, and that one needs no allocation.
-#[derive(Debug)]
-enum Postings {
-    One(u32),
-    Many(Vec<u32>),
+use crate::slots::{Slots, Table};
+
+/// Answers the labels of the series that lives in a slot.
+pub(crate) trait LabelsBySlot {
+    fn labels(&self, slot: u32) -> Option<&Labels>;
 }
 
-impl Postings {
-    fn slots(&self) -> &[u32] {
-        match self {
-            Postings::One(slot) => std::slice::from_ref(slot),
-            Postings::Many(slots) => slots,
-        }
-    }
-
-    fn insert(&mut self, slot: u32) {
-        match self {
-            Postings::One(first) if *first == slot => {}
-            Postings::One(first) => *self = Postings::Many(vec![(*first).min(slot), (*first).max(slot)]),
-            // Slots are handed out in ascending order until one is reused.
-            Postings::Many(slots) => match slots.last() {
-                Some(last) if *last >= slot => {
-                    if let Err(at) = slots.binary_search(&slot) {
-                        slots.insert(at, slot);
-                    }
-                }
-                _ => slots.push(slot),
-            },
-        }
-    }
-
-    /// Removes a slot; whether none is left.
-    fn remove(&mut self, slot: u32) -> bool {
-        match self {
-            Postings::One(only) => *only == slot,
-            Postings::Many(slots) => {
-                if let Ok(at) = slots.binary_search(&slot) {
-                    slots.remove(at);
-                }
-                slots.is_empty()
-            }
-        }
-    }
-}
-
-/// The inverted index. Ordered maps, because names and values are listed to users in order.
+/// The inverted index. Names are in order, because they are listed to users.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    names: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
+    names: BTreeMap<Box<str>, Values>,
     bytes: usize,
+}
+
+/// The values of one label.
+#[derive(Debug, Default)]
+struct Values {
+    /// A slot, or [`LIST`] and a position in `lists`.
+    table: Table,
+    lists: Vec<List>,
+    /// Positions in `lists` that are not used.
+    free: Vec<u32>,
+}
+
+/// A value of more than one series.
+#[derive(Debug)]
+struct List {
+    value: Box<str>,
+    slots: Slots,
+}
+
+/// Set in a number that is no slot; those have 24 bits.
+const LIST: u32 = 1 << 31;
+
+/// The series that carry one value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Postings<'a> {
+    One(u32),
+    Many(&'a Slots),
+}
+
+impl Postings<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Postings::One(_) => 1,
+            Postings::Many(slots) => slots.len(),
+        }
+    }
+}
+
+impl<'a> Postings<'a> {
+    /// Ascending.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> + use<'a> {
+        let (one, many) = match self {
+            Postings::One(slot) => (Some(slot), None),
+            Postings::Many(slots) => (None, Some(slots.iter())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
 }
 
 /// Which series can match at all; the rest of the matchers is then tested on each.
 #[derive(Debug)]
 pub(crate) enum Candidates<'a> {
     Everything,
-    Lists(Vec<&'a [u32]>),
+    Lists(Vec<Postings<'a>>),
 }
 
-/// What a map's entry costs beyond its text, on average.
-const ENTRY_BYTES: usize = 56;
+/// What a name's entry costs beyond its text, on average.
+const NAME_BYTES: usize = size_of::<Values>() + 32;
 
-impl Index {
-    pub(crate) fn insert(&mut self, labels: &Labels, slot: u32) {
-        for label in labels.iter() {
-            if !self.names.contains_key(label.name) {
-                self.bytes += ENTRY_BYTES + label.name.len();
-                self.names.insert(label.name.into(), BTreeMap::new());
-            }
-            let Some(values) = self.names.get_mut(label.name) else { continue };
-            match values.get_mut(label.value) {
-                Some(postings) => postings.insert(slot),
-                None => {
-                    self.bytes += ENTRY_BYTES + label.value.len();
-                    values.insert(label.value.into(), Postings::One(slot));
-                }
-            }
-            self.bytes += size_of::<u32>();
+/// The same in every process, so that everything comes in the same order in each.
+fn hash(value: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(value.as_bytes());
+    hasher.finish()
+}
+
+impl Values {
+    fn list(&self, number: u32) -> Option<&List> {
+        if number & LIST == 0 { None } else { self.lists.get((number & !LIST) as usize) }
+    }
+
+    fn text<'a>(&'a self, number: u32, name: &str, series: &'a impl LabelsBySlot) -> &'a str {
+        match self.list(number) {
+            Some(list) => &list.value,
+            None => series.labels(number).map_or("", |labels| labels.value_or_empty(name)),
         }
     }
 
-    pub(crate) fn remove(&mut self, labels: &Labels, slot: u32) {
+    fn find(&self, name: &str, value: &str, series: &impl LabelsBySlot) -> Option<u32> {
+        self.table.find(hash(value), |number| self.text(number, name, series) == value)
+    }
+
+    fn postings(&self, number: u32) -> Postings<'_> {
+        self.list(number).map_or(Postings::One(number), |list| Postings::Many(&list.slots))
+    }
+
+    /// Without the lists' own content.
+    fn heap_bytes(&self) -> usize {
+        self.table.heap_bytes() + self.lists.capacity() * size_of::<List>() + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// Adds a slot under a value. Answers by how many bytes the list's content has grown.
+    fn insert(&mut self, name: &str, value: &str, slot: u32, series: &impl LabelsBySlot) -> usize {
+        let Some(number) = self.find(name, value, series) else {
+            self.table.insert(hash(value), slot);
+            return 0;
+        };
+        if number & LIST != 0 {
+            let Some(list) = self.lists.get_mut((number & !LIST) as usize) else { return 0 };
+            let before = list.slots.heap_bytes();
+            list.slots.insert(slot);
+            return list.slots.heap_bytes().saturating_sub(before);
+        }
+        let list = List { value: value.into(), slots: Slots::of(number, slot) };
+        let bytes = list.heap_bytes();
+        let position = match self.free.pop() {
+            Some(position) => {
+                self.lists[position as usize] = list;
+                position
+            }
+            None => {
+                self.lists.push(list);
+                u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.table.replace(hash(value), number, LIST | position);
+        bytes
+    }
+
+    /// Removes a slot from a value. Answers by how many bytes the list's content has shrunk.
+    fn remove(&mut self, name: &str, value: &str, slot: u32, series: &impl LabelsBySlot) -> usize {
+        let Some(number) = self.find(name, value, series) else { return 0 };
+        if number & LIST == 0 {
+            self.table.remove(hash(value), number);
+            return 0;
+        }
+        let position = number & !LIST;
+        let Some(list) = self.lists.get_mut(position as usize) else { return 0 };
+        let before = list.heap_bytes();
+        list.slots.remove(slot);
+        if list.slots.len() > 0 {
+            return before.saturating_sub(list.heap_bytes());
+        }
+        *list = List { value: Box::default(), slots: Slots::Few(Vec::new()) };
+        self.free.push(position);
+        self.table.remove(hash(value), number);
+        before
+    }
+}
+
+impl List {
+    fn heap_bytes(&self) -> usize {
+        heap_block(self.value.len()) + self.slots.heap_bytes()
+    }
+}
+
+impl Index {
+    /// Adds a series, whose labels `series` has already.
+    pub(crate) fn insert(&mut self, labels: &Labels, slot: u32, series: &impl LabelsBySlot) {
+        for label in labels.iter() {
+            if !self.names.contains_key(label.name) {
+                self.bytes += NAME_BYTES + heap_block(label.name.len());
+                self.names.insert(label.name.into(), Values::default());
+            }
+            let Some(values) = self.names.get_mut(label.name) else { continue };
+            let before = values.heap_bytes();
+            let grown = values.insert(label.name, label.value, slot, series);
+            self.bytes += grown + values.heap_bytes() - before;
+        }
+    }
+
+    /// Removes a series, whose labels `series` still has.
+    pub(crate) fn remove(&mut self, labels: &Labels, slot: u32, series: &impl LabelsBySlot) {
         for label in labels.iter() {
             let Some(values) = self.names.get_mut(label.name) else { continue };
-            let Some(postings) = values.get_mut(label.value) else { continue };
-            self.bytes = self.bytes.saturating_sub(size_of::<u32>());
-            if postings.remove(slot) {
-                values.remove(label.value);
-                self.bytes = self.bytes.saturating_sub(ENTRY_BYTES + label.value.len());
-            }
-            if values.is_empty() {
+            let before = values.heap_bytes();
+            let shrunk = values.remove(label.name, label.value, slot, series);
+            self.bytes = (self.bytes + values.heap_bytes()).saturating_sub(before + shrunk);
+            if values.table.is_empty() {
+                let rest = values.heap_bytes() + NAME_BYTES + heap_block(label.name.len());
                 self.names.remove(label.name);
-                self.bytes = self.bytes.saturating_sub(ENTRY_BYTES + label.name.len());
+                self.bytes = self.bytes.saturating_sub(rest);
             }
         }
     }
@@ -109,33 +204,41 @@ impl Index {
         self.names.keys().map(|name| &**name)
     }
 
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.names.get(name).into_iter().flat_map(|values| values.keys().map(|value| &**value))
+    /// The values of a label, in order.
+    pub(crate) fn values<'a>(&'a self, name: &str, series: &'a impl LabelsBySlot) -> Vec<&'a str> {
+        let Some(values) = self.names.get(name) else { return Vec::new() };
+        let mut texts: Vec<&str> = values.table.iter().map(|number| values.text(number, name, series)).collect();
+        texts.sort_unstable();
+        texts
     }
 
     /// The shortest set of lists that together hold every series that all matchers accept.
-    pub(crate) fn candidates(&self, matchers: &[Matcher]) -> Candidates<'_> {
-        let mut best: Option<(usize, Vec<&[u32]>)> = None;
+    pub(crate) fn candidates(&self, matchers: &[Matcher], series: &impl LabelsBySlot) -> Candidates<'_> {
+        let mut best: Option<(usize, Vec<Postings<'_>>)> = None;
         // Equality first: it is one look-up, and a short list makes it pointless to run a pattern over all values.
         let (equal, others): (Vec<_>, Vec<_>) =
             matchers.iter().filter(|m| !m.matches("")).partition(|m| m.op() == MatchOp::Equal);
         for matcher in equal.into_iter().chain(others) {
-            let values = self.names.get(matcher.name());
+            let name = matcher.name();
+            let values = self.names.get(name);
             if best.as_ref().is_some_and(|(size, _)| {
-                *size == 0 || (matcher.op() != MatchOp::Equal && *size < 8 * values.map_or(0, BTreeMap::len))
+                *size == 0
+                    || (matcher.op() != MatchOp::Equal && *size < 8 * values.map_or(0, |values| values.table.len()))
             }) {
                 continue;
             }
-            let lists: Vec<&[u32]> = match (values, matcher.op()) {
+            let lists: Vec<Postings<'_>> = match (values, matcher.op()) {
                 (None, _) => Vec::new(),
                 (Some(values), MatchOp::Equal) => {
-                    values.get(matcher.value()).map(Postings::slots).into_iter().collect()
+                    let number = values.find(name, matcher.value(), series);
+                    number.map(|number| values.postings(number)).into_iter().collect()
                 }
                 (Some(values), _) => {
-                    values.iter().filter(|(value, _)| matcher.matches(value)).map(|(_, p)| p.slots()).collect()
+                    let accepted = |number: &u32| matcher.matches(values.text(*number, name, series));
+                    values.table.iter().filter(accepted).map(|number| values.postings(number)).collect()
                 }
             };
-            let size = lists.iter().map(|list| list.len()).sum();
+            let size = lists.iter().map(Postings::len).sum();
             if best.as_ref().is_none_or(|(smallest, _)| size < *smallest) {
                 best = Some((size, lists));
             }

@@ -15,6 +15,7 @@ mod number;
 mod point;
 mod series;
 mod settings;
+mod slots;
 mod store;
 
 pub use error::{AppendError, Limit};

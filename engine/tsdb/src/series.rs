@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use watchfire_model::{Labels, Timestamp};
+use watchfire_model::{Labels, Timestamp, heap_block};
 
 use crate::chunk::{Chunk, Raw};
 use crate::{Histogram, Point, SampleValue};
@@ -80,7 +80,7 @@ impl Series {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         let chunks: usize = self.older.iter().map(Chunk::heap_bytes).sum();
-        self.older.capacity() * size_of::<Chunk>() + chunks + self.head.heap_bytes()
+        heap_block(self.older.capacity() * size_of::<Chunk>()) + chunks + self.head.heap_bytes()
     }
 
     fn chunks(&self) -> impl Iterator<Item = &Chunk> {

@@ -1,41 +1,35 @@
 //! The store itself.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
-
-use watchfire_model::{Duration, Labels, Matcher, Sample, Timestamp};
+use watchfire_model::{Duration, Labels, Matcher, Sample, SharedNames, Timestamp};
 
 use crate::chunk::Raw;
-use crate::index::{Candidates, Index};
+use crate::index::{Candidates, Index, LabelsBySlot};
 use crate::series::{Place, Series};
+use crate::slots::Table;
 use crate::{AppendError, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
-
-/// Takes a fingerprint as it is: it is a good hash already.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fingerprinted(u64);
-
-impl Hasher for Fingerprinted {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// Series lie in pages of this size, so that growing never copies those that are there.
 const PAGE: usize = 1024;
 
-/// Entries of the map from fingerprint to slot and of the log of created series, per series.
-const ENTRIES_BYTES: usize = 32;
+/// The series by slot.
+#[derive(Debug, Default)]
+struct Pages(Vec<Box<[Option<Series>]>>);
+
+impl Pages {
+    fn get(&self, slot: usize) -> Option<&Series> {
+        self.0.get(slot / PAGE)?[slot % PAGE].as_ref()
+    }
+
+    fn get_mut(&mut self, slot: usize) -> Option<&mut Series> {
+        self.0.get_mut(slot / PAGE)?[slot % PAGE].as_mut()
+    }
+}
+
+impl LabelsBySlot for Pages {
+    fn labels(&self, slot: u32) -> Option<&Labels> {
+        self.get(slot as usize).map(|series| &series.labels)
+    }
+}
 
 /// A position in the feed of created series; the default is before the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +78,7 @@ impl Newest {
 pub struct Tsdb {
     settings: Settings,
     retention: Duration,
-    pages: Vec<Box<[Option<Series>]>>,
+    pages: Pages,
     /// Slots below this one have been used.
     slots_used: usize,
     /// Slots whose series is gone.
@@ -94,9 +88,9 @@ pub struct Tsdb {
     /// By slot: see [`Tsdb::revisions`].
     revisions: Vec<u64>,
     next_revision: u64,
-    by_fingerprint: HashMap<u64, u32, BuildHasherDefault<Fingerprinted>>,
-    /// Series whose fingerprint another one had first.
-    collisions: HashMap<Labels, u32, BuildHasherDefault<Fingerprinted>>,
+    /// Slots by the fingerprint of the series' labels.
+    by_labels: Table,
+    names: SharedNames,
     index: Index,
     /// Living series in the order of creation.
     created: Vec<SeriesId>,
@@ -119,14 +113,14 @@ impl Tsdb {
         Tsdb {
             settings,
             retention: Duration::MAX,
-            pages: Vec::new(),
+            pages: Pages::default(),
             slots_used: 0,
             free: Vec::new(),
             newest_by_slot: Vec::new(),
             revisions: Vec::new(),
             next_revision: 1,
-            by_fingerprint: HashMap::default(),
-            collisions: HashMap::default(),
+            by_labels: Table::default(),
+            names: SharedNames::default(),
             index: Index::default(),
             created: Vec::new(),
             next_sequence: 1,
@@ -136,23 +130,10 @@ impl Tsdb {
         }
     }
 
-    fn get(&self, slot: usize) -> Option<&Series> {
-        self.pages.get(slot / PAGE)?[slot % PAGE].as_ref()
-    }
-
-    fn get_mut(&mut self, slot: usize) -> Option<&mut Series> {
-        self.pages.get_mut(slot / PAGE)?[slot % PAGE].as_mut()
-    }
-
     /// The series with exactly these labels.
     pub fn resolve(&self, labels: &Labels) -> Option<SeriesId> {
-        let by_fingerprint = self.by_fingerprint.get(&labels.fingerprint().0);
-        let series = by_fingerprint.and_then(|slot| self.get(*slot as usize)).filter(|s| s.labels == *labels);
-        match series {
-            Some(series) => Some(series.id),
-            None if self.collisions.is_empty() => None,
-            None => self.collisions.get(labels).and_then(|slot| self.get(*slot as usize)).map(|s| s.id),
-        }
+        let is_right = |slot| self.pages.labels(slot) == Some(labels);
+        self.by_labels.find(labels.fingerprint().0, is_right).and_then(|slot| self.id_at(slot as usize))
     }
 
     /// Appends a number to the series with these labels, which is created if need be.
@@ -194,8 +175,8 @@ impl Tsdb {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots_used += 1;
-            if self.slots_used > self.pages.len() * PAGE {
-                self.pages.push((0..PAGE).map(|_| None).collect());
+            if self.slots_used > self.pages.0.len() * PAGE {
+                self.pages.0.push((0..PAGE).map(|_| None).collect());
             }
             self.newest_by_slot.push(Newest { time: i64::MIN, value: Newest::NO_NUMBER });
             self.revisions.push(0);
@@ -206,18 +187,11 @@ impl Tsdb {
         self.newest = self.newest.max(Timestamp::from_millis(raw.time));
         self.newest_by_slot[slot as usize] = Newest::of(&raw);
         self.revise(slot as usize);
-        let series = Series::new(id, labels.clone(), raw);
-        self.stats.bytes += series.heap_bytes() + fixed_bytes(labels);
-        self.pages[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
-        match self.by_fingerprint.entry(labels.fingerprint().0) {
-            Entry::Vacant(entry) => {
-                entry.insert(slot);
-            }
-            Entry::Occupied(_) => {
-                self.collisions.insert(labels.clone(), slot);
-            }
-        }
-        self.index.insert(labels, slot);
+        let series = Series::new(id, self.names.share(labels.clone()), raw);
+        self.stats.bytes += series.heap_bytes() + labels.heap_bytes();
+        self.pages.0[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
+        self.by_labels.insert(labels.fingerprint().0, slot);
+        self.index.insert(labels, slot, &self.pages);
         self.created.push(id);
         self.stats.series += 1;
         self.stats.series_created += 1;
@@ -236,12 +210,8 @@ impl Tsdb {
         let Settings { samples_per_series_max, bytes_max, out_of_order_window, .. } = self.settings;
         let cutoff = self.cutoff(Timestamp::from_millis(raw.time));
         let bytes = self.bytes();
-        let Some(series) = self.pages.get_mut(id.slot() / PAGE).and_then(|page| page[id.slot() % PAGE].as_mut()) else {
-            return Err(AppendError::UnknownSeries);
-        };
-        if series.id != id {
-            return Err(AppendError::UnknownSeries);
-        }
+        let series = self.pages.get_mut(id.slot()).filter(|series| series.id == id);
+        let Some(series) = series else { return Err(AppendError::UnknownSeries) };
         let timestamp = Timestamp::from_millis(raw.time);
         let newest = Newest::of(&raw);
         let mut revised = false;
@@ -303,14 +273,14 @@ impl Tsdb {
     /// The ids of all series that every matcher accepts, in a fixed order.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
         let accepted = |slot: usize| {
-            let series = self.get(slot)?;
+            let series = self.pages.get(slot)?;
             matchers.iter().all(|m| m.matches_labels(&series.labels)).then_some(series.id)
         };
-        match self.index.candidates(matchers) {
+        match self.index.candidates(matchers, &self.pages) {
             Candidates::Everything => (0..self.slots_used).filter_map(accepted).collect(),
             Candidates::Lists(lists) => {
                 let mut ids: Vec<SeriesId> =
-                    lists.iter().flat_map(|l| l.iter()).filter_map(|s| accepted(*s as usize)).collect();
+                    lists.iter().flat_map(|list| list.iter()).filter_map(|slot| accepted(slot as usize)).collect();
                 if lists.len() > 1 {
                     ids.sort_unstable_by_key(|id| id.slot());
                 }
@@ -321,7 +291,12 @@ impl Tsdb {
 
     /// The series with this id, unless it is gone.
     pub fn series(&self, id: SeriesId) -> Option<SeriesView<'_>> {
-        self.get(id.slot()).filter(|series| series.id == id).map(|series| SeriesView { series })
+        self.pages.get(id.slot()).filter(|series| series.id == id).map(|series| SeriesView { series })
+    }
+
+    /// The id of the series that lives in a slot.
+    pub fn id_at(&self, slot: usize) -> Option<SeriesId> {
+        self.pages.get(slot).map(|series| series.id)
     }
 
     /// All living series, in the order of creation.
@@ -382,7 +357,7 @@ impl Tsdb {
         }
         let end = self.sweep.saturating_add(series).min(self.slots_used);
         for slot in self.sweep..end {
-            let Some(series) = self.get_mut(slot) else { continue };
+            let Some(series) = self.pages.get_mut(slot) else { continue };
             if series.newest_time() < cutoff {
                 truncated.samples += series.len() as u64;
                 truncated.series.push(series.id);
@@ -402,26 +377,22 @@ impl Tsdb {
         self.sweep = end;
         if !truncated.series.is_empty() {
             let pages = &self.pages;
-            self.created
-                .retain(|id| pages[id.slot() / PAGE][id.slot() % PAGE].as_ref().is_some_and(|series| series.id == *id));
+            self.created.retain(|id| pages.get(id.slot()).is_some_and(|series| series.id == *id));
         }
         truncated
     }
 
     fn remove(&mut self, slot: usize) {
-        let Some(series) = self.pages[slot / PAGE][slot % PAGE].take() else { return };
+        let Some(series) = self.pages.get(slot) else { return };
         let key = u32::try_from(slot).unwrap_or(u32::MAX);
-        self.stats.bytes = self.stats.bytes.saturating_sub(series.heap_bytes() + fixed_bytes(&series.labels));
+        let labels = series.labels.clone();
+        self.stats.bytes = self.stats.bytes.saturating_sub(series.heap_bytes() + labels.heap_bytes());
         self.stats.samples -= series.len();
         self.stats.series -= 1;
         self.stats.series_removed += 1;
-        self.index.remove(&series.labels, key);
-        let fingerprint = series.labels.fingerprint().0;
-        if self.by_fingerprint.get(&fingerprint) == Some(&key) {
-            self.by_fingerprint.remove(&fingerprint);
-        } else {
-            self.collisions.remove(&series.labels);
-        }
+        self.index.remove(&labels, key, &self.pages);
+        self.by_labels.remove(labels.fingerprint().0, key);
+        self.pages.0[slot / PAGE][slot % PAGE] = None;
         self.free.push(key);
     }
 
@@ -432,7 +403,7 @@ impl Tsdb {
 
     /// The values that a label has in some series, in order.
     pub fn label_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.index.values(name)
+        self.index.values(name, &self.pages).into_iter()
     }
 
     /// The newest sample's time over all series, [`Timestamp::MIN`] in an empty store.
@@ -440,16 +411,18 @@ impl Tsdb {
         self.newest
     }
 
+    /// What is counted series by series, the index, and what all series lie in.
     fn bytes(&self) -> usize {
-        self.stats.bytes + self.index.bytes()
+        let arrays = self.pages.0.len() * PAGE * size_of::<Option<Series>>()
+            + self.newest_by_slot.capacity() * size_of::<Newest>()
+            + self.revisions.capacity() * size_of::<u64>()
+            + self.created.capacity() * size_of::<SeriesId>()
+            + self.free.capacity() * size_of::<u32>();
+        self.stats.bytes + self.index.bytes() + self.by_labels.heap_bytes() + arrays
     }
 
     /// What the store holds and what has happened to it.
     pub fn stats(&self) -> Stats {
         Stats { bytes: self.bytes(), ..self.stats }
     }
-}
-
-fn fixed_bytes(labels: &Labels) -> usize {
-    size_of::<Option<Series>>() + size_of::<Newest>() + size_of::<u64>() + labels.heap_bytes() + ENTRIES_BYTES
 }
