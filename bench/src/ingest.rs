@@ -1,6 +1,6 @@
-//! Samples by remote-write: CPU per sample and memory per series.
+//! Samples by remote-write: CPU per sample and memory per series, of series that a rule reads and of such that none does.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
@@ -9,71 +9,94 @@ use crate::process::installed;
 use crate::remote_write::{Sample, post, request};
 use crate::sink::Sink;
 
-const SERIES: usize = 100_000;
 const PER_REQUEST: usize = 2_000;
-const ROUNDS: usize = 12;
 
 /// A rule that reads every series, so that none of them may be left out, and that never fires.
-const RULES: &str = "groups: [{name: all, interval: 15s, rules: [{alert: Never, expr: 'bench_metric > 1e300'}]}]\n";
+const READING: &str = "groups: [{name: all, interval: 15s, rules: [{alert: Never, expr: 'bench_metric > 1e300'}]}]\n";
+/// A rule that reads none of them.
+const NOT_READING: &str = "groups: [{name: none, interval: 15s, rules: [{alert: Never, expr: 'other > 1e300'}]}]\n";
+
+/// How many series, and how many samples each of them gets. Ten times the series get few, so that it ends in a minute.
+const LOADS: [(usize, usize); 2] = [(100_000, 12), (1_000_000, 3)];
+
+/// What one engine took.
+struct Cost {
+    cpu_micros: f64,
+    bytes: f64,
+}
 
 pub(crate) async fn run(binary: &str) -> Result<()> {
-    println!("\nIngest: remote-write 1.0, {SERIES} series, {PER_REQUEST} samples a request, all read by a rule");
-    println!("{:<14}{:>16}{:>20}{:>16}{:>18}", "", "µs CPU/sample", "first sample, µs", "samples/s", "bytes/series");
+    println!("\nIngest: remote-write 1.0, {PER_REQUEST} samples a request, ten labels a series");
+    let columns = ["µs CPU/sample", "first sample, µs", "samples/s", "bytes/series"];
+    println!("{:<46}{:>15}{:>18}{:>12}{:>14}", "", columns[0], columns[1], columns[2], columns[3]);
     let (_, address) = Sink::start().await?;
-    let folder = tempfile::tempdir()?;
-    let own = peer::watchfire(binary, folder.path(), RULES, address).await?;
-    let own = measure(&own).await?;
-    if !installed("prometheus") || !installed("prometheus-alertmanager") {
-        println!("prometheus: not installed, no ratio");
-        return Ok(());
+    for (series, rounds) in LOADS {
+        let mut costs = Vec::new();
+        for (rules, what) in [(READING, "read by a rule"), (NOT_READING, "read by no rule")] {
+            let folder = tempfile::tempdir()?;
+            let own = peer::watchfire(binary, folder.path(), rules, address).await?;
+            let what = format!("{series} series with {rounds} samples {what}");
+            costs.push((what.clone(), measure(&own, series, rounds, &what).await?));
+        }
+        if !installed("prometheus") || !installed("prometheus-alertmanager") {
+            println!("prometheus: not installed, no ratio");
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let prometheus = peer::prometheus(folder.path(), READING, address).await?;
+        let theirs = measure(&prometheus, series, rounds, &format!("{series} series, Prometheus")).await?;
+        for (what, own) in costs {
+            let (cpu, bytes) = (theirs.cpu_micros / own.cpu_micros, theirs.bytes / own.bytes);
+            println!("{what}: ratio of CPU 1 to {cpu:.1}, of memory 1 to {bytes:.1}");
+        }
     }
-    let folder = tempfile::tempdir()?;
-    let prometheus = peer::prometheus(folder.path(), RULES, address).await?;
-    let theirs = measure(&prometheus).await?;
-    println!("ratio of CPU: 1 to {:.1}, of memory: 1 to {:.1}", theirs.0 / own.0, theirs.1 / own.1);
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
-async fn measure(peer: &Peer) -> Result<(f64, f64)> {
+async fn measure(peer: &Peer, series: usize, rounds: usize, what: &str) -> Result<Cost> {
     let client = reqwest::Client::new();
-    let series: Vec<Vec<(String, String)>> = (0..SERIES).map(labels).collect();
-    let start =
-        i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())? - 15_000 * ROUNDS as i64;
+    let now = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
     let empty = peer.server.memory_bytes()?;
-    let (mut first, mut cpu, mut wall) = (0.0, 0.0, 0.0);
-    for round in 0..ROUNDS {
-        let millis = start + 15_000 * round as i64;
-        // The generator's own work is done before the clock runs.
-        let mut bodies = Vec::with_capacity(SERIES / PER_REQUEST);
-        for part in series.chunks(PER_REQUEST) {
-            let samples = part.iter().enumerate();
-            let samples =
-                samples.map(|(n, labels)| Sample { labels, value: (n * 7 + round * 13) as f64 * 0.1, millis });
-            bodies.push(request(samples)?);
-        }
-        let (before, begin) = (peer.server.cpu_seconds()?, std::time::Instant::now());
-        for body in bodies {
+    let (mut first, mut cpu, mut wall) = (0.0, 0.0, Duration::ZERO);
+    for round in 0..rounds {
+        let millis = now - 15_000 * (rounds - round) as i64;
+        let before = peer.server.cpu_seconds()?;
+        for start in (0..series).step_by(PER_REQUEST) {
+            // The generator works while the server has nothing to do, and not while the clock runs.
+            let part: Vec<_> = (start..(start + PER_REQUEST).min(series)).map(|n| (n, labels(n))).collect();
+            let samples = part.iter().map(|(n, labels)| Sample { labels, value: value(*n, round), millis });
+            let body = request(samples)?;
+            let begin = Instant::now();
             post(&client, &peer.write_url, body).await?;
+            if round > 0 {
+                wall += begin.elapsed();
+            }
         }
         let spent = peer.server.cpu_seconds()? - before;
         if round == 0 {
             first = spent;
         } else {
             cpu += spent;
-            wall += begin.elapsed().as_secs_f64();
         }
     }
-    let samples = (SERIES * (ROUNDS - 1)) as f64;
-    let per_sample = cpu * 1e6 / samples;
-    let bytes = (peer.server.memory_bytes()? - empty) / SERIES as f64;
-    println!(
-        "{:<14}{per_sample:>16.2}{:>20.2}{:>16.0}{bytes:>18.0}",
-        peer.name,
-        first * 1e6 / SERIES as f64,
-        samples / wall
-    );
-    Ok((per_sample, bytes))
+    let samples = (series * (rounds - 1)) as f64;
+    let cpu_micros = cpu * 1e6 / samples;
+    let bytes = (peer.server.memory_bytes()? - empty) / series as f64;
+    let (first, rate) = (first * 1e6 / series as f64, samples / wall.as_secs_f64());
+    println!("{what:<46}{cpu_micros:>15.2}{first:>18.2}{rate:>12.0}{bytes:>14.0}");
+    Ok(Cost { cpu_micros, bytes })
+}
+
+/// What a host's exporter has: events counted, memory in pages, time in hundredths of a second, and ratios with all
+/// their digits.
+fn value(number: usize, round: usize) -> f64 {
+    match number % 4 {
+        0 => (number * 31 + round * (100 + number % 900)) as f64,
+        1 => ((number * 7_919 + round * 104_729) % 1_000_000 * 4_096) as f64,
+        2 => (number * 13 + round * (number % 1_500)) as f64 / 100.0,
+        _ => ((number + 7 * round) as f64).sin(),
+    }
 }
 
 /// Ten labels, as a host's exporter has them.

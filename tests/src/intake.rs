@@ -230,7 +230,7 @@ fn busy() -> Result<()> {
         let address = engine.url("").trim_start_matches("http://").to_owned();
         let head =
             "POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n[";
-        let stream = crate::support::eventually("the second request is told to come back", async || {
+        let stream = eventually("the second request is told to come back", async || {
             // The one place is taken by a request whose body does not end; it is sent anew for each try, because the
             // try before may have had the place when it came.
             let mut stream = tokio::net::TcpStream::connect(&address).await?;
@@ -242,7 +242,7 @@ fn busy() -> Result<()> {
         .await?;
         ensure!(engine.text("/-/healthy").await?.contains("healthy"), "supervisors are always answered");
         drop(stream);
-        crate::support::eventually("the place is free again", async || {
+        eventually("the place is free again", async || {
             let answer = engine.post("/api/v1/events", &[("content-type", "application/json")], "[]").await?;
             Ok(answer.status().is_success().then_some(()))
         })

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn keys_of_unread_series_are_forgotten_every_hour() {
         let mut keys = Keys::default();
-        let at = |minutes| Timestamp::from_secs(minutes * 60);
+        let at = |minutes: i64| Timestamp::from_secs(minutes * 60);
         keys.sweep(at(0));
         keys.insert(A, Target::Slot(3));
         keys.insert(B, Target::Unread);
