@@ -384,7 +384,7 @@ mod tests {
             ("foo.x=bar}", "9: unexpected }: there is no opening {"),
             ("foo.x=bar baz", "10: expected a comma between two matchers"),
             ("{foo.x=bar}}", "11: expected nothing after the closing }"),
-            (r#"foo=~"(""#, "0: invalid regular expression \"(\" for label \"foo\": unclosed group"),
+            (r#"foo=~"(""#, "0: invalid regular expression \"(\" for label \"foo\": missing closing ): `^(?:()$`"),
             (r#"f.o="\q""#, "5: unknown escape; write a backslash in quotes as \\\\"),
         ] {
             assert_eq!(parsed(text), Err(expected.to_owned()), "{text}");

@@ -1,13 +1,10 @@
 //! Field matchers, compiled.
 
-use regex::{Regex, RegexBuilder};
-use watchfire_model::{Event, FieldValue};
+use regex::Regex;
+use watchfire_model::{Event, FieldValue, compile_regex};
 
 use crate::field::{View, lookup};
 use crate::{CompareOp, EventQueryError, FieldMatcher, FieldOp};
-
-/// Bytes that one compiled pattern may take, so that a rule file cannot fill the memory.
-const REGEX_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledMatcher {
@@ -125,9 +122,9 @@ impl CompiledMatcher {
             }
             FieldOp::Regex => {
                 let compile = |pattern: &String| {
-                    let built =
-                        RegexBuilder::new(pattern).case_insensitive(ignore_case).size_limit(REGEX_BYTES_MAX).build();
-                    built.map_err(|e| error(format!("invalid regular expression {pattern:?}: {}", last_line(&e))))
+                    let flags = if ignore_case { "(?i)" } else { "" };
+                    compile_regex(&format!("{flags}{pattern}"))
+                        .map_err(|e| error(format!("invalid regular expression {pattern:?}: {e}")))
                 };
                 Test::Regex(texts()?.iter().map(compile).collect::<Result<_, _>>()?)
             }
@@ -207,11 +204,6 @@ impl Scalar {
             Scalar::Text { text, ignore_case: true } => IndexKey::Folded(text.clone()),
         }
     }
-}
-
-fn last_line(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or(&text).trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -327,7 +319,11 @@ mod tests {
                 "match.f: contains needs a text, or a list of texts of which one must pass",
             ),
             (FieldOp::Exists, FieldValue::Int(1), "match.f: exists needs true or false"),
-            (FieldOp::Regex, FieldValue::Text("(".into()), "match.f: invalid regular expression \"(\": unclosed group"),
+            (
+                FieldOp::Regex,
+                FieldValue::Text("(".into()),
+                "match.f: invalid regular expression \"(\": missing closing ): `(`",
+            ),
         ];
         for (op, operand, expected) in table {
             let error = CompiledMatcher::compile(&FieldMatcher::new("f", op, operand), "match").unwrap_err();

@@ -8,6 +8,7 @@ mod event;
 mod id;
 mod labels;
 mod matcher;
+mod re2;
 mod sample;
 mod severity;
 mod time;
@@ -20,6 +21,7 @@ pub use labels::{
     METRIC_NAME_LABEL, SharedNames, heap_block, is_legacy_label_name,
 };
 pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
+pub use re2::{RegexError, compile_regex};
 pub use sample::{STALE_NAN, Sample, is_stale};
 pub use severity::{ParseSeverityError, Severity};
 pub use time::{Duration, ParseDurationError, ParseTimestampError, Timestamp};

@@ -5,7 +5,7 @@ use std::fmt;
 use regex::Regex;
 use thiserror::Error;
 
-use crate::Labels;
+use crate::{Labels, re2};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ pub struct MatcherError {
     pub name: String,
     /// The pattern as it was given.
     pub value: String,
-    /// What the regular expression engine says, in one line.
+    /// What is wrong with it, in Go's words.
     pub reason: String,
 }
 
@@ -62,16 +62,15 @@ impl Matcher {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                let anchored = match anchoring {
-                    Anchoring::Prometheus => format!("^(?s:{value})$"),
-                    Anchoring::Alertmanager => format!("^(?:{value})$"),
+                let compiled = match anchoring {
+                    Anchoring::Prometheus => re2::compile_anchored(&value),
+                    Anchoring::Alertmanager => re2::compile_regex(&format!("^(?:{value})$")),
                 };
-                let compiled = Regex::new(&anchored).map_err(|error| MatcherError {
+                Some(compiled.map_err(|error| MatcherError {
                     name: name.clone(),
                     value: value.clone(),
-                    reason: last_line(&error.to_string()),
-                })?;
-                Some(compiled)
+                    reason: error.to_string(),
+                })?)
             }
         };
         Ok(Matcher { name, op, value, regex })
@@ -113,10 +112,6 @@ impl Matcher {
     pub fn matches_labels(&self, labels: &Labels) -> bool {
         self.matches(labels.value_or_empty(&self.name))
     }
-}
-
-fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or(text).trim_start_matches("error: ").to_owned()
 }
 
 impl PartialEq for Matcher {

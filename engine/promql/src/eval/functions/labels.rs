@@ -2,8 +2,7 @@
 
 use std::cmp::Ordering;
 
-use regex::Regex;
-use watchfire_model::METRIC_NAME_LABEL;
+use watchfire_model::{METRIC_NAME_LABEL, compile_regex};
 
 use super::super::element::{Element, Metric, NameState, refuse_equal};
 use super::super::{Evaluator, fault};
@@ -23,7 +22,7 @@ fn invalid(message: &str, name: &str) -> QueryError {
 }
 
 /// Sets a label; a name that is set stands in the result even where the name was dropped before.
-fn set<'a>(element: Element<'a>, label: &str, value: String) -> Element<'a> {
+pub(super) fn set<'a>(element: Element<'a>, label: &str, value: String) -> Element<'a> {
     let mut builder = element.visible_labels().to_builder();
     builder.set(label, value);
     let name = match element.name {
@@ -39,7 +38,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     pub(super) fn label_replace(&mut self, args: &'s [Node], at: i64) -> Result<Vec<Element<'a>>, QueryError> {
         let [target, replacement, source, pattern] =
             [text(&args[1])?, text(&args[2])?, text(&args[3])?, text(&args[4])?];
-        let regex = Regex::new(&format!("^(?s:{pattern})$"))
+        let regex = compile_regex(&format!("^(?s:{pattern})$"))
             .map_err(|_| invalid("invalid regular expression in label_replace()", pattern))?;
         if !is_label_name(target) {
             return Err(invalid("invalid destination label name in label_replace()", target));
