@@ -17,6 +17,8 @@ enum Detail {
     None,
     Monotonicity(Monotonicity),
     Occurrences(usize),
+    /// Of the numbers beyond a bound, only the farthest is told.
+    Beyond(f64),
 }
 
 /// How much the buckets of a classic histogram had to be changed.
@@ -101,9 +103,35 @@ impl Annotations {
         self.warn(format!("quantile value should be between 0 and 1, got {}", format_g(q)), span);
     }
 
+    /// The parameter of an aggregation, which may be another one at every step.
+    pub(crate) fn invalid_quantile_in_aggregation(&mut self, q: f64, span: Span) {
+        self.beyond("quantile value should be between 0 and 1, got ", q, "", span);
+    }
+
     pub(crate) fn invalid_ratio(&mut self, ratio: f64, capped: f64, span: Span) {
-        let (ratio, capped) = (format_g(ratio), format_g(capped));
-        self.warn(format!("ratio value should be between -1 and 1, got {ratio}, capping to {capped}"), span);
+        let capping = format!(", capping to {}", format_g(capped));
+        self.beyond("ratio value should be between -1 and 1, got ", ratio, &capping, span);
+    }
+
+    /// Tells of a number beyond a bound, once for each side.
+    fn beyond(&mut self, text: &str, value: f64, rest: &str, span: Span) {
+        let whole = format!("{text}{}{rest}", format_g(value));
+        let same_side = |a: &&mut Annotation| match a.detail {
+            Detail::Beyond(known) => {
+                a.span == span && a.text.starts_with(text) && !known.is_nan() && (known < 0.0) == (value < 0.0)
+            }
+            _ => false,
+        };
+        match self.0.iter_mut().find(same_side) {
+            Some(known) if !value.is_nan() => {
+                if let Detail::Beyond(other) = known.detail
+                    && value.abs() > other.abs()
+                {
+                    (known.text, known.detail) = (whole, Detail::Beyond(value));
+                }
+            }
+            _ => self.add(Level::Warning, whole, span, Detail::Beyond(value)),
+        }
     }
 
     pub(crate) fn bad_bucket_label(&mut self, metric: &str, label: &str, span: Span) {
@@ -211,7 +239,7 @@ impl Annotations {
         for annotation in self.0 {
             let Annotation { level, text, span, detail } = annotation;
             let detail = match detail {
-                Detail::None | Detail::Occurrences(0 | 1) => String::new(),
+                Detail::None | Detail::Occurrences(0 | 1) | Detail::Beyond(_) => String::new(),
                 Detail::Occurrences(count) => format!(" ({count} occurrences)"),
                 Detail::Monotonicity(found) => format!(
                     ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",

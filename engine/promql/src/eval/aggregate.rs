@@ -208,7 +208,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             && let Some(param) = &plan.param
             && !(0.0..=1.0).contains(&parameter)
         {
-            self.notes.invalid_quantile(parameter, param.span);
+            self.notes.invalid_quantile_in_aggregation(parameter, param.span);
         }
         let groups = groups(plan, &plan.grouping, &vector);
         let mut states: Vec<State> = groups.first.iter().map(|_| State::Empty).collect();
@@ -348,15 +348,14 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 members[*group].push(i);
             }
         }
-        let value = |i: &usize| vector[*i].value.float().unwrap_or(f64::NAN);
+        let value = |i: usize| vector[i].value.float().unwrap_or(f64::NAN);
         let mut picked = Vec::new();
-        for group in &mut members {
+        for group in &members {
             match plan.op {
-                AggregateOp::Topk => group.sort_by(|a, b| nan_last(value(a), value(b), true)),
-                AggregateOp::Bottomk => group.sort_by(|a, b| nan_last(value(a), value(b), false)),
-                _ => {}
+                AggregateOp::Topk => picked.extend(extremes(group, keep, true, value)),
+                AggregateOp::Bottomk => picked.extend(extremes(group, keep, false, value)),
+                _ => picked.extend(group.iter().take(keep).copied()),
             }
-            picked.extend(group.iter().take(keep).copied());
         }
         Ok(pick(vector, &picked))
     }
@@ -389,6 +388,38 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         picked.sort_by_key(|i| groups.of[*i]);
         Ok(pick(vector, &picked))
     }
+}
+
+/// The `keep` members with the highest or lowest values, the best first. Which of several equal ones stay follows from
+/// the steps of a binary heap with the worst on top, as in Prometheus (Go's `container/heap`).
+fn extremes(members: &[usize], keep: usize, highest: bool, value: impl Fn(usize) -> f64) -> Vec<usize> {
+    let better = |a: f64, b: f64| if highest { a > b } else { a < b };
+    let worse = |a: usize, b: usize| value(a).is_nan() || better(value(b), value(a));
+    let mut heap: Vec<usize> = Vec::with_capacity(keep.min(members.len()));
+    for &member in members {
+        if heap.len() < keep {
+            heap.push(member);
+            let mut at = heap.len() - 1;
+            while at > 0 && worse(heap[at], heap[(at - 1) / 2]) {
+                heap.swap(at, (at - 1) / 2);
+                at = (at - 1) / 2;
+            }
+        } else if better(value(member), value(heap[0])) || (value(heap[0]).is_nan() && !value(member).is_nan()) {
+            heap[0] = member;
+            let mut at = 0;
+            while 2 * at + 1 < heap.len() {
+                let (left, right) = (2 * at + 1, 2 * at + 2);
+                let child = if right < heap.len() && worse(heap[right], heap[left]) { right } else { left };
+                if !worse(heap[child], heap[at]) {
+                    break;
+                }
+                heap.swap(at, child);
+                at = child;
+            }
+        }
+    }
+    heap.sort_by(|a, b| nan_last(value(*a), value(*b), highest));
+    heap
 }
 
 /// Ascending or descending, NaN at the end either way.

@@ -68,6 +68,9 @@ impl RangeSamples {
                 detect_reset(histogram, previous);
             }
         }
+        for (_, histogram) in &mut self.histograms {
+            keep_statistics(histogram);
+        }
     }
 
     pub(super) fn load(&mut self, window: Window<'_>, with_starts: bool) {
@@ -98,6 +101,13 @@ fn detect_reset(histogram: &mut Arc<Histogram>, previous: &Histogram) {
         Arc::make_mut(histogram).counter_reset_hint =
             if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
     }
+}
+
+/// Leaves the buckets away, as Prometheus does where nobody looks at them: whether a gauge fell is then told by its count
+/// alone.
+fn keep_statistics(histogram: &mut Arc<Histogram>) {
+    let kept = Histogram { zero_count: 0.0, positive: Vec::new(), negative: Vec::new(), ..Histogram::clone(histogram) };
+    *histogram = Arc::new(kept);
 }
 
 impl Range<'_, '_> {

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use watchfire_model::BUCKET_LABEL;
 use watchfire_tsdb::{Histogram, SampleValue, format_g};
 
-use super::super::element::{Element, Interner, Metric, Projection, hash_labels};
+use super::super::element::{Element, Interner, Projection, hash_labels, refuse_equal};
 use super::super::{Evaluator, fault};
+use super::labels::set;
 use crate::QueryError;
 use crate::annotations::{Annotations, Monotonicity};
 use crate::numeric::{KahanSum, almost_equal};
@@ -440,14 +441,17 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 result.value = SampleValue::Float(value);
                 result.drop_name(dropped);
                 if let Some(label) = label {
-                    let mut builder = result.visible_labels().to_builder();
-                    builder.set(label.clone(), open_metrics(*q));
-                    result.metric = Metric::Made(builder.build());
+                    result = set(result, label, open_metrics(*q));
                 }
                 out.push(result);
             }
         }
-        self.refuse_equal_if_renamed(vector_arg, &out)?;
+        if several && !delayed {
+            // The same quantile may have been asked for twice.
+            refuse_equal(&out)?;
+        } else {
+            self.refuse_equal_if_renamed(vector_arg, &out)?;
+        }
         Ok(out)
     }
 

@@ -198,7 +198,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     }
 
     fn warn_of_sort(&mut self, node: &Node) {
-        if self.query.is_range() {
+        // Inside a subquery there are several steps too, and what is the same at all of them is evaluated once.
+        let steps = self.depth > 0 || self.query.start != self.query.end;
+        if steps && !node.invariant {
             self.notes.sort_in_range_query(node.span);
         }
     }
