@@ -7,6 +7,7 @@ mod broken;
 mod browser;
 mod commands;
 mod crash;
+mod differential;
 mod hostile;
 mod intake;
 mod pipeline;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         browser::CASES,
         broken::CASES,
         hostile::CASES,
+        differential::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -44,8 +44,9 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     std::fs::copy(&rules, folder.join("rules.yaml"))?;
     let (engine_port, tester_port) = (free_port()?, free_port()?);
-    // `--at-interval` leaves evaluation on arrival away, which is what Prometheus does.
-    let on_ingest = !options.iter().any(|option| option == "--at-interval");
+    // The suite demands that an alert with a `for` below its group's interval waits for the next slot. Who evaluates on
+    // arrival is sooner by design, so that this is left away as in Prometheus, unless it is asked for.
+    let on_ingest = options.iter().any(|option| option == "--on-arrival");
     std::fs::write(folder.join("watchfire.yml"), engine_config(engine_port, tester_port, on_ingest))?;
     std::fs::write(folder.join("suite.yaml"), suite_config(engine_port, tester_port)?)?;
     let _engine = start(&folder)?;

@@ -6,6 +6,7 @@
 mod bench;
 mod compliance;
 mod demo;
+mod fuzz;
 mod plugins;
 mod postgres;
 mod step;
@@ -20,7 +21,9 @@ Tasks of the project.
   cargo xtask test      run every test; lists at the end what was skipped and why
   cargo xtask plugins   build the plugins into target/plugins
   cargo xtask bench     measure detection, ingest and plugins, beside Prometheus and Alertmanager if installed
-  cargo xtask compliance  run the alert generator compliance suite, which takes 40 minutes (`--at-interval`)
+  cargo xtask fuzz promql --minutes N [--seed S]
+                        ask a real Prometheus and the engine the same generated queries
+  cargo xtask compliance  run the alert generator compliance suite, which takes 40 minutes
 
 Options after the task are passed on: `cargo xtask demo --listen 127.0.0.1:8080`.
 ";
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("plugins") => plugins::build().map(|built| println!("{}", built.folder.display())),
         Some("bench") => bench::run(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("compliance") => compliance::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -10,7 +10,8 @@ impl Random {
     pub(crate) fn seeded(what: &str) -> Random {
         let seed = variable("WATCHFIRE_SEED").and_then(|text| text.parse().ok()).unwrap_or_else(Random::fresh);
         println!("{what}: WATCHFIRE_SEED={seed}");
-        Random(seed | 1)
+        // Spread, so that neighbouring seeds differ, and never zero.
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a fresh seed must differ from run to run; it is printed")]

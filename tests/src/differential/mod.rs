@@ -1,0 +1,180 @@
+//! PromQL against a real Prometheus: both get the same generated series and the same generated queries.
+//!
+//! `WATCHFIRE_SEED` repeats a run; `cargo xtask fuzz promql --minutes N` makes long ones.
+
+mod answer;
+mod grammar;
+mod known;
+mod prometheus;
+mod remote_write;
+mod series;
+mod shrink;
+
+use std::time::{Duration as StdDuration, Instant};
+
+use anyhow::{Result, ensure};
+use watchfire_model::{Duration, Timestamp};
+use watchfire_promql::{Features, Options, Plan, parse_with};
+use watchfire_tsdb::Tsdb;
+
+use crate::Case;
+use crate::support::{Random, Tool, block_on, variable};
+use answer::{Answer, difference};
+use grammar::Grammar;
+use prometheus::Prometheus;
+use series::Data;
+
+pub(crate) const CASES: &[Case] =
+    &[Case { name: "differential::promql_answers_as_prometheus_does", needs: &[Tool::Prometheus3], run: queries }];
+
+/// Queries of the bounded run.
+const QUERIES: u64 = 2_000;
+/// Queries to one set of series.
+const QUERIES_PER_DATA: u64 = 1_000;
+/// Differences after which a run ends.
+const DIFFERENCES_MAX: usize = 40;
+
+const FEATURES: &str =
+    "promql-experimental-functions,promql-duration-expr,promql-extended-range-selectors,promql-binop-fill-modifiers";
+
+/// When a query is asked.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    At(i64),
+    Range(i64, i64, i64),
+}
+
+/// Both sides, with the same samples.
+struct Pair {
+    prometheus: Prometheus,
+    db: Tsdb,
+}
+
+fn queries() -> Result<()> {
+    block_on(async {
+        known::list_is_complete()?;
+        let minutes = variable("WATCHFIRE_FUZZ_MINUTES").and_then(|text| text.parse::<u64>().ok());
+        let mut random = Random::seeded("differential");
+        let begin = now();
+        let (mut asked, mut known, mut answered, mut filled) = (0u64, 0u64, 0u64, 0u64);
+        let mut differences = Vec::new();
+        loop {
+            let data = series::generate(&mut random)?;
+            let pair = Pair::new(&data).await?;
+            for _ in 0..QUERIES_PER_DATA {
+                let experimental = random.below(2) == 0;
+                let mut grammar = Grammar { random: &mut random, start: data.start, end: data.end, experimental };
+                let query = grammar.query();
+                let when = match grammar.random.below(3) {
+                    0 => {
+                        let (start, step) =
+                            (grammar.time(), [15_000, 60_000, 77_000][grammar.random.below(3) as usize]);
+                        When::Range(start, start + step * grammar.random.below(12) as i64, step)
+                    }
+                    _ => When::At(grammar.time()),
+                };
+                asked += 1;
+                let (theirs, found) = pair.compare(&query, when).await?;
+                if let Answer::Series { series, .. } = &theirs {
+                    answered += 1;
+                    filled += u64::from(!series.is_empty());
+                }
+                if let Some(found) = found {
+                    if known::difference(&query).is_some() {
+                        known += 1;
+                        continue;
+                    }
+                    let (query, found) = pair.shrink(query, found, when).await?;
+                    println!("DIFFERS {query}\n        {when:?}\n        {found}");
+                    differences.push(query);
+                }
+            }
+            let time_is_up = match minutes {
+                Some(minutes) => begin.elapsed() > StdDuration::from_secs(60 * minutes),
+                None => asked >= QUERIES,
+            };
+            if time_is_up || differences.len() >= DIFFERENCES_MAX {
+                break;
+            }
+        }
+        println!(
+            "{asked} queries, {answered} answered, {filled} with series, {known} differ as is known, {} otherwise",
+            differences.len()
+        );
+        ensure!(filled > asked / 4, "the queries find too little to prove anything");
+        ensure!(differences.is_empty(), "{} queries have other answers than Prometheus'", differences.len());
+        Ok(())
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a run that was asked to last minutes has to know how many have passed")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Pair {
+    async fn new(data: &Data) -> Result<Pair> {
+        let prometheus = Prometheus::start(FEATURES)?;
+        prometheus.fill(data).await?;
+        // In the order in which Prometheus gets them: which of several equal series `topk` takes depends on which of
+        // them came first.
+        let mut db = Tsdb::default();
+        for slice in data.slices() {
+            for (labels, points) in &data.series {
+                for point in points.iter().filter(|point| slice.contains(&point.timestamp.as_millis())) {
+                    db.append_point(labels, point.clone())?;
+                }
+            }
+        }
+        Ok(Pair { prometheus, db })
+    }
+
+    /// Prometheus' answer, and the first difference.
+    async fn compare(&self, query: &str, when: When) -> Result<(Answer, Option<String>)> {
+        let text = |millis: i64| format!("{:.3}", millis as f64 / 1000.0);
+        let json = match when {
+            When::At(at) => self.prometheus.ask("/api/v1/query", &[("query", query), ("time", &text(at))]).await?,
+            When::Range(start, end, step) => {
+                let (start, end, step) = (text(start), text(end), text(step));
+                let parameters = [("query", query), ("start", &*start), ("end", &*end), ("step", &*step)];
+                self.prometheus.ask("/api/v1/query_range", &parameters).await?
+            }
+        };
+        let theirs = Answer::of_json(&json, query)?;
+        let found = difference(&theirs, &self.own(query, when));
+        Ok((theirs, found))
+    }
+
+    fn own(&self, query: &str, when: When) -> Answer {
+        let plan = match parse_with(query, Features::ALL) {
+            Ok(expr) => Plan::new(&expr, &Options::default()),
+            Err(error) => return Answer::Failed(error.to_string()),
+        };
+        let time = Timestamp::from_millis;
+        let (answer, at) = match when {
+            When::At(at) => (plan.instant(&self.db, time(at), &|| None), at),
+            When::Range(start, end, step) => {
+                (plan.range(&self.db, time(start), time(end), Duration::from_millis(step), &|| None), end)
+            }
+        };
+        match answer {
+            Ok(answer) => Answer::of_own(answer, at, query),
+            Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+
+    /// A smaller query that differs too, with its difference.
+    async fn shrink(&self, mut query: String, mut found: String, when: When) -> Result<(String, String)> {
+        'smaller: loop {
+            for candidate in shrink::simpler(&query) {
+                if known::difference(&candidate).is_none()
+                    && let (_, Some(difference)) = self.compare(&candidate, when).await?
+                {
+                    (query, found) = (candidate, difference);
+                    continue 'smaller;
+                }
+            }
+            return Ok((query, found));
+        }
+    }
+}
