@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Duration, Labels, RuleGroupId, RuleId};
 
-use crate::{InhibitRule, Route, TimeInterval};
+use crate::{InhibitRule, Route, RuleSchedule, TimeInterval};
 
 /// Everything that a reload replaces at once.
 #[derive(Clone, Debug)]
@@ -50,17 +50,42 @@ pub struct RuleSpec {
 }
 
 /// What becomes of a rule's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RuleKind {
     /// Each element is an instance of an alert.
-    Alerting {
-        /// How long it must be there before the alert fires.
-        for_: Duration,
-        /// How long the alert keeps firing after it is gone.
-        keep_firing_for: Duration,
-    },
+    Alerting(Life),
     /// Each element is a sample of a new series.
     Recording,
+}
+
+/// How the instances of an alerting rule live. The default is a rule that says nothing of this.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Life {
+    /// How long the condition must hold before the alert fires.
+    pub for_: Duration,
+    /// How long the alert keeps firing after the condition, or with severities the present severity, is gone.
+    pub keep_firing_for: Duration,
+    /// How long an instance stays as it is while the data are missing that would say whether its condition holds.
+    pub ignore_missing: Duration,
+    /// Whether an alert that fires ends only when evaluations say that it has recovered.
+    pub resolve_when: bool,
+    /// The values that the label `severity` can have, from the mildest to the worst. Where there are any, that label is
+    /// no part of an instance's identity: the instance changes its severity and goes on.
+    pub severities: Arc<[Arc<str>]>,
+    /// When the rule looks at all; always if it does not say.
+    pub schedule: Option<RuleSchedule>,
+}
+
+impl Life {
+    /// Whether an evaluation has to say more about the instances that it does not find.
+    pub(crate) fn asks_about_instances(&self) -> bool {
+        self.resolve_when || !self.ignore_missing.is_zero()
+    }
+
+    /// How bad a severity is; one that is not known is the mildest.
+    pub(crate) fn rank(&self, severity: &str) -> usize {
+        self.severities.iter().position(|known| **known == *severity).map_or(0, |position| position + 1)
+    }
 }
 
 /// Who is told what: the route tree with everything that it refers to by name.

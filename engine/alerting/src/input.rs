@@ -84,6 +84,10 @@ pub enum EvaluationResult {
         active: Vec<ActiveInstance>,
         /// Those about which nothing can be said; they stay as they are.
         unknown: Vec<Labels>,
+        /// Of the instances that the request named, those whose data are missing.
+        missing: Vec<Labels>,
+        /// Of the instances that the request named, those whose recovery condition holds.
+        recovered: Vec<Labels>,
     },
     /// The series of a recording rule, with final labels, label sets being unique.
     Samples(Vec<(Labels, f64)>),

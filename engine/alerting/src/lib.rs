@@ -40,6 +40,7 @@ mod reload;
 mod route;
 mod route_table;
 mod rule;
+mod rule_schedule;
 mod schedule;
 mod settings;
 mod silence;
@@ -50,7 +51,7 @@ mod view;
 pub use acknowledgement::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, Acknowledgement};
 pub use change::{Change, HistoryEntry, Subject};
 pub use counters::Counters;
-pub use definitions::{Definitions, Dispatch, IntegrationSpec, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
+pub use definitions::{Definitions, Dispatch, IntegrationSpec, Life, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
 pub use engine::Engine;
 pub use fingerprints::FingerprintSet;
 pub use id::{EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SilenceId, TargetKey};
@@ -66,6 +67,7 @@ pub use record::{
 };
 pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};
+pub use rule_schedule::{CronError, CronTimes, RuleSchedule};
 pub use settings::{Backoff, Settings};
 pub use silence::{Silence, SilenceDraft, SilenceError, SilenceState};
 pub use view::{

@@ -31,7 +31,7 @@ pub enum Output {
 }
 
 /// A rule to evaluate. Of one rule group there is at most one such request at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluateRequest {
     /// To be given back.
     pub id: EvaluationId,
@@ -45,6 +45,9 @@ pub struct EvaluateRequest {
     pub query_offset: Duration,
     /// Why now.
     pub cause: Cause,
+    /// The instances, pending or firing, about which the answer must say whether they are missing or have recovered if
+    /// it does not find them; empty for a rule with neither `ignore_missing` nor `resolve_when`.
+    pub instances: Arc<[Labels]>,
 }
 
 /// Why a rule is evaluated.

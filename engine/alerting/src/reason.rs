@@ -71,8 +71,16 @@ pub enum StateReason {
     PendingEnded,
     /// The condition no longer holds, but `keep_firing_for` has not passed.
     KeptFiring,
+    /// The condition no longer holds, but `resolve_when` does not hold yet.
+    AwaitsRecovery,
+    /// The data that would say whether the condition holds are missing; `ignore_missing` leaves it as it is.
+    Missing,
+    /// The same instance fires with another severity.
+    SeverityChanged,
     /// The condition no longer holds.
     Resolved,
+    /// The rule's schedule has ended for now.
+    ScheduleEnded,
     /// `for` was made longer than the alert is old, so it must wait again.
     ForIncreased,
     /// The rule is no longer defined.
@@ -311,7 +319,11 @@ impl Reason {
                 StateReason::Firing => "firing",
                 StateReason::PendingEnded => "pending_ended",
                 StateReason::KeptFiring => "kept_firing",
+                StateReason::AwaitsRecovery => "awaits_recovery",
+                StateReason::Missing => "missing",
+                StateReason::SeverityChanged => "severity_changed",
                 StateReason::Resolved => "resolved",
+                StateReason::ScheduleEnded => "schedule_ended",
                 StateReason::ForIncreased => "for_increased",
                 StateReason::RuleRemoved => "rule_removed",
                 StateReason::Received => "received",
@@ -385,7 +397,11 @@ impl fmt::Display for Reason {
                 StateReason::Firing => "the condition has held for as long as it must",
                 StateReason::PendingEnded => "the condition stopped holding before the alert fired",
                 StateReason::KeptFiring => "the condition stopped holding, `keep_firing_for` keeps the alert firing",
+                StateReason::AwaitsRecovery => "the condition stopped holding, `resolve_when` does not hold yet",
+                StateReason::Missing => "its data are missing, `ignore_missing` leaves the alert as it is",
+                StateReason::SeverityChanged => "the same problem has another severity now",
                 StateReason::Resolved => "the condition no longer holds",
+                StateReason::ScheduleEnded => "the rule's schedule has ended for now",
                 StateReason::ForIncreased => "`for` was made longer than the alert is old, so it waits again",
                 StateReason::RuleRemoved => "the rule is no longer defined",
                 StateReason::Received => "received from outside",

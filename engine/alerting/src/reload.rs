@@ -14,7 +14,7 @@ use crate::rule::RuleState;
 use crate::schedule::ScheduledGroup;
 use crate::timers::Timer;
 use crate::{
-    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Membership, Output, Reason, Record,
+    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Life, Membership, Output, Reason, Record,
     RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind, RuleReason, RuleSpec, StateReason, Subject,
 };
 
@@ -127,7 +127,7 @@ impl Engine {
                 let known = before.remove(&spec.id).or_else(|| self.come_back(spec.id));
                 // What was recorded is no alert and the other way round, whatever the name says.
                 let known = match known {
-                    Some(state) if !same_kind(state.spec.kind, spec.kind) => {
+                    Some(state) if !same_kind(&state.spec.kind, &spec.kind) => {
                         self.end_rule(state);
                         None
                     }
@@ -399,14 +399,14 @@ fn next_in_pace(last_known: Timestamp, interval: Duration, now: Timestamp) -> Ti
     last_known + Duration::from_millis((behind / interval_millis + 1).saturating_mul(interval_millis))
 }
 
-fn same_kind(a: RuleKind, b: RuleKind) -> bool {
+fn same_kind(a: &RuleKind, b: &RuleKind) -> bool {
     matches!(a, RuleKind::Recording) == matches!(b, RuleKind::Recording)
 }
 
 /// A rule of which only the instances are known, because it was removed while the engine was down.
 fn restored_orphan(id: RuleId, instances: Vec<crate::Instance>) -> RuleState {
     let name = instances.first().map(|i| i.labels.value_or_empty(ALERT_NAME_LABEL)).unwrap_or_default();
-    let kind = RuleKind::Alerting { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };
+    let kind = RuleKind::Alerting(Life::default());
     let spec = RuleSpec { id, name: name.into(), kind, generator_url: "".into() };
     RuleState::new(spec, RuleGroupId(0), "".into(), 0, instances)
 }

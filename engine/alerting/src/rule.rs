@@ -1,6 +1,6 @@
 //! The life of the instances of one rule: pending, firing, resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use watchfire_model::{
@@ -9,9 +9,12 @@ use watchfire_model::{
 
 use crate::forward::Forwarding;
 use crate::{
-    ActiveInstance, EvaluationResult, FingerprintSet, Instance, InstanceState, RuleHealth, RuleKind, RuleSpec,
-    RuleView, StateReason,
+    ActiveInstance, EvaluationResult, FingerprintSet, Instance, InstanceState, Life, RuleHealth, RuleKind,
+    RuleSchedule, RuleSpec, RuleView, StateReason,
 };
+
+/// The label that is no part of an instance's identity where the rule has several severities.
+const SEVERITY_LABEL: &str = "severity";
 
 /// A rule and its instances.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct RuleState {
     pub(crate) last_evaluation: Option<Timestamp>,
     pub(crate) evaluation_time: Duration,
     pub(crate) dropped: usize,
+    /// Up to when the times of its schedule were looked at.
+    scheduled_until: Option<Timestamp>,
 }
 
 /// An instance with the label sets of the series that tell about it, built once.
@@ -40,6 +45,8 @@ pub(crate) struct LiveInstance {
     alerts_pending: Option<Labels>,
     alerts_firing: Option<Labels>,
     for_state: Option<Labels>,
+    /// Whether it was told that only `resolve_when` keeps it firing.
+    awaits_recovery: bool,
 }
 
 /// What happened to an instance.
@@ -57,7 +64,50 @@ pub(crate) struct Transition {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) labels: Labels,
     pub(crate) step: Step,
+    /// Whether its alert ends with it.
+    pub(crate) ends: bool,
     pub(crate) reason: StateReason,
+}
+
+impl Transition {
+    fn new(labels: &Labels, step: Step, reason: StateReason) -> Transition {
+        Transition { fingerprint: labels.fingerprint(), labels: labels.clone(), step, ends: false, reason }
+    }
+
+    fn end(labels: &Labels, step: Step, reason: StateReason) -> Transition {
+        Transition { ends: true, ..Transition::new(labels, step, reason) }
+    }
+}
+
+/// What a rule does about a time, according to its schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is evaluated.
+    Evaluate,
+    /// It is evaluated for what it has found before; nothing new begins.
+    Follow,
+    /// It is not evaluated.
+    Skip,
+    /// It is not evaluated, and what it has found ends.
+    Close,
+}
+
+/// What an evaluation says about the instances of an alerting rule.
+#[derive(Debug, Default)]
+struct Findings {
+    active: Vec<ActiveInstance>,
+    unknown: FingerprintSet,
+    missing: FingerprintSet,
+    recovered: FingerprintSet,
+}
+
+fn fingerprints(labels: &[Labels]) -> FingerprintSet {
+    labels.iter().map(Labels::fingerprint).collect()
+}
+
+/// What an instance is recognised by from one evaluation to the next.
+fn identity(labels: &Labels, life: &Life) -> Fingerprint {
+    if life.severities.is_empty() { labels.fingerprint() } else { labels.without(SEVERITY_LABEL).fingerprint() }
 }
 
 /// What one evaluation comes to.
@@ -81,11 +131,20 @@ pub(crate) struct Circumstances {
     pub(crate) alerts_series: bool,
     /// How Alertmanagers are told; absent if there are none.
     pub(crate) forwarding: Option<Forwarding>,
+    /// Whether new instances may begin.
+    pub(crate) opens: bool,
 }
 
 impl LiveInstance {
     fn new(instance: Instance) -> LiveInstance {
-        LiveInstance { instance, sent_at: None, alerts_pending: None, alerts_firing: None, for_state: None }
+        LiveInstance {
+            instance,
+            sent_at: None,
+            alerts_pending: None,
+            alerts_firing: None,
+            for_state: None,
+            awaits_recovery: false,
+        }
     }
 
     fn pending(active: ActiveInstance, at: Timestamp) -> LiveInstance {
@@ -98,7 +157,102 @@ impl LiveInstance {
             fired_at: None,
             resolved_at: None,
             keep_firing_since: None,
+            missing_since: None,
         })
+    }
+
+    fn is_alive(&self) -> bool {
+        self.instance.state != InstanceState::Resolved
+    }
+
+    /// It is not found any more. Answers whether it is to be removed.
+    fn lapse(
+        &mut self,
+        is_missing: bool,
+        has_recovered: bool,
+        life: &Life,
+        c: Circumstances,
+        transitions: &mut Vec<Transition>,
+    ) -> bool {
+        let at = c.at;
+        let instance = &mut self.instance;
+        let mut tell = |instance: &Instance, step, reason| {
+            transitions.push(Transition::new(&instance.labels, step, reason));
+        };
+        let mut overdue = false;
+        if is_missing && instance.state != InstanceState::Resolved {
+            // A clock that went back must not stretch the time.
+            let since = instance.missing_since.unwrap_or(at).min(at);
+            overdue = at.since(since) >= life.ignore_missing;
+            if !overdue {
+                if instance.missing_since.replace(since).is_none() {
+                    tell(instance, Step::Changed, StateReason::Missing);
+                }
+                return false;
+            }
+        }
+        instance.missing_since = None;
+        match instance.state {
+            InstanceState::Pending => {
+                tell(instance, Step::Gone, StateReason::PendingEnded);
+                true
+            }
+            // Data that are gone for good will never say that it has recovered.
+            InstanceState::Firing if life.resolve_when && !has_recovered && !overdue => {
+                let was_kept = instance.keep_firing_since.take().is_some();
+                if !std::mem::replace(&mut self.awaits_recovery, true) || was_kept {
+                    tell(instance, Step::Changed, StateReason::AwaitsRecovery);
+                }
+                false
+            }
+            InstanceState::Firing => {
+                let kept_before = instance.keep_firing_since;
+                let since = kept_before.unwrap_or(at).min(at);
+                if at.since(since) < life.keep_firing_for {
+                    instance.keep_firing_since = Some(since);
+                    if kept_before.is_none() {
+                        tell(instance, Step::Changed, StateReason::KeptFiring);
+                    }
+                } else {
+                    instance.state = InstanceState::Resolved;
+                    instance.resolved_at = Some(at);
+                    transitions.push(Transition::end(&instance.labels, Step::Changed, StateReason::Resolved));
+                }
+                false
+            }
+            InstanceState::Resolved => {
+                let forgotten = instance.resolved_at.is_none_or(|end| at.since(end) > c.resolved_retention);
+                if forgotten {
+                    tell(instance, Step::Gone, StateReason::Forgotten);
+                }
+                forgotten
+            }
+        }
+    }
+
+    /// It is found again.
+    fn go_on(&mut self, active: ActiveInstance, life: &Life, at: Timestamp, transitions: &mut Vec<Transition>) {
+        self.awaits_recovery = false;
+        let instance = &mut self.instance;
+        instance.value = active.value;
+        if instance.annotations != active.annotations {
+            instance.annotations = active.annotations;
+        }
+        instance.active_at = instance.active_at.min(at);
+        let was_missing = instance.missing_since.take().is_some();
+        let was_kept = instance.keep_firing_since.take().is_some();
+        let too_young = at.since(instance.active_at) < life.for_;
+        if instance.state == InstanceState::Firing && too_young {
+            instance.state = InstanceState::Pending;
+            instance.fired_at = None;
+            transitions.push(Transition::end(&instance.labels, Step::Changed, StateReason::ForIncreased));
+        } else if was_kept || was_missing {
+            let reason = match instance.state {
+                InstanceState::Pending => StateReason::Pending,
+                _ => StateReason::Firing,
+            };
+            transitions.push(Transition::new(&instance.labels, Step::Changed, reason));
+        }
     }
 
     /// The series `ALERTS{alertstate=...}` and `ALERTS_FOR_STATE` with their values, while it is pending or firing.
@@ -145,6 +299,7 @@ impl RuleState {
             last_evaluation: None,
             evaluation_time: Duration::ZERO,
             dropped: 0,
+            scheduled_until: None,
         }
     }
 
@@ -180,13 +335,65 @@ impl RuleState {
         result: EvaluationResult,
         circumstances: Circumstances,
     ) -> Result<Applied, &'static str> {
-        match (result, self.spec.kind) {
+        match (result, &self.spec.kind) {
             (EvaluationResult::Samples(samples), RuleKind::Recording) => Ok(self.record(samples, circumstances)),
-            (EvaluationResult::Instances { active, unknown }, RuleKind::Alerting { for_, keep_firing_for }) => {
-                self.alert(active, &unknown, for_, keep_firing_for, circumstances)
+            (EvaluationResult::Instances { active, unknown, missing, recovered }, RuleKind::Alerting(life)) => {
+                let findings = Findings {
+                    active,
+                    unknown: fingerprints(&unknown),
+                    missing: fingerprints(&missing),
+                    recovered: fingerprints(&recovered),
+                };
+                let life = life.clone();
+                self.alert(findings, &life, circumstances)
             }
-            (EvaluationResult::Samples(_), RuleKind::Alerting { .. }) => Err("an alerting rule gave samples"),
+            (EvaluationResult::Samples(_), RuleKind::Alerting(_)) => Err("an alerting rule gave samples"),
             (EvaluationResult::Instances { .. }, RuleKind::Recording) => Err("a recording rule gave instances"),
+        }
+    }
+
+    /// What the rule does about an evaluation at `at`, `interval` being its group's.
+    pub(crate) fn turn(&mut self, at: Timestamp, interval: Duration) -> Turn {
+        let RuleKind::Alerting(Life { schedule: Some(schedule), .. }) = &self.spec.kind else { return Turn::Evaluate };
+        let is_alive = self.instances.values().any(LiveInstance::is_alive);
+        match schedule {
+            RuleSchedule::Within(specs) if specs.iter().any(|spec| spec.contains(at)) => Turn::Evaluate,
+            RuleSchedule::Within(_) if !self.instances.is_empty() => Turn::Close,
+            RuleSchedule::Within(_) => Turn::Skip,
+            RuleSchedule::At(times) => {
+                // What was due before the first evaluation is due in it if the one before it would have been too early.
+                let since = self.scheduled_until.unwrap_or(at - interval).min(at);
+                let opens = times.has_between(since, at);
+                self.scheduled_until = Some(at);
+                match (opens, is_alive) {
+                    (true, _) => Turn::Evaluate,
+                    (false, true) => Turn::Follow,
+                    (false, false) => Turn::Skip,
+                }
+            }
+        }
+    }
+
+    /// Ends what the rule has found, because its schedule has ended.
+    pub(crate) fn close(&mut self, circumstances: Circumstances) -> Applied {
+        // Nothing can keep an alert firing about which nobody asks any more.
+        let mut applied = self.alert(Findings::default(), &Life::default(), circumstances).unwrap_or_default();
+        for transition in &mut applied.transitions {
+            if transition.reason == StateReason::Resolved {
+                transition.reason = StateReason::ScheduleEnded;
+            }
+        }
+        applied
+    }
+
+    /// The instances about which an evaluation has to say more than whether it finds them.
+    pub(crate) fn asked_about(&self) -> Arc<[Labels]> {
+        match &self.spec.kind {
+            RuleKind::Alerting(life) if life.asks_about_instances() => {
+                let alive = self.instances.values().filter(|live| live.is_alive());
+                alive.map(|live| live.instance.labels.clone()).collect()
+            }
+            _ => Arc::default(),
         }
     }
 
@@ -211,64 +418,31 @@ impl RuleState {
         samples
     }
 
-    fn alert(
-        &mut self,
-        active: Vec<ActiveInstance>,
-        unknown: &[Labels],
-        for_: Duration,
-        keep_firing_for: Duration,
-        c: Circumstances,
-    ) -> Result<Applied, &'static str> {
-        let at = c.at;
-        let mut found: BTreeMap<Fingerprint, usize> = BTreeMap::new();
-        for (i, instance) in active.iter().enumerate() {
-            if found.insert(instance.labels.fingerprint(), i).is_some() {
+    fn alert(&mut self, findings: Findings, life: &Life, c: Circumstances) -> Result<Applied, &'static str> {
+        let Findings { mut active, unknown, missing, recovered } = findings;
+        let mut found: BTreeSet<Fingerprint> = BTreeSet::new();
+        for instance in &active {
+            if !found.insert(identity(&instance.labels, life)) {
                 return Err("two results have the same labels");
             }
         }
-        let unknown: FingerprintSet = unknown.iter().map(Labels::fingerprint).collect();
         let mut applied = Applied::default();
+        // Without severities identities are fingerprints.
+        if !life.severities.is_empty() {
+            found = active.iter().map(|instance| instance.labels.fingerprint()).collect();
+            self.change_severities(&mut active, &mut found, life, c, &mut applied);
+        }
 
         // Those that are no longer found.
         let mut gone = Vec::new();
         for (fingerprint, live) in &mut self.instances {
-            if found.contains_key(fingerprint) || unknown.contains(*fingerprint) {
+            if found.contains(fingerprint) || unknown.contains(*fingerprint) {
                 continue;
             }
-            let instance = &mut live.instance;
-            let transition =
-                |step, reason| Transition { fingerprint: *fingerprint, labels: instance.labels.clone(), step, reason };
-            match instance.state {
-                InstanceState::Pending => {
-                    applied.transitions.push(transition(Step::Gone, StateReason::PendingEnded));
-                    gone.push(*fingerprint);
-                }
-                InstanceState::Firing if keep_firing_for > Duration::ZERO => {
-                    // A clock that went back must not stretch the time.
-                    let kept_before = instance.keep_firing_since;
-                    let since = kept_before.unwrap_or(at).min(at);
-                    if at.since(since) < keep_firing_for {
-                        if kept_before.is_none() {
-                            applied.transitions.push(transition(Step::Changed, StateReason::KeptFiring));
-                        }
-                        instance.keep_firing_since = Some(since);
-                    } else {
-                        applied.transitions.push(transition(Step::Changed, StateReason::Resolved));
-                        instance.state = InstanceState::Resolved;
-                        instance.resolved_at = Some(at);
-                    }
-                }
-                InstanceState::Firing => {
-                    applied.transitions.push(transition(Step::Changed, StateReason::Resolved));
-                    instance.state = InstanceState::Resolved;
-                    instance.resolved_at = Some(at);
-                }
-                InstanceState::Resolved => {
-                    if instance.resolved_at.is_none_or(|end| at.since(end) > c.resolved_retention) {
-                        applied.transitions.push(transition(Step::Gone, StateReason::Forgotten));
-                        gone.push(*fingerprint);
-                    }
-                }
+            let is_missing = missing.contains(*fingerprint);
+            let has_recovered = recovered.contains(*fingerprint);
+            if live.lapse(is_missing, has_recovered, life, c, &mut applied.transitions) {
+                gone.push(*fingerprint);
             }
         }
         for fingerprint in gone {
@@ -276,49 +450,19 @@ impl RuleState {
         }
 
         // Those that are found: what exists goes on, what is new begins as long as there is room.
-        let is_alive = |live: &LiveInstance| live.instance.state != InstanceState::Resolved;
-        let alive = self.instances.values().filter(|live| is_alive(live)).count();
+        let alive = self.instances.values().filter(|live| live.is_alive()).count();
         let mut room = c.instances_max.saturating_sub(alive);
         for active in active {
             let fingerprint = active.labels.fingerprint();
-            match self.instances.get_mut(&fingerprint).filter(|live| is_alive(live)) {
-                Some(live) => {
-                    let instance = &mut live.instance;
-                    instance.value = active.value;
-                    if instance.annotations != active.annotations {
-                        instance.annotations = active.annotations;
-                    }
-                    instance.active_at = instance.active_at.min(at);
-                    let was_kept = instance.keep_firing_since.take().is_some();
-                    let too_young = at.since(instance.active_at) < for_;
-                    if instance.state == InstanceState::Firing && too_young {
-                        instance.state = InstanceState::Pending;
-                        instance.fired_at = None;
-                        applied.transitions.push(Transition {
-                            fingerprint,
-                            labels: instance.labels.clone(),
-                            step: Step::Changed,
-                            reason: StateReason::ForIncreased,
-                        });
-                    } else if was_kept {
-                        applied.transitions.push(Transition {
-                            fingerprint,
-                            labels: instance.labels.clone(),
-                            step: Step::Changed,
-                            reason: StateReason::Firing,
-                        });
-                    }
-                }
+            match self.instances.get_mut(&fingerprint).filter(|live| live.is_alive()) {
+                Some(live) => live.go_on(active, life, c.at, &mut applied.transitions),
+                None if !c.opens => {}
                 None if room == 0 => applied.dropped += 1,
                 None => {
                     room -= 1;
-                    let live = LiveInstance::pending(active, at);
-                    applied.transitions.push(Transition {
-                        fingerprint,
-                        labels: live.instance.labels.clone(),
-                        step: Step::Changed,
-                        reason: StateReason::Pending,
-                    });
+                    let live = LiveInstance::pending(active, c.at);
+                    let labels = &live.instance.labels;
+                    applied.transitions.push(Transition::new(labels, Step::Changed, StateReason::Pending));
                     self.instances.insert(fingerprint, live);
                 }
             }
@@ -328,17 +472,12 @@ impl RuleState {
         for (fingerprint, live) in &mut self.instances {
             let instance = &mut live.instance;
             let due = instance.state == InstanceState::Pending
-                && found.contains_key(fingerprint)
-                && at.since(instance.active_at) >= for_;
+                && found.contains(fingerprint)
+                && c.at.since(instance.active_at) >= life.for_;
             if due {
                 instance.state = InstanceState::Firing;
-                instance.fired_at = Some(at);
-                applied.transitions.push(Transition {
-                    fingerprint: *fingerprint,
-                    labels: instance.labels.clone(),
-                    step: Step::Changed,
-                    reason: StateReason::Firing,
-                });
+                instance.fired_at = Some(c.at);
+                applied.transitions.push(Transition::new(&instance.labels, Step::Changed, StateReason::Firing));
             }
         }
         self.dropped = applied.dropped;
@@ -347,9 +486,64 @@ impl RuleState {
             applied.samples = self.emit(series, c);
         }
         if let Some(pace) = c.forwarding {
-            applied.alerts = self.forward(at, pace);
+            applied.alerts = self.forward(c.at, pace);
         }
         Ok(applied)
+    }
+
+    /// Lets instances that are found with another severity go on under it: at once where it is worse, and where it is
+    /// milder when the worse one has been gone for `keep_firing_for`. What is kept until then is taken out of `active`.
+    fn change_severities(
+        &mut self,
+        active: &mut Vec<ActiveInstance>,
+        found: &mut BTreeSet<Fingerprint>,
+        life: &Life,
+        c: Circumstances,
+        applied: &mut Applied,
+    ) {
+        let alive = self.instances.iter().filter(|(_, live)| live.is_alive());
+        let present: BTreeMap<Fingerprint, Fingerprint> =
+            alive.map(|(fingerprint, live)| (identity(&live.instance.labels, life), *fingerprint)).collect();
+        active.retain(|next| {
+            let (target, Some(current)) = (next.labels.fingerprint(), present.get(&identity(&next.labels, life)))
+            else {
+                return true;
+            };
+            let Some(live) = self.instances.get_mut(current).filter(|_| target != *current) else { return true };
+            let rank = |labels: &Labels| life.rank(labels.value_or_empty(SEVERITY_LABEL));
+            let instance = &mut live.instance;
+            let is_milder = rank(&next.labels) < rank(&instance.labels);
+            if instance.state == InstanceState::Firing && is_milder && life.keep_firing_for > Duration::ZERO {
+                let kept_before = instance.keep_firing_since;
+                let since = kept_before.unwrap_or(c.at).min(c.at);
+                if c.at.since(since) < life.keep_firing_for {
+                    if kept_before.is_none() {
+                        instance.keep_firing_since = Some(since);
+                        let labels = &instance.labels;
+                        applied.transitions.push(Transition::new(labels, Step::Changed, StateReason::KeptFiring));
+                    }
+                    found.remove(&target);
+                    found.insert(*current);
+                    return false;
+                }
+            }
+            // The problem is the same, so it began when it began.
+            let moved = Instance { labels: next.labels.clone(), keep_firing_since: None, ..instance.clone() };
+            if instance.state == InstanceState::Firing {
+                instance.state = InstanceState::Resolved;
+                instance.resolved_at = Some(c.at);
+                instance.keep_firing_since = None;
+                let labels = &instance.labels;
+                applied.transitions.push(Transition::end(labels, Step::Changed, StateReason::SeverityChanged));
+            } else {
+                let labels = &instance.labels;
+                applied.transitions.push(Transition::new(labels, Step::Gone, StateReason::SeverityChanged));
+                self.instances.remove(current);
+            }
+            applied.transitions.push(Transition::new(&moved.labels, Step::Changed, StateReason::SeverityChanged));
+            self.instances.insert(target, LiveInstance::new(moved));
+            true
+        });
     }
 
     pub(crate) fn view(&self) -> RuleView {
@@ -360,7 +554,7 @@ impl RuleState {
             id: self.spec.id,
             group: self.group,
             name: self.spec.name.clone(),
-            kind: self.spec.kind,
+            kind: self.spec.kind.clone(),
             state: alive.max(),
             health: self.health.clone(),
             last_evaluation: self.last_evaluation,

@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use watchfire_model::{Duration, RuleGroupId, RuleId, Timestamp};
 
 use crate::forward::Forwarding;
-use crate::rule::{Circumstances, RuleState, Step, Transition};
+use crate::rule::{Applied, Circumstances, RuleState, Step, Transition, Turn};
 use crate::timers::Timer;
 use crate::{
     Cause, Engine, EvaluateRequest, Evaluation, EvaluationId, InstanceRecord, InstanceState, LimitReason, Output,
-    PluginStateRecord, Reason, Record, RecordKey, RuleGroupSpec, RuleHealth, RuleReason, StateReason, Subject,
+    PluginStateRecord, Reason, Record, RecordKey, RuleGroupSpec, RuleHealth, RuleReason, Subject,
 };
 
 /// A rule group and where it is in its schedule.
@@ -36,6 +36,8 @@ struct Run {
     left: VecDeque<RuleId>,
     /// The request that is under way, for this rule.
     waiting: Option<(EvaluationId, RuleId)>,
+    /// Whether what the rule under way finds anew may begin.
+    opens: bool,
     took: Duration,
 }
 
@@ -162,7 +164,7 @@ impl Engine {
     fn start_run(&mut self, id: RuleGroupId, at: Timestamp, cause: Cause, rules: VecDeque<RuleId>) {
         if let Some(group) = self.rule_groups.get_mut(&id) {
             group.last_at = Some(at);
-            group.run = Some(Run { at, cause, left: rules, waiting: None, took: Duration::ZERO });
+            group.run = Some(Run { at, cause, left: rules, waiting: None, opens: true, took: Duration::ZERO });
             self.evaluate_next(id);
         }
     }
@@ -170,10 +172,28 @@ impl Engine {
     fn evaluate_next(&mut self, id: RuleGroupId) {
         let Some(group) = self.rule_groups.get_mut(&id) else { return };
         let Some(run) = &mut group.run else { return };
-        // A reload may have taken rules away since the run began.
-        let is_here = |rule: &RuleId| self.rules.get(rule).is_some_and(|state| state.group == id);
-        let next = std::iter::from_fn(|| run.left.pop_front()).find(is_here);
-        let Some(rule) = next else { return self.finish_run(id) };
+        let (at, interval) = (run.at, group.spec.interval);
+        let mut next = None;
+        let mut closed = Vec::new();
+        while let Some(rule) = run.left.pop_front() {
+            // A reload may have taken rules away since the run began.
+            let Some(state) = self.rules.get_mut(&rule).filter(|state| state.group == id) else { continue };
+            match state.turn(at, interval) {
+                Turn::Skip => {}
+                Turn::Close => closed.push(rule),
+                turn => {
+                    run.opens = turn == Turn::Evaluate;
+                    next = Some((rule, state.asked_about()));
+                    break;
+                }
+            }
+        }
+        for rule in closed {
+            self.close_rule(id, rule, at);
+        }
+        let Some((rule, instances)) = next else { return self.finish_run(id) };
+        let Some(group) = self.rule_groups.get_mut(&id) else { return };
+        let Some(run) = &mut group.run else { return };
         self.last_evaluation_id += 1;
         let evaluation = EvaluationId(self.last_evaluation_id);
         run.waiting = Some((evaluation, rule));
@@ -188,6 +208,7 @@ impl Engine {
             at: run.at,
             query_offset: group.spec.query_offset,
             cause: run.cause,
+            instances,
         };
         self.outputs.push_back(Output::Evaluate(request));
         self.evaluations.insert(evaluation, id);
@@ -234,7 +255,7 @@ impl Engine {
         };
         run.waiting = None;
         run.took = run.took + evaluation.took;
-        let at = run.at;
+        let (at, opens) = (run.at, run.opens);
         for write in evaluation.state_writes {
             self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
         }
@@ -242,22 +263,7 @@ impl Engine {
         if let Some(mut rule) = self.rules.remove(&evaluation.rule) {
             rule.last_evaluation = Some(at);
             rule.evaluation_time = evaluation.took;
-            let (limit, query_offset, interval) = match self.rule_groups.get(&id) {
-                Some(group) => (group.spec.limit, group.spec.query_offset, group.spec.interval),
-                None => (0, Duration::ZERO, Duration::ZERO),
-            };
-            let delay = self.definitions.as_ref().and_then(|definitions| definitions.resend_delay);
-            let settings = &self.settings;
-            let instances_max =
-                if limit == 0 { settings.rule_instances_max } else { limit.min(settings.rule_instances_max) };
-            let circumstances = Circumstances {
-                at,
-                query_offset,
-                instances_max,
-                resolved_retention: settings.resolved_retention,
-                alerts_series: settings.alerts_series,
-                forwarding: delay.map(|delay| Forwarding { delay, interval }),
-            };
+            let circumstances = self.circumstances(id, at, opens);
             let applied = evaluation.result.and_then(|result| rule.apply(result, circumstances).map_err(str::to_owned));
             match applied {
                 Ok(applied) => {
@@ -265,21 +271,7 @@ impl Engine {
                         self.emit(Subject::Rule(rule.id()), Reason::Rule(RuleReason::EvaluationRecovered));
                     }
                     rule.health = RuleHealth::Ok;
-                    if applied.dropped > 0 {
-                        self.counters.instances_dropped += u64::try_from(applied.dropped).unwrap_or(u64::MAX);
-                        let reason = LimitReason::Instances { max: instances_max, dropped: applied.dropped };
-                        self.emit(Subject::Rule(rule.id()), Reason::Limit(reason));
-                    }
-                    if !applied.samples.is_empty() {
-                        self.outputs.push_back(Output::Append(applied.samples));
-                    }
-                    if !applied.alerts.is_empty() {
-                        self.outputs.push_back(Output::Forward(applied.alerts));
-                    }
-                    for transition in applied.transitions {
-                        self.instance_changed(&rule, transition, at);
-                    }
-                    self.refresh_rule_alerts(&rule, at);
+                    self.rule_applied(&rule, applied, circumstances);
                 }
                 Err(error) => {
                     self.counters.evaluation_failures += 1;
@@ -295,10 +287,59 @@ impl Engine {
         self.evaluate_next(id);
     }
 
+    fn circumstances(&self, group: RuleGroupId, at: Timestamp, opens: bool) -> Circumstances {
+        let (limit, query_offset, interval) = match self.rule_groups.get(&group) {
+            Some(group) => (group.spec.limit, group.spec.query_offset, group.spec.interval),
+            None => (0, Duration::ZERO, Duration::ZERO),
+        };
+        let delay = self.definitions.as_ref().and_then(|definitions| definitions.resend_delay);
+        let settings = &self.settings;
+        let instances_max =
+            if limit == 0 { settings.rule_instances_max } else { limit.min(settings.rule_instances_max) };
+        Circumstances {
+            at,
+            query_offset,
+            instances_max,
+            resolved_retention: settings.resolved_retention,
+            alerts_series: settings.alerts_series,
+            opens,
+            forwarding: delay.map(|delay| Forwarding { delay, interval }),
+        }
+    }
+
+    /// A rule's schedule has ended for now.
+    fn close_rule(&mut self, group: RuleGroupId, id: RuleId, at: Timestamp) {
+        let circumstances = self.circumstances(group, at, false);
+        if let Some(mut rule) = self.rules.remove(&id) {
+            let applied = rule.close(circumstances);
+            self.rule_applied(&rule, applied, circumstances);
+            self.rules.insert(id, rule);
+        }
+    }
+
+    /// Does what follows from what a rule found.
+    fn rule_applied(&mut self, rule: &RuleState, applied: Applied, c: Circumstances) {
+        if applied.dropped > 0 {
+            self.counters.instances_dropped += u64::try_from(applied.dropped).unwrap_or(u64::MAX);
+            let reason = LimitReason::Instances { max: c.instances_max, dropped: applied.dropped };
+            self.emit(Subject::Rule(rule.id()), Reason::Limit(reason));
+        }
+        if !applied.samples.is_empty() {
+            self.outputs.push_back(Output::Append(applied.samples));
+        }
+        if !applied.alerts.is_empty() {
+            self.outputs.push_back(Output::Forward(applied.alerts));
+        }
+        for transition in applied.transitions {
+            self.instance_changed(rule, transition, c.at);
+        }
+        self.refresh_rule_alerts(rule, c.at);
+    }
+
     /// Keeps an instance's new state, tells those who watch, and lets dispatch know where the alert ends. Where it
     /// begins, [`Engine::refresh_rule_alerts`] does.
     fn instance_changed(&mut self, rule: &RuleState, transition: Transition, at: Timestamp) {
-        let Transition { fingerprint, labels, step, reason } = transition;
+        let Transition { fingerprint, labels, step, ends, reason } = transition;
         match step {
             Step::Gone => self.delete(RecordKey::instance(rule.id(), fingerprint)),
             Step::Changed => {
@@ -308,7 +349,6 @@ impl Engine {
                 }
             }
         }
-        let ends = matches!(reason, StateReason::Resolved | StateReason::ForIncreased);
         self.tell(&labels, Some(rule.id()), None, reason);
         if ends {
             self.rule_alert_ends(rule.id(), fingerprint, at);

@@ -38,8 +38,10 @@ pub struct Instance {
     pub fired_at: Option<Timestamp>,
     /// When it ended.
     pub resolved_at: Option<Timestamp>,
-    /// Since when only `keep_firing_for` keeps it firing.
+    /// Since when only `keep_firing_for` keeps it firing, or firing as badly as it does.
     pub keep_firing_since: Option<Timestamp>,
+    /// Since when its data are missing and `ignore_missing` keeps it as it is.
+    pub missing_since: Option<Timestamp>,
 }
 
 /// How the last evaluation of a rule went.

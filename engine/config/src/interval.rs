@@ -26,11 +26,12 @@ const MONTHS: [&str; 12] = [
 /// One entry of `time_intervals` or `mute_time_intervals`.
 pub(crate) fn time_interval(fields: &mut Fields<'_, '_>) -> TimeInterval {
     let name = fields.required("name", "give the interval the name by which routes refer to it").unwrap_or_default();
-    let specs = fields.list("time_intervals", |decoder, node| decoder.mapping(node, "a time interval", spec));
+    let specs = fields.list("time_intervals", |decoder, node| decoder.mapping(node, "a time interval", time_spec));
     TimeInterval { name, specs }
 }
 
-fn spec(fields: &mut Fields<'_, '_>) -> TimeSpec {
+/// One of its specifications.
+pub(crate) fn time_spec(fields: &mut Fields<'_, '_>) -> TimeSpec {
     let times = fields.list("times", |decoder, node| decoder.mapping(node, "a time range", minutes));
     TimeSpec {
         times: times.into_iter().flatten().collect(),
@@ -172,7 +173,8 @@ fn years(text: &str) -> Result<YearRange, (String, String)> {
     Ok(YearRange { start: first, end: last })
 }
 
-fn location(fields: &mut Fields<'_, '_>) -> Option<Tz> {
+/// The time zone under `location`.
+pub(crate) fn location(fields: &mut Fields<'_, '_>) -> Option<Tz> {
     let text = fields.text("location")?;
     match text.as_str() {
         "" | "UTC" => return Some(Tz::UTC),

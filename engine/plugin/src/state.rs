@@ -47,13 +47,19 @@ pub struct StateWrite {
 pub struct State {
     committed: BTreeMap<String, Vec<u8>>,
     staged: BTreeMap<String, Option<Vec<u8>>>,
+    /// Bytes of keys and values, staged writes included.
+    bytes: usize,
     limits: StateLimits,
+}
+
+fn bytes_of(entries: &BTreeMap<String, Vec<u8>>) -> usize {
+    entries.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
 impl State {
     /// With what was remembered before.
     pub fn new(limits: StateLimits, remembered: BTreeMap<String, Vec<u8>>) -> State {
-        State { committed: remembered, staged: BTreeMap::new(), limits }
+        State { bytes: bytes_of(&remembered), committed: remembered, staged: BTreeMap::new(), limits }
     }
 
     /// The value of a key, staged writes included.
@@ -73,24 +79,29 @@ impl State {
         check("key", key.len(), self.limits.key_bytes_max)?;
         check("value", value.len(), self.limits.value_bytes_max)?;
         let replaced = self.get(key).map_or(0, |old| key.len() + old.len());
-        let total = self.bytes() - replaced + key.len() + value.len();
+        let total = self.bytes - replaced + key.len() + value.len();
         check("the whole state", total, self.limits.total_bytes_max)?;
+        self.bytes = total;
         self.staged.insert(key.to_owned(), Some(value));
         Ok(())
     }
 
     /// Stages a deletion.
     pub fn delete(&mut self, key: &str) {
+        self.bytes -= self.get(key).map_or(0, |old| key.len() + old.len());
         self.staged.insert(key.to_owned(), None);
     }
 
     /// Bytes of keys and values, staged writes included.
     pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All keys with their values, staged writes included; committed ones first, each in the order of the keys.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let kept = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));
-        let kept: usize = kept.map(|(key, value)| key.len() + value.len()).sum();
-        let staged: usize =
-            self.staged.iter().filter_map(|(key, value)| value.as_ref().map(|v| key.len() + v.len())).sum();
-        kept + staged
+        let staged = self.staged.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        kept.chain(staged).map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
     /// Makes the staged writes part of the state and returns them, so that they can be made durable.
@@ -112,6 +123,7 @@ impl State {
     /// Forgets the staged writes.
     pub fn rollback(&mut self) {
         self.staged.clear();
+        self.bytes = bytes_of(&self.committed);
     }
 }
 

@@ -7,12 +7,14 @@ use thiserror::Error;
 use watchfire_events::EventWindows;
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Timestamp};
 use watchfire_plugin::{Batch, Condition, PluginError, State};
-use watchfire_promql::{Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
+use watchfire_promql::{Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
 use watchfire_tsdb::{SampleValue, Tsdb};
 
 use crate::condition::{ask, batch_of_events, batch_of_samples};
-use crate::labels::{Element, Labeler, Surroundings};
-use crate::{Outcome, Rule, RuleKind, Source};
+use crate::instances::ElementIndex;
+use crate::labels::{Element, Labeler, SEVERITY_LABEL, Surroundings};
+use crate::presence::presence;
+use crate::{Alerting, Instance, Outcome, Rule, RuleKind, SeverityThreshold, Source};
 
 /// Why a rule gave no answer. Nothing changes then: an error is never "no result".
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -46,14 +48,27 @@ pub enum EvaluateError {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     plan: Option<Plan>,
+    /// Over which elements the data are there, if the rule wants to know.
+    presence: Option<Plan>,
+    /// Which elements have recovered, if the rule says so.
+    recovery: Option<Plan>,
 }
 
 impl Prepared {
     /// Plans the rule's query.
     pub fn new(rule: &Rule, options: &Options) -> Prepared {
-        match &rule.source {
-            Source::Expr(source) => Prepared { plan: Some(Plan::new(&source.expr, options)) },
-            Source::Events(_) => Prepared { plan: None },
+        let plan = |expr: &Expr| Plan::new(expr, options);
+        let expr = match &rule.source {
+            Source::Expr(source) => Some(&source.expr),
+            Source::Events(_) => None,
+        };
+        let alerting = rule.alerting();
+        let minds_gaps = alerting.is_some_and(|alerting| !alerting.ignore_missing.is_zero());
+        let recovery = alerting.and_then(|alerting| alerting.resolve_when.as_ref());
+        Prepared {
+            plan: expr.map(|expr| plan(expr)),
+            presence: expr.filter(|_| minds_gaps).and_then(|expr| presence(expr)).map(|expr| plan(&expr)),
+            recovery: recovery.map(|source| plan(&source.expr)),
         }
     }
 
@@ -89,6 +104,10 @@ pub struct Evaluator<'a> {
     pub windows: Option<&'a mut EventWindows>,
     /// The condition, if the rule has one.
     pub condition: Option<OpenCondition<'a>>,
+    /// What a rule without a condition remembers. The caller commits or rolls it back.
+    pub memory: Option<&'a mut State>,
+    /// The instances about which the outcome must say whether they are missing or have recovered.
+    pub instances: &'a [Labels],
     /// How far in the past the rule's query looks.
     pub query_offset: Duration,
     /// What templates see as `$externalLabels`.
@@ -112,6 +131,8 @@ impl<'a> Evaluator<'a> {
             tracked: None,
             windows: None,
             condition: None,
+            memory: None,
+            instances: &[],
             query_offset: Duration::ZERO,
             external_labels,
             external_url: "",
@@ -140,7 +161,7 @@ pub fn evaluate(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Re
             let samples = query(rule, at, evaluator)?;
             record(rule, &samples).map(Outcome::Samples)
         }
-        RuleKind::Alerting { .. } => alert(rule, at, evaluator),
+        RuleKind::Alerting(alerting) => alert(rule, alerting, at, evaluator),
     }
 }
 
@@ -214,15 +235,25 @@ struct Found {
     unknown: Vec<(Labels, f64)>,
 }
 
-fn alert(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Outcome, EvaluateError> {
+fn alert(
+    rule: &Rule,
+    alerting: &Alerting,
+    at: Timestamp,
+    evaluator: &mut Evaluator<'_>,
+) -> Result<Outcome, EvaluateError> {
     let found = match (&rule.source, &rule.condition) {
         (Source::Expr(_), None) => {
             let samples = query(rule, at, evaluator)?;
-            let element = |sample: VectorSample| {
-                let value = sample.float().unwrap_or(0.0);
-                Element { labels: sample.labels, value, finding: None }
+            let elements = match alerting.absent {
+                None => samples.into_iter().filter_map(|sample| element(sample, &alerting.severities)).collect(),
+                Some(absence) => {
+                    let memory = evaluator.memory.as_mut().ok_or(EvaluateError::Missing("its memory"))?;
+                    let (elements, refused) = absence.elements(&samples, at, memory);
+                    evaluator.warnings.extend(refused);
+                    elements
+                }
             };
-            Found { elements: samples.into_iter().map(element).collect(), unknown: Vec::new() }
+            Found { elements, unknown: Vec::new() }
         }
         (Source::Expr(_), Some(usage)) => {
             let samples = query(rule, at, evaluator)?;
@@ -260,7 +291,12 @@ fn alert(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Ou
     let mut active = Vec::with_capacity(found.elements.len());
     for element in &found.elements {
         let instance = labeler.instance(element);
-        if !seen.insert(instance.labels.clone()) {
+        let identity = if alerting.severities.is_empty() {
+            instance.labels.clone()
+        } else {
+            instance.labels.without(SEVERITY_LABEL)
+        };
+        if !seen.insert(identity) {
             return Err(EvaluateError::DuplicateAlerts);
         }
         active.push(instance);
@@ -270,7 +306,68 @@ fn alert(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Ou
         unknown.extend(labeler.possible_labels(labels, *value));
     }
     evaluator.warnings.append(&mut labeler.failures);
-    Ok(Outcome::Instances { active, unknown })
+    let (missing, recovered) = absentees(rule, alerting, at, &active, evaluator)?;
+    Ok(Outcome::Instances { active, unknown, missing, recovered })
+}
+
+/// The element of a sample with the worst severity that holds for its value, if the rule has severities.
+fn element(sample: VectorSample, severities: &[SeverityThreshold]) -> Option<Element> {
+    let value = sample.float().unwrap_or(0.0);
+    if severities.is_empty() {
+        return Some(Element { labels: sample.labels, value, finding: None });
+    }
+    let level = severities.iter().rev().find(|level| level.threshold.holds(value))?;
+    // Templates see the severity as a label of the element.
+    let labels = sample.labels.to_builder().set(SEVERITY_LABEL, level.severity.as_str()).build();
+    Some(Element { labels, value, finding: None })
+}
+
+/// Which of the instances that were asked about and are not active are missing, and which have recovered.
+fn absentees(
+    rule: &Rule,
+    alerting: &Alerting,
+    at: Timestamp,
+    active: &[Instance],
+    evaluator: &mut Evaluator<'_>,
+) -> Result<(Vec<Labels>, Vec<Labels>), EvaluateError> {
+    let found: HashSet<&Labels> = active.iter().map(|instance| &instance.labels).collect();
+    let left: Vec<&Labels> = evaluator.instances.iter().filter(|labels| !found.contains(labels)).collect();
+    if left.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let fresh;
+    let prepared = match evaluator.prepared {
+        Some(prepared) => prepared,
+        None => {
+            fresh = Prepared::new(rule, evaluator.options);
+            &fresh
+        }
+    };
+    let index = |plan: &Plan, evaluator: &mut Evaluator<'_>| {
+        let at = at - evaluator.query_offset;
+        let answer = plan.instant(evaluator.db, at, evaluator.stop)?;
+        evaluator.warnings.extend(answer.warnings);
+        let samples = vector(answer.value, at).ok_or(EvaluateError::NotAVector)?;
+        Ok::<_, EvaluateError>(ElementIndex::new(rule, alerting, samples.into_iter().map(|sample| sample.labels)))
+    };
+    let pick = |mut holds: Box<dyn FnMut(&Labels) -> bool + '_>| {
+        left.iter().copied().filter(|one| holds(one)).cloned().collect()
+    };
+    let missing = match &prepared.presence {
+        Some(plan) => {
+            let mut present = index(plan, evaluator)?;
+            pick(Box::new(move |labels| !present.agrees(labels)))
+        }
+        None => Vec::new(),
+    };
+    let recovered = match &prepared.recovery {
+        Some(plan) => {
+            let mut recovered = index(plan, evaluator)?;
+            pick(Box::new(move |labels| recovered.covers(labels)))
+        }
+        None => Vec::new(),
+    };
+    Ok((missing, recovered))
 }
 
 /// Lets the condition decide which series of a batch are in trouble.

@@ -7,8 +7,8 @@ use watchfire_template::prometheus::{RuleData, RuleTemplate};
 
 use crate::{Instance, Rule};
 
-/// The label that plugins set where the rule does not.
-const SEVERITY_LABEL: &str = "severity";
+/// The label that plugins set where the rule does not, and that rules with several severities set.
+pub(crate) const SEVERITY_LABEL: &str = "severity";
 /// The annotation that holds what a plugin says about a series.
 const FINDING_ANNOTATION: &str = "finding";
 

@@ -7,13 +7,20 @@
 //! What this crate is not: it keeps no state between evaluations beside what it is lent (`for` is the alerting crate's
 //! business), it reads no YAML, and it has no clock. [`builtin`] holds the conditions that need no plugin file.
 
+mod absence;
 pub mod builtin;
 mod condition;
 mod evaluate;
+mod instances;
 mod labels;
 mod outcome;
+mod presence;
 mod rule;
 
+pub use absence::Absence;
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
 pub use outcome::{Instance, Outcome};
-pub use rule::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source, TemplateQueries};
+pub use rule::{
+    Alerting, EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, SeverityThreshold, Source,
+    TemplateQueries,
+};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use watchfire_alerting::{ActiveInstance, EvaluationResult};
 use watchfire_model::Labels;
 
 /// What an evaluation found.
@@ -14,6 +15,10 @@ pub enum Outcome {
         /// Those about which the plugin can say nothing; they stay as they are. Where the plugin also sets the
         /// severity, a series is here once with each severity, because any of them may exist.
         unknown: Vec<Labels>,
+        /// Of the instances that were asked about and are not among `active`, those whose data are missing.
+        missing: Vec<Labels>,
+        /// Of the instances that were asked about and are not among `active`, those that have recovered.
+        recovered: Vec<Labels>,
     },
     /// The samples of a recording rule with their final labels, label sets being unique.
     Samples(Vec<(Labels, f64)>),
@@ -28,4 +33,20 @@ pub struct Instance {
     pub annotations: BTreeMap<String, String>,
     /// The value of the result, or what the plugin shows as the value.
     pub value: f64,
+}
+
+impl From<Outcome> for EvaluationResult {
+    fn from(outcome: Outcome) -> EvaluationResult {
+        match outcome {
+            Outcome::Samples(samples) => EvaluationResult::Samples(samples),
+            Outcome::Instances { active, unknown, missing, recovered } => {
+                let active = active.into_iter().map(|instance| ActiveInstance {
+                    labels: instance.labels,
+                    annotations: instance.annotations,
+                    value: instance.value,
+                });
+                EvaluationResult::Instances { active: active.collect(), unknown, missing, recovered }
+            }
+        }
+    }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use watchfire_events::CompiledQuery;
+use watchfire_alerting::{Life, RuleSchedule};
+use watchfire_events::{CompiledQuery, Threshold};
 use watchfire_model::{Duration, RuleGroupId, RuleId};
 use watchfire_plugin::PluginUse;
 use watchfire_promql::{Expr, Selector};
 use watchfire_template::prometheus::RuleTemplate;
+
+use crate::Absence;
 
 /// A place in a file, both from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,16 +77,40 @@ pub struct Rule {
 #[derive(Clone, Debug)]
 pub enum RuleKind {
     /// Each element is an instance of an alert.
-    Alerting {
-        /// How long it must be there before the alert fires.
-        for_: Duration,
-        /// How long the alert keeps firing after it is gone.
-        keep_firing_for: Duration,
-        /// What is told, in the order of the names.
-        annotations: Vec<(String, RuleTemplate)>,
-    },
+    Alerting(Alerting),
     /// Each element is a sample of a new series.
     Recording,
+}
+
+/// What makes an alert of an element. The default says nothing beyond that.
+#[derive(Clone, Debug, Default)]
+pub struct Alerting {
+    /// How long it must be there before the alert fires.
+    pub for_: Duration,
+    /// How long the alert keeps firing after it is gone.
+    pub keep_firing_for: Duration,
+    /// How long an instance stays as it is while the data are missing that the expression decides over.
+    pub ignore_missing: Duration,
+    /// What must hold before an alert that fires ends.
+    pub resolve_when: Option<ExprSource>,
+    /// How bad an element is by its value, from the mildest to the worst, each implying those before it; an element that
+    /// is not even the mildest is none. Without severities every element is one.
+    pub severities: Vec<SeverityThreshold>,
+    /// If set, the elements are those that were there and are not any more.
+    pub absent: Option<Absence>,
+    /// When the rule looks at all; always if it does not say.
+    pub schedule: Option<RuleSchedule>,
+    /// What is told, in the order of the names.
+    pub annotations: Vec<(String, RuleTemplate)>,
+}
+
+/// From which value on a severity holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeverityThreshold {
+    /// The value of the label `severity`.
+    pub severity: String,
+    /// What the element's value is compared with.
+    pub threshold: Threshold,
 }
 
 /// What a rule looks at.
@@ -152,17 +179,53 @@ impl EventSource {
     }
 }
 
+impl Alerting {
+    fn life(&self) -> Life {
+        Life {
+            for_: self.for_,
+            keep_firing_for: self.keep_firing_for,
+            ignore_missing: self.ignore_missing,
+            resolve_when: self.resolve_when.is_some(),
+            severities: self.severities.iter().map(|level| level.severity.as_str().into()).collect(),
+            schedule: self.schedule.clone(),
+        }
+    }
+}
+
 impl Rule {
     /// Whether it gives alerts.
     pub fn is_alerting(&self) -> bool {
-        matches!(self.kind, RuleKind::Alerting { .. })
+        matches!(self.kind, RuleKind::Alerting(_))
+    }
+
+    /// What makes alerts of its elements; a recording rule makes none.
+    pub fn alerting(&self) -> Option<&Alerting> {
+        match &self.kind {
+            RuleKind::Alerting(alerting) => Some(alerting),
+            RuleKind::Recording => None,
+        }
     }
 
     /// Its annotations; a recording rule has none.
     pub fn annotations(&self) -> &[(String, RuleTemplate)] {
+        self.alerting().map_or(&[], |alerting| &alerting.annotations)
+    }
+
+    /// What its expressions read, with the default lookback.
+    pub fn selectors(&self) -> Vec<Selector> {
+        let source = match &self.source {
+            Source::Expr(source) => Some(source),
+            Source::Events(_) => None,
+        };
+        let recovery = self.alerting().and_then(|alerting| alerting.resolve_when.as_ref());
+        source.into_iter().chain(recovery).flat_map(ExprSource::selectors).collect()
+    }
+
+    /// What becomes of its results, as the state machine wants it.
+    pub fn life(&self) -> watchfire_alerting::RuleKind {
         match &self.kind {
-            RuleKind::Alerting { annotations, .. } => annotations,
-            RuleKind::Recording => &[],
+            RuleKind::Alerting(alerting) => watchfire_alerting::RuleKind::Alerting(alerting.life()),
+            RuleKind::Recording => watchfire_alerting::RuleKind::Recording,
         }
     }
 

@@ -10,8 +10,8 @@ use watchfire_plugin::{
 };
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{
-    EvaluateError, Evaluator, EventSource, ExprSource, Instance, OpenCondition, Outcome, Position, Prepared, Rule,
-    RuleKind, Source, evaluate,
+    Alerting, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OpenCondition, Outcome, Position, Prepared,
+    Rule, RuleKind, Source, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{Settings, Tsdb};
@@ -32,11 +32,7 @@ fn alert(source: Source, labels: &[(&str, &str)], annotations: &[(&str, &str)]) 
         id: RuleId(1),
         position: Position { line: 1, column: 1 },
         name: "A".to_owned(),
-        kind: RuleKind::Alerting {
-            for_: Duration::ZERO,
-            keep_firing_for: Duration::ZERO,
-            annotations: templates(annotations),
-        },
+        kind: RuleKind::Alerting(Alerting { annotations: templates(annotations), ..Alerting::default() }),
         source,
         condition: None,
         labels: templates(labels),
@@ -69,7 +65,7 @@ fn shown(outcome: &Result<Outcome, EvaluateError>) -> String {
         Ok(Outcome::Samples(samples)) => {
             samples.iter().map(|(labels, value)| format!("{labels} = {value}")).collect::<Vec<_>>().join("\n")
         }
-        Ok(Outcome::Instances { active, unknown }) => {
+        Ok(Outcome::Instances { active, unknown, .. }) => {
             let active = active
                 .iter()
                 .map(|Instance { labels, annotations, value }| format!("{labels} {annotations:?} = {value}"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use watchfire_model::{Duration, Labels, RuleId, STALE_NAN, Sample, Timestamp};
 use watchfire_promql::Options;
-use watchfire_rules::{Evaluator, ExprSource, Outcome, Position, Rule, RuleKind, Source, evaluate};
+use watchfire_rules::{Alerting, Evaluator, ExprSource, Outcome, Position, Rule, RuleKind, Source, evaluate};
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{Settings, Tsdb};
 
@@ -127,11 +127,10 @@ fn alerts_are_those_of_prometheus() {
             id: RuleId(0),
             position: Position::default(),
             name: name.to_owned(),
-            kind: RuleKind::Alerting {
-                for_: Duration::ZERO,
-                keep_firing_for: Duration::ZERO,
+            kind: RuleKind::Alerting(Alerting {
                 annotations: templates(rule, "annotations", name),
-            },
+                ..Alerting::default()
+            }),
             source: Source::Expr(ExprSource {
                 expr: Arc::new(parsed),
                 text: expr.to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use watchfire_alerting::{Definitions, RuleGroupSpec, RuleKind as SpecKind, RuleSpec};
+use watchfire_alerting::{Definitions, RuleGroupSpec, RuleSpec};
 use watchfire_config::{Config, Diagnostic, Level};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
@@ -132,13 +132,10 @@ impl Compiled {
                 }
             }
         };
-        let mut selectors = Vec::new();
-        match &rule.source {
-            Source::Expr(source) => {
-                selectors.extend(source.selectors().into_iter().map(|selector| selector.matchers));
-            }
-            Source::Events(source) => drop(self.queries.insert(rule.id, Arc::clone(&source.query))),
+        if let Source::Events(source) = &rule.source {
+            self.queries.insert(rule.id, Arc::clone(&source.query));
         }
+        let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers).collect();
         let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
         let queried = rule.template_queries().names;
         if !selectors.is_empty() || !queried.is_empty() {
@@ -162,12 +159,7 @@ impl Compiled {
         Ok(RuleSpec {
             id: rule.id,
             name: rule.name.as_str().into(),
-            kind: match &rule.kind {
-                RuleKind::Recording => SpecKind::Recording,
-                RuleKind::Alerting { for_, keep_firing_for, .. } => {
-                    SpecKind::Alerting { for_: *for_, keep_firing_for: *keep_firing_for }
-                }
-            },
+            kind: rule.life(),
             generator_url: format!("{}/rules#{}", external_url(config), rule.id).into(),
         })
     }
@@ -175,8 +167,13 @@ impl Compiled {
 
 /// Whether two rules ask the series the same, so that what one knows about them serves the other.
 fn same_query(a: &Rule, b: &Rule) -> bool {
+    let asks = |rule: &Rule| {
+        let alerting = rule.alerting();
+        let recovery = alerting.and_then(|alerting| alerting.resolve_when.as_ref()).map(|source| source.expr.clone());
+        (recovery, alerting.is_some_and(|alerting| !alerting.ignore_missing.is_zero()))
+    };
     match (&a.source, &b.source) {
-        (Source::Expr(a), Source::Expr(b)) => a.expr == b.expr,
+        (Source::Expr(first), Source::Expr(second)) => first.expr == second.expr && asks(a) == asks(b),
         _ => false,
     }
 }

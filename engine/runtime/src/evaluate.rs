@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use watchfire_alerting::{ActiveInstance, EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest};
+use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Options, Tracked, Windows};
-use watchfire_rules::{Evaluator, OpenCondition, Outcome, Prepared, Rule};
+use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule};
 
 use crate::clock::Stopwatch;
 use crate::data::{Data, lock};
@@ -168,9 +168,13 @@ impl Worker {
             evaluator.prepared = Some(&ready.prepared);
             evaluator.tracked = Some(&mut tracked);
             evaluator.windows = windows.as_deref_mut();
-            evaluator.condition = opened
-                .as_deref_mut()
-                .map(|condition| OpenCondition { condition: condition.as_mut(), state: &mut state });
+            match opened.as_deref_mut() {
+                Some(condition) => {
+                    evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state: &mut state });
+                }
+                None => evaluator.memory = Some(&mut state),
+            }
+            evaluator.instances = &request.instances;
             evaluator.query_offset = request.query_offset;
             evaluator.external_url = &rules.external_url;
             watchfire_rules::evaluate(&ready.rule, request.at, &mut evaluator)
@@ -184,17 +188,7 @@ impl Worker {
             error.to_string()
         })?;
         let writes = state.commit();
-        let result = match outcome {
-            Outcome::Samples(samples) => EvaluationResult::Samples(samples),
-            Outcome::Instances { active, unknown } => EvaluationResult::Instances {
-                active: active
-                    .into_iter()
-                    .map(|one| ActiveInstance { labels: one.labels, annotations: one.annotations, value: one.value })
-                    .collect(),
-                unknown,
-            },
-        };
-        Ok((result, writes))
+        Ok((outcome.into(), writes))
     }
 
     fn route(&self, request: RouteRequest, now: Timestamp) {

@@ -15,13 +15,12 @@ pub(crate) fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration)
     for group in files.iter().flat_map(|file| &file.groups) {
         let offset = group.query_offset.unwrap_or(query_offset);
         for rule in &group.rules {
-            let reach = match &rule.source {
-                Source::Expr(source) => {
-                    source.selectors().iter().map(|selector| selector.reach).max().unwrap_or(Duration::ZERO) + lookback
-                }
-                Source::Events(source) => source.reach(),
+            let series = rule.selectors().iter().map(|selector| selector.reach + lookback).max();
+            let events = match &rule.source {
+                Source::Expr(_) => None,
+                Source::Events(source) => Some(source.reach()),
             };
-            let reach = reach.max(rule.template_queries().reach);
+            let reach = series.max(events).unwrap_or(Duration::ZERO).max(rule.template_queries().reach);
             longest = longest.max(reach + offset + SLACK);
         }
     }

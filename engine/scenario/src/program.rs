@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use watchfire_alerting::{
-    ActiveInstance, EvaluateRequest, Evaluation, EvaluationResult, Record, RuleGroupSpec, RuleKind, RuleSpec,
-};
+use watchfire_alerting::{EvaluateRequest, Evaluation, Record, RuleGroupSpec, RuleSpec};
 use watchfire_events::{EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
 use watchfire_plugin::{Condition, PluginError, Provider, State, StateLimits};
-use watchfire_rules::{Evaluator, OpenCondition, Outcome, Prepared, Rule, RuleFile, RuleGroup, Source, evaluate};
+use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule, RuleFile, RuleGroup, Source, evaluate};
 use watchfire_tsdb::Tsdb;
 
 use crate::WorldSettings;
@@ -58,12 +56,12 @@ impl Program {
             for rule in &group.rules {
                 let kept = old.remove(&rule.id);
                 self.rules.insert(rule.id, Loaded::new(rule, kept, settings, provider, now));
-                match &rule.source {
-                    Source::Expr(source) => {
-                        let matchers = source.selectors().into_iter().map(|selector| selector.matchers).collect();
-                        self.selectors.push((rule.id, matchers));
-                    }
-                    Source::Events(_) => drop(self.event_rules.insert(rule.id)),
+                let matchers: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers).collect();
+                if !matchers.is_empty() {
+                    self.selectors.push((rule.id, matchers));
+                }
+                if matches!(rule.source, Source::Events(_)) {
+                    self.event_rules.insert(rule.id);
                 }
             }
         }
@@ -174,25 +172,27 @@ impl Program {
         };
         let Some(loaded) = self.rules.get_mut(&request.rule) else { return evaluation };
         let Loaded { rule, prepared, windows, condition, state } = loaded;
-        let opened = match condition {
-            None => None,
-            Some(Ok(condition)) => Some(OpenCondition { condition: condition.as_mut(), state: &mut *state }),
+        let mut evaluator = Evaluator::new(db, &settings.external_labels, &settings.query);
+        match condition {
+            None => evaluator.memory = Some(&mut *state),
+            Some(Ok(condition)) => {
+                evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state: &mut *state });
+            }
             Some(Err(error)) => {
                 evaluation.result = Err(error.to_string());
                 return evaluation;
             }
-        };
-        let mut evaluator = Evaluator::new(db, &settings.external_labels, &settings.query);
+        }
         evaluator.prepared = Some(prepared);
         evaluator.windows = windows.as_mut();
-        evaluator.condition = opened;
+        evaluator.instances = &request.instances;
         evaluator.query_offset = request.query_offset;
         evaluator.external_url = &settings.external_url;
         let outcome = evaluate(rule, request.at, &mut evaluator);
         evaluation.result = match outcome {
             Ok(outcome) => {
                 evaluation.state_writes = state.commit();
-                Ok(result(outcome))
+                Ok(outcome.into())
             }
             Err(error) => {
                 state.rollback();
@@ -237,31 +237,12 @@ impl Loaded {
     }
 }
 
-fn result(outcome: Outcome) -> EvaluationResult {
-    match outcome {
-        Outcome::Samples(samples) => EvaluationResult::Samples(samples),
-        Outcome::Instances { active, unknown } => {
-            let active = active.into_iter().map(|instance| ActiveInstance {
-                labels: instance.labels,
-                annotations: instance.annotations,
-                value: instance.value,
-            });
-            EvaluationResult::Instances { active: active.collect(), unknown }
-        }
-    }
-}
-
 fn group_spec(group: &RuleGroup, settings: &WorldSettings) -> RuleGroupSpec {
     let interval = group.interval.unwrap_or(settings.interval);
     let rules = group.rules.iter().map(|rule| RuleSpec {
         id: rule.id,
         name: rule.name.as_str().into(),
-        kind: match rule.kind {
-            watchfire_rules::RuleKind::Alerting { for_, keep_firing_for, .. } => {
-                RuleKind::Alerting { for_, keep_firing_for }
-            }
-            watchfire_rules::RuleKind::Recording => RuleKind::Recording,
-        },
+        kind: rule.life(),
         generator_url: "".into(),
     });
     RuleGroupSpec {

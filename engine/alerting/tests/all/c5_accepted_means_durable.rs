@@ -128,7 +128,7 @@ fn plugin_state_is_persisted_with_what_it_led_to() {
     let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
     w.evaluates = false;
     w.at("1m");
-    let mut answer = w.answer(w.requests[0]);
+    let mut answer = w.answer(w.requests[0].clone());
     answer.state_writes = vec![watchfire_plugin::StateWrite { key: "mean".to_owned(), value: Some(vec![1, 2]) }];
     w.input(Input::Evaluated(answer));
     assert!(w.committed.values().any(|record| matches!(record, Record::PluginState(_))));

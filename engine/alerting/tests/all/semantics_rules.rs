@@ -34,6 +34,7 @@ fn answer(world: &mut World, evaluation: u64, rule: u64) {
         at: world.now,
         query_offset: Duration::ZERO,
         cause: Cause::Interval,
+        instances: std::sync::Arc::default(),
     };
     let answer = world.answer(request);
     world.input(Input::Evaluated(answer));

@@ -21,7 +21,7 @@ use watchfire_alerting::{
 use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
-use crate::world::{START, alerting, external, receiver, rule_group};
+use crate::world::{START, alerting, external, instances, receiver, rule_group};
 
 const RULES: u64 = 6;
 
@@ -297,8 +297,10 @@ impl Simulation {
             1 if self.evaluation_fails => Ok(EvaluationResult::Instances {
                 active: vec![],
                 unknown: (0..20).map(|number| labels(&number)).collect(),
+                missing: vec![],
+                recovered: vec![],
             }),
-            _ => Ok(EvaluationResult::Instances { active: found.iter().map(instance).collect(), unknown: vec![] }),
+            _ => Ok(instances(found.iter().map(instance).collect())),
         };
         Evaluation {
             id: request.id,

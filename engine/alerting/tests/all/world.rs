@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use watchfire_alerting::{
     ActiveInstance, Change, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Evaluation,
-    EvaluationResult, GroupBy, Input, IntegrationSpec, Output, ReceiverSpec, Record, RecordKey, Route, RouteRequest,
-    RuleGroupSpec, RuleKind, RuleSpec, Settings, SilenceDraft, SilenceId,
+    EvaluationResult, GroupBy, Input, IntegrationSpec, Life, Output, ReceiverSpec, Record, RecordKey, Route,
+    RouteRequest, RuleGroupSpec, RuleKind, RuleSpec, Settings, SilenceDraft, SilenceId,
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, RuleGroupId, RuleId, Sample, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
@@ -106,10 +106,10 @@ impl World {
                     Output::Append(samples) => self.samples.extend(samples),
                     Output::Changed(change) => self.changes.push(change),
                     Output::Evaluate(request) => {
-                        self.requests.push(request);
                         if self.evaluates {
-                            inputs.push_back(Input::Evaluated(self.answer(request)));
+                            inputs.push_back(Input::Evaluated(self.answer(request.clone())));
                         }
+                        self.requests.push(request);
                     }
                     Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),
                     Output::Route(request) => {
@@ -139,16 +139,17 @@ impl World {
     pub(crate) fn answer(&self, request: EvaluateRequest) -> Evaluation {
         let nothing = || match self.kind_of(request.rule) {
             RuleKind::Recording => EvaluationResult::Samples(vec![]),
-            RuleKind::Alerting { .. } => EvaluationResult::Instances { active: vec![], unknown: vec![] },
+            RuleKind::Alerting { .. } => instances(vec![]),
         };
         let result = match self.finds.get(&request.rule) {
             None => Ok(nothing()),
-            Some(Finding::Active(active)) => {
-                Ok(EvaluationResult::Instances { active: active.clone(), unknown: vec![] })
-            }
-            Some(Finding::Unknown(unknown)) => {
-                Ok(EvaluationResult::Instances { active: vec![], unknown: unknown.clone() })
-            }
+            Some(Finding::Active(active)) => Ok(instances(active.clone())),
+            Some(Finding::Unknown(unknown)) => Ok(EvaluationResult::Instances {
+                active: vec![],
+                unknown: unknown.clone(),
+                missing: vec![],
+                recovered: vec![],
+            }),
             Some(Finding::Samples(samples)) => Ok(EvaluationResult::Samples(samples.clone())),
             Some(Finding::Error(error)) => Err(error.clone()),
         };
@@ -164,7 +165,7 @@ impl World {
 
     fn kind_of(&self, rule: RuleId) -> RuleKind {
         let rules = self.definitions.groups.iter().flat_map(|group| &group.rules);
-        rules.into_iter().find(|spec| spec.id == rule).map_or(RuleKind::Recording, |spec| spec.kind)
+        rules.into_iter().find(|spec| spec.id == rule).map_or(RuleKind::Recording, |spec| spec.kind.clone())
     }
 
     /// `30s ops first_notification +A +B -C`: when, to whom, why, what fires and what has ended.
@@ -322,12 +323,17 @@ pub(crate) fn rule_group(rules: Vec<RuleSpec>) -> RuleGroupSpec {
     }
 }
 
+/// The result of an evaluation that finds these and says nothing of others.
+pub(crate) fn instances(active: Vec<ActiveInstance>) -> EvaluationResult {
+    EvaluationResult::Instances { active, unknown: vec![], missing: vec![], recovered: vec![] }
+}
+
 pub(crate) fn alerting(id: u64, for_: &str, keep_firing_for: &str) -> RuleSpec {
     let (for_, keep_firing_for) = (for_.parse().expect("a duration"), keep_firing_for.parse().expect("a duration"));
     RuleSpec {
         id: RuleId(id),
         name: format!("rule{id}").into(),
-        kind: RuleKind::Alerting { for_, keep_firing_for },
+        kind: RuleKind::Alerting(Life { for_, keep_firing_for, ..Life::default() }),
         generator_url: "".into(),
     }
 }

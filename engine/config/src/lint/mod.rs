@@ -102,7 +102,7 @@ impl Linter<'_> {
         for selector in knowledge::needed(expr) {
             self.missing_series(rule, selector);
         }
-        let RuleKind::Alerting { for_, annotations, .. } = &rule.kind else { return };
+        let Some(alerting) = rule.alerting() else { return };
         if rule.condition.is_none() {
             if let Expr::Binary(binary) = expr.inner()
                 && binary.return_bool
@@ -111,18 +111,21 @@ impl Linter<'_> {
                 let message = "`bool` keeps every series, with 0 or 1: the alert always fires".to_owned();
                 self.warn(at, "always-fires", message, "remove `bool`");
             }
-            if !may_be_false(expr) {
+            let decides_elsewhere = !alerting.severities.is_empty() || alerting.absent.is_some();
+            if !decides_elsewhere && !may_be_false(expr) {
                 let at = self.place(rule, &["expr"], None);
                 let message =
                     "the expression has no condition: the alert fires for every series that there is".to_owned();
                 self.warn(at, "no-condition", message, "compare it with something, such as `> 0`");
             }
-            self.missing_for(rule, expr, *for_);
+            self.missing_for(rule, expr, alerting.for_);
         }
         let result = self.knowledge.labels_of(expr);
-        for (key, templates) in [("labels", &rule.labels), ("annotations", annotations)] {
+        let is_set = |label: &str| label == "severity" && !alerting.severities.is_empty();
+        for (key, templates) in [("labels", &rule.labels), ("annotations", &alerting.annotations)] {
             for (name, template) in templates {
-                for label in named_labels(template).into_iter().filter(|label| !result.may_have(label)) {
+                let dropped = |label: &String| !result.may_have(label) && !is_set(label);
+                for label in named_labels(template).into_iter().filter(dropped) {
                     let offset = template.text().find(&format!("$labels.{label}"));
                     let at = self.place(rule, &[key, name], offset);
                     let message = format!("the template uses $labels.{label}, which the expression drops");
@@ -303,7 +306,7 @@ impl Linter<'_> {
                 // The same name recorded by different expressions is common: each gives a part of the series.
                 let (records, what) = match &rule.kind {
                     RuleKind::Recording => (true, expr.to_string()),
-                    RuleKind::Alerting { for_, .. } => (false, format!("{for_} {expr}")),
+                    RuleKind::Alerting(alerting) => (false, format!("{} {expr}", alerting.for_)),
                 };
                 let labels = rule.labels.iter().map(|(name, label)| (name.as_str(), label.text())).collect();
                 let key = (records, rule.name.as_str(), labels, what);

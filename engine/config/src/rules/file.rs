@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use watchfire_model::{Duration, METRIC_NAME_LABEL, RuleGroupId, RuleId};
-use watchfire_plugin::PluginUse;
+use watchfire_model::{METRIC_NAME_LABEL, RuleGroupId, RuleId};
 use watchfire_promql::Features;
-use watchfire_rules::{EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource};
+use watchfire_rules::{
+    Alerting, EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource,
+};
 use watchfire_template::prometheus::RuleTemplate;
 
+use super::alerting::{self, alerting};
 use super::events::events;
 use super::template::template;
 use super::{LoadedRules, Quarantined};
@@ -182,22 +184,24 @@ fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Optio
     }
     let source = source(f, group.features);
     let condition = plugin_use(f, "condition");
-    let for_ = f.duration("for").unwrap_or_default();
-    let keep_firing_for = f.duration("keep_firing_for").unwrap_or_default();
+    let life = alerting(f, group.features);
     let templated = alert.is_some();
     let mut labels_of_rule = group.labels.clone();
     if !templated {
         labels_of_rule.values_mut().for_each(|label| *label = RuleTemplate::verbatim(label.text()));
     }
     labels_of_rule.extend(labels(f, templated.then_some(name.as_str())));
+    if !life.severities.is_empty() {
+        // The group's severity is for rules that do not say.
+        labels_of_rule.remove("severity");
+    }
     let annotations = annotations(f, &name, templated);
-    later(f);
     if let Some(record) = record.as_ref().filter(|_| alert.is_none()) {
-        recording(f, record, for_, keep_firing_for, condition.as_ref());
+        recording(f, record, &life);
     }
     let kind = match record {
         Some(_) => RuleKind::Recording,
-        None => RuleKind::Alerting { for_, keep_firing_for, annotations: annotations.into_iter().collect() },
+        None => RuleKind::Alerting(Alerting { annotations: annotations.into_iter().collect(), ..life }),
     };
     let labels = labels_of_rule.into_iter().collect();
     let rule =
@@ -206,45 +210,21 @@ fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Optio
 }
 
 /// What a recording rule cannot have.
-fn recording(
-    f: &mut Fields<'_, '_>,
-    record: &str,
-    for_: Duration,
-    keep_firing_for: Duration,
-    condition: Option<&PluginUse>,
-) {
-    let mut refuse = |key: &'static str, there: bool| {
-        if there {
+fn recording(f: &mut Fields<'_, '_>, record: &str, life: &Alerting) {
+    for key in alerting::KEYS.into_iter().chain(["condition", "annotations", "events"]) {
+        let says_something = match key {
+            "for" => !life.for_.is_zero(),
+            "keep_firing_for" => !life.keep_firing_for.is_zero(),
+            _ => f.peek(key).is_some_and(|node| !node.is_empty()),
+        };
+        if says_something {
             f.key_error(key, "recording-rule", format!("a recording rule cannot have `{key}`"))
                 .help("remove it, or make an alert of the rule with `alert:`");
         }
-    };
-    refuse("for", !for_.is_zero());
-    refuse("keep_firing_for", !keep_firing_for.is_zero());
-    refuse("condition", condition.is_some());
-    let (annotated, events) = (!f.peek("annotations").is_none_or(|n| n.is_empty()), f.has("events"));
-    let mut refuse = |key: &'static str, there: bool| {
-        if there {
-            f.key_error(key, "recording-rule", format!("a recording rule cannot have `{key}`"))
-                .help("remove it, or make an alert of the rule with `alert:`");
-        }
-    };
-    refuse("annotations", annotated);
-    refuse("events", events);
+    }
     if record.contains(['{', '}']) {
         f.error("record", "bad-name", format!("the recorded name {record:?} contains braces"))
             .help("a name alone stands here; labels go under `labels:`, selectors into `expr`");
-    }
-}
-
-/// Known, but not part of this version: silence would be worse than a refusal.
-fn later(f: &mut Fields<'_, '_>) {
-    for key in ["schedule", "severities", "resolve_when", "ignore_missing"] {
-        f.shape(key, crate::schema::Shape::Any);
-        if f.node(key).is_some() {
-            f.key_error(key, "not-yet", format!("`{key}` is not supported by this version"))
-                .help("remove it; the rule is left out until then, since it would mean something else without it");
-        }
     }
 }
 
@@ -262,7 +242,10 @@ fn source(f: &mut Fields<'_, '_>, features: Features) -> Option<RuleSource> {
             None
         }
         (None, Some(query)) => Some(RuleSource::Events(query?)),
-        (Some(node), None) => expression(f, &node, features),
+        (Some(node), None) => {
+            let source = expression(f, "expr", &node, features)?;
+            Some(RuleSource::Expr(source))
+        }
         (None, None) => {
             if !f.has("events") {
                 f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
@@ -284,8 +267,14 @@ fn as_written(decoder: &Decoder<'_>, node: &Node) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn expression(f: &mut Fields<'_, '_>, node: &Node, features: Features) -> Option<RuleSource> {
-    let text = f.decoder().scalar(node, "expr")?.text;
+/// The expression that `key` holds.
+pub(super) fn expression(
+    f: &mut Fields<'_, '_>,
+    key: &'static str,
+    node: &Node,
+    features: Features,
+) -> Option<ExprSource> {
+    let text = f.decoder().scalar(node, key)?.text;
     if text.is_empty() {
         f.missing("expr").help("write the PromQL expression, or `events:` for a rule over events");
         return None;
@@ -294,7 +283,7 @@ fn expression(f: &mut Fields<'_, '_>, node: &Node, features: Features) -> Option
     match watchfire_promql::parse_with(&text, features) {
         Ok(expr) => {
             let position = decoder.position(node.locate(decoder.file(), 0));
-            Some(RuleSource::Expr(ExprSource { expr: Arc::new(expr), text, position }))
+            Some(ExprSource { expr: Arc::new(expr), text, position })
         }
         Err(error) => {
             let at = node.locate(decoder.file(), error.span.start);

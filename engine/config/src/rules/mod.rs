@@ -1,5 +1,6 @@
 //! Rule files: Prometheus' format, and what Watchfire adds to it.
 
+mod alerting;
 mod events;
 mod file;
 mod template;

@@ -56,13 +56,13 @@ fn rule_json(view: &RuleView, definitions: &BTreeMap<RuleId, &Rule>, with_alerts
     if !last_error.is_empty() {
         rule["lastError"] = json!(last_error);
     }
-    match view.kind {
+    match &view.kind {
         RuleKind::Recording => rule["type"] = json!("recording"),
-        RuleKind::Alerting { for_, keep_firing_for } => {
+        RuleKind::Alerting(life) => {
             rule["type"] = json!("alerting");
             rule["state"] = json!(view.state.map_or("inactive", InstanceState::as_str));
-            rule["duration"] = json!(for_.as_secs_f64());
-            rule["keepFiringFor"] = json!(keep_firing_for.as_secs_f64());
+            rule["duration"] = json!(life.for_.as_secs_f64());
+            rule["keepFiringFor"] = json!(life.keep_firing_for.as_secs_f64());
             rule["alerts"] = if with_alerts { visible(view).map(instance_json).collect() } else { Value::Null };
             let annotations: serde_json::Map<String, Value> = definition
                 .into_iter()

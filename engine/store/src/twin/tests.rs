@@ -72,11 +72,22 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
 
 fn any_instance() -> impl Strategy<Value = Record> {
     let state = prop_oneof![Just(InstanceState::Pending), Just(InstanceState::Firing), Just(InstanceState::Resolved)];
-    let times = (any_time(), option::of(any_time()), option::of(any_time()), option::of(any_time()));
+    let some_time = || option::of(any_time());
+    let times = (any_time(), some_time(), some_time(), some_time(), some_time());
     (any::<u64>(), any_labels(), any_texts(), any_value(), state, times).prop_map(
-        |(rule, labels, annotations, value, state, (active_at, fired_at, resolved_at, keep_firing_since))| {
-            let instance =
-                Instance { labels, annotations, value, state, active_at, fired_at, resolved_at, keep_firing_since };
+        |(rule, labels, annotations, value, state, times)| {
+            let (active_at, fired_at, resolved_at, keep_firing_since, missing_since) = times;
+            let instance = Instance {
+                labels,
+                annotations,
+                value,
+                state,
+                active_at,
+                fired_at,
+                resolved_at,
+                keep_firing_since,
+                missing_since,
+            };
             Record::Instance(InstanceRecord { rule: RuleId(rule), instance })
         },
     )
@@ -275,6 +286,7 @@ fn a_nan_keeps_its_bits() {
             fired_at: None,
             resolved_at: None,
             keep_firing_since: None,
+            missing_since: None,
         };
         let record = Record::Instance(InstanceRecord { rule: RuleId(1), instance });
         let Ok(Record::Instance(back)) = decode(found(&record)) else { panic!("not an instance") };

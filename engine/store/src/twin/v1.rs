@@ -34,6 +34,8 @@ pub(super) struct Instance {
     fired_at: Option<Millis>,
     resolved_at: Option<Millis>,
     keep_firing_since: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing_since: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -61,6 +63,7 @@ impl From<&InstanceRecord> for Instance {
             fired_at: instance.fired_at.map(Millis::from),
             resolved_at: instance.resolved_at.map(Millis::from),
             keep_firing_since: instance.keep_firing_since.map(Millis::from),
+            missing_since: instance.missing_since.map(Millis::from),
         }
     }
 }
@@ -82,6 +85,7 @@ impl TryFrom<Instance> for InstanceRecord {
             fired_at: twin.fired_at.map(Into::into),
             resolved_at: twin.resolved_at.map(Into::into),
             keep_firing_since: twin.keep_firing_since.map(Into::into),
+            missing_since: twin.missing_since.map(Into::into),
         };
         Ok(InstanceRecord { rule: read_rule(&twin.rule)?, instance })
     }
