@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
+use crate::mix;
 use crate::peer::{self, Peer};
 use crate::process::installed;
 use crate::quantile;
@@ -15,8 +16,9 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     println!("{:<14}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "trials", "p50", "p90", "p99", "max");
     let (sink, address) = Sink::start().await?;
     let folder = tempfile::tempdir()?;
-    let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address).await?;
+    let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address, "").await?;
     let own = measure(&own, &sink, 300).await?;
+    under_load(binary, &sink, address).await?;
     if !installed("prometheus") || !installed("prometheus-alertmanager") {
         println!("prometheus, prometheus-alertmanager: not installed, no ratio");
         return Ok(());
@@ -28,17 +30,68 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     Ok(())
 }
 
+const SERIES: usize = 100_000;
+const PER_REQUEST: usize = 2_000;
+/// With [`PER_REQUEST`] samples each, 100,000 samples in a second.
+const REQUEST_GAP: Duration = Duration::from_millis(20);
+
+/// The same while 10,000 rules stand and 100,000 samples that they read come in every second.
+async fn under_load(binary: &str, sink: &Sink, address: std::net::SocketAddr) -> Result<()> {
+    println!("with 10,000 rules over {SERIES} series and 100,000 samples a second:");
+    let folder = tempfile::tempdir()?;
+    let mix = mix::rule_file(&mix::rules(10_000, SERIES), "15s");
+    let probe = "- {name: probe, interval: 1s, rules: [{alert: Probe, expr: probe_value > 5}]}\n";
+    let peer = peer::watchfire(binary, folder.path(), &(mix + probe), address, "").await?;
+    let series = mix::series(SERIES);
+    let url = peer.write_url.clone();
+    let load = tokio::spawn(async move {
+        let client = reqwest::Client::new();
+        let mut due = tokio::time::interval(REQUEST_GAP);
+        loop {
+            for part in series.chunks(PER_REQUEST) {
+                due.tick().await;
+                let millis = millis()?;
+                let samples = part.iter().map(|one| Sample { labels: &one.labels, value: one.value(millis), millis });
+                post(&client, &url, request(samples)?).await?;
+            }
+        }
+        #[expect(unreachable_code, reason = "gives the loop its type")]
+        anyhow::Ok(())
+    });
+    // Series are new for a moment only.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let cpu = peer.server.cpu_seconds()?;
+    let begin = now();
+    measure(&peer, sink, 100).await?;
+    let cores = (peer.server.cpu_seconds()? - cpu) / begin.elapsed().as_secs_f64();
+    println!("{:<14}{cores:.2} cores meanwhile", peer.name);
+    if load.is_finished() {
+        load.await??;
+    } else {
+        load.abort();
+    }
+    Ok(())
+}
+
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn millis() -> Result<i64> {
+    Ok(i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?)
+}
+
 async fn measure(peer: &Peer, sink: &Sink, trials: usize) -> Result<(f64, f64)> {
     let client = reqwest::Client::new();
     let mut times = Vec::with_capacity(trials);
     for trial in 0..trials {
         let name = format!("{}-{trial}", peer.name);
         let labels = [("__name__", "probe_value"), ("trial", name.as_str())].map(|(n, v)| (n.to_owned(), v.to_owned()));
-        let millis = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
-        let sample = Sample { labels: &labels, value: 10.0, millis: i64::try_from(millis)? };
+        let sample = Sample { labels: &labels, value: 10.0, millis: millis()? };
         let body = request([sample].into_iter())?;
-        let begin = Instant::now();
+        let begin = now();
         post(&client, &peer.write_url, body).await?;
         let arrival = sink.arrival(&name).await;
         times.push(arrival.duration_since(begin).as_secs_f64() * 1000.0);

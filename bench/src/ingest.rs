@@ -34,7 +34,7 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
         let mut costs = Vec::new();
         for (rules, what) in [(READING, "read by a rule"), (NOT_READING, "read by no rule")] {
             let folder = tempfile::tempdir()?;
-            let own = peer::watchfire(binary, folder.path(), rules, address).await?;
+            let own = peer::watchfire(binary, folder.path(), rules, address, "").await?;
             let what = format!("{series} series with {rounds} samples {what}");
             costs.push((what.clone(), measure(&own, series, rounds, &what).await?));
         }

@@ -4,10 +4,13 @@
 //! Prometheus and Alertmanager take part where they are installed. Nothing here is a test: no figure makes it fail.
 
 mod detection;
+mod evaluator;
 mod ingest;
+mod mix;
 mod peer;
 mod process;
 mod remote_write;
+mod rules;
 mod sink;
 
 use anyhow::Result;
@@ -24,6 +27,12 @@ fn main() -> Result<()> {
         }
         if wanted("ingest") {
             ingest::run(&binary).await?;
+        }
+        if wanted("rules") {
+            rules::run(&binary).await?;
+        }
+        if wanted("evaluator") {
+            evaluator::run()?;
         }
         Ok(())
     })

@@ -10,6 +10,7 @@ use crate::process::{Server, free_address, ready};
 /// A running engine and the processes that make it up.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
+    pub(crate) url: String,
     pub(crate) write_url: String,
     /// The process that takes samples and evaluates.
     pub(crate) server: Server,
@@ -19,13 +20,19 @@ pub(crate) struct Peer {
 
 const RULE: &str = "groups: [{name: probe, interval: 1s, rules: [{alert: Probe, expr: probe_value > 5}]}]\n";
 
-/// The engine itself, evaluating on arrival.
-pub(crate) async fn watchfire(binary: &str, folder: &Path, rules: &str, sink: SocketAddr) -> Result<Peer> {
+/// The engine itself, evaluating on arrival unless `settings` say otherwise: lines of its configuration.
+pub(crate) async fn watchfire(
+    binary: &str,
+    folder: &Path,
+    rules: &str,
+    sink: SocketAddr,
+    settings: &str,
+) -> Result<Peer> {
     let address = free_address()?;
     std::fs::write(folder.join("rules.yml"), rules)?;
     let config = format!(
         "rules: {{paths: [rules.yml]}}\nroute: {{receiver: hook, group_by: [alertname, trial], group_wait: 0s, group_interval: 1s}}\n\
-         receivers: [{{name: hook, webhook_configs: [{{url: 'http://{sink}/'}}]}}]\n"
+         receivers: [{{name: hook, webhook_configs: [{{url: 'http://{sink}/'}}]}}]\n{settings}"
     );
     std::fs::write(folder.join("watchfire.yml"), config)?;
     let arguments = [
@@ -36,7 +43,8 @@ pub(crate) async fn watchfire(binary: &str, folder: &Path, rules: &str, sink: So
     ];
     let server = Server::start(binary, &arguments, &folder.join("watchfire.log"))?;
     ready(&reqwest::Client::new(), &format!("http://{address}/-/ready")).await?;
-    Ok(Peer { name: "watchfire", write_url: format!("http://{address}/api/v1/write"), server, _others: Vec::new() })
+    let url = format!("http://{address}");
+    Ok(Peer { name: "watchfire", write_url: format!("{url}/api/v1/write"), url, server, _others: Vec::new() })
 }
 
 /// Prometheus with an evaluation interval of one second and Alertmanager without a group wait.
@@ -65,13 +73,15 @@ pub(crate) async fn prometheus(folder: &Path, rules: &str, sink: SocketAddr) -> 
         format!("--storage.tsdb.path={}", folder.join("tsdb").display()),
         format!("--web.listen-address={address}"),
         "--web.enable-remote-write-receiver".to_owned(),
+        "--web.enable-lifecycle".to_owned(),
     ];
     let server = Server::start("prometheus", &arguments, &folder.join("prometheus.log"))?;
     let client = reqwest::Client::new();
     ready(&client, &format!("http://{alertmanager}/-/ready")).await?;
     ready(&client, &format!("http://{address}/-/ready")).await?;
-    let write_url = format!("http://{address}/api/v1/write");
-    Ok(Peer { name: "prometheus", write_url, server, _others: vec![other] })
+    let url = format!("http://{address}");
+    let write_url = format!("{url}/api/v1/write");
+    Ok(Peer { name: "prometheus", url, write_url, server, _others: vec![other] })
 }
 
 /// The rule of the detection measurement.

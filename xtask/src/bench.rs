@@ -11,7 +11,9 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     let mut build = step::cargo(&["build", "--profile", "dist", "--bins", "--example", "bench_condition"]);
     step::run("building", build.args(packages))?;
     let folder = step::target_dir().join("dist");
-    step::announce("2/3 Detection and ingest, beside Prometheus and Alertmanager where they are installed");
+    step::announce(
+        "2/3 Detection, ingest, rules and the evaluator, beside Prometheus and Alertmanager where they are installed",
+    );
     let mut bench = std::process::Command::new(folder.join("watchfire-bench"));
     step::run("the measurement", bench.arg(folder.join("watchfire")).args(options))?;
     if options.is_empty() {

@@ -120,7 +120,12 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     }
 
     fn instant_rows(&mut self, reading: &'s Reading, at: i64) -> Rows {
-        Ok(self.instants(reading, at)?.collect())
+        let mut values = Vec::with_capacity(self.source.ids[reading.selection].len());
+        for value in self.instants(reading, at)? {
+            let Some(value) = value else { return Ok(None) };
+            values.push(value);
+        }
+        Ok(Some(values))
     }
 
     fn call_rows(
