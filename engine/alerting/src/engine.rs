@@ -188,6 +188,8 @@ impl Engine {
                 Timer::Repeat(target) => self.repeat_due(&target),
                 Timer::Escalation(group) => self.escalation_due(&group),
                 Timer::Acknowledgement(fingerprint) => self.end_acknowledgement(fingerprint),
+                Timer::KeepHistory => self.keep_history_due(),
+                Timer::AgeHistory => self.age_history_due(),
                 Timer::RateLimit(key) => self.rate_limit_due(&key),
                 Timer::Forget(fingerprint) => self.forget_due(fingerprint),
             }
@@ -264,13 +266,6 @@ impl Engine {
 
     pub(crate) fn delete(&mut self, key: RecordKey) {
         self.outputs.push_back(Output::Persist(Record::Deleted(key)));
-    }
-
-    /// Writes a line into an alert's history.
-    pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: HistoryEntry) {
-        let alerts = &self.alerts;
-        let (per_alert, in_all) = (self.settings.history_per_alert_max, self.settings.history_alerts_max);
-        self.history.record(fingerprint, entry, per_alert, in_all, |f| alerts.get(f).is_some());
     }
 
     /// Tells those who watch about an alert, and writes it into its history.

@@ -415,12 +415,13 @@ impl Engine {
         self.put_back(group);
     }
 
-    /// Sets the timer for the next repeat, where the route wants it exact.
+    /// Sets the timer for the next repeat, where the route wants it exact. One that is overdue, because the engine was down
+    /// or the route did not want that before, waits for the next look at the group.
     pub(crate) fn arm_repeat(&mut self, group: &Group, index: usize) {
         let timer = Timer::Repeat(group.targets[index].key.clone());
         match self.repeat_at(group, index) {
-            Some(at) => self.timers.set(timer, at),
-            None => self.timers.cancel(timer),
+            Some(at) if at >= self.now => self.timers.set(timer, at),
+            Some(_) | None => self.timers.cancel(timer),
         }
     }
 

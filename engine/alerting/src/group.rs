@@ -174,6 +174,12 @@ impl Group {
         };
         let (kept, dropped) = std::mem::take(&mut self.targets).into_iter().partition(is_kept);
         self.targets = kept;
+        // The same order after a restart, in which they are found by their records.
+        let own = &self.receiver;
+        self.targets.sort_by(|a, b| {
+            let place = |t: &Target| (t.key.receiver != *own, t.key.receiver.clone(), t.integration);
+            place(a).cmp(&place(b))
+        });
         dropped
     }
 }

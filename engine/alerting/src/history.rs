@@ -1,10 +1,20 @@
-//! What was decided about each alert, bounded (contract C4).
+//! What was decided about each alert, bounded in number, length and age (contract C4).
+//!
+//! A history is kept like everything else, but a moment later: whatever is added to it within [`KEEP_AFTER`] is written
+//! once, so that a page costs one write for it and not one for each step.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use watchfire_model::Fingerprint;
+use watchfire_model::{Duration, Fingerprint, Timestamp};
 
-use crate::HistoryEntry;
+use crate::timers::Timer;
+use crate::{Engine, HistoryEntry, HistoryRecord, Record, RecordKey, Settings};
+
+/// How long lines are collected before they are kept.
+const KEEP_AFTER: Duration = Duration::from_secs(5);
+
+/// How often it is looked for histories that are too old.
+const AGE_EVERY: Duration = Duration::from_hours(1);
 
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
 #[derive(Debug, Default)]
@@ -12,36 +22,59 @@ pub(crate) struct History {
     by_alert: BTreeMap<Fingerprint, VecDeque<HistoryEntry>>,
     /// In the order in which the histories began.
     order: VecDeque<Fingerprint>,
+    /// Those that have lines that are not kept yet.
+    changed: BTreeSet<Fingerprint>,
 }
 
 impl History {
+    /// Adds a line and gives the histories that had to make room.
     pub(crate) fn record(
         &mut self,
         fingerprint: Fingerprint,
         entry: HistoryEntry,
-        per_alert_max: usize,
-        alerts_max: usize,
+        settings: &Settings,
         is_live: impl Fn(Fingerprint) -> bool,
-    ) {
+    ) -> Vec<Fingerprint> {
         let entries = self.by_alert.entry(fingerprint).or_insert_with(|| {
             self.order.push_back(fingerprint);
             VecDeque::new()
         });
-        if entries.len() >= per_alert_max.max(1) {
+        if entries.len() >= settings.history_per_alert_max.max(1) {
             entries.pop_front();
         }
         entries.push_back(entry);
+        self.changed.insert(fingerprint);
         // An alert that still lives gets a second chance, a bounded number of times, so that this stays cheap.
         let mut chances = 8;
-        while self.by_alert.len() > alerts_max.max(1) {
+        let mut dropped = Vec::new();
+        while self.by_alert.len() > settings.history_alerts_max.max(1) {
             let Some(oldest) = self.order.pop_front() else { break };
             if chances > 0 && is_live(oldest) {
                 chances -= 1;
                 self.order.push_back(oldest);
             } else {
                 self.by_alert.remove(&oldest);
+                self.changed.remove(&oldest);
+                dropped.push(oldest);
             }
         }
+        dropped
+    }
+
+    pub(crate) fn restore(&mut self, record: HistoryRecord) {
+        self.order.push_back(record.fingerprint);
+        self.by_alert.insert(record.fingerprint, record.entries.into());
+    }
+
+    /// Drops the histories to which nothing was added since, and gives them.
+    fn drop_older_than(&mut self, time: Timestamp) -> Vec<Fingerprint> {
+        let old = |entries: &VecDeque<HistoryEntry>| entries.back().is_none_or(|entry| entry.at < time);
+        let old: BTreeSet<Fingerprint> =
+            self.by_alert.iter().filter(|(_, entries)| old(entries)).map(|(fingerprint, _)| *fingerprint).collect();
+        self.order.retain(|fingerprint| !old.contains(fingerprint));
+        self.by_alert.retain(|fingerprint, _| !old.contains(fingerprint));
+        self.changed.retain(|fingerprint| !old.contains(fingerprint));
+        old.into_iter().collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,5 +83,34 @@ impl History {
 
     pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<HistoryEntry> {
         self.by_alert.get(&fingerprint).map(|entries| entries.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    /// Writes a line into an alert's history.
+    pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: HistoryEntry) {
+        let alerts = &self.alerts;
+        let dropped = self.history.record(fingerprint, entry, &self.settings, |f| alerts.get(f).is_some());
+        self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);
+        self.timers.set_if_unset(Timer::AgeHistory, self.now + AGE_EVERY);
+        for fingerprint in dropped {
+            self.delete(RecordKey::history(fingerprint));
+        }
+    }
+
+    pub(crate) fn keep_history_due(&mut self) {
+        for fingerprint in std::mem::take(&mut self.history.changed) {
+            let entries = self.history.of(fingerprint);
+            self.persist(Record::History(HistoryRecord { fingerprint, entries }));
+        }
+    }
+
+    pub(crate) fn age_history_due(&mut self) {
+        for fingerprint in self.history.drop_older_than(self.now - self.settings.history_retention) {
+            self.delete(RecordKey::history(fingerprint));
+        }
+        if self.history.len() > 0 {
+            self.timers.set(Timer::AgeHistory, self.now + AGE_EVERY);
+        }
     }
 }

@@ -34,6 +34,7 @@ mod policy;
 mod rate_limit;
 mod reading;
 mod reason;
+mod reason_parts;
 mod record;
 mod recurrence;
 mod reload;
@@ -62,8 +63,8 @@ pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
 pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat, SimilarKey};
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
-    AlertRecord, GroupRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord, PluginStateRecord,
-    RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
+    AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord,
+    PluginStateRecord, RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
 };
 pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};

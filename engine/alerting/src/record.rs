@@ -7,8 +7,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
 
 use crate::{
-    Acknowledgement, FingerprintSet, GroupKey, Instance, NotificationId, NotifyReason, RouteId, Silence, SimilarKey,
-    TargetKey,
+    Acknowledgement, FingerprintSet, GroupKey, HistoryEntry, Instance, NotificationId, NotifyReason, RouteId, Silence,
+    SimilarKey, TargetKey,
 };
 
 /// One durable fact: written under its key, replacing what was there.
@@ -30,6 +30,8 @@ pub enum Record {
     Routes(RoutesRecord),
     /// When a receiver was last told of an alert whose severity has a rate limit.
     RateLimit(RateLimitRecord),
+    /// What was decided about an alert.
+    History(HistoryRecord),
     /// One key of what a rule's plugin remembers. The engine writes it on behalf of the plugin and ignores it when it
     /// restores; whoever opens the plugin reads it.
     PluginState(PluginStateRecord),
@@ -209,6 +211,15 @@ pub struct RouteIdentity {
     pub receiver: Arc<str>,
 }
 
+/// What was decided about an alert, also for a while after it was forgotten.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRecord {
+    /// The alert.
+    pub fingerprint: Fingerprint,
+    /// The lines, oldest first.
+    pub entries: Vec<HistoryEntry>,
+}
+
 /// When a receiver was last told of an alert whose severity has a rate limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimitRecord {
@@ -242,6 +253,8 @@ impl Record {
     pub const OUTBOX: &'static str = "outbox";
     /// The kind of [`Record::Routes`].
     pub const ROUTES: &'static str = "routes";
+    /// The kind of [`Record::History`].
+    pub const HISTORY: &'static str = "history";
     /// The kind of [`Record::RateLimit`].
     pub const RATE_LIMIT: &'static str = "rate_limit";
     /// The kind of [`Record::PluginState`].
@@ -257,6 +270,7 @@ impl Record {
             Record::Log(r) => RecordKey::log(&r.target),
             Record::Outbox(r) => RecordKey::outbox(&r.target),
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
+            Record::History(r) => RecordKey::history(r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
             Record::PluginState(r) => {
                 RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
@@ -281,6 +295,10 @@ impl RecordKey {
 
     pub(crate) fn log(target: &TargetKey) -> RecordKey {
         RecordKey { kind: Record::LOG, key: target.to_string() }
+    }
+
+    pub(crate) fn history(fingerprint: Fingerprint) -> RecordKey {
+        RecordKey { kind: Record::HISTORY, key: fingerprint.to_string() }
     }
 
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {

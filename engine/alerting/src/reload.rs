@@ -41,6 +41,10 @@ impl Engine {
                 Record::Log(record) => log.push(record),
                 Record::Outbox(record) => outbox.push(record),
                 Record::Routes(record) => self.route_identities = record.routes,
+                Record::History(record) => {
+                    self.history.restore(record);
+                    self.timers.set_if_unset(Timer::AgeHistory, self.now);
+                }
                 Record::RateLimit(record) => {
                     // How long it holds is known when the routes are; see [`Engine::arm_rate_limits`].
                     self.similar.insert(record.key, record.told_at.min(self.now));

@@ -24,6 +24,8 @@ pub struct Settings {
     pub history_per_alert_max: usize,
     /// Alerts of which a history is kept, forgotten alerts included; the oldest history of a forgotten alert goes first.
     pub history_alerts_max: usize,
+    /// How long the history of an alert is kept after its last line.
+    pub history_retention: Duration,
 
     /// How long arrivals are collected before the rules that they touch are evaluated.
     pub arrival_coalesce: Duration,
@@ -83,6 +85,7 @@ impl Default for Settings {
             rule_instances_max: 10_000,
             history_per_alert_max: 32,
             history_alerts_max: 200_000,
+            history_retention: Duration::from_hours(30 * 24),
             arrival_coalesce: Duration::from_millis(5),
             evaluation_deadline: Duration::from_mins(5),
             alerts_series: true,

@@ -39,6 +39,10 @@ pub(crate) enum Timer {
     Attempt(Arc<TargetKey>),
     /// An alert that ended may be forgotten.
     Forget(Fingerprint),
+    /// New lines of histories are to be kept.
+    KeepHistory,
+    /// Histories may be too old.
+    AgeHistory,
 }
 
 /// Each timer is set at most once.
@@ -92,6 +96,7 @@ impl Timers {
             Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
             Timer::RuleSlot(_) | Timer::Flush(_) => false,
             Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
+            Timer::KeepHistory | Timer::AgeHistory => true,
             Timer::RuleRemoved(_) | Timer::Arrival(_) | Timer::EvaluationLost(_) => true,
             Timer::RouteLost(_) | Timer::Attempt(_) | Timer::Forget(_) => true,
         });

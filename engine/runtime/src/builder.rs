@@ -427,6 +427,7 @@ fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
         groups_max: size(config.limits.alert_groups_max),
         silences_max: size(config.limits.silences_max),
         rule_instances_max: size(config.limits.rule_instances_max),
+        history_retention: config.storage.history,
         ..watchfire_alerting::Settings::default()
     }
 }

@@ -159,7 +159,8 @@ impl Watchfire {
         if self.inner.owner.is_closed() { Err(PushError::Closed) } else { Ok(()) }
     }
 
-    /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to.
+    /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to. New ones
+    /// beyond `limits.alerts_max` are not taken; those that are known always are, so that their ends are.
     ///
     /// # Errors
     /// As for samples.
@@ -170,10 +171,15 @@ impl Watchfire {
             self.inner.metrics.overloaded.get_or_create(&label("queue", "alerts")).inc();
             return Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) });
         };
-        self.durable(Input::Alerts(alerts)).await?;
+        let refused = self.act(move |engine, now| {
+            let before = engine.counters().alerts_refused;
+            engine.handle(now, Input::Alerts(alerts));
+            engine.counters().alerts_refused - before
+        });
+        let refused = usize::try_from(refused.await?).unwrap_or(usize::MAX);
         drop(permits);
         self.inner.metrics.alerts_received.inc_by(accepted as u64);
-        Ok(Pushed { accepted, ..Pushed::default() })
+        Ok(Pushed { accepted: accepted.saturating_sub(refused), rejected_count: refused, ..Pushed::default() })
     }
 
     async fn durable(&self, input: Input) -> Result<(), PushError> {

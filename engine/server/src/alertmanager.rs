@@ -16,6 +16,9 @@ use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestam
 use crate::App;
 use crate::body;
 
+/// When a sender should try again whose new alerts found no room.
+const ALERTS_FULL_RETRY_SECONDS: &str = "30";
+
 /// An answer other than success, as Alertmanager words it: a status and a JSON string.
 pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
 
@@ -230,7 +233,14 @@ pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body
     let decoded = decoded.map_err(|refused| answer(&refused))?;
     let error = decoded.error_answer();
     if !decoded.alerts.is_empty() {
-        app.engine.push_alerts(decoded.alerts).await.map_err(crate::push_refused)?;
+        let pushed = app.engine.push_alerts(decoded.alerts).await.map_err(crate::push_refused)?;
+        if pushed.rejected_count > 0 {
+            let (taken, refused) = (pushed.accepted, pushed.rejected_count);
+            let text =
+                format!("{refused} new alerts were refused because limits.alerts_max is reached, {taken} were taken");
+            let retry = [(axum::http::header::RETRY_AFTER, ALERTS_FULL_RETRY_SECONDS)];
+            return Err((retry, Refused(StatusCode::TOO_MANY_REQUESTS, text)).into_response());
+        }
     }
     match error {
         None => Ok(StatusCode::OK.into_response()),

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use watchfire_alerting::{Definitions, Dispatch, Input, RuleGroupSpec, Settings};
-use watchfire_model::{Duration, Matcher, RuleGroupId};
+use watchfire_alerting::{
+    AcknowledgeCommand, AcknowledgeWhat, Definitions, Dispatch, EscalationStep, FlapDamping, GroupBy, Input, Notify,
+    Policy, RateLimits, Repeat, RuleGroupSpec, Settings,
+};
+use watchfire_model::{Duration, Labels, Matcher, RuleGroupId};
 
 use crate::world::{World, alerting, receiver, recording, route_for, rule_group, to_ops};
 
@@ -139,4 +142,66 @@ fn an_alert_that_moves_to_a_new_route_waits_for_its_companions() {
     });
     w.at("1h10m");
     w.expect(&["1h30s team first_notification +A"]);
+}
+
+/// Three alerts of one name and severity in groups of their own, of which the first is acknowledged for a while and the
+/// second flaps; every `disturb` minutes something happens that concerns none of it.
+fn play_policies(disturb: impl Fn(&mut World, i64)) -> Vec<String> {
+    let mut dispatch = crate::world::at_once();
+    dispatch.receivers.extend([receiver("lead"), receiver("other")]);
+    dispatch.route.group_by = GroupBy::All;
+    dispatch.route.repeat_interval = Duration::from_mins(47);
+    dispatch.route.policy = Policy {
+        repeat: Repeat::Exact,
+        notify: Notify::Changes,
+        rate_limits: RateLimits::standard(),
+        escalation: vec![EscalationStep { after: Duration::from_mins(31), receiver: "lead".into() }],
+        flap_damping: Some(FlapDamping { times: 3, within: Duration::from_mins(20) }),
+    };
+    let mut w = World::new(dispatch);
+    let alert = |number: i64| {
+        let number = number.to_string();
+        Labels::from_pairs([("alertname", "A"), ("severity", "warning"), ("n", number.as_str())])
+    };
+    let send = |w: &mut World, number: i64, lasts: i64| {
+        let end = w.now + Duration::from_mins(lasts);
+        let sent = crate::world::external("", w.now.min(end), Some(end));
+        w.input(Input::Alerts(vec![watchfire_model::Alert { labels: alert(number), ..sent }]));
+    };
+    for minute in 0..240 {
+        w.advance_to(Duration::from_mins(minute));
+        match minute {
+            0 => (1..=3).for_each(|number| send(&mut w, number, 600)),
+            5 | 9 | 13 => send(&mut w, 2, 0),
+            7 | 11 | 15 => send(&mut w, 2, 600),
+            20 => {
+                let what = AcknowledgeWhat::Alert(alert(1).fingerprint());
+                let until = Some(w.now + Duration::from_mins(70));
+                let (by, comment, snooze) = ("Ada".to_owned(), String::new(), true);
+                w.input(Input::Acknowledge(AcknowledgeCommand::Set { what, by, comment, until, snooze }));
+            }
+            150 => send(&mut w, 3, 0),
+            200 => (1..=2).for_each(|number| send(&mut w, number, 0)),
+            _ => {}
+        }
+        w.advance_to(Duration::from_secs(minute * 60 + 30));
+        disturb(&mut w, minute);
+    }
+    std::mem::take(&mut w.log)
+}
+
+#[test]
+fn what_is_held_back_acknowledged_escalated_damped_and_repeated_stands() {
+    let undisturbed = play_policies(|_, _| {});
+    for reason in ["first_notification", "digest", "snooze_ended", "escalated", "repeat_interval_elapsed"] {
+        assert!(undisturbed.iter().any(|line| line.contains(reason)), "{reason} is missing: {undisturbed:#?}");
+    }
+    assert_eq!(play_policies(|w, _| w.crash("0s")), undisturbed, "restarts");
+    let reloads = |w: &mut World, minute: i64| {
+        w.reload_dispatch(|dispatch| {
+            let unrelated = route_for(&dispatch.route, "unrelated", "other");
+            if minute % 2 == 0 { dispatch.route.routes.insert(0, unrelated) } else { dispatch.route.routes.clear() }
+        });
+    };
+    assert_eq!(play_policies(reloads), undisturbed, "reloads");
 }

@@ -43,6 +43,39 @@ fn the_history_of_an_alert_tells_the_whole_chain() {
 }
 
 #[test]
+fn a_history_survives_a_restart_and_is_kept_for_as_long_as_is_said() {
+    let settings = Settings { history_retention: watchfire_model::Duration::from_hours(48), ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    w.fire(&["A"]);
+    w.at("1m").resolve(&["A"]);
+    w.at("10m");
+    let lines = |w: &World| w.engine.history(labels("A").fingerprint());
+    let before = lines(&w);
+    assert!(before.len() >= 5, "{before:?}");
+    w.crash("1s");
+    assert_eq!(lines(&w), before);
+    w.at("47h");
+    w.crash("1s");
+    assert!(lines(&w).starts_with(&before));
+    w.at("50h");
+    assert!(lines(&w).is_empty());
+    assert!(w.committed.keys().all(|key| key.kind != watchfire_alerting::Record::HISTORY));
+}
+
+#[test]
+fn what_happens_within_seconds_is_written_once() {
+    let mut w = World::new(at_once());
+    w.fire(&["A"]);
+    w.at("1s");
+    let of_histories =
+        |w: &World| w.committed.keys().filter(|key| key.kind == watchfire_alerting::Record::HISTORY).count();
+    assert_eq!(of_histories(&w), 0);
+    let persisted = w.persisted;
+    w.at("6s");
+    assert_eq!((of_histories(&w), w.persisted - persisted), (1, 1));
+}
+
+#[test]
 fn subscribers_hear_of_state_changes_and_attempts_in_order() {
     let mut w = World::new(at_once());
     w.changes.clear();

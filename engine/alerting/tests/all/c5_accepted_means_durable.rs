@@ -111,6 +111,8 @@ fn an_end_that_is_far_away_survives_and_refreshing_a_near_one_writes_nothing() {
         w.input(Input::Alerts(vec![alert]));
     };
     ends_in(&mut w, 4);
+    // The history of it is written a moment later.
+    w.at("10s");
     let persisted = w.persisted;
     for minute in 1..60 {
         w.advance_to(Duration::from_mins(minute));
@@ -136,7 +138,8 @@ fn plugin_state_is_persisted_with_what_it_led_to() {
 
 #[test]
 fn records_have_unique_keys_and_nothing_is_left_when_all_is_over() {
-    let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    let settings = Settings { history_retention: Duration::from_hours(100), ..Settings::default() };
+    let mut w = World::with(settings, vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
     w.find(1, &["A", "B"]);
     w.at("10m").find(1, &[]);
     let id = w.silence("B", "1m");

@@ -107,6 +107,65 @@ fn histories_are_bounded_in_length_and_number() {
 }
 
 #[test]
+fn kinds_of_alerts_beyond_the_limit_of_what_is_remembered_are_told_without_a_rate_limit() {
+    let settings = Settings { rate_limits_max: 1, ..Settings::default() };
+    let mut dispatch = at_once();
+    dispatch.route.group_by = watchfire_alerting::GroupBy::All;
+    dispatch.route.policy.rate_limits = watchfire_alerting::RateLimits::standard();
+    let mut w = World::with(settings, vec![], dispatch);
+    let fire = |w: &mut World, name: &str, number: u64| {
+        let end = Some(w.now + Duration::from_hours(9));
+        let mut alert = crate::world::external(name, w.now, end);
+        let number = number.to_string();
+        alert.labels = Labels::from_pairs([("alertname", name), ("severity", "info"), ("n", number.as_str())]);
+        w.input(watchfire_alerting::Input::Alerts(vec![alert]));
+    };
+    for number in 0..3 {
+        fire(&mut w, "A", number);
+        fire(&mut w, "B", number);
+    }
+    let told = |w: &World, name: &str| w.log.iter().filter(|line| line.ends_with(name)).count();
+    assert_eq!((told(&w, "+A"), told(&w, "+B")), (1, 3), "{:?}", w.log);
+    let counters = w.engine.counters();
+    assert_eq!((counters.alerts_held_back, counters.rate_limits_overflowed), (2, 3));
+    assert_eq!(w.engine.usage()[3], ("rate_limits", 1, 1));
+    w.log.clear();
+    w.at("1h");
+    w.expect(&["1h ops digest +A +A"]);
+    assert_eq!((w.engine.counters().digests, w.deliveries.last().map(|delivery| delivery.folded)), (1, Some(2)));
+}
+
+#[test]
+fn who_and_why_of_an_acknowledgement_are_bounded_and_it_must_make_sense() {
+    use watchfire_alerting::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, GroupKey};
+    let mut w = World::with(Settings { acknowledgement_bytes_max: 8, ..Settings::default() }, vec![], at_once());
+    w.fire(&["A"]);
+    let (alert, unknown) = (labels("A").fingerprint(), labels("B").fingerprint());
+    let group = GroupKey("none".into());
+    let set = |what: &AcknowledgeWhat, comment: &str, until, snooze| AcknowledgeCommand::Set {
+        what: what.clone(),
+        by: "Ada".to_owned(),
+        comment: comment.to_owned(),
+        until,
+        snooze,
+    };
+    let known = AcknowledgeWhat::Alert(alert);
+    let table = [
+        (set(&known, "mending", None, false), Err(AcknowledgeError::TooLong { bytes: 10, bytes_max: 8 })),
+        (set(&known, "", Some(w.now), false), Err(AcknowledgeError::EndsInThePast)),
+        (set(&known, "", None, true), Err(AcknowledgeError::SnoozeWithoutEnd)),
+        (set(&AcknowledgeWhat::Alert(unknown), "", None, false), Err(AcknowledgeError::NoSuchAlert(unknown))),
+        (set(&AcknowledgeWhat::Group(group.clone()), "", None, false), Err(AcknowledgeError::NoSuchGroup(group))),
+        (set(&known, "soon", None, false), Ok(vec![alert])),
+    ];
+    for (command, expected) in table {
+        assert_eq!(w.engine.acknowledge(w.now, command), expected);
+        w.drain();
+    }
+    assert_eq!(w.engine.counters().acknowledgements, 1);
+}
+
+#[test]
 fn counters_have_names_and_meanings() {
     let w = World::new(at_once());
     for (name, meaning, _) in w.engine.counters().list() {

@@ -278,10 +278,10 @@ fn semantics_26_reordering_the_integrations_of_a_receiver_forgets_nothing() {
     w.at("3h");
     w.expect(&[
         "1h5m ops first_notification +A",
-        "2h5m ops[2] all_alerts_resolved -A",
-        "2h5m ops[1] all_alerts_resolved -A",
-        "2h5m ops[3] all_alerts_resolved -A",
         "2h5m ops all_alerts_resolved -A",
+        "2h5m ops[1] all_alerts_resolved -A",
+        "2h5m ops[2] all_alerts_resolved -A",
+        "2h5m ops[3] all_alerts_resolved -A",
     ]);
     // Alertmanager forgets after 120 hours and repeats as if it were new.
     let mut dispatch = at_once();

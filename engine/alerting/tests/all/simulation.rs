@@ -182,7 +182,7 @@ fn groups(variant: u64) -> Vec<RuleGroupSpec> {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let settings = Settings::default();
+        let settings = Settings { history_retention: Duration::from_hours(100), ..Settings::default() };
         let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0), resend_delay: None });
         let mut simulation = Simulation {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),

@@ -4,6 +4,7 @@
 //! beside the old one. Bodies are JSON, so that a person can read them and a field can be added with a default, but for
 //! plugin state, whose body is the value itself.
 
+mod history;
 mod v1;
 mod values;
 
@@ -48,6 +49,7 @@ pub(crate) fn encode(record: &Record) -> Result<Change, serde_json::Error> {
         Record::Log(r) => serde_json::to_vec(&v1::Log::from(r)),
         Record::Outbox(r) => serde_json::to_vec(&v1::Outbox::from(r)),
         Record::Routes(r) => serde_json::to_vec(&v1::Routes::from(r)),
+        Record::History(r) => serde_json::to_vec(&history::History::from(r)),
         Record::RateLimit(r) => serde_json::to_vec(&v1::RateLimit::from(r)),
         Record::PluginState(PluginStateRecord { write: StateWrite { value: Some(value), .. }, .. }) => {
             Ok(value.clone())
@@ -78,6 +80,7 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         Record::LOG => Record::Log(read::<v1::Log>(&row.body)?.into()),
         Record::OUTBOX => Record::Outbox(read::<v1::Outbox>(&row.body)?.try_into()?),
         Record::ROUTES => Record::Routes(read::<v1::Routes>(&row.body)?.try_into()?),
+        Record::HISTORY => Record::History(read::<history::History>(&row.body)?.try_into()?),
         Record::RATE_LIMIT => Record::RateLimit(read::<v1::RateLimit>(&row.body)?.into()),
         Record::PLUGIN_STATE => {
             let (rule, key) = row.key.split_once('/').ok_or("the key names no rule")?;

@@ -4,9 +4,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use watchfire_alerting::{
-    Acknowledgement, AlertRecord, FingerprintSet, GroupKey, GroupRecord, Instance, InstanceRecord, InstanceState,
-    IntegrationKey, LogEntry, LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord,
-    Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord, Silence, SilenceId, SimilarKey, TargetKey,
+    Acknowledgement, AlertRecord, DeliveryReason, FingerprintSet, GroupKey, GroupRecord, HistoryEntry, HistoryRecord,
+    Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, LogRecord, Membership, NotificationId,
+    NotifyReason, OutboxRecord, RateLimitRecord, Reason, Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord,
+    Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey,
 };
 use watchfire_model::{Alert, Anchoring, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
 
@@ -222,6 +223,26 @@ fn any_rate_limit() -> impl Strategy<Value = Record> {
     })
 }
 
+fn any_history() -> impl Strategy<Value = Record> {
+    let reasons = vec![
+        Reason::State(StateReason::Firing),
+        Reason::Notify(NotifyReason::Digest),
+        SuppressReason::Inhibited { rule: "r".into(), source: Fingerprint(7) }.into(),
+        DeliveryReason::Delivered { receipt: "ok \"1\"".into() }.into(),
+        Reason::Acknowledged { by: "Ada".into(), until: Some(Timestamp::from_secs(7)), snooze: true },
+    ];
+    let id = option::of(any::<u128>().prop_map(NotificationId));
+    let entry = (any_time(), proptest::sample::select(reasons), option::of(any_target()), id).prop_map(
+        |(at, reason, target, notification)| {
+            let target = target.map(std::sync::Arc::new);
+            HistoryEntry { at, reason, target, notification }
+        },
+    );
+    (any::<u64>(), vec(entry, 0..4)).prop_map(|(fingerprint, entries)| {
+        Record::History(HistoryRecord { fingerprint: Fingerprint(fingerprint), entries })
+    })
+}
+
 fn any_plugin_state() -> impl Strategy<Value = Record> {
     (any::<u64>(), ".{0,6}", vec(any::<u8>(), 0..20)).prop_map(|(rule, key, value)| {
         Record::PluginState(PluginStateRecord { rule: RuleId(rule), write: StateWrite { key, value: Some(value) } })
@@ -236,6 +257,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         any_group(),
         any_silence(),
         any_rate_limit(),
+        any_history(),
         any_log(),
         any_outbox(),
         any_routes(),

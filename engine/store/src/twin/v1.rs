@@ -317,7 +317,7 @@ impl TryFrom<Silence> for alerting::Silence {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Target {
+pub(super) struct Target {
     group: Arc<str>,
     receiver: Arc<str>,
     kind: Arc<str>,
