@@ -398,9 +398,16 @@ impl Watchfire {
     pub async fn metrics(&self) -> String {
         let mut text = self.inner.metrics.text();
         let machine = self.view(|engine| (engine.counters().list(), engine.usage())).await;
-        let (counters, usage) = machine.unwrap_or_default();
+        let (mut counters, usage) = machine.unwrap_or_default();
+        let (stats, settings) = self.inner.data.with_tsdb(|tsdb| (tsdb.stats(), *tsdb.settings()));
+        counters.push((
+            "samples_shed",
+            "Old samples given up because their series had its maximum",
+            stats.samples_shed,
+        ));
+        let store = [("series", stats.series, settings.series_max), ("samples_bytes", stats.bytes, settings.bytes_max)];
         let bounds = self.inner.bounds.usage(&self.inner.loaded.load().config.server.limits);
-        let usage = [&usage[..], &bounds[..]].concat();
+        let usage = [&usage[..], &store[..], &bounds[..]].concat();
         crate::metrics::append(&mut text, &counters, &usage, &self.inner.host.counters());
         text
     }

@@ -421,6 +421,11 @@ impl Tsdb {
         self.stats.bytes + self.index.bytes() + self.by_labels.heap_bytes() + arrays
     }
 
+    /// The limits that it was given.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What the store holds and what has happened to it.
     pub fn stats(&self) -> Stats {
         Stats { bytes: self.bytes(), ..self.stats }

@@ -279,3 +279,34 @@ fn an_id_is_never_used_again() {
     assert_eq!(db.label_values("b").collect::<Vec<_>>(), ["2"]);
     assert!(db.resolve(&series(1)).is_none());
 }
+
+#[test]
+fn samples_that_come_late_or_twice_are_taken_or_refused_as_by_prometheus() {
+    const LATE: Option<&str> = Some("out of order");
+    const TWICE: Option<&str> = Some("duplicate");
+    // Seconds and value of samples in the order of arrival, and what becomes of each: without and with a window of 60 s
+    // for samples that are out of order.
+    let table: [(i64, f64, Option<&str>, Option<&str>); 11] = [
+        (100, 1.0, None, None),
+        (100, 1.0, None, None),
+        (100, 2.0, TWICE, TWICE),
+        (100, f64::NAN, TWICE, TWICE),
+        (90, 5.0, LATE, None),
+        (90, 5.0, LATE, None),
+        (90, 6.0, LATE, TWICE),
+        (40, 7.0, LATE, None),
+        (39, 7.0, LATE, LATE),
+        (110, STALE_NAN, None, None),
+        (110, STALE_NAN, None, None),
+    ];
+    for (window, expected) in [(0, [100, 110].as_slice()), (60, &[40, 90, 100, 110])] {
+        let mut db = Tsdb::new(Settings { out_of_order_window: Duration::from_secs(window), ..Settings::default() });
+        for (seconds, value, strict, lenient) in table {
+            let sample = Sample { timestamp: Timestamp::from_secs(seconds), value };
+            let refused = error_name(db.append(&series(1), sample).map(drop)).err();
+            assert_eq!(refused, if window == 0 { strict } else { lenient }, "{value} at {seconds}, window {window}");
+        }
+        let kept: Vec<i64> = stored(&db)[&series(1)].keys().map(|millis| millis / 1_000).collect();
+        assert_eq!(kept, expected);
+    }
+}
