@@ -8,11 +8,13 @@ use serde_json::Value;
 use crate::Case;
 use crate::support::{Engine, Tool, block_on, variable};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    name: "commands::check_looks_for_series_on_a_server_and_in_its_data",
-    needs: &[Tool::Binary],
-    run: check,
-}];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "commands::check_looks_for_series_on_a_server_and_in_its_data", needs: &[Tool::Binary], run: check },
+    Case { name: "commands::backtest_plays_what_was_recorded", needs: &[Tool::Binary], run: backtest },
+    Case { name: "commands::route_tests_and_draws_the_tree", needs: &[Tool::Binary], run: routes },
+    Case { name: "commands::silences_and_alerts_from_the_command_line", needs: &[Tool::Binary], run: silences },
+    Case { name: "commands::c4_explain_says_why_and_why_not", needs: &[Tool::Binary], run: explain },
+];
 
 const QUIET: &str = "route: {receiver: none}\nreceivers: [{name: none}]\nevaluation: {keep_unread: true}\n";
 
@@ -61,6 +63,193 @@ fn check() -> Result<()> {
         ensure!(alone.code == 0, "{}", alone.out);
         let nowhere = watchfire(&engine, &["check", "rules.yml", "--data", "."])?;
         ensure!(nowhere.code == 1 && nowhere.err.contains("nothing is recorded here"), "{}", nowhere.err);
+        Ok(())
+    })
+}
+
+/// Half an hour of two series in the OpenMetrics format, of which one is above ten for ten minutes, twice.
+fn recorded() -> String {
+    let mut text = String::from("# TYPE load gauge\n");
+    for step in 0..120 {
+        let at = 1_760_000_000 + step * 15;
+        let high = (20..60).contains(&step) || (80..120).contains(&step);
+        text.push_str(&format!("load{{host=\"a\"}} {} {at}\nload{{host=\"b\"}} 1 {at}\n", if high { 20 } else { 1 }));
+    }
+    text + "# EOF\n"
+}
+
+fn backtest() -> Result<()> {
+    block_on(async {
+        let rules = "groups:\n- name: g\n  interval: 15s\n  rules:\n  - alert: High\n    expr: load > 10\n    for: 2m\n    \
+                     labels: {severity: page}\n  - alert: Never\n    expr: load > 100\n  - alert: Seen\n    \
+                     events: {match: {type: deploy}, count: {over: 5m, op: '>=', value: 1}}\n";
+        let config = "route: {receiver: quiet, group_wait: 0s, routes: [{matchers: [severity=page], receiver: loud}]}\n\
+                      receivers: [{name: quiet, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}, \
+                      {name: loud, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\nevaluation: {keep_unread: true}\n";
+        let event = "{\"type\":\"deploy\",\"time\":\"2025-10-09T08:55:00Z\"}\n";
+        let files =
+            [("watchfire.yml", config), ("rules.yml", rules), ("past/a.om", &recorded()), ("past/e.jsonl", event)];
+        let engine = Engine::start(&files).await?;
+        let past = ["backtest", "rules.yml", "--config", "watchfire.yml", "--data", "past"];
+        let said = watchfire(&engine, &[&past[..], &["--json"]].concat())?;
+        let found = &said.lines()?[0];
+        let high = &found["alerts"][0];
+        ensure!(said.code == 0 && found["samples"] == 240 && found["events"] == 1, "{}{}", said.out, said.err);
+        ensure!(
+            high["alert"] == "High" && high["fired"] == 2 && high["instances"] == 1 && high["flaps"] == 1,
+            "{high}"
+        );
+        ensure!(high["messages"]["loud"].as_u64() >= Some(2) && high["messages"]["quiet"].is_null(), "{high}");
+        // Ten minutes and eight, less two minutes of `for`, plus the lookback: what counts is that it is close.
+        ensure!(high["firingSeconds"].as_f64().is_some_and(|seconds| (900.0..1_200.0).contains(&seconds)), "{high}");
+        ensure!(
+            found["alerts"][1]["alert"] == "Seen",
+            "an event counts, and an alert that never fires is left out: {found}"
+        );
+        let later = watchfire(&engine, &[&past[..], &["--json", "--from", "2025-10-09T09:10:00Z"]].concat())?;
+        ensure!(later.lines()?[0]["alerts"][0]["fired"] == 1, "only the second time is after --from: {}", later.out);
+        let table = watchfire(&engine, &[&past[..], &["--messages"]].concat())?;
+        ensure!(
+            table.out.contains("ALERT") && table.out.contains("loud") && table.out.contains("first_notification"),
+            "{}",
+            table.out
+        );
+        // What an engine has logged while it runs is a recording, too.
+        engine.push("load{host=\"c\"} 50\n").await?;
+        let own = watchfire(&engine, &["backtest", "rules.yml", "--data", "data", "--json"])?;
+        ensure!(
+            own.lines()?[0]["samples"] == 1 && own.lines()?[0]["alerts"] == serde_json::json!([]),
+            "{}{}",
+            own.out,
+            own.err
+        );
+        Ok(())
+    })
+}
+
+fn routes() -> Result<()> {
+    block_on(async {
+        let config = "route:\n  receiver: all\n  routes:\n  - {matchers: ['team=\"db\"'], receiver: db, continue: true}\n  \
+                      - {matchers: ['severity=~\"page|critical\"'], receiver: pager}\nreceivers: [{name: all}, {name: db}, {name: pager}]\n";
+        let engine = Engine::start(&[("watchfire.yml", config)]).await?;
+        let url = engine.url("");
+        for source in [["--config", "watchfire.yml"], ["--url", &url]] {
+            let test = |labels: &[&str]| watchfire(&engine, &[&["route", "test"], &source[..], labels].concat());
+            for (labels, receivers) in [
+                (&["team=db", "severity=page"][..], "db\npager\n"),
+                (&["team=web"], "all\n"),
+                (&["severity=critical", "x=\"y z\""], "pager\n"),
+            ] {
+                let said = test(labels)?;
+                ensure!(said.code == 0 && said.out == receivers, "{source:?} {labels:?}: {}{}", said.out, said.err);
+            }
+            ensure!(test(&["--verify", "db,pager", "team=db", "severity=page"])?.code == 0, "{source:?}");
+            ensure!(test(&["--verify", "all", "team=db"])?.code == 1, "{source:?}");
+            let wrong = test(&["team=~db"])?;
+            ensure!(wrong.code == 1 && wrong.err.contains("a label is NAME=VALUE"), "{}", wrong.err);
+            let shown = watchfire(&engine, &[&["route", "show"], &source[..]].concat())?;
+            let drawn = "everything  ->  all  by []\n├── {team=\"db\"}  ->  db  by []  continue\n└── {severity=~\"page|critical\"}  ->  pager  by []\n";
+            ensure!(shown.out == drawn, "{source:?}: {}{}", shown.out, shown.err);
+        }
+        Ok(())
+    })
+}
+
+fn silences() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", QUIET)]).await?;
+        let url = engine.url("");
+        let run = |arguments: &[&str]| watchfire(&engine, &[arguments, &["--url", &url]].concat());
+        ensure!(run(&["alert", "add", "Disk", "instance=a", "--annotation", "summary=full"])?.code == 0, "add");
+        ensure!(run(&["alert", "add", "Disk", "instance=b"])?.code == 0, "add");
+        let listed = run(&["alert", "query", "Disk", "instance=~a|b"])?;
+        ensure!(listed.out.lines().count() == 3 && listed.out.contains("full"), "{}{}", listed.out, listed.err);
+        let id = run(&["silence", "add", "Disk", "instance=a", "--comment", "c", "--author", "me", "-d", "30m"])?;
+        ensure!(id.code == 0, "{}", id.err);
+        let id = id.out.trim().to_owned();
+        ensure!(run(&["silence", "query", "-q"])?.out.trim() == id, "query");
+        ensure!(run(&["alert", "query", "--json"])?.lines()?[0].as_array().is_some_and(|l| l.len() == 1), "hidden");
+        ensure!(
+            run(&["alert", "query", "--silenced", "--active", "--json"])?.lines()?[0]
+                .as_array()
+                .is_some_and(|l| l.len() == 2),
+            "shown"
+        );
+        let why = run(&["explain", "Disk", "instance=a"])?;
+        ensure!(
+            why.out.contains(&format!("not told: silenced by {id}")) && why.out.contains("received from outside"),
+            "{}{}",
+            why.out,
+            why.err
+        );
+        let exported = run(&["silence", "query", "--json"])?.out;
+        ensure!(run(&["silence", "expire", &id])?.code == 0, "expire");
+        ensure!(run(&["silence", "query", "-q", "--expired"])?.out.trim() == id, "it has ended");
+        engine.write("silences.json", &exported)?;
+        let imported = run(&["silence", "import", "silences.json"])?;
+        ensure!(
+            imported.code == 0 && imported.out.trim() != id && !imported.out.trim().is_empty(),
+            "{}{}",
+            imported.out,
+            imported.err
+        );
+        for (wrong, words) in [
+            (&["silence", "add", "a=~.*", "--comment", "c", "--author", "me"][..], "every alert"),
+            (&["silence", "expire", "nothing"], "not found"),
+            (&["alert", "query", "a=b", "Disk"], "Disk"),
+        ] {
+            let said = run(wrong)?;
+            ensure!(said.code == 1 && said.err.contains(words), "{wrong:?}: {}: {}", said.code, said.err);
+        }
+        let usage = run(&["silence", "add", "a=b", "--author", "me"])?;
+        ensure!(usage.code == 2 && usage.err.contains("--comment"), "{}", usage.err);
+        Ok(())
+    })
+}
+
+fn explain() -> Result<()> {
+    block_on(async {
+        let rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: High\n    expr: load > 10\n    for: 1h\n  \
+                     - alert: Bad\n    expr: load > on (x) group_left load\n  - alert: Told\n    expr: load > 10\n";
+        let sink = crate::support::Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nroute: {{receiver: all, group_by: [alertname], group_wait: 0s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/")
+        );
+        let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("load{host=\"a\"} 50\nload{host=\"b\"} 50\n").await?;
+        sink.until("it is told", |received| !received.is_empty()).await?;
+        let url = engine.url("");
+        let explain = |alert: &[&str]| watchfire(&engine, &[&["explain", "--url", &url], alert].concat());
+        for (alert, words) in [
+            (&["High", "host=a"][..], &["not yet for as long as `for` says", "pending since", "value 50"][..]),
+            (&["High", "host=gone"], &["none with these labels", "Alerts of that name", "host=\"a\""]),
+            (&["Bad"], &["the evaluation of its rule failed"]),
+            (&["Unheard", "a=b"], &["no rule raises an alert named \"Unheard\""]),
+        ] {
+            crate::support::eventually(&format!("{alert:?} is explained"), async || {
+                let said = explain(alert)?;
+                Ok((said.code == 0 && words.iter().all(|word| said.out.contains(word))).then_some(()))
+            })
+            .await
+            .map_err(|error| {
+                error.context(explain(alert).map_or_else(|e| e.to_string(), |said| said.out + &said.err))
+            })?;
+        }
+        let told = crate::support::eventually("the delivery is in the history", async || {
+            let said = explain(&["Told", "host=a"])?;
+            Ok(said.out.contains("it fires; all:").then_some(said))
+        })
+        .await?;
+        ensure!(told.out.contains("Told\n") && told.out.contains("-> all"), "{}", told.out);
+        let found = watchfire(&engine, &["explain", "--url", &url, "--json", "Told", "host=a"])?;
+        let fingerprint = found.lines()?[0]["fingerprint"].as_str().context("a fingerprint")?.to_owned();
+        ensure!(explain(&[&fingerprint])?.out.contains("alertname=\"Told\""), "by fingerprint");
+        let unknown = explain(&["0123456789abcdef"])?;
+        ensure!(unknown.code == 1 && unknown.err.contains("ask with its labels"), "{}", unknown.err);
+        let wrong = engine.post("/api/watchfire/v1/explain", &[], "").await?;
+        ensure!(wrong.status() == 405, "{wrong:?}");
         Ok(())
     })
 }

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use watchfire_model::Duration;
+use watchfire_model::{Duration, Timestamp};
 
 const AFTER_HELP: &str = "\
 Examples:
   watchfire demo                                see it work, with an inbox on this machine
   watchfire check watchfire.yml rules/*.yml     every mistake at once, with its line and its remedy
   watchfire test scenarios/*.yml                run rules, routes and messages on a virtual clock
+  watchfire backtest rules.yml --data data      what these rules would have said about the past
   watchfire serve --config watchfire.yml        run the engine
+  watchfire explain DiskFull instance=web1      why nobody was paged
 
 Exit codes: 0 all is well, 1 something was found or failed, 2 the command line is wrong.";
 
@@ -50,6 +52,21 @@ pub(crate) enum Command {
     /// Run test files on a virtual clock: scenarios, and files in the format of `promtool test rules`
     #[command(after_help = TEST_HELP)]
     Test(Test),
+    /// Play recorded samples and events through rules, and say which alerts and messages they would have caused
+    #[command(after_help = BACKTEST_HELP)]
+    Backtest(Backtest),
+    /// Say why an alert was told, or why not
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(Explain),
+    /// Show the route tree, or who is told about which labels
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Set, list, end and import silences
+    #[command(subcommand)]
+    Silence(SilenceCommand),
+    /// Send and list alerts
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Start an engine on this machine's own metrics, with an inbox that shows what it delivers
     Demo(Demo),
 }
@@ -94,6 +111,29 @@ Exit code 1 if there is an error, with --strict also if there is a warning.",
 const TEST_HELP: &str = "\
 Every expectation that does not hold is shown with what was expected and what came.
 Exit code 1 if a test fails.";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  watchfire explain 2d1f0a3b4c5d6e7f                    by the fingerprint, as APIs and pages show it
+  watchfire explain DiskFull instance=web1 job=node     by name and labels, all of them, also of one that never came
+
+The first sentence is the answer; below it stands what it follows from: the rule's last evaluation, routes, groups,
+silences, what was told to whom and what waits, and the history of the alert for as long as it is kept.";
+
+const MATCHERS_HELP: &str = "\
+Matchers are written as for amtool: NAME=VALUE, !=, =~ and !~ for regular expressions, {a=b, c!=d} for several.
+A first word without an operator is the alert's name.";
+
+const BACKTEST_HELP: &str = "\
+DIR is the data folder of an engine, which may be running, or a folder with
+  samples in the OpenMetrics or Prometheus text format, each with its timestamp (*.om, *.txt, *.prom)
+  events as JSON lines, each with its time (*.jsonl, *.ndjson)
+
+The very code of the engine runs on a clock that follows the recording; nothing is sent.
+Without --config every alert is a message of its own, to one receiver called `default`.
+FLAPS counts how often an alert fired again within ten minutes of its end.
+
+Exit code 1 if an evaluation failed.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -150,6 +190,263 @@ pub(crate) struct Test {
     /// Where the plugins are that the files name
     #[arg(long, value_name = "DIR")]
     pub(crate) plugins: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backtest {
+    /// Rule files
+    #[arg(required = true, value_name = "RULES")]
+    pub(crate) rules: Vec<PathBuf>,
+
+    /// Where samples and events are recorded
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+
+    /// A configuration, for its routes, receivers and `evaluation`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Begin here; what was recorded before only fills the windows [default: the first that was recorded]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+
+    /// End here [default: the last that was recorded]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+
+    /// Where the plugins are that the rules name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+
+    /// Show each message
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) messages: bool,
+
+    /// Everything as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A running server.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// The server, Watchfire or an Alertmanager; user and password may stand in it
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9494",
+        env = "WATCHFIRE_URL",
+        hide_env_values = true
+    )]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) server: Server,
+
+    /// The fingerprint, or the name and the labels
+    #[arg(required = true, value_name = "ALERT")]
+    pub(crate) alert: Vec<String>,
+
+    /// Everything as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a route tree is.
+#[derive(Debug, Args)]
+pub(crate) struct RouteSource {
+    /// The configuration [default: watchfire.yml]
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// A running engine instead
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Print the receivers for these labels in order, one per line
+    #[command(after_help = "Exit code 1 if --verify names others.")]
+    Test {
+        #[command(flatten)]
+        source: RouteSource,
+
+        /// Fail unless these are the receivers, in this order
+        #[arg(long, value_name = "RECEIVER,...")]
+        verify: Option<String>,
+
+        /// The labels of an alert
+        #[arg(value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+    },
+    /// Draw the route tree
+    Show {
+        #[command(flatten)]
+        source: RouteSource,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SilenceCommand {
+    /// Set a silence and print its id
+    #[command(after_help = MATCHERS_HELP)]
+    Add(SilenceAdd),
+    /// List silences
+    #[command(after_help = MATCHERS_HELP)]
+    Query {
+        #[command(flatten)]
+        server: Server,
+
+        /// Those that have ended instead of those that have not
+        #[arg(long)]
+        expired: bool,
+
+        /// Only the ids, one per line
+        #[arg(short, long, conflicts_with = "json")]
+        quiet: bool,
+
+        /// As a JSON list, which `import` reads
+        #[arg(long)]
+        json: bool,
+
+        /// Only silences with such matchers
+        #[arg(value_name = "MATCHER")]
+        matchers: Vec<String>,
+    },
+    /// End silences
+    #[command(
+        after_help = "End all of an author's team:\n  watchfire silence expire $(watchfire silence query -q team=search)"
+    )]
+    Expire {
+        #[command(flatten)]
+        server: Server,
+
+        /// The silences
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Set the silences of a JSON list, as `query --json` writes it; prints their ids
+    Import {
+        #[command(flatten)]
+        server: Server,
+
+        /// Change the silences of the same ids instead of setting new ones
+        #[arg(short, long)]
+        force: bool,
+
+        /// The list [default: standard input]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SilenceAdd {
+    #[command(flatten)]
+    pub(crate) server: Server,
+
+    /// Why; whoever finds the silence will want to know
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: String,
+
+    /// Who
+    #[arg(short, long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub(crate) author: String,
+
+    /// How long
+    #[arg(short, long, default_value = "1h", conflicts_with = "end")]
+    pub(crate) duration: Duration,
+
+    /// When it begins [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) start: Option<Timestamp>,
+
+    /// When it ends
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) end: Option<Timestamp>,
+
+    /// Which alerts
+    #[arg(required = true, value_name = "MATCHER")]
+    pub(crate) matchers: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertCommand {
+    /// Send an alert
+    #[command(
+        after_help = "A first word without `=` is the alert's name. The alert ends unless it is sent again in time, or at --end."
+    )]
+    Add {
+        #[command(flatten)]
+        server: Server,
+
+        /// An annotation, as often as there are some
+        #[arg(long = "annotation", value_name = "NAME=VALUE")]
+        annotations: Vec<String>,
+
+        /// When it began [default: now]
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        start: Option<Timestamp>,
+
+        /// When it ends or ended
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        end: Option<Timestamp>,
+
+        /// Where it comes from
+        #[arg(long, value_name = "URL")]
+        generator_url: Option<String>,
+
+        /// The labels
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+    },
+    /// List alerts: those that are told, unless others are asked for
+    #[command(after_help = MATCHERS_HELP)]
+    Query {
+        #[command(flatten)]
+        server: Server,
+
+        /// Those that are silenced
+        #[arg(short, long)]
+        silenced: bool,
+
+        /// Those that are inhibited
+        #[arg(short, long)]
+        inhibited: bool,
+
+        /// Those that are told
+        #[arg(short, long)]
+        active: bool,
+
+        /// Those whose receivers are not known yet
+        #[arg(short, long)]
+        unprocessed: bool,
+
+        /// Only those of receivers that match this regular expression
+        #[arg(short, long, value_name = "REGEX")]
+        receiver: Option<String>,
+
+        /// As a JSON list
+        #[arg(long)]
+        json: bool,
+
+        /// Only alerts with such labels
+        #[arg(value_name = "MATCHER")]
+        matchers: Vec<String>,
+    },
+}
+
+/// RFC 3339, or seconds since the epoch.
+fn time(text: &str) -> Result<Timestamp, String> {
+    match text.parse::<i64>() {
+        Ok(seconds) => Ok(Timestamp::from_secs(seconds)),
+        Err(_) => Timestamp::parse_rfc3339(text)
+            .map_err(|_| "write it like 2026-01-05T09:00:00Z, or as seconds since the epoch".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

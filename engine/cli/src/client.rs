@@ -47,6 +47,15 @@ impl Client {
         self.send(self.request(Method::POST, path, &[])?.form(form)).await
     }
 
+    /// Sends JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(self.request(Method::POST, path, &[])?.json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.send(self.request(Method::DELETE, path, &[])?).await
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Value> {
         let answer = request.send().await.with_context(|| format!("{} cannot be reached", self.shown()))?;
         let status = answer.status();

@@ -4,11 +4,17 @@
 //! program can do as well: there is no engine in here.
 
 mod args;
+mod backtest;
 mod check;
 mod client;
 mod demo;
+mod explain;
+mod matchers;
 mod recording;
+mod route;
 mod serve;
+mod silence;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -28,6 +34,11 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Check(options) => block_on(check::run(options)),
         Command::Test(options) => test::run(&options),
+        Command::Backtest(options) => backtest::run(&options),
+        Command::Explain(options) => block_on(explain::run(&options)),
+        Command::Route(command) => block_on(route::run(command)),
+        Command::Silence(command) => block_on(silence::silence(command)),
+        Command::Alert(command) => block_on(silence::alert(command)),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };

@@ -17,7 +17,7 @@ pub(crate) struct Recording {
     /// The folder of the log.
     log: Option<PathBuf>,
     /// Bytes of the log.
-    pub(crate) log_bytes: u64,
+    log_bytes: u64,
     /// What the text files hold, by time.
     texts: BTreeMap<Timestamp, Texts>,
     /// What of the text files could not be read.
@@ -33,7 +33,6 @@ struct Texts {
 /// Something that arrived.
 pub(crate) enum Arrival<'a> {
     Samples(&'a [(Labels, Sample)]),
-    #[expect(dead_code, reason = "so far only samples are looked at")]
     Events(Vec<Event>),
 }
 
@@ -112,16 +111,22 @@ impl Recording {
         }
     }
 
-    /// Gives everything to `take` in the order of its arrival, with the bytes of the log that were read so far. What a
+    /// How much there is to play: bytes of the log and moments of the text files.
+    pub(crate) fn size(&self) -> u64 {
+        self.log_bytes + self.texts.len() as u64
+    }
+
+    /// Gives everything to `take` in the order of its arrival, with how much of [`Recording::size`] is played. What a
     /// text file holds arrived at its own time.
     pub(crate) fn play(mut self, take: &mut dyn FnMut(Timestamp, Arrival<'_>, u64) -> Result<()>) -> Result<()> {
+        let mut played = 0;
         if let Some(folder) = &self.log {
             let mut replay = Replay::of(folder)?;
             let mut samples: Vec<(Labels, Sample)> = Vec::new();
             let mut read = 0;
             while let Some(entry) = replay.next()? {
                 let at = entry.at();
-                play_texts(&mut self.texts, at, read, take)?;
+                play_texts(&mut self.texts, at, read, &mut played, take)?;
                 match entry {
                     Replayed::Samples { series, samples: numbered, .. } => {
                         samples.clear();
@@ -129,16 +134,16 @@ impl Recording {
                             .iter()
                             .filter_map(|(number, sample)| Some((series.get(*number as usize)?.clone()?, *sample)));
                         samples.extend(known);
-                        take(at, Arrival::Samples(&samples), read)?;
+                        take(at, Arrival::Samples(&samples), read + played)?;
                     }
-                    Replayed::Events { events, .. } => take(at, Arrival::Events(events), read)?,
+                    Replayed::Events { events, .. } => take(at, Arrival::Events(events), read + played)?,
                     // Alerts that others raised are not what rules made.
                     Replayed::Alerts { .. } => {}
                 }
                 read = replay.bytes_read();
             }
         }
-        play_texts(&mut self.texts, Timestamp::MAX, self.log_bytes, take)
+        play_texts(&mut self.texts, Timestamp::MAX, self.log_bytes, &mut played, take)
     }
 }
 
@@ -147,15 +152,17 @@ fn play_texts(
     texts: &mut BTreeMap<Timestamp, Texts>,
     until: Timestamp,
     read: u64,
+    played: &mut u64,
     take: &mut dyn FnMut(Timestamp, Arrival<'_>, u64) -> Result<()>,
 ) -> Result<()> {
     while let Some(entry) = texts.first_entry().filter(|entry| *entry.key() < until) {
         let (at, Texts { samples, events }) = entry.remove_entry();
+        *played += 1;
         if !samples.is_empty() {
-            take(at, Arrival::Samples(&samples), read)?;
+            take(at, Arrival::Samples(&samples), read + *played)?;
         }
         if !events.is_empty() {
-            take(at, Arrival::Events(events), read)?;
+            take(at, Arrival::Events(events), read + *played)?;
         }
     }
     Ok(())

@@ -182,12 +182,6 @@ impl Watchfire {
         Ok(Pushed { accepted: accepted.saturating_sub(refused), rejected_count: refused, ..Pushed::default() })
     }
 
-    async fn durable(&self, input: Input) -> Result<(), PushError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.owner.send(Request::Durable(input, reply)).map_err(|_| PushError::Closed)?;
-        answer.await.map_err(|_| PushError::Closed)?.map_err(PushError::Storage)
-    }
-
     /// Looks at the state machine, between two inputs. `None` if the engine is stopping.
     pub async fn view<R: Send + 'static>(&self, look: impl FnOnce(&Engine) -> R + Send + 'static) -> Option<R> {
         let (reply, answer) = oneshot::channel();

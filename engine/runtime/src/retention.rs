@@ -10,7 +10,7 @@ const SLACK: Duration = Duration::from_mins(5);
 const LEAST: Duration = Duration::from_mins(30);
 
 /// The longest reach of all rules, with slack.
-pub(crate) fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration) -> Duration {
+pub fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration) -> Duration {
     let mut longest = LEAST;
     for group in files.iter().flat_map(|file| &file.groups) {
         let offset = group.query_offset.unwrap_or(query_offset);

@@ -3,12 +3,13 @@
 //! [`run_file`] runs a test file: one in the format of `promtool test rules`, with its verdicts, or a scenario in
 //! Watchfire's own language, which can also say what that format cannot: pending and resolved states, routes, groups,
 //! inhibitions, silences, restarts, reloads, receivers that fail, rendered messages, events and plugins. [`World`] is
-//! what both drive: the very crates that the runtime drives, with every output answered inline. Simulations, backtests
-//! and embedders' tests use it directly.
+//! what both drive: the very crates that the runtime drives, with every output answered inline. [`Backtest`] plays recorded
+//! input through it; simulations and embedders' tests use it directly.
 //!
 //! What this crate is not: it reads no files, clocks or environment (they are lent through [`Tools`]), it runs no
 //! plugins itself, and it prints nothing.
 
+mod backtest;
 mod diff;
 mod document;
 mod load;
@@ -28,6 +29,7 @@ use watchfire_plugin::Provider;
 
 use document::Reader;
 
+pub use backtest::{Backtest, Episode, Findings, Message, Summary};
 pub use report::{Case, Mismatch, Report};
 pub use world::{Accepting, Attempt, Failure, Receivers, Reply, Stuck, World, WorldSettings};
 

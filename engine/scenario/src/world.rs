@@ -13,6 +13,7 @@ use watchfire_alerting::{
     EvaluateRequest, Input, NotificationId, Output, Record, RecordKey, RouteRequest, SilenceDraft, SilenceError,
     SilenceId,
 };
+use watchfire_config::Config;
 use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, RuleId, Sample, Timestamp};
 use watchfire_plugin::{AlertView, Decision, PluginError, PluginUse, Provider, Router};
 use watchfire_promql::{Answer, Options, QueryError};
@@ -67,6 +68,19 @@ impl WorldSettings {
             align: true,
             resend_delay: None,
         }
+    }
+}
+
+impl WorldSettings {
+    /// Takes over what a configuration says about evaluation.
+    pub(crate) fn follow(&mut self, config: &Config) {
+        let evaluation = &config.evaluation;
+        self.interval = evaluation.interval;
+        self.query_offset = evaluation.query_offset;
+        self.on_ingest = evaluation.on_ingest;
+        self.external_labels = evaluation.external_labels.clone();
+        self.external_url = config.server.external_url.clone().unwrap_or_default();
+        self.query.lookback = evaluation.lookback;
     }
 }
 
@@ -244,6 +258,19 @@ impl World {
         }
         self.touch(touched);
         refused
+    }
+
+    /// Stores samples that arrived before the start, so that windows are filled; no rule is evaluated for it. Answers as
+    /// [`World::push_samples`].
+    pub fn fill(&mut self, samples: &[(Labels, Sample)]) -> Vec<(usize, AppendError)> {
+        let stored = samples.iter().map(|(labels, sample)| self.db.append(labels, *sample));
+        stored.enumerate().filter_map(|(position, stored)| Some((position, stored.err()?))).collect()
+    }
+
+    /// Lets go of samples that are older than `retention`.
+    pub fn truncate(&mut self, retention: Duration) {
+        self.db.set_retention(retention);
+        self.db.truncate(self.now);
     }
 
     /// Takes events as if they had just arrived.

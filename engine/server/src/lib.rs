@@ -9,9 +9,11 @@ mod alertmanager;
 mod auth;
 mod body;
 mod bounds;
+mod explain;
 mod origin;
 mod prometheus;
 mod receive;
+mod routes;
 mod ui;
 
 use std::sync::Arc;
@@ -75,6 +77,8 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/metrics", get(admin::metrics))
         .route(STREAM, get(admin::stream))
         .route("/api/watchfire/v1/acknowledgements", post(acknowledgement::set).delete(acknowledgement::withdraw))
+        .route("/api/watchfire/v1/explain", get(explain::explain))
+        .route("/api/watchfire/v1/routes", get(routes::routes))
         .route("/api/v1/write", post(receive::write))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))

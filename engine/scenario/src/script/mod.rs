@@ -6,6 +6,7 @@ mod read;
 mod run;
 
 pub(crate) use read::read;
+pub(crate) use run::default_receiver;
 
 use watchfire_alerting::{DeliveryOutcome, Dispatch, Recurrence};
 use watchfire_config::Config;
@@ -103,7 +104,7 @@ impl Definitions {
     fn dispatch(&self) -> Dispatch {
         match &self.config {
             Some(config) => config.dispatch.clone(),
-            None => Dispatch::to(run::default_receiver()),
+            None => Dispatch::to(default_receiver()),
         }
     }
 }

@@ -72,12 +72,7 @@ impl Script {
         settings.engine.arrival_coalesce = Duration::ZERO;
         settings.on_ingest = true;
         if let Some(config) = &self.definitions.config {
-            settings.interval = config.evaluation.interval;
-            settings.query_offset = config.evaluation.query_offset;
-            settings.on_ingest = config.evaluation.on_ingest;
-            settings.external_labels = config.evaluation.external_labels.clone();
-            settings.external_url = config.server.external_url.clone().unwrap_or_default();
-            settings.query.lookback = config.evaluation.lookback;
+            settings.follow(config);
         }
         settings.on_ingest = self.on_ingest.unwrap_or(settings.on_ingest);
         let mut player = Player {

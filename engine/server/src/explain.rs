@@ -1,0 +1,281 @@
+//! `GET /api/watchfire/v1/explain`: why an alert was told, or why not (contract C4).
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use watchfire_alerting::{
+    AlertView, Engine, HistoryEntry, Instance, InstanceState, RuleHealth, RuleView, Silence, SilenceState,
+};
+use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
+
+use crate::App;
+use crate::alertmanager::pairs;
+
+/// Alerts with the same name that are offered where the wanted one is not there.
+const SIMILAR_MAX: usize = 5;
+
+/// What is asked about.
+enum Wanted {
+    Fingerprint(Fingerprint),
+    Labels(Labels),
+}
+
+impl Wanted {
+    /// `fingerprint=` or any number of `label=name=value`.
+    fn read(query: &str) -> Result<Wanted, String> {
+        let mut labels: Vec<(String, String)> = Vec::new();
+        for (name, value) in pairs(query) {
+            match name.as_str() {
+                "fingerprint" => {
+                    let fingerprint = Fingerprint::parse(&value);
+                    let wrong = || format!("{value:?} is no fingerprint; it has 16 hexadecimal digits");
+                    return fingerprint.map(Wanted::Fingerprint).ok_or_else(wrong);
+                }
+                "label" => {
+                    let wrong = || format!("label={value}: write it as label=NAME=VALUE");
+                    let (name, value) = value.split_once('=').ok_or_else(wrong)?;
+                    labels.push((name.to_owned(), value.to_owned()));
+                }
+                other => return Err(format!("there is no parameter {other:?}; give fingerprint or label")),
+            }
+        }
+        if labels.is_empty() {
+            return Err("say which alert: fingerprint=... or label=NAME=VALUE, as often as it has labels".to_owned());
+        }
+        Ok(Wanted::Labels(Labels::from_pairs(labels)))
+    }
+}
+
+/// `GET /api/watchfire/v1/explain`
+pub(crate) async fn explain(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+    let wanted = match Wanted::read(query.as_deref().unwrap_or_default()) {
+        Ok(wanted) => wanted,
+        Err(error) => return (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
+    };
+    let now = app.engine.now();
+    match app.engine.view(move |engine| explained(engine, &wanted, now)).await {
+        Some(Some(explanation)) => Json(explanation).into_response(),
+        Some(None) => {
+            let error = "no alert has this fingerprint; ask with its labels to learn why not";
+            (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+        }
+        None => crate::push_refused(watchfire::PushError::Closed),
+    }
+}
+
+/// Everything that is known, or `None` if a fingerprint says nothing.
+fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> {
+    let groups = engine.rule_groups();
+    let rules: Vec<&RuleView> = groups.iter().flat_map(|group| &group.rules).collect();
+    let instances = || rules.iter().flat_map(|rule| rule.instances.iter().map(|instance| (*rule, instance)));
+    let labels = match wanted {
+        Wanted::Labels(labels) => labels.clone(),
+        Wanted::Fingerprint(fingerprint) => {
+            let of_rule = instances().map(|(_, instance)| &instance.labels).find(|l| l.fingerprint() == *fingerprint);
+            match engine.alert(now, *fingerprint) {
+                Some(view) => view.alert.labels,
+                None => of_rule?.clone(),
+            }
+        }
+    };
+    let fingerprint = labels.fingerprint();
+    let view = engine.alert(now, fingerprint);
+    let name = labels.value_or_empty(ALERT_NAME_LABEL);
+    let evaluated: Vec<(&RuleView, Option<&Instance>)> = rules
+        .iter()
+        .map(|rule| (*rule, rule.instances.iter().find(|instance| instance.labels == labels)))
+        .filter(|(rule, instance)| instance.is_some() || *rule.name == *name)
+        .collect();
+    let history = engine.history(fingerprint);
+    let silences = silences(engine, &labels, now);
+    let told: Vec<_> =
+        engine.notification_log().into_iter().filter(|row| row.entry.firing.contains(fingerprint)).collect();
+    let alert_groups = engine.alert_groups(now);
+    let in_groups: Vec<_> = alert_groups
+        .iter()
+        .filter_map(|group| Some((group, group.alerts.iter().find(|member| member.fingerprint == fingerprint)?)))
+        .collect();
+    let keys: BTreeSet<_> = in_groups.iter().map(|(group, _)| &group.key).collect();
+    let waiting: Vec<_> = engine.outbox().into_iter().filter(|row| keys.contains(&row.target.group)).collect();
+    let routes: Vec<Value> = engine.definitions().map_or_else(Vec::new, |definitions| {
+        let matched = definitions.dispatch.route.match_labels(&labels);
+        matched
+            .iter()
+            .map(|route| {
+                json!({
+                    "receiver": route.receiver.as_ref(),
+                    "matchers": route.matchers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "groupLabels": labels_json(&route.group_by.group_labels(&labels)),
+                    "groupWait": route.group_wait.to_string(),
+                    "groupInterval": route.group_interval.to_string(),
+                    "repeatInterval": route.repeat_interval.to_string(),
+                })
+            })
+            .collect()
+    });
+    let similar: Vec<&Labels> = if view.is_some() || evaluated.iter().any(|(_, instance)| instance.is_some()) {
+        Vec::new()
+    } else {
+        let same_name = instances().map(|(_, instance)| &instance.labels);
+        same_name.filter(|other| other.value_or_empty(ALERT_NAME_LABEL) == name).take(SIMILAR_MAX).collect()
+    };
+    let verdict = match &view {
+        Some(view) => of_alert(view, &history, in_groups.iter().map(|(group, _)| group.next_flush).min()),
+        None => of_rules(name, &evaluated, &similar),
+    };
+    Some(json!({
+        "verdict": verdict,
+        "labels": labels_json(&labels),
+        "fingerprint": fingerprint.to_string(),
+        "rules": evaluated.iter().map(|(rule, instance)| rule_json(rule, *instance)).collect::<Vec<_>>(),
+        "alert": view.as_ref().map(alert_json),
+        "silences": silences.iter().map(|silence| silence_json(silence, now)).collect::<Vec<_>>(),
+        "routes": routes,
+        "groups": in_groups.iter().map(|(group, member)| json!({
+            "receiver": group.receiver.as_ref(),
+            "labels": labels_json(&group.labels),
+            "since": group.created_at.to_rfc3339(),
+            "nextFlush": group.next_flush.to_rfc3339(),
+            "notToldBecause": member.suppressed.clone().map(|reason| watchfire_alerting::Reason::from(reason).to_string()),
+        })).collect::<Vec<_>>(),
+        "told": told.iter().map(|row| json!({
+            "receiver": row.target.receiver.as_ref(),
+            "integration": row.target.integration.to_string(),
+            "at": row.entry.notified_at.map(Timestamp::to_rfc3339),
+            "receipt": row.entry.receipt.as_ref(),
+        })).collect::<Vec<_>>(),
+        "waiting": waiting.iter().map(|row| json!({
+            "receiver": row.target.receiver.as_ref(),
+            "integration": row.target.integration.to_string(),
+            "reason": row.reason.as_str(),
+            "since": row.created_at.to_rfc3339(),
+            "attempt": row.attempt,
+            "nextAttempt": row.next_attempt.to_rfc3339(),
+            "error": row.error.as_ref(),
+        })).collect::<Vec<_>>(),
+        "similar": similar.iter().map(|labels| labels_json(labels)).collect::<Vec<_>>(),
+        "history": history.iter().map(history_json).collect::<Vec<_>>(),
+    }))
+}
+
+/// The silences that match, now or soon.
+fn silences<'e>(engine: &'e Engine, labels: &Labels, now: Timestamp) -> Vec<&'e Silence> {
+    let matches = |silence: &&Silence| {
+        silence.matcher_sets.iter().any(|set| set.iter().all(|matcher| matcher.matches_labels(labels)))
+    };
+    let lives = |silence: &&Silence| silence.state(now) != SilenceState::Expired;
+    engine.silences().into_iter().filter(lives).filter(matches).collect()
+}
+
+/// One sentence about an alert in dispatch.
+fn of_alert(view: &AlertView, history: &[HistoryEntry], next_flush: Option<Timestamp>) -> String {
+    if view.status == AlertStatus::Resolved {
+        let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+        return format!("it has ended{ended}");
+    }
+    let mut reasons: Vec<String> = view.silenced_by.iter().map(|id| format!("silenced by {}", id.as_str())).collect();
+    reasons.extend(view.inhibited_by.iter().map(|source| format!("inhibited by the alert {source}")));
+    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in the interval {interval}")));
+    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by the router: {why}")));
+    if !reasons.is_empty() {
+        return format!("it fires and is not told: {}", reasons.join(", "));
+    }
+    let last = |words: &[&str]| history.iter().rev().find(|entry| words.contains(&entry.reason.word()));
+    match last(&["delivered", "retry", "rejected", "given_up", "no_integration", "attempt_started"]) {
+        Some(entry) => {
+            let receiver = entry.target.as_ref().map_or("", |target| &target.receiver);
+            format!("it fires; {receiver}: {} ({})", entry.reason, entry.at.to_rfc3339())
+        }
+        None => match next_flush {
+            Some(at) => format!("it fires and is told when its group is looked at next, at {}", at.to_rfc3339()),
+            None => "it fires, and no route has taken it yet".to_owned(),
+        },
+    }
+}
+
+/// One sentence about an alert that is not in dispatch.
+fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &[&Labels]) -> String {
+    if let Some(instance) = evaluated.iter().find_map(|(_, instance)| *instance) {
+        return match instance.state {
+            InstanceState::Pending => {
+                format!(
+                    "its condition holds since {}, but not yet for as long as `for` says",
+                    instance.active_at.to_rfc3339()
+                )
+            }
+            InstanceState::Firing => "it fires and is about to be told".to_owned(),
+            InstanceState::Resolved => "it has ended".to_owned(),
+        };
+    }
+    let Some((rule, _)) = evaluated.first() else {
+        return format!("no rule raises an alert named {name:?}, and nobody sent one with these labels");
+    };
+    let last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+    match (&rule.health, similar.is_empty()) {
+        (RuleHealth::Unknown, _) => "its rule was not evaluated yet".to_owned(),
+        (RuleHealth::Error(error), _) => format!("the evaluation of its rule failed{last}: {error}"),
+        (RuleHealth::Ok, true) => format!("the expression of its rule had no result{last}"),
+        (RuleHealth::Ok, false) => format!("the expression of its rule had results{last}, but none with these labels"),
+    }
+}
+
+fn labels_json(labels: &Labels) -> Value {
+    labels.iter().map(|label| (label.name, label.value)).collect()
+}
+
+fn rule_json(rule: &RuleView, instance: Option<&Instance>) -> Value {
+    let error = match &rule.health {
+        RuleHealth::Error(error) => Some(error.as_ref()),
+        RuleHealth::Ok | RuleHealth::Unknown => None,
+    };
+    json!({
+        "name": rule.name.as_ref(),
+        "id": rule.id.to_string(),
+        "lastEvaluation": rule.last_evaluation.map(Timestamp::to_rfc3339),
+        "error": error,
+        "instance": instance.map(|instance| json!({
+            "state": instance.state.as_str(),
+            "value": instance.value.to_string(),
+            "activeSince": instance.active_at.to_rfc3339(),
+            "firedAt": instance.fired_at.map(Timestamp::to_rfc3339),
+            "resolvedAt": instance.resolved_at.map(Timestamp::to_rfc3339),
+        })),
+    })
+}
+
+fn alert_json(view: &AlertView) -> Value {
+    json!({
+        "status": view.status.as_str(),
+        "state": view.state.as_str(),
+        "startsAt": view.alert.starts_at.to_rfc3339(),
+        "endsAt": view.alert.ends_at.map(Timestamp::to_rfc3339),
+        "receivers": view.receivers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+        "inhibitedBy": view.inhibited_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "mutedBy": view.muted_by.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
+    })
+}
+
+fn silence_json(silence: &Silence, now: Timestamp) -> Value {
+    json!({
+        "id": silence.id.as_str(),
+        "state": silence.state(now).as_str(),
+        "createdBy": silence.created_by,
+        "comment": silence.comment,
+        "endsAt": silence.ends_at.to_rfc3339(),
+    })
+}
+
+fn history_json(entry: &HistoryEntry) -> Value {
+    json!({
+        "at": entry.at.to_rfc3339(),
+        "what": entry.reason.word(),
+        "why": entry.reason.to_string(),
+        "receiver": entry.target.as_ref().map(|target| target.receiver.as_ref()),
+        "integration": entry.target.as_ref().map(|target| target.integration.to_string()),
+        "notification": entry.notification.map(|id| id.to_string()),
+    })
+}
