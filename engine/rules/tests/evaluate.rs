@@ -97,7 +97,7 @@ fn run(rule: &Rule) -> (String, Vec<String>) {
 }
 
 #[test]
-fn labels_and_annotations_come_together_as_in_prometheus() {
+fn semantics_03_04_17_labels_and_annotations_come_together_as_in_prometheus() {
     let one = "m{host=\"b\"}";
     for (expr, labels, annotations, expected) in [
         // `__name__` is gone from the labels, but templates have seen it.
@@ -157,7 +157,7 @@ fn labels_and_annotations_come_together_as_in_prometheus() {
 }
 
 #[test]
-fn a_template_that_fails_does_not_keep_the_alert_back() {
+fn semantics_19_a_template_that_fails_does_not_keep_the_alert_back() {
     let rule = alert(expression("m"), &[], &[("a", "{{ query \"m{\" }}")]);
     let (got, warnings) = run(&rule);
     assert_eq!(got.lines().count(), 2, "{got}");
@@ -170,7 +170,7 @@ fn a_template_that_fails_does_not_keep_the_alert_back() {
 }
 
 #[test]
-fn the_query_looks_back_by_the_offset_and_templates_do_not() {
+fn semantics_02_the_query_looks_back_by_the_offset_and_templates_do_not() {
     let (db, external, options) = (store(), Labels::empty(), Options::default());
     let rule = alert(expression("m{host=\"a\"}"), &[], &[("q", "{{ query \"m{host='a'}\" | first | value }}")]);
     let mut evaluator = Evaluator { query_offset: Duration::from_mins(2), ..Evaluator::new(&db, &external, &options) };

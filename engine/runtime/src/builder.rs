@@ -34,7 +34,7 @@ use crate::owner::{Owner, Request};
 use crate::providers::Providers;
 use crate::reload::{self, Fresh, Origin, Reloader};
 use crate::writer::Writer;
-use crate::{persist, retention};
+use crate::{deadlines, persist, retention};
 
 /// Attempts to deliver at once.
 const ATTEMPTS_MAX: usize = 256;
@@ -316,6 +316,9 @@ impl Builder {
             started_with: config,
         };
         tokio::spawn(reloader.run(reload_requests));
+        if on_ingest {
+            tokio::spawn(deadlines::follow(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
+        }
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
         let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), owner.clone(), Arc::clone(&metrics))?;
         let inner = Inner {

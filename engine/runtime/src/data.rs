@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::Notify;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
 use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Sample, Timestamp};
 use watchfire_store::log::{Entry, LogError, ReplayFrom};
 use watchfire_tsdb::{AppendError, Tsdb};
 
+use crate::deadlines::Deadlines;
 use crate::metrics::{Metrics, label};
 use crate::touch::{Reader, TouchIndex};
 use crate::writer::Writer;
@@ -30,6 +32,8 @@ pub(crate) struct Data {
     pub(crate) tsdb: RwLock<Tsdb>,
     pub(crate) touch: Mutex<TouchIndex>,
     events: Mutex<EventRules>,
+    /// Told when a deadline of event windows comes before all others.
+    pub(crate) deadline_moved: Notify,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -37,6 +41,7 @@ pub(crate) struct Data {
 struct EventRules {
     index: EventIndex,
     windows: HashMap<RuleId, SharedWindows>,
+    deadlines: Deadlines,
 }
 
 /// Counts a sample that the store refused, and names the first ones.
@@ -66,6 +71,7 @@ impl Data {
             tsdb: RwLock::new(tsdb),
             touch: Mutex::default(),
             events: Mutex::default(),
+            deadline_moved: Notify::new(),
             metrics,
         }
     }
@@ -97,8 +103,13 @@ impl Data {
             windows.insert(*rule, kept.unwrap_or_else(fresh));
         }
         let index = EventIndex::new(queries.iter().map(|(rule, query)| (*rule, query.as_ref())));
-        *events = EventRules { index, windows };
+        let mut deadlines = Deadlines::default();
+        for (rule, windows) in &windows {
+            deadlines.set(*rule, lock(windows).next_deadline());
+        }
+        *events = EventRules { index, windows, deadlines };
         drop(events);
+        self.deadline_moved.notify_one();
         let mut writer = lock(&self.writer);
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
         let touch = TouchIndex::new(readers, keep_unread, &tsdb);
@@ -213,18 +224,43 @@ impl Data {
 
     /// Puts events that are logged already into the windows. Answers the rules whose answer may have changed.
     pub(crate) fn store_events(&self, batch: &[Event], now: Timestamp) -> BTreeSet<RuleId> {
-        let events = lock(&self.events);
+        let mut events = lock(&self.events);
+        let EventRules { index, windows, deadlines } = &mut *events;
+        let first = deadlines.next();
         let mut touched = BTreeSet::new();
         for event in batch {
-            for rule in events.index.candidates(event) {
-                let Some(windows) = events.windows.get(&rule) else { continue };
-                if lock(windows).push(event, now).changed() {
+            for rule in index.candidates(event) {
+                let Some(windows) = windows.get(&rule) else { continue };
+                let mut windows = lock(windows);
+                if windows.push(event, now).changed() {
                     touched.insert(rule);
                 }
+                deadlines.set(rule, windows.next_deadline());
             }
+        }
+        let earlier = deadlines.next().is_some_and(|next| first.is_none_or(|first| next < first));
+        drop(events);
+        if earlier {
+            self.deadline_moved.notify_one();
         }
         self.metrics.events_accepted.inc_by(batch.len() as u64);
         touched
+    }
+
+    /// Lets time pass in the windows of events. Answers the rules to evaluate, and when to come back.
+    pub(crate) fn pass_time(&self, now: Timestamp) -> (Vec<RuleId>, Option<Timestamp>) {
+        let mut events = lock(&self.events);
+        let EventRules { windows, deadlines, .. } = &mut *events;
+        let mut touched = Vec::new();
+        for rule in deadlines.take_due(now) {
+            let Some(windows) = windows.get(&rule) else { continue };
+            let mut windows = lock(windows);
+            if windows.advance(now) {
+                touched.push(rule);
+            }
+            deadlines.set(rule, windows.next_deadline());
+        }
+        (touched, deadlines.next())
     }
 
     /// Reads the log back into series and windows, without evaluating anything. Answers how many samples and events.

@@ -21,6 +21,7 @@ mod check;
 mod clock;
 mod compile;
 mod data;
+mod deadlines;
 mod deliver;
 mod evaluate;
 mod forward;
