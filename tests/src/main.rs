@@ -6,6 +6,7 @@
 mod broken;
 mod browser;
 mod commands;
+mod compliance;
 mod crash;
 mod differential;
 mod hostile;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         broken::CASES,
         hostile::CASES,
         differential::CASES,
+        compliance::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -3,6 +3,7 @@
 //! `WATCHFIRE_SEED` repeats a run; `cargo xtask fuzz promql --minutes N` makes long ones.
 
 mod answer;
+mod collections;
 mod grammar;
 mod known;
 mod prometheus;
@@ -24,8 +25,14 @@ use grammar::Grammar;
 use prometheus::Prometheus;
 use series::Data;
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "differential::promql_answers_as_prometheus_does", needs: &[Tool::Prometheus3], run: queries }];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "differential::promql_answers_as_prometheus_does", needs: &[Tool::Prometheus3], run: queries },
+    Case {
+        name: "differential::rule_collections_answer_as_in_prometheus",
+        needs: &[Tool::Prometheus3, Tool::Data],
+        run: collections::run,
+    },
+];
 
 /// Queries of the bounded run.
 const QUERIES: u64 = 2_000;

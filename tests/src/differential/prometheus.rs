@@ -38,10 +38,12 @@ impl Prometheus {
             .context("cannot start prometheus")?;
         let mut said = BufReader::new(process.stderr.take().context("it has no output")?);
         let (mut line, mut all, mut address) = (String::new(), String::new(), None);
-        while !line.contains("Server is ready to receive web requests") {
+        let mut ready = false;
+        while !ready || address.is_none() {
             line.clear();
             ensure!(said.read_line(&mut line)? > 0, "prometheus ended at once:\n{all}");
             all.push_str(&line);
+            ready |= line.contains("Server is ready to receive web requests");
             if line.contains("Listening on") {
                 let rest = line.split("address=").nth(1).unwrap_or_default();
                 address = rest.split_whitespace().next().map(str::to_owned);

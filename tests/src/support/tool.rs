@@ -9,6 +9,8 @@ use super::variable;
 pub(crate) enum Tool {
     /// The engine's binary, built by the task that runs the tests.
     Binary,
+    /// Public test data.
+    Data,
     /// The built plugins.
     Plugins,
     /// A Prometheus server of any version.
@@ -30,6 +32,9 @@ impl Tool {
     pub(crate) fn missing(&self) -> Option<String> {
         match self {
             Tool::Binary => unset("WATCHFIRE_BINARY"),
+            Tool::Data => {
+                variable("WATCHFIRE_TEST_DATA").is_none().then(|| "WATCHFIRE_TEST_DATA is not set".to_owned())
+            }
             Tool::Plugins => unset("WATCHFIRE_PLUGINS"),
             Tool::Prometheus => absent("prometheus"),
             Tool::Prometheus3 => match Command::new("prometheus").arg("--version").output() {
