@@ -53,10 +53,14 @@ fn metric(json: &Json) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.clone(), label_value(value.as_str().unwrap_or_default()))).collect()
 }
 
-/// A label's value. The buckets of a histogram as text are cut off, for the sake of their bounds' last digit.
+/// A label's value as far as it is compared. The buckets of a histogram as text are cut off, for the sake of their bounds' last digit.
 fn label_value(value: &str) -> String {
     let end = if value.starts_with("{count:") { value.find(", [").or(value.find(", (")) } else { None };
-    value[..end.unwrap_or(value.len())].to_owned()
+    match value.parse::<f64>() {
+        // A computed number, whose last digits may differ.
+        Ok(number) if value.len() > 12 => format!("{number:.10e}"),
+        _ => value[..end.unwrap_or(value.len())].to_owned(),
+    }
 }
 
 /// A remark. Its place is cut off where Prometheus counts bytes instead of characters, where it has none because the
@@ -150,8 +154,11 @@ fn point(value: &SampleValue) -> Point {
     }
 }
 
-fn near(a: f64, b: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+/// Whether two numbers are the same as far as can be asked.
+pub(crate) fn near(a: f64, b: f64) -> bool {
+    // Below, numbers have lost their digits.
+    const SMALLEST: f64 = 1e-300;
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= SMALLEST.max(TOLERANCE * a.abs().max(b.abs()))
 }
 
 fn same(a: &Point, b: &Point) -> bool {
@@ -168,7 +175,7 @@ fn same(a: &Point, b: &Point) -> bool {
 }
 
 /// The first difference, `None` if there is none.
-pub(crate) fn difference(theirs: &Answer, own: &Answer) -> Option<String> {
+pub(crate) fn difference(theirs: &Answer, own: &Answer, is_range: bool) -> Option<String> {
     match (theirs, own) {
         (Answer::Failed(_), Answer::Failed(_)) => None,
         (Answer::Failed(error), _) => Some(format!("Prometheus fails with {error:?}, Watchfire answers")),
@@ -196,8 +203,18 @@ pub(crate) fn difference(theirs: &Answer, own: &Answer) -> Option<String> {
             if let Some((labels, _)) = s2.iter().find(|(labels, _)| !s1.contains_key(*labels)) {
                 return Some(format!("{labels:?} only in Watchfire"));
             }
-            // Prometheus tells ten of each at most, in no order.
-            (n1 != n2 && n1.len() < 10).then(|| format!("it remarks {n1:?}, Watchfire {n2:?}"))
+            // Prometheus tells ten of each at most, in no order. Of equal remarks in several places it tells the last
+            // one, and finds them in another order when there are several steps. Of an operator it tells the last.
+            let placeless = |notes: &BTreeSet<String>| -> BTreeSet<String> {
+                notes
+                    .iter()
+                    .map(|note| note.rsplit_once(" (").map_or(note.as_str(), |(text, _)| text).to_owned())
+                    .collect()
+            };
+            let told = |note: &&String| n1.contains(*note) || !note.contains("encountered for binary operator");
+            let n2: BTreeSet<String> = n2.iter().filter(told).cloned().collect();
+            let same = if is_range { placeless(n1) == placeless(&n2) } else { *n1 == n2 };
+            (!same && n1.len() < 10).then(|| format!("it remarks {n1:?}, Watchfire {n2:?}"))
         }
         _ => Some("the answers have different types".to_owned()),
     }

@@ -1,17 +1,21 @@
 //! What is different on purpose; the list with the reasons is `differences.txt`.
 
 use watchfire_model::MatchOp;
-use watchfire_promql::syntax::{AggregateOp, Expr, FunctionName};
+use watchfire_promql::syntax::{AggregateOp, Expr, FunctionName, RangeExtension};
 use watchfire_promql::{Features, parse_with};
 
 /// By name: whether a part of a query meets the difference.
 const KNOWN: &[(&str, fn(&Expr) -> bool)] = &[
     ("bucket-bounds-last-digit", |_| false),
     ("places-of-remarks", |_| false),
+    ("remarks-of-operators", |_| false),
     ("large-patterns", |_| false),
     ("dates-beyond-64-bits", is_date),
     ("limit-ratio-choice", is_ratio),
     ("word-boundary-beyond-ascii", has_non_boundary),
+    ("library-digits", is_ill_conditioned),
+    ("smoothed-without-samples", is_smoothed_range),
+    ("absent-of-plus", is_absent_of_plus),
     ("ties", has_ties),
     ("timestamp-at-offset", is_shifted_timestamp),
 ];
@@ -54,6 +58,26 @@ fn is_date(expr: &Expr) -> bool {
 
 fn is_ratio(expr: &Expr) -> bool {
     matches!(expr, Expr::Aggregate(aggregate) if aggregate.op == AggregateOp::LimitRatio)
+}
+
+fn is_ill_conditioned(expr: &Expr) -> bool {
+    let Expr::Call(call) = expr else { return false };
+    let of_computed = |expr: &Expr| !matches!(expr.inner(), Expr::Vector(_));
+    match call.function.id {
+        FunctionName::Sin | FunctionName::Cos | FunctionName::Tan => call.args.iter().any(of_computed),
+        FunctionName::Ln | FunctionName::Log2 | FunctionName::Log10 => true,
+        _ => false,
+    }
+}
+
+fn is_smoothed_range(expr: &Expr) -> bool {
+    matches!(expr, Expr::Matrix(matrix) if matrix.selector.extension == Some(RangeExtension::Smoothed))
+}
+
+fn is_absent_of_plus(expr: &Expr) -> bool {
+    let Expr::Call(call) = expr else { return false };
+    let plus = |argument: &Expr| matches!(argument.inner(), Expr::Unary(unary) if !unary.negative);
+    call.function.id == FunctionName::Absent && call.args.iter().any(plus)
 }
 
 fn has_ties(expr: &Expr) -> bool {

@@ -72,6 +72,12 @@ impl Prometheus {
         Ok(())
     }
 
+    /// GET of a path that has no parameters.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        let text = self.client.get(format!("{}{path}", self.url)).send().await?.text().await?;
+        serde_json::from_str(&text).with_context(|| format!("{path} is no JSON: {text}"))
+    }
+
     /// Asks the API; errors in Prometheus' shape are answers too.
     pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value> {
         let answer = self.client.post(format!("{}{path}", self.url)).form(parameters).send().await?;

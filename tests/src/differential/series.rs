@@ -23,17 +23,15 @@ pub(crate) struct Data {
 /// Samples of this much time go into one request, so that none is too old for the ones before it.
 const SLICE: i64 = 10 * 60_000;
 
-/// 2023-11-14T22:13:20Z; a whole minute is 20 s later.
-const START: i64 = 1_700_000_000_000;
 /// An hour and a half.
-const LENGTH: i64 = 90 * 60_000;
+pub(crate) const LENGTH: i64 = 90 * 60_000;
 
 /// Bounds of the classic histograms.
 const BOUNDS: [&str; 6] = ["0.1", "0.5", "1", "2.5", "10", "+Inf"];
 
-/// Series of every shape.
-pub(crate) fn generate(random: &mut Random) -> Result<Data> {
-    let mut data = Data { series: Vec::new(), start: START, end: START + LENGTH };
+/// Series of every shape, from `start` in milliseconds on.
+pub(crate) fn generate(random: &mut Random, start: i64) -> Result<Data> {
+    let mut data = Data { series: Vec::new(), start, end: start + LENGTH };
     for job in ["api", "db", "web"] {
         for instance in ["a:80", "b:80"] {
             for code in ["200", "404", "500"] {

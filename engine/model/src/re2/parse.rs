@@ -138,12 +138,11 @@ fn flags_or_group<'p>(
         if !valid {
             return Err(RegexError::new("invalid named capture", whole));
         }
-        if !names.insert(name) {
-            return Err(RegexError::new("duplicate capture group name", name));
-        }
-        // The library has no names that begin with a digit; such a group can still be told by its number.
+        // The library has no names that begin with a digit, and none that stand twice; such a group can still be told by
+        // its number.
         let digit = name.starts_with(|c: char| c.is_ascii_digit());
-        groups.push(Group::new(if digit { "(".to_owned() } else { format!("(?P<{name}>") }));
+        let nameless = digit || !names.insert(name);
+        groups.push(Group::new(if nameless { "(".to_owned() } else { format!("(?P<{name}>") }));
         return Ok(after);
     }
     let (mut flag_seen, mut negative) = (false, false);

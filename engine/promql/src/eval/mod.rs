@@ -183,6 +183,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 FunctionName::Pi => Ok(std::f64::consts::PI),
                 FunctionName::Start => Ok(self.query.start as f64 / 1000.0),
                 FunctionName::End => Ok(self.query.end as f64 / 1000.0),
+                // A query of one step has none, whatever it was asked with.
+                FunctionName::Step if self.query.start == self.query.end => Ok(0.0),
                 FunctionName::Step => Ok(self.query.step as f64 / 1000.0),
                 FunctionName::Range => Ok((self.query.end - self.query.start) as f64 / 1000.0),
                 FunctionName::MaxOf => {

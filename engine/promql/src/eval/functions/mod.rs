@@ -365,7 +365,11 @@ pub(super) fn absence<'a>(arg: &Node) -> Element<'a> {
     };
     let mut labels = LabelsBuilder::new();
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|m| m.name() != METRIC_NAME_LABEL) {
+    // Prometheus' store puts matchers that only take series away behind the others before this is asked.
+    let takes_away = |m: &&Matcher| matches!(m.op(), MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("");
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) =
+        matchers.iter().filter(|m| m.name() != METRIC_NAME_LABEL).partition(takes_away);
+    for matcher in first.into_iter().chain(last) {
         // A label that is matched twice is in doubt and left out, whatever the matchers are.
         if matcher.op() == MatchOp::Equal && !seen.contains(&matcher.name()) {
             labels.set(matcher.name(), matcher.value());
