@@ -1,5 +1,18 @@
 //! Sums and quantiles with Prometheus' rounding.
 
+/// From here on the one under the root of these functions is lost, and their sum may overflow.
+const HUGE: f64 = (1u64 << 28) as f64;
+
+/// The inverse hyperbolic sine, of numbers near the largest too.
+pub(crate) fn asinh(x: f64) -> f64 {
+    if x.abs() > HUGE { (x.abs().ln() + std::f64::consts::LN_2).copysign(x) } else { x.asinh() }
+}
+
+/// The inverse hyperbolic cosine, of numbers near the largest too.
+pub(crate) fn acosh(x: f64) -> f64 {
+    if x > HUGE { x.ln() + std::f64::consts::LN_2 } else { x.acosh() }
+}
+
 /// A sum with the error of every addition carried along (Neumaier's form of Kahan's sum).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KahanSum {

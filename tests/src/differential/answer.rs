@@ -65,12 +65,18 @@ fn label_value(value: &str) -> String {
 
 /// A remark. Its place is cut off where Prometheus counts bytes instead of characters, where it has none because the
 /// remark is about a subquery, and where a plus may be taken for a part of its operand.
-fn note(text: &str, query: &str) -> String {
+fn note(text: &str, query: &str) -> Option<String> {
+    // What is known of resets of histograms is a hint in Prometheus' chunks.
+    let hints = text.contains("conflicting counter resets");
+    // Where a side is filled in, the two count different pairs.
+    if hints || (query.contains("fill") && text.contains("binary operator")) {
+        return None;
+    }
     let subquery = ["s:", "m:", ":]"].iter().any(|part| query.contains(part));
     let end = if subquery || query.contains('+') || !query.is_ascii() { text.rfind(" (") } else { None };
     // The last digit of a computed number may differ.
     let end = text.find(", got ").or(end);
-    text[..end.unwrap_or(text.len())].to_owned()
+    Some(text[..end.unwrap_or(text.len())].to_owned())
 }
 
 impl Answer {
@@ -101,13 +107,13 @@ impl Answer {
             }
         }
         let texts = ["warnings", "infos"].into_iter().flat_map(|key| json[key].as_array().into_iter().flatten());
-        let notes = texts.filter_map(Json::as_str).map(|text| note(text, query)).collect();
+        let notes = texts.filter_map(Json::as_str).filter_map(|text| note(text, query)).collect();
         Ok(Answer::Series { kind, series, notes })
     }
 
     /// The same from the library.
     pub(crate) fn of_own(own: Own, at: i64, query: &str) -> Answer {
-        let notes = own.warnings.iter().chain(&own.infos).map(|text| note(text, query)).collect();
+        let notes = own.warnings.iter().chain(&own.infos).filter_map(|text| note(text, query)).collect();
         let mut series: BTreeMap<_, BTreeMap<i64, Point>> = BTreeMap::new();
         let names = |labels: &watchfire_model::Labels| -> BTreeMap<String, String> {
             labels.iter().map(|label| (label.name.to_owned(), label_value(label.value))).collect()
@@ -156,8 +162,8 @@ fn point(value: &SampleValue) -> Point {
 
 /// Whether two numbers are the same as far as can be asked.
 pub(crate) fn near(a: f64, b: f64) -> bool {
-    // Below, numbers have lost their digits.
-    const SMALLEST: f64 = 1e-300;
+    // What is left where everything else cancels out is rounding.
+    const SMALLEST: f64 = 1e-15;
     a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= SMALLEST.max(TOLERANCE * a.abs().max(b.abs()))
 }
 

@@ -19,7 +19,7 @@ const RULES: &str = "groups: [{name: g, interval: 1h, rules: [{record: a:b, expr
 
 pub(super) fn run() -> Result<()> {
     block_on(async {
-        let mut random = Random::seeded("query API");
+        let mut random = Random::repeated("query API");
         let mut data = series::generate(&mut random, recently())?;
         // Native histograms are compared where they are taken in.
         data.series.retain(|(_, points)| points.iter().all(|point| point.value.float().is_some()));

@@ -1,7 +1,7 @@
 //! What is different on purpose; the list with the reasons is `differences.txt`.
 
 use watchfire_model::MatchOp;
-use watchfire_promql::syntax::{AggregateOp, Expr, FunctionName, RangeExtension};
+use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName, RangeExtension};
 use watchfire_promql::{Features, parse_with};
 
 /// By name: whether a part of a query meets the difference.
@@ -13,11 +13,17 @@ const KNOWN: &[(&str, fn(&Expr) -> bool)] = &[
     ("dates-beyond-64-bits", is_date),
     ("limit-ratio-choice", is_ratio),
     ("word-boundary-beyond-ascii", has_non_boundary),
+    ("long-category-names", has_long_category),
     ("library-digits", is_ill_conditioned),
     ("smoothed-without-samples", is_smoothed_range),
     ("absent-of-plus", is_absent_of_plus),
+    ("hints-of-resets", |_| false),
     ("ties", has_ties),
     ("timestamp-at-offset", is_shifted_timestamp),
+    ("quantile-of-a-changing-parameter", is_quantile_of_steps),
+    ("info", |expr| is_call(expr, FunctionName::Info)),
+    ("joined-mixture", |expr| is_call(expr, FunctionName::LabelJoin)),
+    ("fill", is_filled),
 ];
 
 /// The name of the difference that a query meets, if it meets one.
@@ -61,6 +67,9 @@ fn is_ratio(expr: &Expr) -> bool {
 }
 
 fn is_ill_conditioned(expr: &Expr) -> bool {
+    if matches!(expr, Expr::Binary(binary) if binary.op == BinaryOp::Pow) {
+        return true;
+    }
     let Expr::Call(call) = expr else { return false };
     let of_computed = |expr: &Expr| !matches!(expr.inner(), Expr::Vector(_));
     match call.function.id {
@@ -80,6 +89,21 @@ fn is_absent_of_plus(expr: &Expr) -> bool {
     call.function.id == FunctionName::Absent && call.args.iter().any(plus)
 }
 
+fn is_call(expr: &Expr, function: FunctionName) -> bool {
+    matches!(expr, Expr::Call(call) if call.function.id == function)
+}
+
+fn is_quantile_of_steps(expr: &Expr) -> bool {
+    let Expr::Aggregate(aggregate) = expr else { return false };
+    let changes = aggregate.param.as_ref().is_some_and(|param| !matches!(param.inner(), Expr::Number(_)));
+    aggregate.op == AggregateOp::Quantile && changes
+}
+
+fn is_filled(expr: &Expr) -> bool {
+    let Expr::Binary(binary) = expr else { return false };
+    binary.matching.as_ref().is_some_and(|matching| matching.fill_left.is_some() || matching.fill_right.is_some())
+}
+
 fn has_ties(expr: &Expr) -> bool {
     let Expr::Aggregate(aggregate) = expr else { return false };
     let takes_some = matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk);
@@ -97,6 +121,10 @@ fn is_shifted_timestamp(expr: &Expr) -> bool {
 
 fn has_non_boundary(expr: &Expr) -> bool {
     has_pattern(expr, |pattern| pattern.contains(r"\B"))
+}
+
+fn has_long_category(expr: &Expr) -> bool {
+    has_pattern(expr, |pattern| pattern.contains(r"\p{Letter}"))
 }
 
 fn has_pattern(expr: &Expr, meets: impl Fn(&str) -> bool) -> bool {

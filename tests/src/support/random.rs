@@ -10,7 +10,19 @@ impl Random {
     pub(crate) fn seeded(what: &str) -> Random {
         let seed = variable("WATCHFIRE_SEED").and_then(|text| text.parse().ok()).unwrap_or_else(Random::fresh);
         println!("{what}: WATCHFIRE_SEED={seed}");
-        // Spread, so that neighbouring seeds differ, and never zero.
+        Random::spread(seed)
+    }
+
+    /// From `WATCHFIRE_SEED` if it is set, else always the same: for runs that compare with another program, where a fresh
+    /// seed would make a change fail for what it did not do.
+    pub(crate) fn repeated(what: &str) -> Random {
+        let seed = variable("WATCHFIRE_SEED").and_then(|text| text.parse().ok()).unwrap_or(1);
+        println!("{what}: WATCHFIRE_SEED={seed}");
+        Random::spread(seed)
+    }
+
+    /// Neighbouring seeds differ, and none is zero.
+    fn spread(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 

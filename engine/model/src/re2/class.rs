@@ -116,11 +116,16 @@ fn unicode(left: &str) -> Result<(String, &str), RegexError> {
     negative ^= plain.len() < name.len();
     let class = match plain {
         "Any" => r"\x00-\x{10ffff}".to_owned(),
-        category if CATEGORIES.contains(&category) => format!(r"\p{{{category}}}"),
         script if is_script(script) => format!(r"\p{{Script={script}}}"),
+        category if is_category(category) => format!(r"\p{{{category}}}"),
         _ => return Err(unknown()),
     };
     Ok((if negative { format!("[^{class}]") } else { class }, after))
+}
+
+/// Whether this is the name of a general category, such as `L` or, in newer versions of Go, `Letter`.
+fn is_category(name: &str) -> bool {
+    CATEGORIES.contains(&name) || regex::Regex::new(&format!(r"\p{{General_Category={name}}}")).is_ok()
 }
 
 /// Whether this is the name of a script as Unicode writes it, such as `Greek` or `Old_Italic`.

@@ -17,6 +17,7 @@ use super::read::Range;
 use super::{Evaluator, fault};
 use crate::QueryError;
 use crate::annotations::Annotations;
+use crate::numeric;
 use crate::plan::{Kind, Node};
 use crate::syntax::{FunctionName, RangeExtension};
 
@@ -95,8 +96,8 @@ fn of_number(function: FunctionName) -> Option<fn(f64) -> f64> {
         FunctionName::Sinh => f64::sinh,
         FunctionName::Cosh => f64::cosh,
         FunctionName::Tanh => f64::tanh,
-        FunctionName::Asinh => f64::asinh,
-        FunctionName::Acosh => f64::acosh,
+        FunctionName::Asinh => numeric::asinh,
+        FunctionName::Acosh => numeric::acosh,
         FunctionName::Atanh => f64::atanh,
         FunctionName::Rad => |v| v * std::f64::consts::PI / 180.0,
         FunctionName::Deg => |v| v * 180.0 / std::f64::consts::PI,
