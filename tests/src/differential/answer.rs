@@ -74,8 +74,8 @@ fn note(text: &str, query: &str) -> Option<String> {
     }
     let subquery = ["s:", "m:", ":]"].iter().any(|part| query.contains(part));
     let end = if subquery || query.contains('+') || !query.is_ascii() { text.rfind(" (") } else { None };
-    // The last digit of a computed number may differ.
-    let end = text.find(", got ").or(end);
+    // The last digit of a computed number may differ, and Prometheus doubles the count of samples with every merge.
+    let end = text.find(", got ").or(text.find(", over ")).or(end);
     Some(text[..end.unwrap_or(text.len())].to_owned())
 }
 

@@ -141,7 +141,7 @@ fn candidates(matchers: &[&Matcher]) -> impl Iterator<Item = String> {
                 // The first branch with its dots and groups taken away is a text that most patterns match.
                 for branch in matcher.value().split('|') {
                     let stars = branch.replace(".*", "").replace(".+", "x").replace("[0-9]+", "5").replace("\\d+", "5");
-                    found.push(stars.replace(['(', ')', '^', '$', '?', '\\'], "").replace(":", ":"));
+                    found.push(stars.replace(['(', ')', '^', '$', '?', '\\'], ""));
                     found.push(stars.replace("[45]", "5").replace("[1-5]", "4").replace("..", "00"));
                 }
             }
