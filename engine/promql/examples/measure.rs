@@ -1,7 +1,7 @@
 //! Prints what the store and the evaluator cost on this machine: bytes per series, nanoseconds per appended sample and
 //! per series and rule. Run it with `cargo run --release --example measure [series]`.
 
-use watchfire_model::{Labels, METRIC_NAME_LABEL, Sample, Timestamp};
+use watchfire_model::{Labels, METRIC_NAME_LABEL, Sample, SharedNames, Timestamp};
 use watchfire_promql::{Options, Plan, Tracked, parse};
 use watchfire_tsdb::{SeriesId, Tsdb};
 
@@ -59,7 +59,9 @@ fn main() {
     let count: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(100_000);
     let before = resident_bytes();
     let mut db = Tsdb::default();
-    let all: Vec<Labels> = (0..count).map(labels).collect();
+    // Label sets share their names before they come to the store, as in the engine.
+    let mut names = SharedNames::default();
+    let all: Vec<Labels> = (0..count).map(|number| names.share(labels(number))).collect();
     let sample =
         |series: u64, step: i64| Sample { timestamp: Timestamp::from_secs(step * 15), value: value(series, step) };
     let (ids, first) = timed(|| -> Vec<SeriesId> {
