@@ -100,7 +100,7 @@ fn value(number: usize, round: usize) -> f64 {
 }
 
 /// Ten labels, as a host's exporter has them.
-fn labels(number: usize) -> Vec<(String, String)> {
+pub(crate) fn labels(number: usize) -> Vec<(String, String)> {
     [
         ("__name__", "bench_metric".to_owned()),
         ("cluster", "eu-central-1".to_owned()),

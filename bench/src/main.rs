@@ -9,6 +9,7 @@ mod ingest;
 mod mix;
 mod peer;
 mod process;
+mod recovery;
 mod remote_write;
 mod rules;
 mod sink;
@@ -33,6 +34,9 @@ fn main() -> Result<()> {
         }
         if wanted("evaluator") {
             evaluator::run()?;
+        }
+        if wanted("recovery") {
+            recovery::run(&binary).await?;
         }
         Ok(())
     })

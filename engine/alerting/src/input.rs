@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Alert, Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError, StateWrite};
+use watchfire_tsdb::SampleValue;
 
 use crate::{
     AcknowledgeCommand, Definitions, EvaluationId, NotificationId, Record, RouteRequestId, SilenceDraft, SilenceId,
@@ -90,7 +91,7 @@ pub enum EvaluationResult {
         recovered: Vec<Labels>,
     },
     /// The series of a recording rule, with final labels, label sets being unique.
-    Samples(Vec<(Labels, f64)>),
+    Samples(Vec<(Labels, SampleValue)>),
 }
 
 /// An instance whose condition holds.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Duration, Labels, RuleGroupId, RuleId, Sample, Timestamp};
+use watchfire_model::{Alert, Duration, Labels, RuleGroupId, RuleId, Timestamp};
 use watchfire_plugin::PluginUse;
+use watchfire_tsdb::Point;
 
 use crate::{
     Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, Record, RouteId, RouteRequestId,
@@ -17,7 +18,7 @@ pub enum Output {
     /// Evaluate one rule and answer with [`Input::Evaluated`](crate::Input::Evaluated).
     Evaluate(EvaluateRequest),
     /// Write these samples to the series store before any later evaluation runs.
-    Append(Vec<(Labels, Sample)>),
+    Append(Vec<(Labels, Point)>),
     /// Keep this over a restart.
     Persist(Record),
     /// Try to deliver and answer with [`Input::Delivered`](crate::Input::Delivered).

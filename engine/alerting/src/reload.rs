@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, RuleGroupId, RuleId, STALE_NAN, Sample, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, RuleGroupId, RuleId, STALE_NAN, Timestamp};
+use watchfire_tsdb::Point;
 
 use crate::alert_store::StoredAlert;
 use crate::group::{Group, Target};
@@ -256,9 +257,9 @@ impl Engine {
                 self.rule_alert_ends(id, *fingerprint, self.now);
             }
         }
-        let stale = Sample { timestamp: self.now, value: STALE_NAN };
+        let stale = Point { timestamp: self.now, start: None, value: STALE_NAN.into() };
         let ended = state.emitted().filter(|series| !self.rules.values().any(|rule| rule.emits(series)));
-        let samples: Vec<(Labels, Sample)> = ended.map(|series| (series.clone(), stale)).collect();
+        let samples: Vec<(Labels, Point)> = ended.map(|series| (series.clone(), stale.clone())).collect();
         if !samples.is_empty() {
             self.outputs.push_back(Output::Append(samples));
         }

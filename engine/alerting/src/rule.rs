@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use watchfire_model::{
-    Alert, Duration, Fingerprint, Labels, METRIC_NAME_LABEL, RuleGroupId, RuleId, STALE_NAN, Sample, Timestamp,
+    Alert, Duration, Fingerprint, Labels, METRIC_NAME_LABEL, RuleGroupId, RuleId, STALE_NAN, Timestamp,
 };
+use watchfire_tsdb::{Point, SampleValue};
 
 use crate::forward::Forwarding;
 use crate::{
@@ -114,7 +115,7 @@ fn identity(labels: &Labels, life: &Life) -> Fingerprint {
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub(crate) transitions: Vec<Transition>,
-    pub(crate) samples: Vec<(Labels, Sample)>,
+    pub(crate) samples: Vec<(Labels, Point)>,
     /// What Alertmanagers are to be told.
     pub(crate) alerts: Vec<Alert>,
     /// How many instances or series were left out.
@@ -256,7 +257,7 @@ impl LiveInstance {
     }
 
     /// The series `ALERTS{alertstate=...}` and `ALERTS_FOR_STATE` with their values, while it is pending or firing.
-    fn series(&mut self) -> Option<[(Labels, f64); 2]> {
+    fn series(&mut self) -> Option<[(Labels, SampleValue); 2]> {
         let labels = &self.instance.labels;
         let (cache, state) = match self.instance.state {
             InstanceState::Pending => (&mut self.alerts_pending, "pending"),
@@ -271,7 +272,7 @@ impl LiveInstance {
             .get_or_insert_with(|| labels.to_builder().set(METRIC_NAME_LABEL, "ALERTS_FOR_STATE").build());
         // Prometheus stores the start in whole seconds.
         let since = self.instance.active_at.as_millis().div_euclid(1000) as f64;
-        Some([(alerts.clone(), 1.0), (for_state.clone(), since)])
+        Some([(alerts.clone(), 1.0.into()), (for_state.clone(), since.into())])
     }
 }
 
@@ -397,7 +398,7 @@ impl RuleState {
         }
     }
 
-    fn record(&mut self, mut samples: Vec<(Labels, f64)>, c: Circumstances) -> Applied {
+    fn record(&mut self, mut samples: Vec<(Labels, SampleValue)>, c: Circumstances) -> Applied {
         let dropped = samples.len().saturating_sub(c.instances_max);
         samples.truncate(c.instances_max);
         self.dropped = dropped;
@@ -405,16 +406,17 @@ impl RuleState {
     }
 
     /// Stamps the series of this evaluation and ends those of the last one that are not among them.
-    fn emit(&mut self, series: Vec<(Labels, f64)>, c: Circumstances) -> Vec<(Labels, Sample)> {
+    fn emit(&mut self, series: Vec<(Labels, SampleValue)>, c: Circumstances) -> Vec<(Labels, Point)> {
         let timestamp = c.at - c.query_offset;
+        let point = |value| Point { timestamp, start: None, value };
         let mut before = std::mem::take(&mut self.emitted);
         let mut samples = Vec::with_capacity(series.len());
         for (labels, value) in series {
             before.remove(&labels.fingerprint());
             self.emitted.insert(labels.fingerprint(), labels.clone());
-            samples.push((labels, Sample { timestamp, value }));
+            samples.push((labels, point(value)));
         }
-        samples.extend(before.into_values().map(|labels| (labels, Sample { timestamp, value: STALE_NAN })));
+        samples.extend(before.into_values().map(|labels| (labels, point(STALE_NAN.into()))));
         samples
     }
 

@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use watchfire_ingest::{Limits, Rejections, events, text};
-use watchfire_model::{Event, Labels, Sample, Timestamp};
-use watchfire_store::log::{Replay, Replayed};
+use watchfire_model::{Event, Labels, Timestamp};
+use watchfire_store::log::{Replay, Replayed, oldest_snapshot, read_snapshot};
+use watchfire_tsdb::Point;
 
 /// A folder with recorded samples and events.
 ///
-/// It is the data folder of an engine, whose log is read, or holds files in the OpenMetrics or Prometheus text format
+/// It is the data folder of an engine, whose snapshot and logs are read, or holds files in the OpenMetrics or Prometheus text format
 /// with timestamps (`.om`, `.txt`, `.prom`) and events as JSON lines (`.jsonl`, `.ndjson`), or both.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// The folder of the log.
-    log: Option<PathBuf>,
-    /// Bytes of the log.
+    /// The folders of the logs of samples and of events.
+    logs: Vec<PathBuf>,
+    /// Bytes of the logs.
     log_bytes: u64,
     /// What the text files hold, by time.
     texts: BTreeMap<Timestamp, Texts>,
@@ -26,32 +27,33 @@ pub(crate) struct Recording {
 
 #[derive(Debug, Default)]
 struct Texts {
-    samples: Vec<(Labels, Sample)>,
+    samples: Vec<(Labels, Point)>,
     events: Vec<Event>,
 }
 
 /// Something that arrived.
 pub(crate) enum Arrival<'a> {
-    Samples(&'a [(Labels, Sample)]),
+    Samples(&'a [(Labels, Point)]),
     Events(Vec<Event>),
 }
 
 impl Recording {
-    /// Looks for what there is and reads the text files; the log is read as it is played.
+    /// Looks for what there is and reads the text files; the logs are read as they are played.
     pub(crate) fn open(folder: &Path) -> Result<Recording> {
-        let mut recording = Recording { log: None, log_bytes: 0, texts: BTreeMap::new(), complaints: Vec::new() };
-        for candidate in [folder.join("log"), folder.to_owned()] {
+        let mut recording =
+            Recording { logs: Vec::new(), log_bytes: 0, texts: BTreeMap::new(), complaints: Vec::new() };
+        for candidate in [folder.join("log"), folder.join("events"), folder.to_owned()] {
             let bytes: u64 = files(&candidate, &["wlog"]).iter().filter_map(|p| Some(p.metadata().ok()?.len())).sum();
             if bytes > 0 {
-                recording.log = Some(candidate);
-                recording.log_bytes = bytes;
-                break;
+                recording.read_snapshot(&candidate)?;
+                recording.logs.push(candidate);
+                recording.log_bytes += bytes;
             }
         }
         for path in files(folder, &["om", "txt", "prom", "jsonl", "ndjson"]) {
             recording.read_text(&path).with_context(|| path.display().to_string())?;
         }
-        if recording.log.is_none() && recording.texts.is_empty() {
+        if recording.logs.is_empty() && recording.texts.is_empty() {
             std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
             bail!(
                 "{}: nothing is recorded here. It should be the data folder of an engine, or hold samples in the \
@@ -60,6 +62,18 @@ impl Recording {
             );
         }
         Ok(recording)
+    }
+
+    /// Reads what the log no longer holds because a snapshot does. A sample of a snapshot arrived at its own time; one
+    /// that the log has as well is the same sample.
+    fn read_snapshot(&mut self, folder: &Path) -> Result<()> {
+        let Some(snapshot) = oldest_snapshot(folder)? else { return Ok(()) };
+        read_snapshot(&snapshot, |labels, samples| {
+            for point in samples.to_points() {
+                self.texts.entry(point.timestamp).or_default().samples.push((labels.clone(), point));
+            }
+        })?;
+        Ok(())
     }
 
     fn read_text(&mut self, path: &Path) -> Result<()> {
@@ -120,30 +134,60 @@ impl Recording {
     /// text file holds arrived at its own time.
     pub(crate) fn play(mut self, take: &mut dyn FnMut(Timestamp, Arrival<'_>, u64) -> Result<()>) -> Result<()> {
         let mut played = 0;
-        if let Some(folder) = &self.log {
-            let mut replay = Replay::of(folder)?;
-            let mut samples: Vec<(Labels, Sample)> = Vec::new();
-            let mut read = 0;
-            while let Some(entry) = replay.next()? {
-                let at = entry.at();
-                play_texts(&mut self.texts, at, read, &mut played, take)?;
-                match entry {
-                    Replayed::Samples { series, samples: numbered, .. } => {
-                        samples.clear();
-                        let known = numbered
-                            .iter()
-                            .filter_map(|(number, sample)| Some((series.get(*number as usize)?.clone()?, *sample)));
-                        samples.extend(known);
-                        take(at, Arrival::Samples(&samples), read + played)?;
-                    }
-                    Replayed::Events { events, .. } => take(at, Arrival::Events(events), read + played)?,
-                    // Alerts that others raised are not what rules made.
-                    Replayed::Alerts { .. } => {}
-                }
-                read = replay.bytes_read();
+        let mut replays = self.logs.iter().map(|folder| Replay::of(folder)).collect::<Result<Vec<_>, _>>()?;
+        let mut waiting: Vec<Option<Logged>> = Vec::new();
+        for replay in &mut replays {
+            waiting.push(Logged::next(replay)?);
+        }
+        // Of what comes next in each log the earliest is played.
+        while let Some((number, at)) = waiting
+            .iter()
+            .enumerate()
+            .filter_map(|(number, next)| Some((number, next.as_ref()?.at)))
+            .min_by_key(|n| n.1)
+        {
+            let read = replays.iter().map(Replay::bytes_read).sum();
+            play_texts(&mut self.texts, at, read, &mut played, take)?;
+            let next = Logged::next(&mut replays[number])?;
+            match std::mem::replace(&mut waiting[number], next).map(|logged| logged.input) {
+                Some(Input::Samples(samples)) => take(at, Arrival::Samples(&samples), read + played)?,
+                Some(Input::Events(events)) => take(at, Arrival::Events(events), read + played)?,
+                None => {}
             }
         }
         play_texts(&mut self.texts, Timestamp::MAX, self.log_bytes, &mut played, take)
+    }
+}
+
+/// What one write of a log holds.
+struct Logged {
+    at: Timestamp,
+    input: Input,
+}
+
+enum Input {
+    Samples(Vec<(Labels, Point)>),
+    Events(Vec<Event>),
+}
+
+impl Logged {
+    fn next(replay: &mut Replay) -> Result<Option<Logged>> {
+        while let Some(entry) = replay.next()? {
+            let at = entry.at();
+            let input = match entry {
+                Replayed::Samples { series, samples, .. } => {
+                    let known = samples
+                        .iter()
+                        .filter_map(|(number, point)| Some((series.get(*number as usize)?.clone()?, point.clone())));
+                    Input::Samples(known.collect())
+                }
+                Replayed::Events { events, .. } => Input::Events(events),
+                // Alerts that others raised are not what rules made.
+                Replayed::Alerts { .. } => continue,
+            };
+            return Ok(Some(Logged { at, input }));
+        }
+        Ok(None)
     }
 }
 

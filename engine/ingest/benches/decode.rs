@@ -9,7 +9,8 @@ use std::time::Instant;
 use prost::Message as _;
 use watchfire_ingest::remote_write::{Decoder, Message};
 use watchfire_ingest::{Decoded, KeySeed, Limits, SeriesKey, SeriesRef, Sink};
-use watchfire_model::{Sample, Timestamp};
+use watchfire_model::Timestamp;
+use watchfire_tsdb::SamplesRef;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WriteRequest {
@@ -126,7 +127,8 @@ struct Knowing {
 }
 
 impl Sink for Knowing {
-    fn known(&mut self, key: SeriesKey, samples: &[Sample]) -> bool {
+    fn known(&mut self, key: SeriesKey, samples: SamplesRef<'_>) -> bool {
+        let SamplesRef::Plain(samples) = samples else { return false };
         self.sum += samples.iter().map(|sample| sample.timestamp.as_millis()).sum::<i64>();
         self.keys.contains(&key)
     }

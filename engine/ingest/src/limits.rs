@@ -27,6 +27,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Samples (and native histograms) in one body.
     pub samples_max: usize,
+    /// Buckets of one native histogram.
+    pub histogram_buckets_max: usize,
     /// Labels of one series or alert.
     pub labels_max: usize,
     /// Bytes of one label name.
@@ -54,10 +56,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 32 MiB, a million samples, 128 labels of 1 KiB and 16 KiB, 100,000 events of 256 fields and 256 KiB, 100,000 alerts.
+    /// 32 MiB, a million samples, 10,000 buckets, 128 labels of 1 KiB and 16 KiB, 100,000 events of 256 fields and 256 KiB, 100,000 alerts.
     pub const STANDARD: Limits = Limits {
         body_bytes_max: 32 << 20,
         samples_max: 1_000_000,
+        histogram_buckets_max: 10_000,
         labels_max: 128,
         label_name_bytes_max: 1 << 10,
         label_value_bytes_max: 16 << 10,

@@ -1,6 +1,7 @@
 //! Series on their way from a decoder to whoever keeps them.
 
-use watchfire_model::{Labels, Sample};
+use watchfire_model::Labels;
+use watchfire_tsdb::{Point, SamplesRef};
 
 use crate::{Rejections, SeriesKey};
 
@@ -11,8 +12,9 @@ pub struct SeriesRef<'a> {
     pub key: SeriesKey,
     /// Sorted by name, names unique, no empty values, `__name__` among them.
     pub labels: &'a [(&'a str, &'a str)],
-    /// At least one; in the order of the body.
-    pub samples: &'a [Sample],
+    /// Its samples, at least one; in the order of the body, or by time if the body has numbers and histograms of one
+    /// series apart.
+    pub samples: SamplesRef<'a>,
 }
 
 impl SeriesRef<'_> {
@@ -128,7 +130,7 @@ pub trait Sink {
     ///
     /// This is the fast path: on `true` the labels are not even parsed. A sink may answer `true` only for keys that it
     /// got through [`Sink::series`].
-    fn known(&mut self, key: SeriesKey, samples: &[Sample]) -> bool {
+    fn known(&mut self, key: SeriesKey, samples: SamplesRef<'_>) -> bool {
         let _ = (key, samples);
         false
     }
@@ -146,7 +148,7 @@ pub trait Sink {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// Label sets with their samples, in the order of the body; a label set may come more than once.
-    pub series: Vec<(Labels, Vec<Sample>)>,
+    pub series: Vec<(Labels, Vec<Point>)>,
     /// What is said about metric families.
     pub metadata: Vec<Metadata>,
     /// What was left out.
@@ -160,17 +162,24 @@ impl Decoded {
     }
 }
 
+impl MetadataRef<'_> {
+    /// As a value of its own.
+    pub fn to_metadata(&self) -> Metadata {
+        Metadata {
+            family: self.family.to_owned(),
+            kind: self.kind,
+            help: self.help.to_owned(),
+            unit: self.unit.to_owned(),
+        }
+    }
+}
+
 impl Sink for Decoded {
     fn series(&mut self, series: SeriesRef<'_>) {
-        self.series.push((series.to_labels(), series.samples.to_vec()));
+        self.series.push((series.to_labels(), series.samples.to_points()));
     }
 
     fn metadata(&mut self, metadata: MetadataRef<'_>) {
-        self.metadata.push(Metadata {
-            family: metadata.family.to_owned(),
-            kind: metadata.kind,
-            help: metadata.help.to_owned(),
-            unit: metadata.unit.to_owned(),
-        });
+        self.metadata.push(metadata.to_metadata());
     }
 }

@@ -207,7 +207,7 @@ fn template_query(db: &Tsdb, options: &Options, at: Timestamp, text: &str) -> Re
     Ok(samples.into_iter().map(|sample| (sample.labels.clone(), sample.float().unwrap_or(0.0))).collect())
 }
 
-fn record(rule: &Rule, samples: &[VectorSample]) -> Result<Vec<(Labels, f64)>, EvaluateError> {
+fn record(rule: &Rule, samples: &[VectorSample]) -> Result<Vec<(Labels, SampleValue)>, EvaluateError> {
     let mut seen = HashSet::with_capacity(samples.len());
     let mut recorded = Vec::with_capacity(samples.len());
     for sample in samples {
@@ -220,10 +220,7 @@ fn record(rule: &Rule, samples: &[VectorSample]) -> Result<Vec<(Labels, f64)>, E
         if !seen.insert(labels.clone()) {
             return Err(EvaluateError::DuplicateSeries);
         }
-        // Recorded native histograms await their way through the engine's outputs.
-        if let Some(value) = sample.float() {
-            recorded.push((labels, value));
-        }
+        recorded.push((labels, sample.value.clone()));
     }
     Ok(recorded)
 }

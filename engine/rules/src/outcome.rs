@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use watchfire_alerting::{ActiveInstance, EvaluationResult};
 use watchfire_model::Labels;
+use watchfire_tsdb::SampleValue;
 
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub enum Outcome {
         recovered: Vec<Labels>,
     },
     /// The samples of a recording rule with their final labels, label sets being unique.
-    Samples(Vec<(Labels, f64)>),
+    Samples(Vec<(Labels, SampleValue)>),
 }
 
 /// An instance of an alert whose condition holds.

@@ -14,7 +14,7 @@ use watchfire_rules::{
     Rule, RuleKind, Source, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
-use watchfire_tsdb::{Settings, Tsdb};
+use watchfire_tsdb::{SampleValue, Settings, Tsdb};
 
 const AT: Timestamp = Timestamp::from_secs(600);
 
@@ -63,7 +63,11 @@ fn shown(outcome: &Result<Outcome, EvaluateError>) -> String {
     match outcome {
         Err(error) => format!("error: {error}"),
         Ok(Outcome::Samples(samples)) => {
-            samples.iter().map(|(labels, value)| format!("{labels} = {value}")).collect::<Vec<_>>().join("\n")
+            let line = |(labels, value): &(Labels, SampleValue)| match value {
+                SampleValue::Float(value) => format!("{labels} = {value}"),
+                SampleValue::Histogram(histogram) => format!("{labels} = {histogram}"),
+            };
+            samples.iter().map(line).collect::<Vec<_>>().join("\n")
         }
         Ok(Outcome::Instances { active, unknown, .. }) => {
             let active = active

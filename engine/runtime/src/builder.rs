@@ -17,9 +17,8 @@ use watchfire_model::Duration;
 use watchfire_plugin::{Provider, State, StateLimits};
 use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
-use watchfire_store::log::{Log, LogSettings};
+use watchfire_store::log::{Log, LogError, LogSettings};
 use watchfire_store::{Database, Store, StoreSettings};
-use watchfire_tsdb::Tsdb;
 
 use crate::clock::{Clock, SystemClock};
 use crate::compile::{States, external_url};
@@ -29,11 +28,12 @@ use crate::evaluate::{Evaluators, RuleSet};
 use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
 use crate::intake::Intake;
+use crate::last_good::LastGood;
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Request};
 use crate::providers::Providers;
-use crate::reload::{self, Fresh, Origin, Reloader};
-use crate::writer::Writer;
+use crate::recovery::{self, Recovered};
+use crate::reload::{self, Before, Fresh, Origin, Reloader};
 use crate::{deadlines, persist, retention};
 
 /// Attempts to deliver at once.
@@ -197,11 +197,8 @@ impl Builder {
         std::fs::create_dir_all(&data_dir).map_err(|error| unusable(error.to_string()))?;
 
         // What was known before.
-        let (log, opened) =
-            Log::open(LogSettings::new(data_dir.join("log"))).map_err(|error| unusable(error.to_string()))?;
-        if opened.cut_bytes > 0 || !opened.put_aside.is_empty() {
-            tracing::warn!(cut_bytes = opened.cut_bytes, put_aside = ?opened.put_aside, "the input log was repaired");
-        }
+        let log = open_log(data_dir.join("log")).map_err(|error| unusable(error.to_string()))?;
+        let events = open_log(data_dir.join("events")).map_err(|error| unusable(error.to_string()))?;
         let settings = match &config.storage.url {
             Some(url) => StoreSettings::parse(url.expose()).map_err(|error| unusable(error.to_string()))?,
             None => StoreSettings::new(Database::File(data_dir.join("state.db"))),
@@ -228,9 +225,12 @@ impl Builder {
             Origin::File(path) => reload::inputs(path, &config),
             Origin::Values(..) => reload::Inputs::new(),
         };
-        let fresh = reload::read(&origin, &host, providers.as_ref(), None, &running, &mut states, now);
+        let mut last_good = LastGood::open(data_dir.join("rules.json"));
+        let before = Before { loaded: None, last_good: &mut last_good };
+        let fresh = reload::read(&origin, &host, providers.as_ref(), before, &running, &mut states, now);
         let Fresh { mut loaded, mut compiled } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
+        last_good.keep();
         let delivery = DeliveryParts { channels: self.channels };
         delivery.extend(&mut compiled.definitions.dispatch);
         let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
@@ -245,14 +245,17 @@ impl Builder {
             }
         }
 
-        // Data: what the log remembers is read back before anything is evaluated.
+        // Data: what snapshot and logs remember is read back before anything is evaluated.
         let retention =
             retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
-        let tsdb = Tsdb::new(tsdb_settings(&loaded.config));
-        let data = Arc::new(Data::new(Writer::new(log, ingest_limits(&loaded.config)), tsdb, Arc::clone(&metrics)));
-        data.prepare(&compiled.queries, now - retention);
-        let (samples, events) = data.replay(now - retention).map_err(|error| unusable(error.to_string()))?;
-        tracing::info!(samples, events, records = records.len(), "state restored");
+        let (settings, limits) = (tsdb_settings(&loaded.config), ingest_limits(&loaded.config));
+        let recovered = recovery::recover(log, events, settings, limits, &compiled.queries, now - retention, &metrics);
+        let (data, recovered) = recovered.map_err(|error| unusable(error.to_string()))?;
+        let Recovered { from_snapshot, samples, events, warnings } = recovered;
+        for warning in warnings {
+            tracing::error!("{warning}");
+        }
+        tracing::info!(from_snapshot, samples, events, records = records.len(), "state restored");
 
         // The loop.
         let (owner, requests) = mpsc::unbounded_channel();
@@ -306,6 +309,7 @@ impl Builder {
             forwarder,
             rules,
             states,
+            last_good,
             data: Arc::clone(&data),
             loaded: Arc::clone(&loaded),
             owner: owner.clone(),
@@ -320,6 +324,7 @@ impl Builder {
             tokio::spawn(deadlines::follow(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
         }
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
+        tokio::spawn(keep_snapshots(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
         let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), owner.clone(), Arc::clone(&metrics))?;
         let inner = Inner {
             owner,
@@ -339,6 +344,16 @@ impl Builder {
         inner.ready.store(true, Ordering::Release);
         Ok(Watchfire { inner: Arc::new(inner) })
     }
+}
+
+/// Opens a log and tells what had to be repaired.
+fn open_log(dir: PathBuf) -> Result<Log, LogError> {
+    let name = dir.display().to_string();
+    let (log, opened) = Log::open(LogSettings::new(dir))?;
+    if opened.cut_bytes > 0 || !opened.put_aside.is_empty() {
+        tracing::warn!(name, cut_bytes = opened.cut_bytes, put_aside = ?opened.put_aside, "a log was repaired");
+    }
+    Ok(log)
 }
 
 /// The configuration alone, to know where state is kept.
@@ -432,6 +447,21 @@ fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
         rule_instances_max: size(config.limits.rule_instances_max),
         history_retention: config.storage.history,
         ..watchfire_alerting::Settings::default()
+    }
+}
+
+/// Writes snapshots as the log grows, until the engine stops.
+async fn keep_snapshots(data: Arc<Data>, clock: Arc<dyn Clock>, owner: mpsc::UnboundedSender<Request>) {
+    let mut ticks = tokio::time::interval(SYNC_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = owner.closed() => return,
+        }
+        let (data, now) = (Arc::clone(&data), clock.now());
+        if tokio::task::spawn_blocking(move || data.snapshot_if_due(now)).await.is_err() {
+            tracing::error!("writing a snapshot failed");
+        }
     }
 }
 

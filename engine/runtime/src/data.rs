@@ -1,22 +1,24 @@
 //! The data that rules read: the log that makes it durable, the series, the event windows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use tokio::sync::Notify;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
-use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Sample, Timestamp};
-use watchfire_store::log::{Entry, LogError, ReplayFrom};
-use watchfire_tsdb::{AppendError, Tsdb};
+use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Timestamp};
+use watchfire_store::log::{Entry, LogError};
+use watchfire_tsdb::{AppendError, Point, Tsdb};
 
 use crate::deadlines::Deadlines;
+use crate::health::LogHealth;
+use crate::metadata::MetadataTable;
 use crate::metrics::{Metrics, label};
 use crate::touch::{Reader, TouchIndex};
 use crate::writer::Writer;
 use crate::{Pushed, Rejection};
 
 /// Samples by series, as they arrive.
-pub(crate) type SeriesBatch = Vec<(Labels, Vec<Sample>)>;
+pub(crate) type SeriesBatch = Vec<(Labels, Vec<Point>)>;
 
 /// The windows of one event rule, shared between arrival and evaluation.
 pub(crate) type SharedWindows = Arc<Mutex<EventWindows>>;
@@ -34,6 +36,8 @@ pub(crate) struct Data {
     events: Mutex<EventRules>,
     /// Told when a deadline of event windows comes before all others.
     pub(crate) deadline_moved: Notify,
+    pub(crate) metadata: Mutex<MetadataTable>,
+    pub(crate) health: LogHealth,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -45,7 +49,14 @@ struct EventRules {
 }
 
 /// Counts a sample that the store refused, and names the first ones.
-pub(crate) fn reject(pushed: &mut Pushed, metrics: &Metrics, item: usize, labels: &str, error: &AppendError) {
+pub(crate) fn reject(
+    pushed: &mut Pushed,
+    metrics: &Metrics,
+    item: usize,
+    is_histogram: bool,
+    labels: &str,
+    error: &AppendError,
+) {
     let reason = match error {
         AppendError::OutOfOrder { .. } => "out_of_order",
         AppendError::DuplicateTimestamp { .. } => "duplicate",
@@ -54,6 +65,7 @@ pub(crate) fn reject(pushed: &mut Pushed, metrics: &Metrics, item: usize, labels
     };
     metrics.samples_rejected.get_or_create(&label("reason", reason)).inc();
     pushed.rejected_count += 1;
+    pushed.histograms_rejected += usize::from(is_histogram);
     if pushed.rejected.len() < REJECTIONS_NAMED_MAX {
         pushed.rejected.push(Rejection { item, reason: format!("{labels}: {error}") });
     }
@@ -72,6 +84,8 @@ impl Data {
             touch: Mutex::default(),
             events: Mutex::default(),
             deadline_moved: Notify::new(),
+            metadata: Mutex::default(),
+            health: LogHealth::default(),
             metrics,
         }
     }
@@ -84,6 +98,11 @@ impl Data {
     /// Lets `read` look at the series; nothing is written meanwhile.
     pub(crate) fn with_tsdb<R>(&self, read: impl FnOnce(&Tsdb) -> R) -> R {
         read(&self.tsdb.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The series, to be written to.
+    pub(crate) fn write_tsdb(&self) -> RwLockWriteGuard<'_, Tsdb> {
+        self.tsdb.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over new rules. Windows of event rules whose query is unchanged go on as they are (contract C2).
@@ -131,14 +150,43 @@ impl Data {
         lock(&self.events).windows.get(&rule).map(Arc::clone)
     }
 
-    /// Writes entries to the log with one write; they survive the death of the process when this returns.
-    pub(crate) fn log(&self, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
-        let log = &mut lock(&self.writer).log;
-        let mut filled = entries.iter().filter(|entry| !matches!(entry, Entry::Samples(batch) if batch.is_empty()));
-        let result = filled.try_for_each(|entry| log.stage(at, entry)).and_then(|()| log.commit().map(drop));
-        if result.is_err() {
-            self.metrics.log_failures.inc();
+    /// Logs what arrived with one write, which survives the death of the process, and stores it. Answers what became of
+    /// each entry, and the rules whose answer may have changed.
+    ///
+    /// # Errors
+    /// If the log cannot be written: nothing was taken then.
+    pub(crate) fn accept(
+        &self,
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<(Vec<Pushed>, BTreeSet<RuleId>), LogError> {
+        // Held until everything is stored: whoever has this lock finds in the store what is in the log.
+        let mut writer = lock(&self.writer);
+        self.log(&mut writer, now, entries)?;
+        let mut touched = BTreeSet::new();
+        let mut answers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            answers.push(match entry {
+                Entry::Samples(series) => {
+                    let (pushed, rules) = self.store_samples(series);
+                    touched.extend(rules);
+                    pushed
+                }
+                Entry::Events(events) => {
+                    touched.extend(self.store_events(events, now));
+                    Pushed { accepted: events.len(), ..Pushed::default() }
+                }
+                // Alerts from outside go to the state machine, which keeps them.
+                Entry::Alerts(_) => Pushed::default(),
+            });
         }
+        Ok((answers, touched))
+    }
+
+    /// Writes entries to the log with one write; they survive the death of the process when this returns.
+    fn log(&self, writer: &mut Writer, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
+        let result = writer.log_entries(at, entries);
+        self.note_log(&result);
         result
     }
 
@@ -165,20 +213,41 @@ impl Data {
         (dropped, kept)
     }
 
+    /// Takes note of whether the logs can be written: failures are counted, the first one of a row is told, and so is
+    /// its end.
+    pub(crate) fn note_log<T>(&self, result: &Result<T, LogError>) {
+        match result {
+            Ok(_) if self.health.mend() => {
+                tracing::info!("the input log can be written again; samples and events are taken");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.metrics.log_failures.inc();
+                if self.health.fail(error) {
+                    tracing::error!(%error, "the input log cannot be written; senders are told to try again");
+                }
+            }
+        }
+        self.metrics.log_failing.set(i64::from(self.health.failure().is_some()));
+    }
+
     /// Stores samples that are logged already. Answers what became of them and which rules read them.
-    pub(crate) fn store_samples(&self, batch: &SeriesBatch) -> (Pushed, BTreeSet<RuleId>) {
+    fn store_samples(&self, batch: &SeriesBatch) -> (Pushed, BTreeSet<RuleId>) {
         let mut pushed = Pushed::default();
         let mut stored = Vec::with_capacity(batch.len());
-        let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
-        for (item, (labels, samples)) in batch.iter().enumerate() {
+        let mut tsdb = self.write_tsdb();
+        for (item, (labels, points)) in batch.iter().enumerate() {
             let mut series = None;
-            for sample in samples {
-                match tsdb.append(labels, *sample) {
+            for point in points {
+                match tsdb.append_point(labels, point.clone()) {
                     Ok(id) => {
                         pushed.accepted += 1;
                         series = Some(id);
                     }
-                    Err(error) => reject(&mut pushed, &self.metrics, item, &labels.to_string(), &error),
+                    Err(error) => {
+                        let is_histogram = point.value.histogram().is_some();
+                        reject(&mut pushed, &self.metrics, item, is_histogram, &labels.to_string(), &error);
+                    }
                 }
             }
             stored.extend(series);
@@ -194,15 +263,15 @@ impl Data {
     /// Logs and stores what the engine itself wrote: recorded series and `ALERTS`. Answers the rules to evaluate.
     ///
     /// A log that cannot be written does not stop the evaluation: the samples are derived and come again.
-    pub(crate) fn append_derived(&self, samples: &[(Labels, Sample)], now: Timestamp) -> Vec<RuleId> {
-        let batch: SeriesBatch = samples.iter().map(|(labels, sample)| (labels.clone(), vec![*sample])).collect();
-        if let Err(error) = self.log(now, &[Entry::Samples(batch)]) {
-            tracing::warn!(%error, "recorded samples are not logged");
-        }
-        let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn append_derived(&self, points: &[(Labels, Point)], now: Timestamp) -> Vec<RuleId> {
+        let batch: SeriesBatch = points.iter().map(|(labels, point)| (labels.clone(), vec![point.clone()])).collect();
+        let mut writer = lock(&self.writer);
+        // What cannot be logged is counted and told there, and stored all the same.
+        let _noted = self.log(&mut writer, now, &[Entry::Samples(batch)]);
+        let mut tsdb = self.write_tsdb();
         let mut stored = Vec::new();
-        for (labels, sample) in samples {
-            match tsdb.append(labels, *sample) {
+        for (labels, point) in points {
+            match tsdb.append_point(labels, point.clone()) {
                 Ok(id) => stored.push((labels, id)),
                 // An evaluation on arrival and one at the interval may fall into the same millisecond.
                 Err(error) => tracing::debug!(%labels, %error, "a recorded sample was not stored"),
@@ -263,46 +332,11 @@ impl Data {
         (touched, deadlines.next())
     }
 
-    /// Reads the log back into series and windows, without evaluating anything. Answers how many samples and events.
-    ///
-    /// # Errors
-    /// If the file system says no. Damaged parts are left out and reported.
-    pub(crate) fn replay(&self, from: Timestamp) -> Result<(u64, u64), LogError> {
-        let mut replay = lock(&self.writer).log.replay(ReplayFrom::Time(from));
-        let (mut samples, mut events) = (0, 0);
-        while let Some(entry) = replay.next()? {
-            let at = entry.at();
-            match entry.to_entry() {
-                Entry::Samples(batch) => {
-                    let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
-                    for (labels, of_series) in &batch {
-                        for sample in of_series {
-                            // What was refused when it came is refused again, so that both runs hold the same.
-                            samples += u64::from(tsdb.append(labels, *sample).is_ok());
-                        }
-                    }
-                }
-                Entry::Events(batch) => {
-                    events += batch.len() as u64;
-                    self.store_events(&batch, at);
-                }
-                // Alerts from outside are records of the state machine, which the store has.
-                Entry::Alerts(_) => {}
-            }
-        }
-        for damage in replay.damage() {
-            tracing::error!(?damage, "a part of the input log is damaged and was left out");
-        }
-        let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
-        lock(&self.touch).follow(&tsdb);
-        Ok((samples, events))
-    }
-
     /// Lets go of what no rule can reach any more.
     pub(crate) fn truncate(&self, now: Timestamp, retention: watchfire_model::Duration) {
         // A request between its decoding and its storing must find its series alive.
         let mut writer = lock(&self.writer);
-        let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tsdb = self.write_tsdb();
         tsdb.set_retention(retention);
         let gone = tsdb.truncate(now);
         let stats = tsdb.stats();
@@ -313,30 +347,37 @@ impl Data {
         drop(tsdb);
         self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));
         self.metrics.series_bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
-        if let Err(error) = writer.log.drop_before(now - retention) {
+        let dropped = writer.log.drop_before(now - retention).and_then(|_| writer.events.drop_before(now - retention));
+        if let Err(error) = dropped {
             tracing::warn!(%error, "old parts of the input log cannot be removed");
         }
     }
 
     /// Forces what was logged to the disk if it is time for that; what this protects from is power loss.
     pub(crate) fn sync_if_due(&self, now: Timestamp) {
-        let mut writer = lock(&self.writer);
-        if writer.log.sync_is_due(now) {
-            match writer.log.sync_elsewhere(now) {
-                // The disk is waited for without the lock, so that nobody who logs waits with us.
-                Ok(file) => {
-                    drop(writer);
-                    if let Err(error) = file.sync_data() {
-                        tracing::error!(%error, "the input log cannot be forced to the disk");
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the input log cannot be forced to the disk"),
+        let mut files = Vec::new();
+        {
+            let mut writer = lock(&self.writer);
+            let Writer { log, events, .. } = &mut *writer;
+            files.extend(
+                [log, events].into_iter().filter(|log| log.sync_is_due(now)).map(|log| log.sync_elsewhere(now)),
+            );
+        }
+        // The disk is waited for without the lock, so that nobody who logs waits with us.
+        for file in files {
+            let synced =
+                file.map_err(|error| error.to_string()).and_then(|file| file.sync_data().map_err(|e| e.to_string()));
+            if let Err(error) = synced {
+                self.metrics.log_failures.inc();
+                tracing::error!(%error, "the input log cannot be forced to the disk");
             }
         }
     }
 
     /// Forces what was logged to the disk.
     pub(crate) fn sync(&self, now: Timestamp) -> Result<(), LogError> {
-        lock(&self.writer).log.sync(now)
+        let mut writer = lock(&self.writer);
+        writer.log.sync(now)?;
+        writer.events.sync(now)
     }
 }

@@ -13,15 +13,16 @@ use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
 };
 use watchfire_host::Host;
+use watchfire_ingest::Metadata;
 use watchfire_ingest::remote_write::{Message, Report};
 use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
 use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, ValueType};
-use watchfire_tsdb::Tsdb;
+use watchfire_tsdb::{Point, Tsdb};
 
 use crate::bounds::{Bound, Bounds, Place};
 use crate::builder::Builder;
 use crate::clock::{Clock, Stopwatch};
-use crate::data::{Data, SeriesBatch};
+use crate::data::{Data, lock};
 use crate::intake::{Arrival, Intake};
 use crate::load::{Loaded, features};
 use crate::metrics::{Metrics, label};
@@ -126,13 +127,15 @@ impl Watchfire {
         Builder::default()
     }
 
-    /// Takes samples. When this returns, what was accepted is durable and visible to rules and queries.
+    /// Takes samples, numbers or native histograms. When this returns, what was accepted is durable and visible to rules
+    /// and queries.
     ///
     /// # Errors
     /// If nothing was taken: overload, stopping, or a log that cannot be written.
-    pub async fn push_samples(&self, series: SeriesBatch) -> Result<Pushed, PushError> {
+    pub async fn push_samples<S: Into<Point>>(&self, series: Vec<(Labels, Vec<S>)>) -> Result<Pushed, PushError> {
         self.open()?;
-        self.inner.intake.push(Arrival::Samples(series)).await
+        let points = |(labels, samples): (Labels, Vec<S>)| (labels, samples.into_iter().map(Into::into).collect());
+        self.inner.intake.push(Arrival::Samples(series.into_iter().map(points).collect())).await
     }
 
     /// Takes a remote-write request as it came over the wire: the fast way in, for series that come again and again.
@@ -143,6 +146,16 @@ impl Watchfire {
     pub async fn push_remote_write(&self, message: Message, body: Bytes) -> Result<(Report, Pushed), WriteError> {
         self.open()?;
         self.inner.intake.write(message, body).await
+    }
+
+    /// Takes what a sender says about metric families. It is kept in memory, as far as there is room.
+    pub fn push_metadata(&self, said: Vec<Metadata>) {
+        lock(&self.inner.data.metadata).extend(said);
+    }
+
+    /// What senders said about metric families, or about one of them, by name.
+    pub fn metadata(&self, family: Option<&str>) -> Vec<Metadata> {
+        lock(&self.inner.data.metadata).get(family)
     }
 
     /// Takes events, as [`Watchfire::push_samples`] takes samples.

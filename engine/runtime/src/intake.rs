@@ -127,7 +127,6 @@ fn take_requests(
             }
         }
         Err(error) => {
-            tracing::error!(%error, "the input log cannot be written; senders are told to try again");
             for (_, _, reply) in requests {
                 drop(reply.send(Err(WriteError::Push(PushError::Storage(error.to_string())))));
             }
@@ -144,50 +143,37 @@ fn take_arrivals(
     if arrivals.is_empty() {
         return;
     }
-    {
-        let mut entries = Vec::with_capacity(arrivals.len());
-        let mut replies = Vec::with_capacity(arrivals.len());
-        for (arrival, reply) in arrivals {
-            let (entry, unread, positions) = match arrival {
-                Arrival::Samples(mut series) => {
-                    let (unread, positions) = data.drop_unread(&mut series);
-                    (Entry::Samples(series), unread, positions)
+    let mut entries = Vec::with_capacity(arrivals.len());
+    let mut replies = Vec::with_capacity(arrivals.len());
+    for (arrival, reply) in arrivals {
+        let (entry, unread, positions) = match arrival {
+            Arrival::Samples(mut series) => {
+                let (unread, positions) = data.drop_unread(&mut series);
+                (Entry::Samples(series), unread, positions)
+            }
+            Arrival::Events(events) => (Entry::Events(events), 0, Vec::new()),
+        };
+        entries.push(entry);
+        replies.push((reply, unread, positions));
+    }
+    match data.accept(&entries, now) {
+        Ok((answers, rules)) => {
+            touched.extend(rules);
+            for ((reply, unread, positions), mut pushed) in replies.into_iter().zip(answers) {
+                // Taken and known not to be needed: the sender has done nothing wrong.
+                pushed.accepted += unread;
+                // The sender counts the series that it sent.
+                for rejection in &mut pushed.rejected {
+                    rejection.item = positions.get(rejection.item).copied().unwrap_or(rejection.item);
                 }
-                Arrival::Events(events) => (Entry::Events(events), 0, Vec::new()),
-            };
-            entries.push(entry);
-            replies.push((reply, unread, positions));
-        }
-        if let Err(error) = data.log(now, &entries) {
-            tracing::error!(%error, "the input log cannot be written; senders are told to try again");
-            for (reply, ..) in replies {
                 // A sender that has gone away needs no answer.
+                drop(reply.send(Ok(pushed)));
+            }
+        }
+        Err(error) => {
+            for (reply, ..) in replies {
                 drop(reply.send(Err(PushError::Storage(error.to_string()))));
             }
-            return;
-        }
-        let mut answers = Vec::with_capacity(replies.len());
-        for entry in &entries {
-            let (pushed, rules) = match entry {
-                Entry::Samples(series) => data.store_samples(series),
-                Entry::Events(events) => {
-                    let rules = data.store_events(events, now);
-                    (Pushed { accepted: events.len(), ..Pushed::default() }, rules)
-                }
-                // Alerts go to the owner, never through here.
-                Entry::Alerts(_) => (Pushed::default(), BTreeSet::new()),
-            };
-            touched.extend(rules);
-            answers.push(pushed);
-        }
-        for ((reply, unread, positions), mut pushed) in replies.into_iter().zip(answers) {
-            // Taken and known not to be needed: the sender has done nothing wrong.
-            pushed.accepted += unread;
-            // The sender counts the series that it sent.
-            for rejection in &mut pushed.rejected {
-                rejection.item = positions.get(rejection.item).copied().unwrap_or(rejection.item);
-            }
-            drop(reply.send(Ok(pushed)));
         }
     }
 }

@@ -26,13 +26,17 @@ mod deliver;
 mod evaluate;
 mod forward;
 mod handle;
+mod health;
 mod intake;
 mod keys;
+mod last_good;
 mod load;
+mod metadata;
 mod metrics;
 mod owner;
 mod persist;
 mod providers;
+mod recovery;
 mod reload;
 mod retention;
 mod self_alerts;
@@ -67,6 +71,8 @@ pub struct Pushed {
     pub accepted: usize,
     /// How many were not.
     pub rejected_count: usize,
+    /// How many of those were native histograms.
+    pub histograms_rejected: usize,
     /// The first of those, each with its reason.
     pub rejected: Vec<Rejection>,
 }

@@ -10,6 +10,8 @@ use watchfire_model::{RuleId, Timestamp};
 use watchfire_promql::Features;
 use watchfire_rules::{EventSource, Rule, RuleFile, RuleGroup};
 
+use crate::last_good::LastGood;
+
 /// How deep below the fixed part of a pattern files are looked for.
 const DEPTH_MAX: usize = 16;
 
@@ -95,31 +97,38 @@ pub(crate) struct RuleFiles {
     pub(crate) quarantined: usize,
 }
 
-/// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force: it stands in for
-/// what is broken now.
-pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile]) -> RuleFiles {
+/// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force, and `last_good` what
+/// was in force before the start: they stand in for what is broken now.
+pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile], last_good: &mut LastGood) -> RuleFiles {
     let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
     for path in matching(&config.rules.paths, folder, &mut found.diagnostics) {
         let name = path.display().to_string();
-        let last_good = before.iter().find(|file| file.path == name);
+        let in_force = || {
+            let known = before.iter().find(|file| file.path == name).cloned();
+            known.or_else(|| last_good.restore(&name, features))
+        };
         let text = match read(&path) {
             Ok(text) => text,
             Err(error) => {
                 found.diagnostics.push(whole_file(&name, &format!("cannot be read: {error}")));
                 found.quarantined += 1;
-                found.files.extend(last_good.cloned());
+                found.files.extend(in_force());
                 continue;
             }
         };
         let fresh = load_rules_with(Source { name: &name, text: &text }, features);
         found.diagnostics.extend(fresh.diagnostics);
         found.quarantined += fresh.quarantined.len();
-        found.files.push(match last_good {
-            Some(last_good) => stand_in(fresh.file, &fresh.quarantined, last_good),
+        let is_whole = fresh.quarantined.is_empty();
+        let stands_in = if is_whole { None } else { in_force() };
+        last_good.note(&name, &text, is_whole);
+        found.files.push(match stands_in {
+            Some(before) => stand_in(fresh.file, &fresh.quarantined, &before),
             None => fresh.file,
         });
     }
+    last_good.retain(|name| found.files.iter().any(|file| file.path == name));
     let rules = found.files.iter_mut().flat_map(|file| &mut file.groups).flat_map(|group| &mut group.rules);
     for rule in rules {
         if let watchfire_rules::Source::Events(source) = &mut rule.source {
@@ -146,7 +155,7 @@ fn bound_events(source: &mut EventSource, config: &Config) {
 }
 
 /// Puts the last good version of what is quarantined into a file, at its old place.
-fn stand_in(mut fresh: RuleFile, quarantined: &[Quarantined], last_good: &RuleFile) -> RuleFile {
+pub(crate) fn stand_in(mut fresh: RuleFile, quarantined: &[Quarantined], last_good: &RuleFile) -> RuleFile {
     for broken in quarantined {
         let Some(name) = &broken.rule else {
             // A whole group, or with an empty name the whole file.

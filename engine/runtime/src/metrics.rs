@@ -33,6 +33,10 @@ pub(crate) struct Metrics {
     pub(crate) records_pending: Gauge,
     pub(crate) commit_failures: Counter,
     pub(crate) log_failures: Counter,
+    pub(crate) log_failing: Gauge,
+    pub(crate) snapshots: Counter,
+    pub(crate) snapshot_failures: Counter,
+    pub(crate) snapshot_bytes: Gauge,
     pub(crate) reloads: Family<Label, Counter>,
     pub(crate) last_reload_successful: Gauge,
     pub(crate) last_reload_seconds: Gauge<f64, AtomicU64>,
@@ -75,6 +79,11 @@ impl Metrics {
         let records_pending = metric!("store_records_pending", "Records not yet durable", Gauge::default());
         let commit_failures = metric!("store_commit_failures", "Commits that failed", Counter::default());
         let log_failures = metric!("log_write_failures", "Writes of the input log that failed", Counter::default());
+        let log_failing = metric!("log_failing", "Whether the last write of the input log failed", Gauge::default());
+        let snapshots = metric!("snapshots", "Snapshots of the series that were written", Counter::default());
+        let snapshot_failures =
+            metric!("snapshot_failures", "Snapshots of the series that could not be written", Counter::default());
+        let snapshot_bytes = metric!("snapshot_bytes", "Size of the newest snapshot", Gauge::default());
         let reloads = metric!("reloads", "Reloads, by outcome", Family::default());
         let last_reload_successful =
             metric!("config_last_reload_successful", "Whether the last reload found no error", Gauge::default());
@@ -107,6 +116,10 @@ impl Metrics {
             records_pending,
             commit_failures,
             log_failures,
+            log_failing,
+            snapshots,
+            snapshot_failures,
+            snapshot_bytes,
             reloads,
             last_reload_successful,
             last_reload_seconds,

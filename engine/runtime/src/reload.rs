@@ -23,6 +23,7 @@ use crate::compile::{self, Compiled, States};
 use crate::data::Data;
 use crate::evaluate::RuleSet;
 use crate::forward::Forwarder;
+use crate::last_good::LastGood;
 use crate::load::{self, Loaded, PluginStatus, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
@@ -90,6 +91,7 @@ pub(crate) struct Reloader {
     pub(crate) forwarder: Forwarder,
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
     pub(crate) states: States,
+    pub(crate) last_good: LastGood,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
@@ -133,12 +135,20 @@ pub(crate) struct Fresh {
     pub(crate) compiled: Compiled,
 }
 
+/// What stands in for what is broken.
+pub(crate) struct Before<'a> {
+    /// What is in force in this process.
+    pub(crate) loaded: Option<&'a Loaded>,
+    /// What was in force, over a restart too.
+    pub(crate) last_good: &'a mut LastGood,
+}
+
 /// Reads configuration, rules and plugins and compiles them; changes nothing but the host's plugins.
 pub(crate) fn read(
     origin: &Origin,
     host: &Host,
     providers: &dyn Provider,
-    before: Option<&Loaded>,
+    before: Before<'_>,
     running: &RuleSet,
     states: &mut States,
     now: Timestamp,
@@ -158,13 +168,13 @@ pub(crate) fn read(
             }
         }
     };
-    let last_good = before.map_or(&[][..], |before| &before.files);
-    let plugins = plugins(&config, &folder, host, before, &mut diagnostics);
+    let in_force = before.loaded.map_or(&[][..], |before| &before.files);
+    let plugins = plugins(&config, &folder, host, before.loaded, &mut diagnostics);
     let mut quarantined = 0;
     let files = match origin {
         Origin::Values(_, files) => files.clone(),
         Origin::File(_) => {
-            let found = load::rule_files(&config, &folder, last_good);
+            let found = load::rule_files(&config, &folder, in_force, before.last_good);
             diagnostics.extend(found.diagnostics);
             quarantined += found.quarantined;
             found.files
@@ -246,6 +256,7 @@ impl Reloader {
             tracing::error!(%error, "not reloaded; what was in force goes on");
         }
         let mut again = tokio::time::interval(self_alerts::REPEAT);
+        let data = Arc::clone(&self.data);
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -265,6 +276,7 @@ impl Reloader {
                         Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
                     }
                 }
+                () = data.health.changed() => {}
                 _ = again.tick() => {}
                 () = self.owner.closed() => return,
             }
@@ -345,12 +357,17 @@ impl Reloader {
         // Reading and compiling takes a while, which must not hold up what runs on this thread.
         let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
         let mut states = std::mem::take(&mut self.states);
+        let mut last_good = self.last_good.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let fresh = read(&origin, &host, providers.as_ref(), Some(&before), &running, &mut states, now);
-            (fresh, states)
+            let known = Before { loaded: Some(&before), last_good: &mut last_good };
+            let fresh = read(&origin, &host, providers.as_ref(), known, &running, &mut states, now);
+            if fresh.is_ok() {
+                last_good.keep();
+            }
+            (fresh, states, last_good)
         });
-        let (fresh, states) = work.await.map_err(|_| ReloadError::Closed)?;
-        self.states = states;
+        let (fresh, states, last_good) = work.await.map_err(|_| ReloadError::Closed)?;
+        (self.states, self.last_good) = (states, last_good);
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
         self.data.set_ingest_limits(ingest_limits(&loaded.config));
@@ -380,7 +397,7 @@ impl Reloader {
     pub(crate) fn raise(&mut self) {
         let now = self.clock.now();
         let loaded = self.loaded.load();
-        let firing = self_alerts::firing(&loaded.diagnostics, &loaded.plugins, now);
+        let firing = self_alerts::firing(&loaded.diagnostics, &loaded.plugins, self.data.health.failure(), now);
         let mut alerts = self_alerts::ended(&self.raised, &firing, now);
         alerts.extend(firing.iter().cloned());
         self.raised = firing;

@@ -13,8 +13,13 @@ pub(crate) const LIVES: Duration = Duration::from_mins(5);
 /// How often the alerts are raised again.
 pub(crate) const REPEAT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The alerts that fire now: one per broken file, one per broken plugin.
-pub(crate) fn firing(diagnostics: &[Diagnostic], plugins: &[PluginStatus], now: Timestamp) -> Vec<Alert> {
+/// The alerts that fire now: one per broken file, one per broken plugin, one if what arrives cannot be logged.
+pub(crate) fn firing(
+    diagnostics: &[Diagnostic],
+    plugins: &[PluginStatus],
+    log_failure: Option<String>,
+    now: Timestamp,
+) -> Vec<Alert> {
     let mut by_file: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
     for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
         by_file.entry(&diagnostic.file).or_default().push(diagnostic);
@@ -38,7 +43,13 @@ pub(crate) fn firing(diagnostics: &[Diagnostic], plugins: &[PluginStatus], now: 
         };
         Some(alert("WatchfirePluginBroken", "plugin", &plugin.name, summary, error.clone(), now))
     });
-    files.chain(plugins).collect()
+    let log = log_failure.map(|error| {
+        let summary = "samples and events are refused because the input log cannot be written".to_owned();
+        let description =
+            format!("{error}. Rules go on being evaluated on what there is; senders are told to try again.");
+        alert("WatchfireLogFailing", "log", "input", summary, description, now)
+    });
+    files.chain(plugins).chain(log).collect()
 }
 
 /// Those of `before` that no longer fire, ended now.
@@ -71,11 +82,11 @@ mod tests {
         let diagnostic = |file: &str, line: usize| Diagnostic { line, ..crate::load::whole_file(file, "is wrong") };
         let diagnostics = [diagnostic("a.yml", 3), diagnostic("a.yml", 5), diagnostic("b.yml", 1)];
         let broken = PluginStatus { name: "p".into(), digest: String::new(), error: Some("no component".into()) };
-        let before = firing(&diagnostics, &[broken], now);
+        let before = firing(&diagnostics, &[broken], None, now);
         let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(before[0].annotations["description"].starts_with("a.yml:3:1: error: is wrong"));
-        let after = firing(&diagnostics[2..], &[], now);
+        let after = firing(&diagnostics[2..], &[], None, now);
         let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(ended.len(), 2, "{ended:?}");
     }

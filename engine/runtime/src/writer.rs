@@ -8,10 +8,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::PoisonError;
 
 use watchfire_ingest::remote_write::{Decoder, Message, Report};
-use watchfire_ingest::{DecodeError, KeySeed, Limits, SeriesKey, SeriesRef, Sink};
+use watchfire_ingest::{DecodeError, KeySeed, Limits, Metadata, MetadataRef, SeriesKey, SeriesRef, Sink};
 use watchfire_model::{Labels, RuleId, Sample, SharedNames, Timestamp};
-use watchfire_store::log::{Entry, Log, LogError, SeriesNumber};
-use watchfire_tsdb::{SeriesId, Tsdb};
+use watchfire_store::log::{Entry, Log, LogError, SeriesNumber, Snapshot};
+use watchfire_tsdb::{AppendError, Point, SamplesRef, SeriesId, Tsdb};
 
 use crate::Pushed;
 use crate::data::{Data, SeriesBatch, lock, reject};
@@ -20,7 +20,14 @@ use crate::touch::TouchIndex;
 
 /// Everything that is written to, behind one lock: whoever holds it is the only writer.
 pub(crate) struct Writer {
+    /// Samples, back to the oldest snapshot of the series that is kept.
     pub(crate) log: Log,
+    /// Events, as far back as a rule reaches: their windows are in no snapshot.
+    pub(crate) events: Log,
+    /// The newest snapshot.
+    snapshot: Option<Snapshot>,
+    /// When the last attempt to write one failed.
+    pub(crate) snapshot_failed_at: Option<Timestamp>,
     decoder: Decoder,
     pub(crate) keys: Keys,
     /// New series share their names from here on, so that the log's table and the store hold the same sets.
@@ -30,24 +37,68 @@ pub(crate) struct Writer {
 /// A request that is decoded and waits to be logged and stored.
 pub(crate) struct Decoded {
     pub(crate) report: Report,
+    found: Found,
+}
+
+/// What a request holds, in the order in which it is logged and stored.
+#[derive(Default)]
+struct Found {
+    /// Numbers of series that were seen before.
     known: Vec<(SeriesId, Sample)>,
+    /// What is more than a number, of series that were seen before.
+    rich: Vec<(SeriesId, Point)>,
     /// New series, and the key of each.
     fresh: SeriesBatch,
     fresh_keys: Vec<SeriesKey>,
     /// Samples of series that no rule reads.
     unread: usize,
+    metadata: Vec<Metadata>,
 }
 
 impl Writer {
-    pub(crate) fn new(log: Log, limits: Limits) -> Writer {
+    pub(crate) fn new(log: Log, events: Log, snapshot: Option<Snapshot>, limits: Limits) -> Writer {
         // The seed must not be known to senders; the standard library's hasher draws one from the system.
         let seed = RandomState::new().build_hasher().finish();
         Writer {
             log,
+            events,
+            snapshot,
+            snapshot_failed_at: None,
             decoder: Decoder::new(limits, KeySeed::new(seed)),
             keys: Keys::default(),
             names: SharedNames::default(),
         }
+    }
+
+    /// Writes entries with one write to each log that is concerned.
+    pub(crate) fn log_entries(&mut self, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
+        for entry in entries {
+            match entry {
+                Entry::Samples(batch) if batch.is_empty() => {}
+                Entry::Events(_) => self.events.stage(at, entry)?,
+                Entry::Samples(_) | Entry::Alerts(_) => self.log.stage(at, entry)?,
+            }
+        }
+        self.log.commit()?;
+        self.events.commit()?;
+        Ok(())
+    }
+
+    /// How much was logged since the newest snapshot, in bytes.
+    pub(crate) fn snapshot_growth(&self) -> u64 {
+        self.log.bytes_since(self.snapshot.as_ref().map(|snapshot| snapshot.position))
+    }
+
+    /// How long the newest snapshot is, in bytes.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.bytes)
+    }
+
+    /// There is a new snapshot: what it makes superfluous goes.
+    pub(crate) fn snapshot_written(&mut self, snapshot: Snapshot) -> Result<(), LogError> {
+        self.snapshot = Some(snapshot);
+        self.snapshot_failed_at = None;
+        self.log.drop_covered()
     }
 
     /// Other bounds of requests from now on.
@@ -62,31 +113,33 @@ impl Writer {
         tsdb: &Tsdb,
         touch: &TouchIndex,
     ) -> Result<Decoded, DecodeError> {
-        let (known, fresh, fresh_keys) = (Vec::new(), SeriesBatch::new(), Vec::new());
         let (keys, names) = (&mut self.keys, &mut self.names);
-        let mut taker = Taker { keys, names, tsdb, touch, known, fresh, fresh_keys, unread: 0 };
+        let mut taker = Taker { keys, names, tsdb, touch, found: Found::default() };
         let report = self.decoder.decode(message, body, &mut taker)?;
-        let Taker { known, fresh, fresh_keys, unread, .. } = taker;
-        Ok(Decoded { report, known, fresh, fresh_keys, unread })
+        Ok(Decoded { report, found: taker.found })
     }
 
     /// Stages a request for the log. What no rule reads is not stored and therefore not logged either.
-    fn stage(&mut self, request: &mut Decoded, now: Timestamp, tsdb: &Tsdb) -> Result<(), LogError> {
-        if !request.known.is_empty() {
-            let labels = |number: SeriesNumber| {
-                let series = tsdb.series(SeriesId::from_number(number.id));
-                series.map_or_else(Labels::empty, |series| series.labels().clone())
-            };
-            let number =
-                |id: SeriesId| SeriesNumber { slot: u32::try_from(id.slot()).unwrap_or(u32::MAX), id: id.number() };
-            let samples = request.known.iter().map(|(id, sample)| (number(*id), *sample));
+    fn stage(&mut self, found: &mut Found, now: Timestamp, tsdb: &Tsdb) -> Result<(), LogError> {
+        let labels = |number: SeriesNumber| {
+            let series = tsdb.series(SeriesId::from_number(number.id));
+            series.map_or_else(Labels::empty, |series| series.labels().clone())
+        };
+        let number =
+            |id: SeriesId| SeriesNumber { slot: u32::try_from(id.slot()).unwrap_or(u32::MAX), id: id.number() };
+        if !found.known.is_empty() {
+            let samples = found.known.iter().map(|(id, sample)| (number(*id), *sample));
             self.log.stage_samples(now, samples, labels)?;
         }
-        if !request.fresh.is_empty() {
-            let entry = Entry::Samples(std::mem::take(&mut request.fresh));
+        if !found.rich.is_empty() {
+            let points = found.rich.iter().map(|(id, point)| (number(*id), point.clone()));
+            self.log.stage_samples(now, points, labels)?;
+        }
+        if !found.fresh.is_empty() {
+            let entry = Entry::Samples(std::mem::take(&mut found.fresh));
             self.log.stage(now, &entry)?;
             if let Entry::Samples(fresh) = entry {
-                request.fresh = fresh;
+                found.fresh = fresh;
             }
         }
         Ok(())
@@ -98,23 +151,23 @@ struct Taker<'a> {
     names: &'a mut SharedNames,
     tsdb: &'a Tsdb,
     touch: &'a TouchIndex,
-    known: Vec<(SeriesId, Sample)>,
-    fresh: SeriesBatch,
-    fresh_keys: Vec<SeriesKey>,
-    unread: usize,
+    found: Found,
 }
 
 impl Sink for Taker<'_> {
-    fn known(&mut self, key: SeriesKey, samples: &[Sample]) -> bool {
+    fn known(&mut self, key: SeriesKey, samples: SamplesRef<'_>) -> bool {
         match self.keys.get(key) {
             None => false,
             Some(Target::Unread) => {
-                self.unread += samples.len();
+                self.found.unread += samples.len();
                 true
             }
             Some(Target::Slot(slot)) => {
                 let Some(id) = self.tsdb.id_at(slot) else { return false };
-                self.known.extend(samples.iter().map(|sample| (id, *sample)));
+                match samples {
+                    SamplesRef::Plain(samples) => self.found.known.extend(samples.iter().map(|sample| (id, *sample))),
+                    SamplesRef::Rich(points) => self.found.rich.extend(points.iter().map(|point| (id, point.clone()))),
+                }
                 true
             }
         }
@@ -123,13 +176,17 @@ impl Sink for Taker<'_> {
     fn series(&mut self, series: SeriesRef<'_>) {
         let labels = series.to_labels();
         if self.touch.is_read(&labels) {
-            self.fresh.push((self.names.share(labels), series.samples.to_vec()));
-            self.fresh_keys.push(series.key);
+            self.found.fresh.push((self.names.share(labels), series.samples.to_points()));
+            self.found.fresh_keys.push(series.key);
         } else {
             // True of these labels whatever becomes of the request.
             self.keys.insert(series.key, Target::Unread);
-            self.unread += series.samples.len();
+            self.found.unread += series.samples.len();
         }
+    }
+
+    fn metadata(&mut self, metadata: MetadataRef<'_>) {
+        self.found.metadata.push(metadata.to_metadata());
     }
 }
 
@@ -151,47 +208,64 @@ impl Data {
         let mut decoded: Vec<_> =
             requests.iter().map(|(message, body)| writer.decode(*message, body, &tsdb, &touch)).collect();
         drop(touch);
-        for request in decoded.iter_mut().flatten() {
-            writer.stage(request, now, &tsdb)?;
-        }
+        let staged = decoded.iter_mut().flatten().try_for_each(|request| writer.stage(&mut request.found, now, &tsdb));
         drop(tsdb);
-        if let Err(error) = writer.log.commit() {
-            self.metrics.log_failures.inc();
-            return Err(error);
-        }
-        let mut tsdb = self.tsdb.write().unwrap_or_else(PoisonError::into_inner);
+        let logged = staged.and_then(|()| writer.log.commit());
+        self.note_log(&logged);
+        logged?;
+        let mut tsdb = self.write_tsdb();
         let mut stored = Vec::new();
         let mut answers = Vec::with_capacity(decoded.len());
         for request in decoded {
-            answers.push(request.map(|request| {
-                let mut pushed = Pushed { accepted: request.unread, ..Pushed::default() };
-                self.metrics.samples_unread.inc_by(request.unread as u64);
-                for (item, (id, sample)) in request.known.iter().enumerate() {
+            answers.push(request.map(|Decoded { report, found }| {
+                let mut pushed = Pushed::default();
+                let mut refuse = |tsdb: &Tsdb, item, id, is_histogram, error: &AppendError| {
+                    let labels = tsdb.series(id).map(|series| series.labels().to_string());
+                    reject(&mut pushed, &self.metrics, item, is_histogram, &labels.unwrap_or_default(), error);
+                };
+                let mut accepted = 0;
+                for (item, (id, sample)) in found.known.iter().enumerate() {
                     match tsdb.append_to(*id, *sample) {
                         Ok(()) => {
-                            pushed.accepted += 1;
+                            accepted += 1;
                             stored.push(*id);
                         }
-                        Err(error) => {
-                            let labels = tsdb.series(*id).map(|series| series.labels().to_string());
-                            reject(&mut pushed, &self.metrics, item, &labels.unwrap_or_default(), &error);
-                        }
+                        Err(error) => refuse(&tsdb, item, *id, false, &error),
                     }
                 }
-                for (item, ((labels, samples), key)) in request.fresh.iter().zip(&request.fresh_keys).enumerate() {
-                    for sample in samples {
-                        match tsdb.append(labels, *sample) {
+                for (item, (id, point)) in found.rich.into_iter().enumerate() {
+                    let is_histogram = point.value.histogram().is_some();
+                    match tsdb.append_point_to(id, point) {
+                        Ok(()) => {
+                            accepted += 1;
+                            stored.push(id);
+                        }
+                        Err(error) => refuse(&tsdb, item, id, is_histogram, &error),
+                    }
+                }
+                for (item, ((labels, points), key)) in found.fresh.into_iter().zip(found.fresh_keys).enumerate() {
+                    for point in points {
+                        let is_histogram = point.value.histogram().is_some();
+                        match tsdb.append_point(&labels, point) {
                             Ok(id) => {
-                                pushed.accepted += 1;
-                                writer.keys.insert(*key, Target::Slot(id.slot()));
+                                accepted += 1;
+                                writer.keys.insert(key, Target::Slot(id.slot()));
                                 stored.push(id);
                             }
-                            Err(error) => reject(&mut pushed, &self.metrics, item, &labels.to_string(), &error),
+                            Err(error) => {
+                                let labels = labels.to_string();
+                                reject(&mut pushed, &self.metrics, item, is_histogram, &labels, &error);
+                            }
                         }
                     }
                 }
-                self.metrics.samples_accepted.inc_by(pushed.accepted as u64);
-                (request.report, pushed)
+                self.metrics.samples_accepted.inc_by(accepted as u64);
+                self.metrics.samples_unread.inc_by(found.unread as u64);
+                pushed.accepted = accepted + found.unread;
+                if !found.metadata.is_empty() {
+                    lock(&self.metadata).extend(found.metadata);
+                }
+                (report, pushed)
             }));
         }
         let mut touch = lock(&self.touch);
@@ -210,6 +284,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::recovery;
     use crate::touch::Reader;
 
     /// A remote-write 1.0 request with one sample per metric, written by hand:
@@ -233,9 +308,13 @@ mod tests {
         snap::raw::Encoder::new().compress_vec(&message).unwrap()
     }
 
-    fn data(folder: &std::path::Path) -> Data {
-        let (log, _) = Log::open(LogSettings::new(folder)).unwrap();
-        Data::new(Writer::new(log, Limits::STANDARD), Tsdb::default(), Arc::new(Metrics::new()))
+    fn data(folder: &std::path::Path) -> Arc<Data> {
+        let open = |name: &str| Log::open(LogSettings::new(folder.join(name))).unwrap().0;
+        let (settings, since, metrics) = (Default::default(), Timestamp::EPOCH, Arc::new(Metrics::new()));
+        let (log, events) = (open("log"), open("events"));
+        let recovered =
+            recovery::recover(log, events, settings, Limits::STANDARD, &Default::default(), since, &metrics);
+        recovered.unwrap().0
     }
 
     fn set_rules(data: &Data, names: &[&str], keep_unread: bool) {
@@ -283,7 +362,6 @@ mod tests {
         drop(data);
 
         let again = self::data(folder.path());
-        again.replay(Timestamp::EPOCH).unwrap();
         assert_eq!(held(&again), [6, 6]);
     }
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use watchfire_alerting::{Dispatch, GroupBy, NotifyReason, Reason, StateReason, Subject};
 use watchfire_config::Config;
-use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Duration, Event, Fingerprint, Labels, Sample, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Duration, Event, Fingerprint, Labels, Timestamp};
 use watchfire_plugin::Provider;
 use watchfire_rules::RuleFile;
+use watchfire_tsdb::Point;
 
 use crate::script::default_receiver;
 use crate::world::{Stuck, World, WorldSettings};
@@ -126,12 +127,12 @@ impl Backtest {
     ///
     /// # Errors
     /// If the engine asks to be woken again and again at one instant.
-    pub fn samples(&mut self, at: Timestamp, samples: &[(Labels, Sample)]) -> Result<(), Stuck> {
+    pub fn samples(&mut self, at: Timestamp, samples: &[(Labels, Point)]) -> Result<(), Stuck> {
         let refused = if at < self.findings.start {
             self.world.fill(samples)
         } else {
             self.go_to(at)?;
-            self.world.push_samples(samples)
+            self.world.push_points(samples.to_vec())
         };
         self.findings.refused += refused.len() as u64;
         self.findings.samples += (samples.len() - refused.len()) as u64;

@@ -262,8 +262,8 @@ impl World {
 
     /// Stores samples that arrived before the start, so that windows are filled; no rule is evaluated for it. Answers as
     /// [`World::push_samples`].
-    pub fn fill(&mut self, samples: &[(Labels, Sample)]) -> Vec<(usize, AppendError)> {
-        let stored = samples.iter().map(|(labels, sample)| self.db.append(labels, *sample));
+    pub fn fill(&mut self, samples: &[(Labels, Point)]) -> Vec<(usize, AppendError)> {
+        let stored = samples.iter().map(|(labels, sample)| self.db.append_point(labels, sample.clone()));
         stored.enumerate().filter_map(|(position, stored)| Some((position, stored.err()?))).collect()
     }
 
@@ -470,10 +470,10 @@ impl World {
                         self.arrived += 1;
                         self.evaluations.insert(key, request);
                     }
-                    Output::Append(samples) => {
-                        for (labels, sample) in samples {
+                    Output::Append(points) => {
+                        for (labels, point) in points {
                             // The engine writes what it computed; a refusal is the store's and is counted there.
-                            let _ = self.db.append(&labels, sample);
+                            let _ = self.db.append_point(&labels, point);
                         }
                     }
                     Output::Persist(Record::Deleted(key)) => drop(self.records.remove(&key)),

@@ -49,7 +49,9 @@ pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         Err(WriteError::Push(error)) => return push_refused(error),
     };
     let mut written = report.written();
-    written.samples = written.samples.saturating_sub(pushed.rejected_count as u64);
+    let histograms = pushed.histograms_rejected as u64;
+    written.samples = written.samples.saturating_sub(pushed.rejected_count as u64 - histograms);
+    written.histograms = written.histograms.saturating_sub(histograms);
     let refused = !report.rejections.is_empty() || pushed.rejected_count > 0;
     let mut response = if refused {
         (StatusCode::BAD_REQUEST, reasons(&report.rejections, &pushed)).into_response()
@@ -82,6 +84,7 @@ pub(crate) async fn import(State(app): State<App>, headers: HeaderMap, body: Bod
         Ok(pushed) => pushed,
         Err(error) => return push_refused(error),
     };
+    app.engine.push_metadata(decoded.metadata);
     if decoded.rejections.is_empty() && pushed.rejected_count == 0 {
         return StatusCode::NO_CONTENT.into_response();
     }

@@ -6,6 +6,8 @@
 
 mod database;
 pub mod log;
+mod texts;
 mod twin;
 
 pub use database::{Database, Durability, Quarantined, Restored, Store, StoreError, StoreSettings};
+pub use texts::{Texts, Versions};

@@ -24,7 +24,7 @@ pub use histogram::{
     HistogramSum, is_custom_schema, is_exponential_schema,
 };
 pub use number::format_g;
-pub use point::{Point, SampleValue};
+pub use point::{Point, SampleValue, SamplesRef};
 pub use series::{SeriesId, SeriesView, Window};
 pub use settings::{Settings, Stats};
 pub use store::{Created, Cursor, Newest, Truncated, Tsdb};

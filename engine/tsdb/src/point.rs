@@ -26,6 +26,46 @@ pub struct Point {
     pub value: SampleValue,
 }
 
+/// Consecutive samples of one series, borrowed; numbers alone take less room.
+#[derive(Clone, Copy, Debug)]
+pub enum SamplesRef<'a> {
+    /// Numbers alone, as nearly all series have them.
+    Plain(&'a [Sample]),
+    /// Some are native histograms or say since when they count.
+    Rich(&'a [Point]),
+}
+
+impl SamplesRef<'_> {
+    /// The samples as values of their own.
+    pub fn to_points(&self) -> Vec<Point> {
+        match self {
+            SamplesRef::Plain(samples) => samples.iter().map(|sample| Point::from(*sample)).collect(),
+            SamplesRef::Rich(points) => points.to_vec(),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            SamplesRef::Plain(samples) => samples.len(),
+            SamplesRef::Rich(points) => points.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The time of the last one.
+    pub fn last_time(&self) -> Option<Timestamp> {
+        match self {
+            SamplesRef::Plain(samples) => samples.last().map(|sample| sample.timestamp),
+            SamplesRef::Rich(points) => points.last().map(|point| point.timestamp),
+        }
+    }
+}
+
 impl SampleValue {
     /// The number, if it is one.
     pub fn float(&self) -> Option<f64> {

@@ -6,7 +6,7 @@ use crate::chunk::Raw;
 use crate::index::{Candidates, Index, LabelsBySlot};
 use crate::series::{Place, Series};
 use crate::slots::Table;
-use crate::{AppendError, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
+use crate::{AppendError, Limit, Point, SampleValue, SamplesRef, SeriesId, SeriesView, Settings, Stats};
 
 /// Series lie in pages of this size, so that growing never copies those that are there.
 const PAGE: usize = 1024;
@@ -34,6 +34,13 @@ impl LabelsBySlot for Pages {
 /// A position in the feed of created series; the default is before the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(u64);
+
+impl Cursor {
+    /// Right before the series was created.
+    pub fn before(series: SeriesId) -> Cursor {
+        Cursor(series.sequence())
+    }
+}
 
 /// Series that came to life after a cursor, and the cursor to ask with next time.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +159,33 @@ impl Tsdb {
     pub fn append_to(&mut self, id: SeriesId, sample: Sample) -> Result<(), AppendError> {
         let raw = Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) };
         self.append_at(id, raw)
+    }
+
+    /// Appends a sample of any kind to a known series, which saves the look-up.
+    pub fn append_point_to(&mut self, id: SeriesId, point: Point) -> Result<(), AppendError> {
+        let start = point.start.map(Timestamp::as_millis);
+        self.append_at(id, Raw { time: point.timestamp.as_millis(), start, value: point.value })
+    }
+
+    /// Appends the samples of one series in a row, such as those that a snapshot held. What does not fit is counted as
+    /// everywhere.
+    pub fn restore(&mut self, labels: &Labels, samples: SamplesRef<'_>) {
+        match samples {
+            SamplesRef::Plain(samples) => {
+                let mut samples = samples.iter();
+                // A first sample that is refused leaves no series to append the rest to.
+                if let Some(Ok(id)) = samples.next().map(|first| self.append(labels, *first)) {
+                    for sample in samples {
+                        let _counted = self.append_to(id, *sample);
+                    }
+                }
+            }
+            SamplesRef::Rich(points) => {
+                for point in points {
+                    let _counted = self.append_point(labels, point.clone());
+                }
+            }
+        }
     }
 
     fn append_raw(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {

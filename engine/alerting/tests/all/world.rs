@@ -13,6 +13,7 @@ use watchfire_alerting::{
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, RuleGroupId, RuleId, Sample, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
+use watchfire_tsdb::Point;
 
 /// The beginning of all scenarios: Monday, 2026-01-05T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_767_571_200);
@@ -103,7 +104,13 @@ impl World {
             for output in outputs {
                 match output {
                     Output::Persist(_) => {}
-                    Output::Append(samples) => self.samples.extend(samples),
+                    Output::Append(points) => {
+                        let sample = |point: Point| Sample {
+                            timestamp: point.timestamp,
+                            value: point.value.float().expect("no rule here finds a histogram"),
+                        };
+                        self.samples.extend(points.into_iter().map(|(labels, point)| (labels, sample(point))));
+                    }
                     Output::Changed(change) => self.changes.push(change),
                     Output::Evaluate(request) => {
                         if self.evaluates {
@@ -150,7 +157,10 @@ impl World {
                 missing: vec![],
                 recovered: vec![],
             }),
-            Some(Finding::Samples(samples)) => Ok(EvaluationResult::Samples(samples.clone())),
+            Some(Finding::Samples(samples)) => {
+                let samples = samples.iter().map(|(labels, value)| (labels.clone(), (*value).into()));
+                Ok(EvaluationResult::Samples(samples.collect()))
+            }
             Some(Finding::Error(error)) => Err(error.clone()),
         };
         Evaluation {

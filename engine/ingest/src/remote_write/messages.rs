@@ -53,10 +53,49 @@ pub(super) struct Exemplar {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Histogram {
+    #[prost(uint64, optional, tag = "1")]
+    pub(super) count_int: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    pub(super) count_float: Option<f64>,
     #[prost(double, tag = "3")]
     pub(super) sum: f64,
+    #[prost(sint32, tag = "4")]
+    pub(super) schema: i32,
+    #[prost(double, tag = "5")]
+    pub(super) zero_threshold: f64,
+    #[prost(uint64, optional, tag = "6")]
+    pub(super) zero_count_int: Option<u64>,
+    #[prost(double, optional, tag = "7")]
+    pub(super) zero_count_float: Option<f64>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) negative_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "9")]
+    pub(super) negative_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) negative_counts: Vec<f64>,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) positive_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "12")]
+    pub(super) positive_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "13")]
+    pub(super) positive_counts: Vec<f64>,
+    #[prost(int32, tag = "14")]
+    pub(super) reset_hint: i32,
     #[prost(int64, tag = "15")]
     pub(super) timestamp: i64,
+    #[prost(double, repeated, tag = "16")]
+    pub(super) custom_values: Vec<f64>,
+    /// Only in 2.0.
+    #[prost(int64, tag = "17")]
+    pub(super) start_timestamp: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct BucketSpan {
+    #[prost(sint32, tag = "1")]
+    pub(super) offset: i32,
+    #[prost(uint32, tag = "2")]
+    pub(super) length: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,10 +1,11 @@
 //! Prometheus remote-write 1.0 (`prometheus.WriteRequest`) and 2.0 (`io.prometheus.write.v2.Request`).
 //!
-//! Staleness markers come through with every bit. Native histograms are counted and reported as rejected until the
-//! series store takes them; exemplars are counted and dropped.
+//! Staleness markers come through with every bit; exemplars are counted and dropped.
 
 mod decoder;
+mod histogram;
 mod negotiation;
+mod samples;
 mod v1;
 mod v2;
 
@@ -13,9 +14,6 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-use watchfire_model::{Sample, Timestamp};
-
-use crate::wire::{Reader, WireError};
 use crate::{DecodeError, Item, Limits, Rejections};
 
 pub use decoder::{Decoder, decode_plain, decode_series, uncompress};
@@ -32,9 +30,11 @@ pub struct Report {
     pub exemplars: usize,
     /// Metadata entries.
     pub metadata: usize,
+    /// Native histograms that were taken.
+    pub histograms: usize,
     /// Samples of series that were left out.
     pub samples_rejected: usize,
-    /// Native histograms, all of which were left out.
+    /// Native histograms that were left out, alone or with their series.
     pub histograms_rejected: usize,
     /// The series that were left out as a whole or in part.
     pub rejections: Rejections,
@@ -43,7 +43,7 @@ pub struct Report {
 impl Report {
     /// What the response headers of remote-write 2.0 say if the store takes all that the decoder took.
     pub fn written(&self) -> Written {
-        Written { samples: self.samples as u64, histograms: 0, exemplars: self.exemplars as u64 }
+        Written { samples: self.samples as u64, histograms: self.histograms as u64, exemplars: self.exemplars as u64 }
     }
 }
 
@@ -67,23 +67,6 @@ impl Written {
             ("X-Prometheus-Remote-Write-Exemplars-Written", self.exemplars),
         ]
     }
-}
-
-const HISTOGRAMS_UNSUPPORTED: &str = "native histograms are not supported yet";
-
-/// Both versions number a sample's value and time alike.
-#[inline]
-fn read_sample(bytes: &[u8]) -> Result<Sample, WireError> {
-    let mut reader = Reader::new(bytes);
-    let (mut value, mut millis) = (0.0, 0);
-    while let Some((number, field)) = reader.field()? {
-        match number {
-            1 => value = field.double()?,
-            2 => millis = field.varint()?.cast_signed(),
-            _ => {}
-        }
-    }
-    Ok(Sample { timestamp: Timestamp::from_millis(millis), value })
 }
 
 /// Counts samples and histograms against the limit of a body.

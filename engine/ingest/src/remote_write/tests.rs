@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, HashMap};
 use base64::Engine;
 use proptest::prelude::*;
 use prost::Message as _;
-use watchfire_model::{Labels, METRIC_NAME_LABEL, STALE_NAN, is_stale};
+use watchfire_model::{Labels, METRIC_NAME_LABEL, STALE_NAN, Timestamp};
+use watchfire_tsdb::{Point, SampleValue, SamplesRef};
 
 use super::messages::*;
 use super::*;
@@ -40,6 +41,7 @@ fn to_v2(request: &WriteRequest) -> RequestV2 {
     let timeseries = request.timeseries.iter().map(|series| TimeSeriesV2 {
         labels_refs: series.labels.iter().flat_map(|label| [intern(&label.name), intern(&label.value)]).collect(),
         samples: series.samples.clone(),
+        histograms: series.histograms.clone(),
         ..TimeSeriesV2::default()
     });
     let timeseries = timeseries.collect();
@@ -63,19 +65,27 @@ fn what_prometheus_writes_is_read_whole() {
         let (decoded, report) = decode_series(message, &body, &Limits::STANDARD).unwrap();
         assert!(report.rejections.is_empty(), "{}", report.rejections);
         let expected = WriteRequest::decode(&uncompress(&body, &Limits::STANDARD).unwrap()[..]).unwrap();
-        assert_eq!(decoded.series, from_prost(&expected));
+        assert_eq!(decoded.series, from_prost(&expected, Message::V1));
         assert!(decoded.series.iter().any(|(labels, _)| labels.metric_name() == Some("ALERTS")));
         bodies += 1;
     }
     assert!(bodies >= 5, "{bodies}");
 }
 
-fn from_prost(request: &WriteRequest) -> Vec<(Labels, Vec<Sample>)> {
+fn from_prost(request: &WriteRequest, message: Message) -> Vec<(Labels, Vec<Point>)> {
+    let point = |sample: &SampleMessage| Point {
+        timestamp: Timestamp::from_millis(sample.timestamp),
+        start: (message == Message::V2 && sample.start_timestamp != 0)
+            .then(|| Timestamp::from_millis(sample.start_timestamp)),
+        value: SampleValue::Float(sample.value),
+    };
     let series = request.timeseries.iter().filter(|series| !series.samples.is_empty()).map(|series| {
         let labels = Labels::from_pairs(series.labels.iter().map(|l| (l.name.as_str(), l.value.as_str())));
-        let samples = series.samples.iter();
-        let samples = samples.map(|s| Sample { timestamp: Timestamp::from_millis(s.timestamp), value: s.value });
-        (labels, samples.collect())
+        let mut points: Vec<Point> = series.samples.iter().map(point).collect();
+        if points.iter().any(|point| point.start.is_some()) {
+            points.sort_by_key(|point| point.timestamp);
+        }
+        (labels, points)
     });
     series.collect()
 }
@@ -89,8 +99,8 @@ fn staleness_markers_keep_every_bit() {
     for (message, plain) in [(Message::V1, request.encode_to_vec()), (Message::V2, to_v2(&request).encode_to_vec())] {
         let (decoded, report) = read(message, &plain);
         let samples = &decoded.series[0].1;
-        assert!(is_stale(samples[0].value) && !is_stale(samples[1].value), "{message:?}");
-        assert_eq!(samples[2].value.to_bits(), 0);
+        assert!(samples[0].value.is_stale() && !samples[1].value.is_stale(), "{message:?}");
+        assert_eq!(samples[2].value, SampleValue::Float(0.0));
         assert_eq!(report.written().headers()[0], ("X-Prometheus-Remote-Write-Samples-Written", 3));
     }
 }
@@ -174,8 +184,10 @@ fn references_out_of_the_table_cost_that_series() {
 fn exemplars_metadata_and_histograms_are_counted() {
     let mut series = series_v1(&[("__name__", "h")], &[(1, 1.0)]);
     series.exemplars = vec![Exemplar { labels: vec![], value: 1.0, timestamp: 1 }; 2];
+    let empty = Histogram { timestamp: 1, ..Histogram::default() };
+    let unknown = Histogram { schema: 9, ..empty.clone() };
     let only_histograms =
-        TimeSeries { samples: vec![], histograms: vec![Histogram { sum: 1.0, timestamp: 1 }; 3], ..series.clone() };
+        TimeSeries { samples: vec![], histograms: vec![unknown.clone(), empty.clone(), unknown], ..series.clone() };
     let metadata = MetricMetadata {
         kind: 1,
         metric_family_name: "h".to_owned(),
@@ -184,23 +196,24 @@ fn exemplars_metadata_and_histograms_are_counted() {
     };
     let request = WriteRequest { timeseries: vec![series, only_histograms], metadata: vec![metadata] };
     let (decoded, report) = read(Message::V1, &request.encode_to_vec());
-    assert_eq!((report.samples, report.exemplars, report.histograms_rejected, report.metadata), (1, 4, 3, 1));
-    assert_eq!(report.rejections.to_string(), "series 1: native histograms are not supported yet");
+    assert_eq!((report.samples, report.exemplars, report.metadata), (1, 4, 1));
+    assert_eq!((report.histograms, report.histograms_rejected), (1, 2));
+    assert!(report.rejections.to_string().starts_with("series 1: histogram has an invalid schema"));
     assert_eq!((decoded.metadata[0].kind, decoded.metadata[0].unit.as_str()), (MetricKind::Counter, "seconds"));
-    assert_eq!(report.written(), Written { samples: 1, histograms: 0, exemplars: 4 });
+    assert_eq!(report.written(), Written { samples: 1, histograms: 1, exemplars: 4 });
 
     let request = RequestV2 {
         symbols: ["", "__name__", "h", "help", "seconds"].map(str::to_owned).to_vec(),
         timeseries: vec![TimeSeriesV2 {
             labels_refs: vec![1, 2],
             samples: vec![SampleMessage::default()],
-            histograms: vec![Histogram::default()],
+            histograms: vec![empty],
             exemplars: vec![ExemplarV2::default()],
             metadata: Some(MetadataV2 { kind: 5, help_ref: 3, unit_ref: 4 }),
         }],
     };
     let (decoded, report) = read(Message::V2, &request.encode_to_vec());
-    assert_eq!((report.samples, report.exemplars, report.histograms_rejected, report.metadata), (1, 1, 1, 1));
+    assert_eq!((report.samples, report.exemplars, report.histograms, report.metadata), (1, 1, 1, 1));
     let metadata = &decoded.metadata[0];
     assert_eq!((metadata.family.as_str(), metadata.kind, metadata.help.as_str()), ("h", MetricKind::Summary, "help"));
 }
@@ -287,18 +300,146 @@ fn a_decoder_keeps_no_trace_of_the_request_before() {
     }
 }
 
+/// An integer histogram in the shape of the specification's example: runs with gaps, counts as differences.
+fn integer_histogram() -> Histogram {
+    Histogram {
+        count_int: Some(12),
+        sum: 18.4,
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count_int: Some(2),
+        positive_spans: vec![BucketSpan { offset: 0, length: 2 }, BucketSpan { offset: 1, length: 2 }],
+        positive_deltas: vec![1, 1, -1, 0],
+        negative_spans: vec![BucketSpan { offset: -3, length: 2 }],
+        negative_deltas: vec![2, 1],
+        reset_hint: 2,
+        timestamp: 7,
+        start_timestamp: 3,
+        ..Histogram::default()
+    }
+}
+
+#[test]
+fn histograms_are_read_in_every_form() {
+    let float = Histogram {
+        count_int: None,
+        count_float: Some(12.5),
+        zero_count_int: None,
+        zero_count_float: Some(2.5),
+        positive_deltas: vec![],
+        positive_counts: vec![1.0, 2.0, 1.0, 1.0],
+        negative_deltas: vec![],
+        negative_counts: vec![2.0, 3.0],
+        reset_hint: 3,
+        ..integer_histogram()
+    };
+    let custom = Histogram {
+        count_int: Some(4),
+        sum: 9.0,
+        schema: -53,
+        custom_values: vec![0.5, 1.0, 2.5],
+        positive_spans: vec![BucketSpan { offset: 0, length: 4 }],
+        positive_deltas: vec![1, 0, 0, 0],
+        timestamp: 7,
+        ..Histogram::default()
+    };
+    let stale = Histogram { sum: STALE_NAN, timestamp: 7, ..Histogram::default() };
+    let table = [
+        (
+            integer_histogram(),
+            "{count:12, sum:18.4, [-0.5,-0.3535533905932738):3, [-0.3535533905932738,-0.25):2, \
+             [-0.001,0.001]:2, (0.7071067811865476,1]:1, (1,1.4142135623730951]:2, (2,2.8284271247461903]:1, \
+             (2.8284271247461903,4]:1}",
+        ),
+        (
+            float,
+            "{count:12.5, sum:18.4, [-0.5,-0.3535533905932738):3, [-0.3535533905932738,-0.25):2, \
+             [-0.001,0.001]:2.5, (0.7071067811865476,1]:1, (1,1.4142135623730951]:2, (2,2.8284271247461903]:1, \
+             (2.8284271247461903,4]:1}",
+        ),
+        (custom, "{count:4, sum:9, [-Inf,0.5]:1, (0.5,1]:1, (1,2.5]:1, (2.5,+Inf]:1}"),
+        (stale, "{count:0, sum:NaN}"),
+    ];
+    for (wire, text) in table {
+        let series = TimeSeries { histograms: vec![wire.clone()], ..series_v1(&[("__name__", "h")], &[]) };
+        let request = WriteRequest { timeseries: vec![series], ..WriteRequest::default() };
+        let bodies = [(Message::V1, request.encode_to_vec()), (Message::V2, to_v2(&request).encode_to_vec())];
+        for (message, plain) in bodies {
+            let (decoded, report) = read(message, &plain);
+            assert_eq!(report.rejections.to_string(), "");
+            let point = &decoded.series[0].1[0];
+            let SampleValue::Histogram(histogram) = &point.value else { panic!("{point:?}") };
+            assert_eq!(histogram.to_string(), text);
+            assert_eq!(histogram.counter_reset_hint as i32, wire.reset_hint);
+            assert_eq!(point.value.is_stale(), wire.sum.is_nan());
+            let start = (message == Message::V2 && wire.start_timestamp != 0).then(|| Timestamp::from_millis(3));
+            assert_eq!((point.timestamp, point.start), (Timestamp::from_millis(7), start));
+        }
+    }
+}
+
+#[test]
+fn histograms_that_are_not_valid_are_refused_alone() {
+    let good = integer_histogram();
+    let table = [
+        (Histogram { count_int: Some(11), ..good.clone() }, "12 observations found in buckets, but the count field"),
+        (Histogram { positive_deltas: vec![1, 1, -1], ..good.clone() }, "histogram spans specify different number"),
+        (
+            Histogram { positive_deltas: vec![-1, 1, -1, 0], ..good.clone() },
+            "histogram has a negative observation count",
+        ),
+        (Histogram { schema: -5, ..good.clone() }, "histogram has an invalid schema"),
+        (Histogram { zero_threshold: -1.0, ..good.clone() }, "histogram has a zero threshold"),
+        (
+            Histogram {
+                schema: -53,
+                custom_values: vec![1.0, 1.0],
+                negative_spans: vec![],
+                negative_deltas: vec![],
+                zero_threshold: 0.0,
+                zero_count_int: None,
+                ..good.clone()
+            },
+            "histogram custom bounds must be finite and in strictly increasing order",
+        ),
+        (
+            Histogram { schema: -53, custom_values: vec![1.0, 2.0, 3.0, 4.0], ..good.clone() },
+            "histogram with custom buckets must not have negative or zero buckets",
+        ),
+        (
+            Histogram {
+                positive_spans: vec![BucketSpan { offset: 0, length: 10_001 }],
+                positive_deltas: vec![0; 10_001],
+                ..good.clone()
+            },
+            "a histogram has more than 10000 buckets",
+        ),
+    ];
+    for (bad, reason) in table {
+        let series = TimeSeries { histograms: vec![bad, good.clone()], ..series_v1(&[("__name__", "h")], &[(9, 1.0)]) };
+        let request = WriteRequest { timeseries: vec![series], ..WriteRequest::default() };
+        let (decoded, report) = read(Message::V1, &request.encode_to_vec());
+        let text = report.rejections.to_string();
+        assert!(text.starts_with(&format!("series 0: {reason}")), "{text} is not {reason}");
+        assert_eq!((report.samples, report.histograms, report.histograms_rejected), (1, 1, 1));
+        // Numbers and histograms stand apart in the message and come in the order of time.
+        let times: Vec<_> = decoded.series[0].1.iter().map(|point| point.timestamp.as_millis()).collect();
+        assert_eq!(times, [7, 9]);
+    }
+}
+
 /// A sink that recognises series by their keys, as the runtime does.
 #[derive(Default)]
 struct Remembering {
     known: HashMap<SeriesKey, Labels>,
-    taken: BTreeMap<Labels, Vec<Sample>>,
+    taken: BTreeMap<Labels, Vec<Point>>,
     built: usize,
 }
 
 impl Sink for Remembering {
-    fn known(&mut self, key: SeriesKey, samples: &[Sample]) -> bool {
+    fn known(&mut self, key: SeriesKey, samples: SamplesRef<'_>) -> bool {
         let Some(labels) = self.known.get(&key) else { return false };
-        self.taken.entry(labels.clone()).or_default().extend_from_slice(samples);
+        self.taken.entry(labels.clone()).or_default().extend(samples.to_points());
         true
     }
 
@@ -307,7 +448,7 @@ impl Sink for Remembering {
         assert!(series.has_labels(&labels));
         self.built += 1;
         self.known.insert(series.key, labels.clone());
-        self.taken.entry(labels).or_default().extend_from_slice(series.samples);
+        self.taken.entry(labels).or_default().extend(series.samples.to_points());
     }
 }
 
@@ -330,15 +471,14 @@ fn any_request() -> impl Strategy<Value = WriteRequest> {
 proptest! {
     #[test]
     fn both_decoders_and_both_versions_agree(request in any_request()) {
-        let expected = from_prost(&request);
         let plain = request.encode_to_vec();
         let (v1, _) = read(Message::V1, &plain);
-        prop_assert_eq!(&v1.series, &expected);
+        prop_assert_eq!(&v1.series, &from_prost(&request, Message::V1));
         prop_assert!(v1.rejections.is_empty());
         let second = to_v2(&request).encode_to_vec();
         prop_assert_eq!(RequestV2::decode(&second[..]).unwrap().encode_to_vec(), &second[..]);
         let (v2, _) = read(Message::V2, &second);
-        prop_assert_eq!(&v2.series, &expected);
+        prop_assert_eq!(&v2.series, &from_prost(&request, Message::V2));
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! `prometheus.WriteRequest`.
 
-use watchfire_model::Sample;
-
-use super::{Budget, HISTOGRAMS_UNSUPPORTED, Report, read_sample};
+use super::samples::Samples;
+use super::{Budget, Message, Report};
 use crate::labels::check_series;
 use crate::wire::{Reader, WireError};
 use crate::{DecodeError, Item, KeySeed, Limits, MetadataRef, MetricKind, SeriesRef, Sink};
@@ -16,7 +15,7 @@ const SERIES_HISTOGRAMS: u32 = 4;
 
 /// Buffers that live through one request.
 struct Scratch<'a> {
-    samples: Vec<Sample>,
+    samples: Samples,
     labels: Vec<(&'a str, &'a str)>,
     /// The label fields of one series, when other fields stand between them.
     gathered: Vec<u8>,
@@ -28,7 +27,7 @@ pub(super) fn decode(
     seed: &KeySeed,
     sink: &mut impl Sink,
 ) -> Result<Report, DecodeError> {
-    let mut scratch = Scratch { samples: Vec::new(), labels: Vec::new(), gathered: Vec::new() };
+    let mut scratch = Scratch { samples: Samples::new(Message::V1), labels: Vec::new(), gathered: Vec::new() };
     let mut report = Report::default();
     let mut budget = Budget::new(limits);
     let mut reader = Reader::new(bytes);
@@ -70,7 +69,6 @@ fn decode_series<'a>(
 ) -> Result<(), DecodeError> {
     let malformed = |error: WireError| DecodeError::from(error).at(item);
     scratch.samples.clear();
-    let mut histograms = 0;
     // The label fields as one range of the message, as long as nothing else stands between them.
     let (mut labels_start, mut labels_end, mut contiguous) = (0, 0, true);
     let mut reader = Reader::new(message);
@@ -89,7 +87,7 @@ fn decode_series<'a>(
             }
             SERIES_SAMPLES => {
                 budget.spend(item)?;
-                scratch.samples.push(field.bytes().and_then(read_sample).map_err(malformed)?);
+                scratch.samples.sample(field.bytes().map_err(malformed)?).map_err(malformed)?;
             }
             SERIES_EXEMPLARS => {
                 field.bytes().map_err(malformed)?;
@@ -97,44 +95,33 @@ fn decode_series<'a>(
             }
             SERIES_HISTOGRAMS => {
                 budget.spend(item)?;
-                field.bytes().map_err(malformed)?;
-                histograms += 1;
+                scratch.samples.histogram(field.bytes().map_err(malformed)?, limits).map_err(malformed)?;
             }
             _ => {}
         }
     }
-    report.histograms_rejected += histograms;
-    if histograms > 0 {
-        report.rejections.add(limits.rejections_max, item, || HISTOGRAMS_UNSUPPORTED.to_owned());
-    }
-    if scratch.samples.is_empty() {
-        return Ok(());
-    }
+    let Scratch { samples, labels, gathered } = scratch;
+    let Some(values) = samples.finish(item, limits, report) else { return Ok(()) };
     let key = if contiguous {
         seed.hash(&message[labels_start..labels_end])
     } else {
-        gather_labels(message, &mut scratch.gathered).map_err(malformed)?;
-        seed.hash(&scratch.gathered)
+        gather_labels(message, gathered).map_err(malformed)?;
+        seed.hash(gathered)
     };
-    if sink.known(key, &scratch.samples) {
-        report.series += 1;
-        report.samples += scratch.samples.len();
+    if sink.known(key, values) {
+        samples.taken(report);
         return Ok(());
     }
-    let checked = match read_labels(message, &mut scratch.labels, limits).map_err(malformed)? {
-        Ok(()) => check_series(&mut scratch.labels, limits),
+    let checked = match read_labels(message, labels, limits).map_err(malformed)? {
+        Ok(()) => check_series(labels, limits),
         Err(reason) => Err(reason),
     };
     match checked {
         Ok(()) => {
-            report.series += 1;
-            report.samples += scratch.samples.len();
-            sink.series(SeriesRef { key, labels: &scratch.labels, samples: &scratch.samples });
+            sink.series(SeriesRef { key, labels, samples: values });
+            samples.taken(report);
         }
-        Err(reason) => {
-            report.samples_rejected += scratch.samples.len();
-            report.rejections.add(limits.rejections_max, item, || reason);
-        }
+        Err(reason) => samples.left_out(item, limits, report, reason),
     }
     Ok(())
 }

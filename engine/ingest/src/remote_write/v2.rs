@@ -1,8 +1,9 @@
 //! `io.prometheus.write.v2.Request`: texts stand once, in a table, and labels refer to them.
 
-use watchfire_model::{METRIC_NAME_LABEL, Sample};
+use watchfire_model::METRIC_NAME_LABEL;
 
-use super::{Budget, HISTOGRAMS_UNSUPPORTED, Report, read_sample};
+use super::samples::Samples;
+use super::{Budget, Message, Report};
 use crate::labels::{check_series, shorten};
 use crate::wire::{Reader, Value, WireError};
 use crate::{DecodeError, Item, KeySeed, Limits, MetadataRef, MetricKind, SeriesKey, SeriesRef, Sink};
@@ -24,7 +25,7 @@ struct Symbol<'a> {
 /// Buffers that live through one request.
 struct Scratch<'a> {
     refs: Vec<u32>,
-    samples: Vec<Sample>,
+    samples: Samples,
     labels: Vec<(&'a str, &'a str)>,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn decode(
     sink: &mut impl Sink,
 ) -> Result<Report, DecodeError> {
     let symbols = read_symbols(bytes, limits, seed)?;
-    let mut scratch = Scratch { refs: Vec::new(), samples: Vec::new(), labels: Vec::new() };
+    let mut scratch = Scratch { refs: Vec::new(), samples: Samples::new(Message::V2), labels: Vec::new() };
     let mut report = Report::default();
     let mut budget = Budget::new(limits);
     let mut reader = Reader::new(bytes);
@@ -83,7 +84,6 @@ fn decode_series<'a>(
     let malformed = |error: WireError| DecodeError::from(error).at(item);
     scratch.refs.clear();
     scratch.samples.clear();
-    let mut histograms = 0;
     let mut metadata = None;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.field().map_err(malformed)? {
@@ -91,12 +91,11 @@ fn decode_series<'a>(
             SERIES_LABELS_REFS => read_refs(field, &mut scratch.refs).map_err(malformed)?,
             SERIES_SAMPLES => {
                 budget.spend(item)?;
-                scratch.samples.push(field.bytes().and_then(read_sample).map_err(malformed)?);
+                scratch.samples.sample(field.bytes().map_err(malformed)?).map_err(malformed)?;
             }
             SERIES_HISTOGRAMS => {
                 budget.spend(item)?;
-                field.bytes().map_err(malformed)?;
-                histograms += 1;
+                scratch.samples.histogram(field.bytes().map_err(malformed)?, limits).map_err(malformed)?;
             }
             SERIES_EXEMPLARS => {
                 field.bytes().map_err(malformed)?;
@@ -106,44 +105,31 @@ fn decode_series<'a>(
             _ => {}
         }
     }
-    let reject = |report: &mut Report, reason: String| {
-        report.rejections.add(limits.rejections_max, item, || reason);
-    };
-    report.histograms_rejected += histograms;
-    if histograms > 0 {
-        reject(report, HISTOGRAMS_UNSUPPORTED.to_owned());
+    let Scratch { refs, samples, labels } = scratch;
+    if samples.is_empty() {
+        report.rejections.add(limits.rejections_max, item, || "it has neither samples nor histograms".to_owned());
     }
-    if scratch.samples.is_empty() {
-        if histograms == 0 {
-            reject(report, "it has neither samples nor histograms".to_owned());
-        }
-        return Ok(());
-    }
-    let key = match key_of(&scratch.refs, symbols, seed) {
+    let Some(values) = samples.finish(item, limits, report) else { return Ok(()) };
+    let key = match key_of(refs, symbols, seed) {
         Ok(key) => key,
         Err(reason) => {
-            report.samples_rejected += scratch.samples.len();
-            reject(report, reason);
+            samples.left_out(item, limits, report, reason);
             return Ok(());
         }
     };
-    if sink.known(key, &scratch.samples) {
-        report.series += 1;
-        report.samples += scratch.samples.len();
+    if sink.known(key, values) {
+        samples.taken(report);
         return Ok(());
     }
-    let checked = read_labels(&scratch.refs, symbols, &mut scratch.labels, limits)
-        .and_then(|()| check_series(&mut scratch.labels, limits));
+    let checked = read_labels(refs, symbols, labels, limits).and_then(|()| check_series(labels, limits));
     if let Err(reason) = checked {
-        report.samples_rejected += scratch.samples.len();
-        reject(report, reason);
+        samples.left_out(item, limits, report, reason);
         return Ok(());
     }
-    report.series += 1;
-    report.samples += scratch.samples.len();
-    sink.series(SeriesRef { key, labels: &scratch.labels, samples: &scratch.samples });
+    sink.series(SeriesRef { key, labels, samples: values });
+    samples.taken(report);
     if let Some(message) = metadata {
-        let family = scratch.labels.iter().find(|(name, _)| *name == METRIC_NAME_LABEL).map_or("", |label| label.1);
+        let family = labels.iter().find(|(name, _)| *name == METRIC_NAME_LABEL).map_or("", |label| label.1);
         if let Some(metadata) = read_metadata(message, family, symbols).map_err(malformed)? {
             report.metadata += 1;
             sink.metadata(metadata);

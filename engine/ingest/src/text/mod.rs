@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use watchfire_model::{METRIC_NAME_LABEL, Sample, Timestamp};
 
+use watchfire_tsdb::SamplesRef;
+
 use crate::labels::check_series;
 use crate::{
     DecodeError, Decoded, Item, KeySeed, Limits, MetadataRef, MetricKind, Rejections, SeriesRef, Sink, UnsortedLabels,
@@ -137,16 +139,17 @@ fn take(
     sink: &mut impl Sink,
 ) -> Result<(), String> {
     let samples = [Sample { timestamp: line.timestamp.unwrap_or(received_at), value: line.value }];
+    let samples = SamplesRef::Plain(&samples);
     let mut key = seed.chain(seed.chain_start(), seed.hash(line.name.as_bytes()));
     for part in line.labels.iter().flat_map(|(name, value)| [name, value]) {
         key = seed.chain(key, seed.hash(part.as_bytes()));
     }
-    if !sink.known(key, &samples) {
+    if !sink.known(key, samples) {
         let mut labels: Vec<(&str, &str)> = Vec::with_capacity(line.labels.len() + 1);
         labels.push((METRIC_NAME_LABEL, &line.name));
         labels.extend(line.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
         check_series(&mut labels, limits)?;
-        sink.series(SeriesRef { key, labels: &labels, samples: &samples });
+        sink.series(SeriesRef { key, labels: &labels, samples });
     }
     report.samples += 1;
     report.exemplars += usize::from(line.exemplar);

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
-use watchfire_model::{Labels, is_stale};
+use watchfire_model::Labels;
+use watchfire_tsdb::Point;
 
 use super::*;
 
@@ -12,7 +13,7 @@ fn read(format: Format, text: &str) -> Decoded {
 fn printed(decoded: &Decoded) -> Vec<String> {
     let lines = decoded.series.iter().map(|(labels, samples)| {
         let at = samples[0].timestamp.since(RECEIVED).as_millis();
-        format!("{labels} {} @{at}", samples[0].value)
+        format!("{labels} {} @{at}", samples[0].value.float().unwrap())
     });
     lines.collect()
 }
@@ -86,7 +87,7 @@ fn quoted_names_blanks_and_trailing_commas_are_read() {
 fn a_nan_is_never_the_staleness_marker() {
     let decoded = read(Format::Prometheus, "up NaN\nup nan\n");
     for (_, samples) in &decoded.series {
-        assert!(samples[0].value.is_nan() && !is_stale(samples[0].value));
+        assert!(samples[0].value.float().unwrap().is_nan() && !samples[0].value.is_stale());
     }
     assert_eq!(decoded.samples(), 2);
 }
@@ -183,7 +184,7 @@ proptest! {
         let decoded = read(Format::Prometheus, &line);
         prop_assert!(decoded.rejections.is_empty(), "{}: {}", line, decoded.rejections);
         let expected = Labels::from_pairs(labels.into_iter().chain([(METRIC_NAME_LABEL.to_owned(), name)]));
-        let sample = Sample { timestamp: Timestamp::from_millis(millis), value };
+        let sample = Point::from(Sample { timestamp: Timestamp::from_millis(millis), value });
         prop_assert_eq!(decoded.series, [(expected, vec![sample])]);
     }
 

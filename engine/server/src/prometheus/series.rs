@@ -1,10 +1,11 @@
 //! `/api/v1/series`, `labels`, `label/<name>/values`, `metadata`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
+use watchfire_ingest::Metadata;
 use watchfire_model::{Labels, Timestamp};
 
 use super::parameters::Parameters;
@@ -67,14 +68,26 @@ pub(super) async fn label_values(
     Ok(success_with(json!(values), &warnings, &[]))
 }
 
-/// `/api/v1/metadata`: kinds and help texts are not kept, which the API allows.
-pub(super) async fn metadata(parameters: Parameters) -> Result<Response, Failed> {
-    for name in ["limit", "limit_per_metric"] {
-        if parameters.get(name).is_some_and(|text| text.parse::<i64>().is_err()) {
-            return Err(bad_data(format!("{name} must be a number")));
+/// `/api/v1/metadata`: what senders said about metric families.
+pub(super) async fn metadata(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
+    let number = |name: &str| {
+        let number = parameters.get(name).map_or(Ok(-1), str::parse::<i64>);
+        number.map_err(|_| bad_data(format!("{name} must be a number")))
+    };
+    // As in Prometheus a negative number is no limit, and so is zero for the limit per metric.
+    let families_max = usize::try_from(number("limit")?).unwrap_or(usize::MAX);
+    let per_family_max = usize::try_from(number("limit_per_metric")?).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
+    let mut families: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for Metadata { family, kind, help, unit } in app.engine.metadata(parameters.get("metric")) {
+        if families.len() >= families_max && !families.contains_key(&family) {
+            break;
+        }
+        let variants = families.entry(family).or_default();
+        if variants.len() < per_family_max {
+            variants.push(json!({ "type": kind.as_str(), "help": help, "unit": unit }));
         }
     }
-    Ok(success_with(json!({}), &[], &[]))
+    Ok(success_with(json!(families), &[], &[]))
 }
 
 /// A name that is no legal part of an address, as Prometheus' clients write it: `U__` in front, `_` doubled, and every

@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use watchfire_model::{Alert, Event, FieldValue, Labels, Sample, Timestamp};
+use watchfire_model::{Alert, Event, FieldValue, Labels, Timestamp};
+use watchfire_tsdb::{Point, SampleValue};
 
 use super::codec::{Reader, Unreadable, put_f64, put_length, put_signed, put_text, put_varint, unzigzag, zigzag};
+use super::points::{WHOLE_MAX, as_whole, put_point, read_point};
 
 /// Accepted input: what an entry of the log holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// Label sets and their samples.
-    Samples(Vec<(Labels, Vec<Sample>)>),
+    Samples(Vec<(Labels, Vec<Point>)>),
     /// Events.
     Events(Vec<Event>),
     /// Alerts from outside.
@@ -74,6 +76,10 @@ pub(super) struct WriteDictionary {
 /// Slots beyond are looked up by label set, so that one stray number does not take gigabytes.
 const SLOTS_MAX: usize = 1 << 24;
 
+/// Stands where a sample has its whole number and says that it is more than a number. No whole number of this size is
+/// written.
+const MORE_FOLLOWS: i64 = WHOLE_MAX.cast_signed();
+
 /// A frame of samples is ended when it is this long, far below what a frame may have.
 const FRAME_BYTES: usize = 16 << 20;
 
@@ -105,19 +111,23 @@ impl WriteDictionary {
         number
     }
 
-    fn sample(&mut self, series: u32, sample: Sample) {
+    #[inline]
+    fn sample(&mut self, series: u32, point: &Point) {
         let out = &mut self.samples;
         // Series mostly come in the order in which they came before, so the next number is the expected one.
         let step = i64::from(series) - i64::from(self.last_series) - 1;
-        let whole = sample.value as i64;
-        let is_whole = (whole as f64).to_bits() == sample.value.to_bits() && whole.unsigned_abs() < 1 << 48;
-        put_varint(out, (zigzag(step) << 1) | u64::from(is_whole));
-        let millis = sample.timestamp.as_millis();
+        let plain = if point.start.is_none() { point.value.float() } else { None };
+        let whole = plain.map_or(Some(MORE_FOLLOWS), as_whole);
+        put_varint(out, (zigzag(step) << 1) | u64::from(whole.is_some()));
+        let millis = point.timestamp.as_millis();
         put_signed(out, millis.wrapping_sub(self.last_millis));
-        if is_whole {
-            put_signed(out, whole);
-        } else {
-            put_f64(out, sample.value);
+        match (whole, plain) {
+            (Some(whole), _) => put_signed(out, whole),
+            (None, Some(number)) => put_f64(out, number),
+            (None, None) => {}
+        }
+        if plain.is_none() {
+            put_point(out, point);
         }
         self.last_series = series;
         self.last_millis = millis;
@@ -125,7 +135,7 @@ impl WriteDictionary {
     }
 
     /// Adds the samples of a label set to the frame being encoded.
-    pub(super) fn add(&mut self, labels: &Labels, samples: &[Sample]) {
+    pub(super) fn add(&mut self, labels: &Labels, samples: &[Point]) {
         let series = match self.by_labels.get(labels) {
             Some(series) => *series,
             None => {
@@ -135,15 +145,15 @@ impl WriteDictionary {
             }
         };
         for sample in samples {
-            self.sample(series, *sample);
+            self.sample(series, sample);
         }
     }
 
     /// Adds a sample of a series that the caller numbers.
-    pub(super) fn add_numbered(&mut self, number: SeriesNumber, sample: Sample, labels: impl FnOnce() -> Labels) {
+    pub(super) fn add_numbered(&mut self, number: SeriesNumber, sample: &Point, labels: impl FnOnce() -> Labels) {
         let slot = number.slot as usize;
         if slot >= SLOTS_MAX {
-            self.add(&labels(), &[sample]);
+            self.add(&labels(), std::slice::from_ref(sample));
             return;
         }
         if self.by_slot.len() <= slot {
@@ -191,7 +201,7 @@ pub(super) struct ReadDictionary {
     texts: Vec<Option<Box<str>>>,
     /// A hole where damage took a label set.
     pub(super) series: Vec<Option<Labels>>,
-    pub(super) samples: Vec<(u32, Sample)>,
+    pub(super) samples: Vec<(u32, Point)>,
     /// Samples whose series was lost with a damaged frame.
     pub(super) orphans: u64,
 }
@@ -230,12 +240,16 @@ impl ReadDictionary {
             let head = reader.varint()?;
             series = series.wrapping_add(unzigzag(head >> 1)).wrapping_add(1);
             millis = millis.wrapping_add(reader.signed()?);
-            let value = if head & 1 == 1 { reader.signed()? as f64 } else { reader.f64()? };
+            let timestamp = Timestamp::from_millis(millis);
+            let number = if head & 1 == 0 { Ok(reader.f64()?) } else { Err(reader.signed()?) };
+            let point = match number {
+                Ok(number) => Point { timestamp, start: None, value: SampleValue::Float(number) },
+                Err(MORE_FOLLOWS) => read_point(&mut reader, timestamp)?,
+                Err(whole) => Point { timestamp, start: None, value: SampleValue::Float(whole as f64) },
+            };
             let known = u32::try_from(series).ok().filter(|s| matches!(self.series.get(*s as usize), Some(Some(_))));
             match known {
-                Some(series) => {
-                    self.samples.push((series, Sample { timestamp: Timestamp::from_millis(millis), value }));
-                }
+                Some(series) => self.samples.push((series, point)),
                 None => self.orphans += 1,
             }
         }

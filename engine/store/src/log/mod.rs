@@ -7,20 +7,25 @@
 
 mod codec;
 mod entry;
+mod points;
 mod replay;
 mod segment;
+mod snapshot;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use watchfire_model::{Duration, Labels, Sample, Timestamp};
+use watchfire_model::{Duration, Labels, Timestamp};
+use watchfire_tsdb::Point;
 
 pub use entry::{Entry, SeriesNumber};
 use entry::{FrameKind, WriteDictionary, put_alerts, put_events};
 pub use replay::{Replay, ReplayFrom, Replayed};
-use segment::{FILE_HEADER_BYTES, FileHeader, SegmentReader, Step};
+use segment::{FILE_HEADER_BYTES, FileHeader, FileKind, SegmentReader, Step};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotSize, SnapshotWriter, oldest_snapshot, read_snapshot};
+use snapshot::{list_snapshots, remove_unfinished};
 
 /// When what was written is forced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +179,9 @@ pub struct Log {
     stats: LogStats,
 }
 
+/// How many snapshots are kept; the log reaches back to the oldest of them.
+const SNAPSHOTS_KEPT: usize = 2;
+
 /// The buffer of staged entries keeps this much between commits.
 const STAGED_KEPT_BYTES: usize = 8 << 20;
 
@@ -215,7 +223,11 @@ impl Log {
         let mut opened = Opened::default();
         let mut segments = Vec::new();
         let files = list_segments(&dir).map_err(io_error("cannot list the directory", &dir))?;
-        let next = files.last().map_or(1, |(number, _)| number + 1);
+        let snapshots = remove_unfinished(&dir).and_then(|()| list_snapshots(&dir));
+        let snapshots = snapshots.map_err(io_error("cannot list the directory", &dir))?;
+        // Later than everything that a snapshot covers, even if the segments are gone.
+        let covered = snapshots.first().map_or(0, |snapshot| snapshot.position.segment);
+        let next = files.last().map_or(0, |(number, _)| *number).max(covered) + 1;
         let count = files.len();
         for (index, (number, path)) in files.into_iter().enumerate() {
             if let Some(segment) = survey(number, path, index + 1 == count, &mut opened)? {
@@ -281,7 +293,7 @@ impl Log {
     pub fn stage_samples(
         &mut self,
         at: Timestamp,
-        samples: impl IntoIterator<Item = (SeriesNumber, Sample)>,
+        samples: impl IntoIterator<Item = (SeriesNumber, impl Into<Point>)>,
         mut labels: impl FnMut(SeriesNumber) -> Labels,
     ) -> Result<(), LogError> {
         let mut start = self.begin_frame()?;
@@ -289,7 +301,7 @@ impl Log {
             if self.dictionary.is_full() {
                 start = self.go_on(start, at)?;
             }
-            self.dictionary.add_numbered(number, sample, || labels(number));
+            self.dictionary.add_numbered(number, &sample.into(), || labels(number));
         }
         self.dictionary.finish(&mut self.staged);
         self.end_frame(start, at, FrameKind::Samples)
@@ -477,6 +489,54 @@ impl Log {
         segment.map_or(Position { segment: 0, offset: 0 }, |s| Position { segment: s.number, offset: s.bytes })
     }
 
+    /// How many bytes were written after `position`, or in all.
+    pub fn bytes_since(&self, position: Option<Position>) -> u64 {
+        let Some(position) = position else { return self.segments.iter().map(|segment| segment.bytes).sum() };
+        let later = self.segments.iter().filter(|segment| segment.number >= position.segment);
+        let before = |segment: &Segment| if segment.number == position.segment { position.offset } else { 0 };
+        later.map(|segment| segment.bytes.saturating_sub(before(segment))).sum()
+    }
+
+    /// Begins a snapshot of everything that was written until now. The caller fills it.
+    ///
+    /// # Errors
+    /// If the file system says no.
+    pub fn begin_snapshot(&self, at: Timestamp) -> Result<SnapshotWriter, LogError> {
+        SnapshotWriter::begin(&self.settings.dir, self.end(), at, self.settings.sync != SyncPolicy::Never)
+    }
+
+    /// The snapshots, the newest first.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, LogError> {
+        list_snapshots(&self.settings.dir).map_err(io_error("cannot list the directory", &self.settings.dir))
+    }
+
+    /// Removes a snapshot that cannot be used, so that nothing that could replace it is dropped on its account.
+    ///
+    /// # Errors
+    /// If the file system says no.
+    pub fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), LogError> {
+        fs::remove_file(&snapshot.path).map_err(io_error("cannot remove", &snapshot.path))
+    }
+
+    /// Drops what the snapshots make superfluous: all of them but the two newest, and the segments that the older of
+    /// the two covers. With the newest one damaged, the other one and the log still hold everything.
+    ///
+    /// # Errors
+    /// If the file system says no.
+    pub fn drop_covered(&mut self) -> Result<(), LogError> {
+        let snapshots = self.snapshots()?;
+        for old in snapshots.iter().skip(SNAPSHOTS_KEPT) {
+            fs::remove_file(&old.path).map_err(io_error("cannot remove", &old.path))?;
+        }
+        if let Some(oldest) = snapshots.get(SNAPSHOTS_KEPT - 1) {
+            self.drop_until(oldest.position)?;
+        }
+        Ok(())
+    }
+
     /// Reads what was written, from the oldest to the newest. Entries staged but not committed are not part of it.
     pub fn replay(&self, from: ReplayFrom) -> Replay {
         let segments = self.segments.iter().map(|s| (s.number, s.path.clone(), s.newest));
@@ -495,9 +555,9 @@ impl Log {
 
 /// Looks at a segment of an earlier run: cuts the tail of the last one, puts aside what is none.
 fn survey(number: u64, path: PathBuf, last: bool, opened: &mut Opened) -> Result<Option<Segment>, LogError> {
-    match segment::read_file_header(&path, number).map_err(io_error("cannot read", &path))? {
+    match segment::read_file_header(&path, FileKind::SEGMENT, number).map_err(io_error("cannot read", &path))? {
         FileHeader::Good => {}
-        FileHeader::Version(version) if version > segment::FILE_VERSION => {
+        FileHeader::Version(version) if version > FileKind::SEGMENT.version => {
             return Err(LogError::NewerVersion { path, version });
         }
         FileHeader::Short if last => {
@@ -543,7 +603,7 @@ fn begin_segment(settings: &LogSettings, number: u64) -> Result<(Segment, File),
     let path = segment_path(&settings.dir, number);
     let made = OpenOptions::new().create_new(true).append(true).open(&path);
     let mut file = made.map_err(io_error("cannot make a segment", &path))?;
-    let mut written = file.write_all(&segment::file_header(number));
+    let mut written = file.write_all(&segment::file_header(FileKind::SEGMENT, number));
     if settings.sync != SyncPolicy::Never {
         // The name must be on the disk as well, or the file is lost with the machine.
         written = written.and_then(|()| file.sync_data()).and_then(|()| File::open(&settings.dir)?.sync_all());

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use watchfire_model::{Alert, Event, Labels, Sample, Timestamp};
+use watchfire_model::{Alert, Event, Labels, Timestamp};
+use watchfire_tsdb::Point;
 
 use super::codec::Unreadable;
 use super::entry::{FrameKind, ReadDictionary, read_alerts, read_events};
@@ -34,7 +35,7 @@ pub enum Replayed<'a> {
         /// The segment's label sets so far. `None` where damage took one; no sample refers to it.
         series: &'a [Option<Labels>],
         /// Which series, and what.
-        samples: &'a [(u32, Sample)],
+        samples: &'a [(u32, Point)],
     },
     /// Events.
     Events {
@@ -64,14 +65,14 @@ impl Replayed<'_> {
     pub fn to_entry(&self) -> Entry {
         match self {
             Replayed::Samples { series, samples, .. } => {
-                let mut entries: Vec<(Labels, Vec<Sample>)> = Vec::new();
+                let mut entries: Vec<(Labels, Vec<Point>)> = Vec::new();
                 let mut last = None;
                 for (index, sample) in *samples {
                     match entries.last_mut() {
-                        Some((_, samples)) if last == Some(*index) => samples.push(*sample),
+                        Some((_, samples)) if last == Some(*index) => samples.push(sample.clone()),
                         _ => {
                             let labels = series.get(*index as usize).cloned().flatten().unwrap_or_default();
-                            entries.push((labels, vec![*sample]));
+                            entries.push((labels, vec![sample.clone()]));
                         }
                     }
                     last = Some(*index);

@@ -8,9 +8,20 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The first bytes of a segment: a name and the version of the layout.
-pub(super) const FILE_MAGIC: [u8; 6] = *b"WFLOG\n";
-pub(super) const FILE_VERSION: u16 = 1;
+/// The first bytes of a file: a name and the version of the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileKind {
+    magic: [u8; 6],
+    pub(super) version: u16,
+}
+
+impl FileKind {
+    /// A segment of the log.
+    pub(super) const SEGMENT: FileKind = FileKind { magic: *b"WFLOG\n", version: 1 };
+    /// A snapshot of the series store.
+    pub(super) const SNAPSHOT: FileKind = FileKind { magic: *b"WFSNP\n", version: 1 };
+}
+
 /// Name, version, number of the segment.
 pub(super) const FILE_HEADER_BYTES: u64 = 16;
 const FRAME_MAGIC: [u8; 4] = [0xf5, b'W', b'f', 0x9e];
@@ -19,10 +30,10 @@ pub(super) const FRAME_HEADER_BYTES: usize = 21;
 /// The longest payload. A batch is far shorter; a damaged length beyond is seen at once.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 26;
 
-pub(super) fn file_header(number: u64) -> [u8; FILE_HEADER_BYTES as usize] {
+pub(super) fn file_header(kind: FileKind, number: u64) -> [u8; FILE_HEADER_BYTES as usize] {
     let mut header = [0; FILE_HEADER_BYTES as usize];
-    header[..6].copy_from_slice(&FILE_MAGIC);
-    header[6..8].copy_from_slice(&FILE_VERSION.to_le_bytes());
+    header[..6].copy_from_slice(&kind.magic);
+    header[6..8].copy_from_slice(&kind.version.to_le_bytes());
     header[8..].copy_from_slice(&number.to_le_bytes());
     header
 }
@@ -30,31 +41,31 @@ pub(super) fn file_header(number: u64) -> [u8; FILE_HEADER_BYTES as usize] {
 /// What the start of a file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileHeader {
-    /// It is the segment that its name says.
+    /// It is the file that its name says.
     Good,
     /// It is too short to say anything, as after a crash while it was made.
     Short,
-    /// It is a log of a version that is not known here.
+    /// It is of a version that is not known here.
     Version(u16),
     /// It is something else.
     Foreign,
 }
 
-pub(super) fn read_file_header(path: &Path, number: u64) -> io::Result<FileHeader> {
+pub(super) fn read_file_header(path: &Path, kind: FileKind, number: u64) -> io::Result<FileHeader> {
     let mut header = [0; FILE_HEADER_BYTES as usize];
     match File::open(path)?.read_exact(&mut header) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(FileHeader::Short),
         Err(error) => return Err(error),
     }
-    if header[..6] != FILE_MAGIC {
+    if header[..6] != kind.magic {
         return Ok(FileHeader::Foreign);
     }
     let version = u16::from_le_bytes([header[6], header[7]]);
-    if version != FILE_VERSION {
+    if version != kind.version {
         return Ok(FileHeader::Version(version));
     }
-    Ok(if header == file_header(number) { FileHeader::Good } else { FileHeader::Foreign })
+    Ok(if header == file_header(kind, number) { FileHeader::Good } else { FileHeader::Foreign })
 }
 
 /// Starts a frame in `out`; [`end_frame`] fills in what is not known yet.

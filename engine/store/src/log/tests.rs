@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use watchfire_model::{Alert, Event, FieldValue, STALE_NAN, is_stale};
+use watchfire_model::{Alert, Event, FieldValue, STALE_NAN, Sample};
+use watchfire_tsdb::{BucketCount, CounterResetHint, Histogram, SampleValue};
 
 use super::*;
 
@@ -14,9 +16,25 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn samples(name: &str, values: &[(i64, f64)]) -> (Labels, Vec<Sample>) {
+fn samples(name: &str, values: &[(i64, f64)]) -> (Labels, Vec<Point>) {
     let labels = Labels::from_pairs([("__name__", name), ("job", "test")]);
-    (labels, values.iter().map(|(millis, value)| Sample { timestamp: at(*millis), value: *value }).collect())
+    (labels, values.iter().map(|(millis, value)| Sample { timestamp: at(*millis), value: *value }.into()).collect())
+}
+
+fn histogram(millis: i64) -> Point {
+    let bucket = |(index, count)| BucketCount { index, count };
+    let histogram = Histogram {
+        counter_reset_hint: CounterResetHint::NotReset,
+        schema: 3,
+        zero_threshold: 1e-128,
+        zero_count: 1.0,
+        count: 17.5,
+        sum: -2.25,
+        positive: [(-4, 3.0), (0, 1e300), (i32::MAX, 0.5)].map(bucket).to_vec(),
+        negative: [(i32::MIN, 1.0)].map(bucket).to_vec(),
+        custom_bounds: vec![],
+    };
+    Point { timestamp: at(millis), start: Some(at(millis - 7)), value: SampleValue::Histogram(Arc::new(histogram)) }
 }
 
 fn event(id: &str) -> Event {
@@ -47,7 +65,14 @@ fn alert() -> Alert {
 /// One of each, with series that are new and series that are not.
 fn entries() -> Vec<(Timestamp, Entry)> {
     vec![
-        (at(10), Entry::Samples(vec![samples("up", &[(1, 1.0), (2, f64::MAX)]), samples("down", &[(1, -3.0)])])),
+        (
+            at(10),
+            Entry::Samples(vec![
+                samples("up", &[(1, 1.0), (2, f64::MAX)]),
+                samples("down", &[(1, -3.0)]),
+                (samples("wide", &[]).0, vec![histogram(5)]),
+            ]),
+        ),
         (at(20), Entry::Events(vec![event("1"), event("")])),
         (
             at(30),
@@ -106,7 +131,36 @@ fn staleness_markers_keep_every_bit() {
     log.append(at(0), &Entry::Samples(vec![samples("up", &[(1, STALE_NAN), (2, f64::NAN)])])).unwrap();
     let mut replay = log.replay(ReplayFrom::Start);
     let Some(Replayed::Samples { samples, .. }) = replay.next().unwrap() else { panic!("no samples") };
-    assert!(is_stale(samples[0].1.value) && !is_stale(samples[1].1.value));
+    assert!(samples[0].1.value.is_stale() && !samples[1].1.value.is_stale());
+}
+
+#[test]
+fn histograms_and_start_times_come_back_in_the_order_in_which_they_came() {
+    let custom = Histogram {
+        counter_reset_hint: CounterResetHint::Gauge,
+        schema: -53,
+        custom_bounds: vec![0.1, f64::MAX],
+        sum: STALE_NAN,
+        ..Histogram::default()
+    };
+    let custom = Point { timestamp: at(-3), start: None, value: SampleValue::Histogram(Arc::new(custom)) };
+    let with_start = Point { timestamp: at(4), start: Some(at(i64::MAX)), value: SampleValue::Float(2.0) };
+    let (labels, plain) = samples("mixed", &[(1, 1.0), (9, (1_u64 << 48) as f64), (10, -((1_u64 << 48) as f64))]);
+    let points: Vec<Point> = [vec![histogram(0), with_start, custom], plain, vec![histogram(20)]].concat();
+    let hints = |points: &[Point]| -> Vec<_> {
+        points.iter().map(|point| point.value.histogram().map(|histogram| histogram.counter_reset_hint)).collect()
+    };
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    log.stage(at(0), &Entry::Samples(vec![(labels.clone(), points.clone())])).unwrap();
+    let numbered = points.iter().map(|point| (SeriesNumber { slot: 0, id: 1 }, point.clone()));
+    log.stage_samples(at(0), numbered, |_| labels.clone()).unwrap();
+    log.commit().unwrap();
+    let (found, _) = replayed(&log, ReplayFrom::Start);
+    let expected = (at(0), Entry::Samples(vec![(labels, points.clone())]));
+    assert_eq!(found, [expected.clone(), expected]);
+    let Entry::Samples(read) = &found[0].1 else { panic!("no samples") };
+    assert_eq!(hints(&read[0].1), hints(&points), "hints are not part of a histogram's equality");
 }
 
 #[test]
@@ -205,7 +259,7 @@ fn other_files_are_put_aside_and_newer_ones_stop_it() {
     assert_eq!(opened.put_aside, [log_dir.join("00000000000000000003.wlog.bad")]);
     assert_eq!(replayed(&log, ReplayFrom::Start).0, entries());
     drop(log);
-    let mut header = segment::file_header(9);
+    let mut header = segment::file_header(FileKind::SEGMENT, 9);
     header[6] = 2;
     fs::write(segment_path(&log_dir, 9), header).unwrap();
     let error = Log::open(settings(&dir)).unwrap_err();
@@ -260,7 +314,7 @@ fn numbered_series_and_label_sets_mix() {
             names[number.slot as usize].clone()
         })
         .unwrap();
-        log.stage(at(round), &Entry::Samples(vec![(names[2].clone(), vec![sample(9)])])).unwrap();
+        log.stage(at(round), &Entry::Samples(vec![(names[2].clone(), vec![sample(9).into()])])).unwrap();
     }
     assert_eq!(replayed(&log, ReplayFrom::Start).0, [], "staged is not written");
     log.commit().unwrap();
@@ -269,8 +323,14 @@ fn numbered_series_and_label_sets_mix() {
     let (two, zero) = (names[2].clone(), names[0].clone());
     let expected = |round| {
         [
-            (at(round), Entry::Samples(vec![(two.clone(), vec![sample(round)]), (zero.clone(), vec![sample(round)])])),
-            (at(round), Entry::Samples(vec![(two.clone(), vec![sample(9)])])),
+            (
+                at(round),
+                Entry::Samples(vec![
+                    (two.clone(), vec![sample(round).into()]),
+                    (zero.clone(), vec![sample(round).into()]),
+                ]),
+            ),
+            (at(round), Entry::Samples(vec![(two.clone(), vec![sample(9).into()])])),
         ]
     };
     assert_eq!(found, [expected(0), expected(1)].concat());
@@ -289,7 +349,8 @@ fn a_reused_slot_is_another_series() {
             .unwrap();
     }
     log.commit().unwrap();
-    let expected = order.map(|(_, id)| (at(0), Entry::Samples(vec![(names[id as usize].clone(), vec![sample])])));
+    let expected =
+        order.map(|(_, id)| (at(0), Entry::Samples(vec![(names[id as usize].clone(), vec![sample.into()])])));
     assert_eq!(replayed(&log, ReplayFrom::Start).0, expected);
 }
 
@@ -355,8 +416,9 @@ fn the_disk_is_asked_as_often_as_the_policy_says() {
 fn any_entry() -> impl Strategy<Value = Entry> {
     let labels = proptest::collection::btree_map("[a-c]{1,2}", ".{1,3}", 0..3).prop_map(Labels::from_iter);
     let value = prop_oneof![any::<u64>().prop_map(f64::from_bits), (-1000_i64..1000).prop_map(|int| int as f64)];
-    let sample = (any::<i64>(), value).prop_map(|(millis, value)| Sample { timestamp: at(millis), value });
-    let series = (labels, proptest::collection::vec(sample, 1..4));
+    let sample = (any::<i64>(), value).prop_map(|(millis, value)| Point::from(Sample { timestamp: at(millis), value }));
+    let point = prop_oneof![4 => sample, 1 => any::<i32>().prop_map(|millis| histogram(i64::from(millis)))];
+    let series = (labels, proptest::collection::vec(point, 1..4));
     let field = prop_oneof![
         Just(FieldValue::Null),
         any::<bool>().prop_map(FieldValue::Bool),
@@ -415,7 +477,7 @@ proptest! {
         let _ = entry::read_alerts(&bytes);
         let dir = TempDir::new().unwrap();
         fs::create_dir_all(settings(&dir).dir).unwrap();
-        let file = [&segment::file_header(1)[..], &bytes].concat();
+        let file = [&segment::file_header(FileKind::SEGMENT, 1)[..], &bytes].concat();
         fs::write(segment_path(&settings(&dir).dir, 1), file).unwrap();
         let (log, _) = Log::open(settings(&dir)).unwrap();
         prop_assert_eq!(replayed(&log, ReplayFrom::Start).0.len(), 0);

@@ -81,6 +81,12 @@ pub enum HistogramError {
     /// The custom bounds are not ascending finite numbers.
     #[error("histogram custom bounds must be finite and in strictly increasing order")]
     InvalidBounds,
+    /// Custom buckets begin at minus infinity, so that nothing is left for other buckets.
+    #[error("histogram with custom buckets must not have negative or zero buckets")]
+    CustomBucketsOnly,
+    /// The bucket around zero has a width below zero, or none that can be known.
+    #[error("histogram has a zero threshold that is negative, infinite or not a number")]
+    InvalidZeroThreshold,
     /// A count is below zero.
     #[error("histogram has a negative observation count")]
     NegativeCount,
@@ -106,7 +112,8 @@ impl Histogram {
         if buckets.len() == counts.len() && ascending { Ok(buckets) } else { Err(HistogramError::SpansMismatch) }
     }
 
-    /// Whether the histogram may be stored: a known schema, ascending bounds, no negative count.
+    /// Whether the histogram may be stored: a known schema, ascending bounds, no negative count, no buckets that its
+    /// schema does not have.
     pub fn validate(&self) -> Result<(), HistogramError> {
         if self.uses_custom_buckets() {
             let ascending = self.custom_bounds.windows(2).all(|pair| pair[0] < pair[1]);
@@ -114,8 +121,17 @@ impl Histogram {
             if !ascending || self.custom_bounds.iter().any(|b| !b.is_finite()) || !fits {
                 return Err(HistogramError::InvalidBounds);
             }
+            if !self.negative.is_empty() || self.zero_count != 0.0 || self.zero_threshold != 0.0 {
+                return Err(HistogramError::CustomBucketsOnly);
+            }
+            if self.positive.first().is_some_and(|bucket| bucket.index < 0) {
+                return Err(HistogramError::SpansMismatch);
+            }
         } else if !is_exponential_schema(self.schema) {
             return Err(HistogramError::InvalidSchema);
+        }
+        if !self.zero_threshold.is_finite() || self.zero_threshold < 0.0 {
+            return Err(HistogramError::InvalidZeroThreshold);
         }
         let negative = |buckets: &[BucketCount]| buckets.iter().any(|b| b.count < 0.0);
         if self.count < 0.0 || self.zero_count < 0.0 || negative(&self.positive) || negative(&self.negative) {
