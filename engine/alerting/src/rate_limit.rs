@@ -60,7 +60,7 @@ impl Engine {
             return;
         }
         self.similar.insert(key.clone(), self.now);
-        self.timers.set(Timer::RateLimit(key.clone()), self.now + limit);
+        self.timers.set(Timer::RateLimit(Box::new(key.clone())), self.now + limit);
         self.persist(Record::RateLimit(RateLimitRecord { key, told_at: self.now }));
     }
 

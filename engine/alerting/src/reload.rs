@@ -373,7 +373,7 @@ impl Engine {
     fn arm_rate_limits(&mut self) {
         for (key, told_at) in &self.similar {
             let limit = self.routes.rate_limit(&key.severity).unwrap_or(Duration::ZERO);
-            self.timers.set(Timer::RateLimit(key.clone()), *told_at + limit);
+            self.timers.set(Timer::RateLimit(Box::new(key.clone())), *told_at + limit);
         }
     }
 

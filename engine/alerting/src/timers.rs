@@ -17,8 +17,8 @@ pub(crate) enum Timer {
     AlertEnd(Fingerprint),
     /// An acknowledgement ends by itself.
     Acknowledgement(Fingerprint),
-    /// Similar alerts need not wait any more.
-    RateLimit(SimilarKey),
+    /// Similar alerts need not wait any more. In a box, because there are many timers and few of these.
+    RateLimit(Box<SimilarKey>),
     /// A rule stayed away for too long.
     RuleRemoved(RuleId),
     /// A rule group's slot.
