@@ -3,6 +3,7 @@
 //! One package and one binary, because every further test binary would be linked again. A test names what it needs;
 //! what is not installed is reported as `SKIPPED name: reason` and counted by `cargo xtask test`.
 
+mod author;
 mod broken;
 mod browser;
 mod commands;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         hostile::CASES,
         differential::CASES,
         compliance::CASES,
+        author::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// The crates from the bottom up; each may use those before it only. The first ten are pure.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "watchfire-model",
     "watchfire-tsdb",
     "watchfire-promql",
@@ -32,6 +32,7 @@ const LAYERS: [&str; 17] = [
     "watchfire-config",
     "watchfire-scenario",
     "watchfire-host",
+    "watchfire-author",
     "watchfire-delivery",
     "watchfire-store",
     "watchfire-ingest",

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use watchfire_model::{Duration, Timestamp};
 
+use crate::plugin::Plugin;
+
 const AFTER_HELP: &str = "\
 Examples:
   watchfire demo                                see it work, with an inbox on this machine
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     /// Send and list alerts
     #[command(subcommand)]
     Alert(AlertCommand),
+    /// Start, build, try and measure plugins
+    Plugin(Plugin),
     /// Start an engine on this machine's own metrics, with an inbox that shows what it delivers
     Demo(Demo),
 }

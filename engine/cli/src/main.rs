@@ -10,6 +10,7 @@ mod client;
 mod demo;
 mod explain;
 mod matchers;
+mod plugin;
 mod recording;
 mod route;
 mod serve;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Route(command) => block_on(route::run(command)),
         Command::Silence(command) => block_on(silence::silence(command)),
         Command::Alert(command) => block_on(silence::alert(command)),
+        Command::Plugin(options) => plugin::run(&options),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };

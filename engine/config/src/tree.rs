@@ -1,6 +1,8 @@
 //! Values without a fixed shape: plugin configurations, custom payloads.
 
+use crate::config::Source;
 use crate::decode::Decoder;
+use crate::diagnostic::{Diagnostic, Level};
 use crate::yaml::{Kind, Node, Style};
 
 /// A value of any shape, in the order of the file.
@@ -23,6 +25,22 @@ pub enum Tree {
 }
 
 impl Tree {
+    /// Reads the first document of a text; nothing where it is empty.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the YAML, with its place.
+    pub fn parse(source: Source<'_>) -> Result<Tree, Vec<Diagnostic>> {
+        let mut decoder = Decoder::new(source, None);
+        let tree = match decoder.parse() {
+            Some(root) => decoder.tree(&root),
+            None => Tree::Null,
+        };
+        if decoder.diagnostics.iter().any(|diagnostic| diagnostic.severity == Level::Error) {
+            return Err(decoder.diagnostics);
+        }
+        Ok(tree)
+    }
+
     /// As JSON text.
     pub fn to_json(&self) -> String {
         self.to_value().to_string()

@@ -13,6 +13,7 @@ const FAILURE_KINDS: [&str; 8] =
 pub(crate) struct Counters {
     calls: AtomicU64,
     nanoseconds: AtomicU64,
+    instructions: AtomicU64,
     failures: [AtomicU64; FAILURE_KINDS.len()],
     suspended: AtomicU64,
     instantiations: AtomicU64,
@@ -28,6 +29,8 @@ pub struct PluginCounters {
     pub calls: u64,
     /// Time spent in these calls.
     pub nanoseconds: u64,
+    /// Instructions that these calls took; counted by a metered host only.
+    pub instructions: u64,
     /// Calls, opens included, that failed, by [`PluginError::kind`]; kinds that never came up are left out.
     pub failures: Vec<(&'static str, u64)>,
     /// Calls that were refused because the plugin is suspended.
@@ -46,6 +49,12 @@ impl Counters {
     pub(crate) fn called(&self, nanoseconds: u64) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spent(&self, instructions: u64) {
+        if instructions > 0 {
+            self.instructions.fetch_add(instructions, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn failed(&self, error: &PluginError) {
@@ -77,6 +86,7 @@ impl Counters {
         PluginCounters {
             calls: get(&self.calls),
             nanoseconds: get(&self.nanoseconds),
+            instructions: get(&self.instructions),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
             suspended: get(&self.suspended),
             instantiations: get(&self.instantiations),

@@ -15,6 +15,7 @@ pub(crate) const STACK_BYTES: usize = 512 << 10;
 pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) pooled: bool,
+    pub(crate) metered: bool,
     tick: Duration,
     /// Closes when the sandbox is dropped, which ends the ticker.
     _running: mpsc::Sender<()>,
@@ -27,7 +28,8 @@ impl Sandbox {
             // The pool reserves terabytes of addresses, which a limit on the process may forbid.
             Err(error) => {
                 tracing::warn!(%error, "no pool for plugin instances; they are allocated one by one and run slower");
-                let engine = Engine::new(&on_demand()).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+                let engine =
+                    Engine::new(&on_demand(settings)).map_err(|error| HostError::Engine(format!("{error:#}")))?;
                 (engine, false)
             }
         };
@@ -41,7 +43,7 @@ impl Sandbox {
             }
         };
         thread::Builder::new().name("plugin-ticker".to_owned()).spawn(ticker).map_err(HostError::Thread)?;
-        Ok(Sandbox { engine, pooled, tick, _running: running })
+        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, _running: running })
     }
 
     /// The ticks after which a call that may take `limit` has taken too long. The tick under way is not a whole one.
@@ -51,7 +53,7 @@ impl Sandbox {
     }
 }
 
-fn common() -> Config {
+fn common(settings: &HostSettings) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -60,6 +62,8 @@ fn common() -> Config {
         // Results that differ between machines contradict contract C6.
         .wasm_relaxed_simd(false)
         .epoch_interruption(true)
+        .consume_fuel(settings.metered)
+        .cranelift_nan_canonicalization(settings.metered)
         .max_wasm_stack(STACK_BYTES)
         .cranelift_opt_level(OptLevel::Speed)
         .parallel_compilation(true)
@@ -85,14 +89,14 @@ fn pooling(settings: &HostSettings) -> Config {
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
-    let mut config = common();
+    let mut config = common(settings);
     config.memory_reservation(4 << 30).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
 
 /// For where addresses are scarce: bounds are checked by code instead of by guard pages.
-fn on_demand() -> Config {
-    let mut config = common();
+fn on_demand(settings: &HostSettings) -> Config {
+    let mut config = common(settings);
     config
         .memory_reservation(1 << 20)
         .memory_guard_size(64 << 10)

@@ -125,6 +125,8 @@ impl Loaded {
             counters: with.counters,
         };
         loaded.offered = loaded.describe(&describe, &kinds)?;
+        // An SDK may export every kind; what counts is what the plugin names.
+        loaded.info.kinds.retain(|kind| loaded.offered.iter().any(|offered| offered.kind == *kind));
         loaded.info.descriptors = loaded.addressed();
         Ok(loaded)
     }
@@ -141,8 +143,22 @@ impl Loaded {
         store.data_mut().begin(Timestamp::EPOCH);
         // Start functions run during instantiation and are guests as well.
         store.set_epoch_deadline(self.sandbox.ticks(self.limits.open_time));
+        self.refuel(&mut store);
         self.counters.instantiated();
         store
+    }
+
+    /// Gives a metered store all the fuel there is: time bounds a call, fuel only counts its instructions.
+    pub(crate) fn refuel(&self, store: &mut Store<Context>) {
+        if self.sandbox.metered {
+            // The store was made by the same engine, so that it counts as well.
+            drop(store.set_fuel(u64::MAX));
+        }
+    }
+
+    /// The instructions since the fuel was given; 0 where none are counted.
+    pub(crate) fn instructions(&self, store: &Store<Context>) -> u64 {
+        if self.sandbox.metered { store.get_fuel().map_or(0, |left| u64::MAX - left) } else { 0 }
     }
 
     fn describe(&self, indices: &plugin::GuestIndices, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {

@@ -136,6 +136,7 @@ impl<G: Guest> Opened<G> {
         };
         store.data_mut().begin(at);
         store.set_epoch_deadline(plugin.sandbox.ticks(plugin.limits.call_time));
+        plugin.refuel(store);
         let began = now();
         let outcome = match state {
             Some(lent) => {
@@ -153,6 +154,7 @@ impl<G: Guest> Opened<G> {
             None => run(store, guest, *handle),
         };
         plugin.counters.called(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        plugin.counters.spent(plugin.instructions(store));
         store.data_mut().end();
         match outcome {
             Ok(Ok(answer)) => Ok(answer),

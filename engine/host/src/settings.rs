@@ -22,6 +22,8 @@ pub struct HostSettings {
     pub tick: Duration,
     /// When a plugin that keeps failing is suspended, and for how long.
     pub breaker: BreakerSettings,
+    /// Counts instructions and makes every NaN the same one: for authors and for replay, since it costs half the speed.
+    pub metered: bool,
 }
 
 impl Default for HostSettings {
@@ -34,6 +36,7 @@ impl Default for HostSettings {
             instances_max: 2_048,
             tick: Duration::from_millis(5),
             breaker: BreakerSettings::STANDARD,
+            metered: false,
         }
     }
 }

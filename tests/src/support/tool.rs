@@ -25,6 +25,8 @@ pub(crate) enum Tool {
     Chromium,
     /// A mail server with TLS and authentication.
     Aiosmtpd,
+    /// A program of this name, such as a compiler.
+    Program(&'static str),
 }
 
 impl Tool {
@@ -48,6 +50,7 @@ impl Tool {
             },
             Tool::Promtool => absent("promtool"),
             Tool::Amtool => absent("amtool"),
+            Tool::Program(name) => absent(name),
             Tool::Chromium => absent("chromium").or_else(|| absent("chromedriver")),
             Tool::Aiosmtpd => {
                 let found = Command::new("/usr/bin/python3").args(["-c", "import aiosmtpd"]).output();

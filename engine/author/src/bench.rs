@@ -1,0 +1,146 @@
+//! What a plugin costs, beside one that does nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use watchfire_host::{Host, HostSettings, Source};
+use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits};
+
+use crate::{AuthorError, component};
+
+/// A condition that asks for nothing and finds nothing: what a call costs whatever a plugin does.
+const EMPTY: &str = r#"(module
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\20\00\00\00\01\00\00\00")
+  (data (i32.const 32) "\00\00\00\00\80\00\00\00\05\00\00\00\80\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00\01\00\00\00")
+  (data (i32.const 128) "empty")
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+  (func (export "watchfire:plugin/plugin@0.1.0#describe") (result i32) (i32.const 16))
+  (func (export "watchfire:plugin/condition@0.1.0#open") (param i32 i32 i32 i32) (result i32) (i32.const 256))
+  (func (export "watchfire:plugin/condition@0.1.0#evaluate") (param i32) (result i32) (i32.const 512))
+  (func (export "watchfire:plugin/condition@0.1.0#close") (param i32)))"#;
+
+/// How long each size is measured.
+const SPAN: Duration = Duration::from_millis(400);
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub struct BenchLine {
+    /// What was called.
+    pub name: String,
+    /// Series, or alerts, per call.
+    pub items: usize,
+    /// Nanoseconds per call.
+    pub call_ns: f64,
+    /// Nanoseconds per call of a condition that does nothing, in the same run; 0 for routers and formatters.
+    pub empty_ns: f64,
+}
+
+/// Measures everything that a plugin offers, with this configuration.
+///
+/// # Errors
+/// If the plugin cannot be loaded or opened, or fails.
+pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLine>, AuthorError> {
+    let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
+    let info = host.load("plugin", Source::File(plugin))?;
+    let empty = wat::parse_str(EMPTY).map_err(|error| AuthorError::Component(error.to_string()))?;
+    host.load("empty", Source::Bytes(&component::wrap(empty, Some("condition-plugin"))?))?;
+    let mut lines = Vec::new();
+    for offered in &info.descriptors {
+        let failed = |error| AuthorError::Plugin { what: offered.name.clone(), error };
+        for items in sizes {
+            let (call_ns, empty_ns) = match offered.kind {
+                Kind::Condition => {
+                    let mut condition = host.open_condition(&offered.name, config).map_err(failed)?;
+                    let mut nothing = host.open_condition("empty", "{}").map_err(failed)?;
+                    let batch = batch(*items);
+                    let (mut state, mut none) = (fresh(), fresh());
+                    let call = measure(|| {
+                        condition.evaluate(&batch, &mut state)?;
+                        state.commit();
+                        Ok(())
+                    });
+                    let empty = measure(|| nothing.evaluate(&batch, &mut none).map(drop));
+                    (call.map_err(failed)?, empty.map_err(failed)?)
+                }
+                Kind::Router => {
+                    let mut router = host.open_router(&offered.name, config).map_err(failed)?;
+                    let alerts = alerts(*items);
+                    (measure(|| router.route(Timestamp::EPOCH, &alerts).map(drop)).map_err(failed)?, 0.0)
+                }
+                Kind::Formatter => {
+                    let mut formatter = host.open_formatter(&offered.name, config).map_err(failed)?;
+                    let group = MessageGroup {
+                        at: Timestamp::EPOCH,
+                        key: "group".to_owned(),
+                        receiver: "receiver".to_owned(),
+                        group_labels: BTreeMap::new(),
+                        external_url: String::new(),
+                        alerts: alerts(*items),
+                    };
+                    (measure(|| formatter.format(&group).map(drop)).map_err(failed)?, 0.0)
+                }
+            };
+            lines.push(BenchLine { name: offered.name.clone(), items: *items, call_ns, empty_ns });
+        }
+    }
+    Ok(lines)
+}
+
+fn fresh() -> State {
+    State::new(StateLimits::STANDARD, BTreeMap::new())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn measure(mut call: impl FnMut() -> Result<(), PluginError>) -> Result<f64, PluginError> {
+    // The first calls fill caches and grow the memory.
+    for _ in 0..3 {
+        call()?;
+    }
+    let (start, mut calls) = (Instant::now(), 0_u32);
+    while start.elapsed() < SPAN {
+        call()?;
+        calls += 1;
+    }
+    Ok(start.elapsed().as_nanos() as f64 / f64::from(calls.max(1)))
+}
+
+/// Series with six labels and one row, whose values go up and down.
+fn batch(series: usize) -> Batch {
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let mut batch = Batch::new(at);
+    for number in 0..series {
+        batch.push(labels(number), [(at, (number % 97) as f64)]);
+    }
+    batch
+}
+
+fn labels(number: usize) -> Labels {
+    Labels::from_pairs([
+        ("alertname", "HighLatency".to_owned()),
+        ("cluster", "eu-1".to_owned()),
+        ("host", format!("host-{number}")),
+        ("job", "api".to_owned()),
+        ("severity", "warning".to_owned()),
+        ("team", format!("team-{}", number % 7)),
+    ])
+}
+
+fn alerts(count: usize) -> Vec<AlertView> {
+    let alerts = (0..count).map(|number| {
+        let alert = Alert {
+            labels: labels(number),
+            annotations: BTreeMap::from([("summary".to_owned(), "the checkout is slow".to_owned())]),
+            starts_at: Timestamp::EPOCH,
+            ends_at: None,
+            updated_at: Timestamp::EPOCH,
+            timeout: false,
+            generator_url: String::new(),
+            value: Some(number as f64),
+        };
+        AlertView::new(alert, Timestamp::EPOCH)
+    });
+    alerts.collect()
+}

@@ -1,0 +1,243 @@
+//! From a plugin's folder to one `.wasm` file, with the toolchain of its language.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wit_bindgen_core::{Files, WorldGenerator};
+
+use crate::scaffold::write_sdk;
+use crate::{AuthorError, Language, Project, component, doctor, manifest};
+
+/// What was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The plugin's file.
+    pub path: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+}
+
+/// Builds the plugin in a folder. What the toolchain says goes to the terminal.
+///
+/// # Errors
+/// If a program is missing, the toolchain refuses the source, or what it built does not fit the contract.
+pub fn build(project: &Project, output: Option<&Path>) -> Result<Built, AuthorError> {
+    write_sdk(&project.folder, project.language, project.name())?;
+    let work = project.folder.join("build");
+    fs::create_dir_all(&work).map_err(AuthorError::file(&work))?;
+    let folder = fs::canonicalize(&project.folder).map_err(AuthorError::file(&project.folder))?;
+    let site = Site { folder: &folder, work: folder.join("build"), project };
+    let world = project.world();
+    let (built, world) = match project.language {
+        Language::Rust => (site.rust()?, None),
+        Language::Python => (site.python()?, None),
+        Language::JavaScript => (site.javascript("watchfire/exports.js")?, None),
+        Language::TypeScript => (site.typescript()?, None),
+        Language::Go => (site.go()?, Some("all-plugin")),
+        // The generated object file has the world already.
+        Language::C | Language::Cpp => (site.clang(&world)?, None),
+        Language::Wat => (site.wat()?, Some(world.as_str())),
+    };
+    let mut wasm = component::wrap(built, world)?;
+    manifest::embed(&mut wasm, &project.manifest)?;
+    let path = output.map_or_else(|| project.output(), Path::to_owned);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(AuthorError::file(parent))?;
+    }
+    fs::write(&path, &wasm).map_err(AuthorError::file(&path))?;
+    Ok(Built { path, bytes: wasm.len() as u64 })
+}
+
+/// Where a build happens.
+struct Site<'p> {
+    folder: &'p Path,
+    work: PathBuf,
+    project: &'p Project,
+}
+
+impl Site<'_> {
+    fn rust(&self) -> Result<Vec<u8>, AuthorError> {
+        let arguments =
+            ["build", "--release", "--target", "wasm32-wasip2", "--message-format", "json-render-diagnostics"];
+        let mut cargo = self.command("cargo");
+        let lines = output("cargo build", cargo.args(arguments))?;
+        // The last artefact is the plugin itself; what it depends on comes before it.
+        let artefact = lines.lines().rev().find_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            let files = message.get("filenames")?.as_array()?;
+            files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
+        });
+        let Some(artefact) = artefact else {
+            return Err(AuthorError::Content {
+                place: "Cargo.toml".to_owned(),
+                message: "the crate builds no `.wasm` file; it needs `[lib] crate-type = [\"cdylib\"]`".to_owned(),
+            });
+        };
+        read(&artefact)
+    }
+
+    fn python(&self) -> Result<Vec<u8>, AuthorError> {
+        let built = self.work.join("component.wasm");
+        let mut command = self.command(&self.own_program("componentize-py", ".venv/bin"));
+        command.args(["-d", "watchfire/wit", "-w", "all-plugin", "componentize", "--stub-wasi"]);
+        command.args(["-p", ".", "-p", "watchfire", "watchfire_exports", "-o"]).arg(&built);
+        run("componentize-py", &mut command)?;
+        read(&built)
+    }
+
+    fn javascript(&self, entry: &str) -> Result<Vec<u8>, AuthorError> {
+        self.npm()?;
+        let built = self.work.join("component.wasm");
+        let mut command = self.command(&self.own_program("componentize-qjs", "node_modules/.bin"));
+        command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync", "--stub-wasi", "--opt-size"]);
+        command.args(["--minify", "--js", entry, "--output"]).arg(&built);
+        run("componentize-qjs", &mut command)?;
+        read(&built)
+    }
+
+    fn typescript(&self) -> Result<Vec<u8>, AuthorError> {
+        self.npm()?;
+        let mut command = self.command(&self.own_program("esbuild", "node_modules/.bin"));
+        command.args(["watchfire/exports.js", "--bundle", "--format=esm", "--platform=neutral", "--log-level=warning"]);
+        // The bundle stands where the module stood, so that relative paths mean the same.
+        command.args(["--external:watchfire:*", "--resolve-extensions=.ts,.js", "--outfile=build/bundle.js"]);
+        run("esbuild", &mut command)?;
+        self.javascript("build/bundle.js")
+    }
+
+    /// Installs what `package.json` asks for, once.
+    fn npm(&self) -> Result<(), AuthorError> {
+        if self.folder.join("node_modules").is_dir() {
+            return Ok(());
+        }
+        run("npm install", self.command("npm").args(["install", "--no-audit", "--no-fund", "--silent"]))
+    }
+
+    fn go(&self) -> Result<Vec<u8>, AuthorError> {
+        let module = self.project.name();
+        let options =
+            wit_bindgen_go::Opts { pkg_name: Some(format!("{module}/watchfire")), ..wit_bindgen_go::Opts::default() };
+        let own = format!("{module}/watchfire/");
+        for (path, content) in generate(&mut *options.build(), "all-plugin")? {
+            // The few generic types that the bindings speak are part of the SDK, so that nothing is downloaded.
+            let content = String::from_utf8_lossy(&content).replace("go.bytecodealliance.org/pkg/", &own);
+            // Go's modules are described once, in the plugin's own folder.
+            if path != "go.mod" {
+                crate::scaffold::write(&self.folder.join("watchfire"), &path, &content)?;
+            }
+        }
+        let built = self.work.join("module.wasm");
+        let mut command = self.command("go");
+        command.env("GOOS", "wasip1").env("GOARCH", "wasm");
+        command.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&built).arg(".");
+        run("go build", &mut command)?;
+        read(&built)
+    }
+
+    fn clang(&self, world: &str) -> Result<Vec<u8>, AuthorError> {
+        let options = wit_bindgen_c::Opts { rename_world: Some("plugin".to_owned()), ..wit_bindgen_c::Opts::default() };
+        for (path, content) in generate(&mut *options.build(), world)? {
+            let path = self.work.join(path);
+            fs::write(&path, content).map_err(AuthorError::file(&path))?;
+        }
+        let (compiler, extension) = match self.project.language {
+            Language::Cpp => ("clang++", "cpp"),
+            _ => ("clang", "c"),
+        };
+        let bindings = self.work.join("plugin.o");
+        let target = ["--target=wasm32-wasi", "-Os", "-Wall", "-Ibuild", "-Iwatchfire"];
+        let mut command = self.command("clang");
+        run("clang", command.args(target).args(["-c", "build/plugin.c", "-o"]).arg(&bindings))?;
+        let built = self.work.join("module.wasm");
+        let mut command = self.command(compiler);
+        command.args(target).args(["-Wextra", "-mexec-model=reactor", "-Wl,--strip-debug", "-Wl,-z,stack-size=65536"]);
+        if self.project.language == Language::Cpp {
+            // What throws cannot be caught across the border; without exceptions a plugin is a tenth of the size.
+            command.args(["-std=c++20", "-fno-exceptions", "-fno-rtti"]);
+        }
+        command
+            .args(self.sources(extension)?)
+            .arg(&bindings)
+            .arg("build/plugin_component_type.o")
+            .arg("-o")
+            .arg(&built);
+        run(compiler, &mut command)?;
+        read(&built)
+    }
+
+    fn wat(&self) -> Result<Vec<u8>, AuthorError> {
+        let path = self.folder.join("plugin.wat");
+        wat::parse_file(&path)
+            .map_err(|error| AuthorError::Content { place: path.display().to_string(), message: error.to_string() })
+    }
+
+    /// The source files of a language, sorted: those in the folder and those in `src/`.
+    fn sources(&self, extension: &str) -> Result<Vec<PathBuf>, AuthorError> {
+        let mut sources = Vec::new();
+        for folder in [self.folder.to_owned(), self.folder.join("src")] {
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(&folder).map_err(AuthorError::file(&folder))? {
+                let path = entry.map_err(AuthorError::file(&folder))?.path();
+                if path.extension() == Some(OsStr::new(extension)) {
+                    sources.push(path);
+                }
+            }
+        }
+        sources.sort();
+        Ok(sources)
+    }
+
+    /// A program that the plugin's folder may have for itself.
+    fn own_program(&self, program: &str, folder: &str) -> String {
+        let own = self.folder.join(folder).join(program);
+        if own.is_file() { own.display().to_string() } else { program.to_owned() }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder);
+        command
+    }
+}
+
+/// The bindings of a world: paths and contents.
+fn generate(generator: &mut dyn WorldGenerator, world: &str) -> Result<Vec<(String, Vec<u8>)>, AuthorError> {
+    let (mut resolve, world) = component::contract(world)?;
+    let mut files = Files::default();
+    generator
+        .generate(&mut resolve, world, &mut files)
+        .map_err(|error| AuthorError::Component(format!("the bindings: {error:#}")))?;
+    Ok(files.iter().map(|(path, content)| (path.to_owned(), content.to_owned())).collect())
+}
+
+fn run(what: &str, command: &mut Command) -> Result<(), AuthorError> {
+    let status = command.status().map_err(|error| not_started(command, error))?;
+    if status.success() { Ok(()) } else { Err(AuthorError::Toolchain { what: what.to_owned() }) }
+}
+
+/// What a program writes to its standard output.
+fn output(what: &str, command: &mut Command) -> Result<String, AuthorError> {
+    let output =
+        command.stderr(std::process::Stdio::inherit()).output().map_err(|error| not_started(command, error))?;
+    if !output.status.success() {
+        return Err(AuthorError::Toolchain { what: what.to_owned() });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn not_started(command: &Command, error: std::io::Error) -> AuthorError {
+    let program = command.get_program().to_string_lossy().into_owned();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        let remedy = doctor::remedy(&program);
+        return AuthorError::Missing { program, remedy };
+    }
+    AuthorError::File { path: program.into(), source: error }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AuthorError> {
+    fs::read(path).map_err(AuthorError::file(path))
+}

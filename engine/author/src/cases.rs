@@ -1,0 +1,362 @@
+//! A plugin's own tests: what goes in and what must come out, as YAML.
+//!
+//! A file names one condition, router or formatter with a configuration. Its cases run one after the other; those of a
+//! condition share its state, so that what is remembered can be tested. They run in the metered engine, which counts
+//! instructions, under the limits of production.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use watchfire_host::{Host, HostSettings, PluginCounters, Source};
+use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_plugin::{
+    AlertView, Batch, Decision, Message, MessageGroup, Outcome, PluginError, Provider, State, StateLimits,
+};
+
+use crate::AuthorError;
+use crate::project::read_yaml;
+
+/// The name under which the plugin is loaded for its tests.
+const PLUGIN: &str = "plugin";
+/// When the first case happens: any time will do, but always the same.
+const START_MS: i64 = 1_700_000_000_000;
+/// The time between two cases that say nothing of their time.
+const STEP_MS: i64 = 60_000;
+
+/// What came of a file of cases.
+#[derive(Clone, Debug)]
+pub struct CasesReport {
+    /// Each case in order.
+    pub cases: Vec<CaseReport>,
+    /// The most memory that the plugin had, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What came of one case.
+#[derive(Clone, Debug)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// Each line says what was expected and what came; none where it passed.
+    pub failures: Vec<String>,
+    /// The instructions that the call took.
+    pub instructions: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    condition: Option<String>,
+    router: Option<String>,
+    formatter: Option<String>,
+    #[serde(default)]
+    config: serde_json::Value,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    config: Option<serde_json::Value>,
+    /// Milliseconds since 1970.
+    at: Option<i64>,
+    #[serde(default)]
+    series: Vec<SeriesCase>,
+    #[serde(default)]
+    alerts: Vec<AlertCase>,
+    findings: Option<Vec<FindingCase>>,
+    #[serde(default)]
+    unknown: Vec<BTreeMap<String, String>>,
+    decisions: Option<Vec<DecisionCase>>,
+    message: Option<MessageCase>,
+    /// What the error's text must contain.
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeriesCase {
+    labels: BTreeMap<String, String>,
+    value: Option<Number>,
+    /// Older to newer, one a minute, the newest at the time of the case.
+    #[serde(default)]
+    values: Vec<Number>,
+}
+
+/// YAML's core schema has no word for what is no number, so that it is given as a text.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Value(f64),
+    Word(Word),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Word {
+    NaN,
+    #[serde(alias = "+Inf")]
+    Inf,
+    #[serde(rename = "-Inf")]
+    MinusInf,
+}
+
+impl Number {
+    fn value(self) -> f64 {
+        match self {
+            Number::Value(value) => value,
+            Number::Word(Word::NaN) => f64::NAN,
+            Number::Word(Word::Inf) => f64::INFINITY,
+            Number::Word(Word::MinusInf) => f64::NEG_INFINITY,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindingCase {
+    labels: BTreeMap<String, String>,
+    severity: Option<String>,
+    value: Option<f64>,
+    summary: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertCase {
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    resolved: bool,
+    value: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+struct DecisionCase {
+    receivers: Vec<String>,
+    suppress: Option<String>,
+    group_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageCase {
+    title: Option<String>,
+    content_type: Option<String>,
+    body: Option<String>,
+    /// What the body must contain, for bodies that are long.
+    #[serde(default)]
+    body_contains: Vec<String>,
+    dedup_key: Option<String>,
+}
+
+/// Runs a file of cases against a plugin's file.
+///
+/// # Errors
+/// If one of the files cannot be used; a case that fails is in the report.
+pub fn run_cases(plugin: &Path, cases: &Path, cache: Option<&Path>) -> Result<CasesReport, AuthorError> {
+    let file: File = read_yaml(cases)?;
+    let settings = HostSettings {
+        metered: true,
+        cache_dir: cache.map(Path::to_owned),
+        instances_max: 16,
+        ..HostSettings::default()
+    };
+    let host = Host::new(settings)?;
+    host.load(PLUGIN, Source::File(plugin))?;
+    let named = [&file.condition, &file.router, &file.formatter];
+    if named.into_iter().flatten().count() != 1 {
+        return Err(AuthorError::Content {
+            place: cases.display().to_string(),
+            message: "name one of `condition`, `router` and `formatter` that the cases are for".to_owned(),
+        });
+    }
+    let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
+    let mut reports = Vec::with_capacity(file.cases.len());
+    for (number, case) in file.cases.iter().enumerate() {
+        let at = case.at.unwrap_or(START_MS + i64::try_from(number).unwrap_or(0) * STEP_MS);
+        let before = counters(&host);
+        let run = Run { host: &host, file: &file, case, at: Timestamp::from_millis(at) };
+        let failures = run.failures(&mut state);
+        let instructions = counters(&host).instructions - before.instructions;
+        reports.push(CaseReport { name: case.name.clone(), failures, instructions });
+    }
+    Ok(CasesReport { cases: reports, memory_bytes: counters(&host).memory_bytes_peak })
+}
+
+fn counters(host: &Host) -> PluginCounters {
+    host.counters().into_iter().next().map(|(_, counters)| counters).unwrap_or_default()
+}
+
+/// One case to be run.
+struct Run<'c> {
+    host: &'c Host,
+    file: &'c File,
+    case: &'c Case,
+    at: Timestamp,
+}
+
+impl Run<'_> {
+    /// What is not as expected.
+    fn failures(&self, state: &mut State) -> Vec<String> {
+        let outcome = match (&self.file.condition, &self.file.router, &self.file.formatter) {
+            (Some(name), ..) => self.condition(name, state),
+            (_, Some(name), _) => self.router(name),
+            (_, _, Some(name)) => self.formatter(name),
+            // Checked when the file was read.
+            (None, None, None) => Ok(Vec::new()),
+        };
+        match (outcome, &self.case.error) {
+            (Ok(failures), None) => failures,
+            (Ok(_), Some(expected)) => vec![format!("expected the error {expected:?}, got an answer")],
+            (Err(error), None) => vec![format!("failed: {error}")],
+            (Err(error), Some(expected)) if error.to_string().contains(expected.as_str()) => Vec::new(),
+            (Err(error), Some(expected)) => {
+                vec![format!("expected the error {expected:?}, got {:?}", error.to_string())]
+            }
+        }
+    }
+
+    /// The configuration as the host hands it to a plugin.
+    fn config(&self) -> String {
+        match self.case.config.as_ref().unwrap_or(&self.file.config) {
+            serde_json::Value::Null => "{}".to_owned(),
+            config => config.to_string(),
+        }
+    }
+
+    fn condition(&self, name: &str, state: &mut State) -> Result<Vec<String>, PluginError> {
+        let mut condition = self.open(name, |address, config| self.host.open_condition(address, config))?;
+        let batch = self.batch();
+        let outcome = condition.evaluate(&batch, state).inspect_err(|_| state.rollback())?;
+        state.commit();
+        Ok(self.compare_outcome(&batch, &outcome))
+    }
+
+    fn router(&self, name: &str) -> Result<Vec<String>, PluginError> {
+        let mut router = self.open(name, |address, config| self.host.open_router(address, config))?;
+        let decisions = router.route(self.at, &self.alerts())?;
+        let came: Vec<DecisionCase> = decisions.into_iter().map(decision).collect();
+        let Some(expected) = &self.case.decisions else { return Ok(Vec::new()) };
+        let pairs = (0..expected.len().max(came.len())).map(|i| (i, expected.get(i), came.get(i)));
+        let wrong = pairs.filter(|(_, expected, came)| expected != came);
+        Ok(wrong.map(|(i, expected, came)| format!("alert {i}: expected {expected:?}, got {came:?}")).collect())
+    }
+
+    fn formatter(&self, name: &str) -> Result<Vec<String>, PluginError> {
+        let mut formatter = self.open(name, |address, config| self.host.open_formatter(address, config))?;
+        let message = formatter.format(&MessageGroup {
+            at: self.at,
+            key: "group".to_owned(),
+            receiver: "receiver".to_owned(),
+            group_labels: BTreeMap::new(),
+            external_url: "http://watchfire.example".to_owned(),
+            alerts: self.alerts(),
+        })?;
+        Ok(self.case.message.as_ref().map_or_else(Vec::new, |expected| compare_message(expected, &message)))
+    }
+
+    /// Opens what the file names: under the plugin's own name, or as the one thing of its kind.
+    fn open<T>(&self, name: &str, open: impl Fn(&str, &str) -> Result<T, PluginError>) -> Result<T, PluginError> {
+        let config = self.config();
+        let parts = format!("{PLUGIN}/{name}");
+        open(&parts, &config)
+    }
+
+    fn batch(&self) -> Batch {
+        let mut batch = Batch::new(self.at);
+        for series in &self.case.series {
+            let labels = Labels::from_pairs(series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            let values: Vec<f64> = series.values.iter().chain(&series.value).map(|number| number.value()).collect();
+            let count = i64::try_from(values.len()).unwrap_or(0);
+            let first = self.at.as_millis() - (count - 1).max(0) * STEP_MS;
+            let times = (0..count).map(|i| Timestamp::from_millis(first + i * STEP_MS));
+            batch.push(labels, times.zip(values));
+        }
+        batch
+    }
+
+    fn alerts(&self) -> Vec<AlertView> {
+        let alerts = self.case.alerts.iter().map(|alert| {
+            let starts = Timestamp::from_millis(self.at.as_millis() - STEP_MS);
+            let alert = Alert {
+                labels: Labels::from_pairs(alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+                annotations: alert.annotations.clone(),
+                starts_at: starts,
+                ends_at: alert.resolved.then_some(self.at),
+                updated_at: self.at,
+                timeout: false,
+                generator_url: String::new(),
+                value: alert.value,
+            };
+            AlertView::new(alert, self.at)
+        });
+        alerts.collect()
+    }
+
+    fn compare_outcome(&self, batch: &Batch, outcome: &Outcome) -> Vec<String> {
+        let mut failures = Vec::new();
+        let labels = |index: u32| batch.series[index as usize].to_string();
+        let key = |pairs: &BTreeMap<String, String>| {
+            Labels::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))).to_string()
+        };
+        if let Some(expected) = &self.case.findings {
+            for one in expected {
+                let series = key(&one.labels);
+                let Some(found) = outcome.findings.iter().find(|finding| labels(finding.series) == series) else {
+                    failures.push(format!("{series}: expected a finding, there is none"));
+                    continue;
+                };
+                let mut differs = |what: &str, expected: &dyn std::fmt::Debug, came: &dyn std::fmt::Debug| {
+                    failures.push(format!("{series}: expected {what} {expected:?}, got {came:?}"));
+                };
+                let severity = found.severity.to_string();
+                if one.severity.as_ref().is_some_and(|expected| *expected != severity) {
+                    differs("severity", &one.severity, &Some(severity));
+                }
+                if one.value.is_some_and(|expected| expected.to_bits() != found.value.to_bits()) {
+                    differs("value", &one.value, &Some(found.value));
+                }
+                if one.summary.as_ref().is_some_and(|expected| *expected != found.summary) {
+                    differs("summary", &one.summary, &Some(&found.summary));
+                }
+            }
+            let known: Vec<String> = expected.iter().map(|one| key(&one.labels)).collect();
+            for finding in outcome.findings.iter().filter(|finding| !known.contains(&labels(finding.series))) {
+                failures.push(format!("{}: found without being expected: {}", labels(finding.series), finding.summary));
+            }
+            let unknown: Vec<String> = outcome.unknown.iter().map(|index| labels(*index)).collect();
+            let expected: Vec<String> = self.case.unknown.iter().map(key).collect();
+            if unknown != expected {
+                failures.push(format!("expected as unknown {expected:?}, got {unknown:?}"));
+            }
+        }
+        failures
+    }
+}
+
+fn decision(decision: Decision) -> DecisionCase {
+    let Decision { receivers, suppress, group_key } = decision;
+    DecisionCase { receivers, suppress, group_key }
+}
+
+fn compare_message(expected: &MessageCase, came: &Message) -> Vec<String> {
+    let texts = [
+        ("title", &expected.title, Some(&came.title)),
+        ("content_type", &expected.content_type, Some(&came.content_type)),
+        ("body", &expected.body, Some(&came.body)),
+        ("dedup_key", &expected.dedup_key, came.dedup_key.as_ref()),
+    ];
+    let mut failures: Vec<String> = texts
+        .into_iter()
+        .filter(|(_, expected, came)| expected.is_some() && expected.as_ref() != *came)
+        .map(|(what, expected, came)| format!("expected the {what} {expected:?}, got {came:?}"))
+        .collect();
+    for part in expected.body_contains.iter().filter(|part| !came.body.contains(part.as_str())) {
+        failures.push(format!("expected {part:?} in the body, which is {:?}", came.body));
+    }
+    failures
+}

@@ -1,0 +1,69 @@
+//! Why a tool stopped.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use watchfire_host::{HostError, LoadError};
+
+/// Why a tool stopped: what happened, where, and what to do.
+#[derive(Debug, Error)]
+pub enum AuthorError {
+    /// A file or folder cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file says something that cannot be.
+    #[error("{place}: {message}")]
+    Content {
+        /// The file, and where in it.
+        place: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// There is something where a new plugin is to be.
+    #[error("{} exists already; choose another name or another folder", .0.display())]
+    Exists(PathBuf),
+    /// A program that is needed is not installed.
+    #[error("`{program}` is not installed; {remedy}")]
+    Missing {
+        /// The program.
+        program: String,
+        /// How to get it.
+        remedy: &'static str,
+    },
+    /// The toolchain refused the source; its own words are on the terminal.
+    #[error("{what} failed; the lines above say why")]
+    Toolchain {
+        /// What was run.
+        what: String,
+    },
+    /// What the toolchain made cannot be made a plugin.
+    #[error("cannot make a component of what was built: {0}")]
+    Component(String),
+    /// The engine does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The plugin cannot be loaded.
+    #[error("the plugin cannot be loaded: {0}")]
+    Load(#[from] LoadError),
+    /// The plugin fails where it must not.
+    #[error("{what}: {error}")]
+    Plugin {
+        /// What it was asked to do.
+        what: String,
+        /// How it failed.
+        error: watchfire_plugin::PluginError,
+    },
+}
+
+impl AuthorError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AuthorError {
+        let path = path.into();
+        move |source| AuthorError::File { path, source }
+    }
+}

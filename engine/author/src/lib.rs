@@ -1,0 +1,29 @@
+//! The plugin author's tools: start a plugin, build it with its language's own toolchain, look into it, try it, measure it.
+//!
+//! Everything that is not the toolchain itself is in here: the contract, the SDKs, the templates, the bindings'
+//! generators, the adapter that makes a component of a module, and the manifest. So an author needs the binary and
+//! a compiler, and nothing has to fit anything else by version. What runs a plugin is the host of the engine, so that
+//! a test sees the limits and the messages of a production run. It is no part of a running engine.
+
+mod bench;
+mod build;
+mod cases;
+mod component;
+mod doctor;
+mod error;
+mod language;
+mod manifest;
+mod project;
+mod scaffold;
+mod sdk;
+
+pub use bench::{BenchLine, bench};
+pub use build::{Built, build};
+pub use cases::{CaseReport, CasesReport, run_cases};
+pub use component::wrap;
+pub use doctor::{Check, doctor};
+pub use error::AuthorError;
+pub use language::Language;
+pub use manifest::{Manifest, read_manifest};
+pub use project::Project;
+pub use scaffold::scaffold;

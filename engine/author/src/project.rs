@@ -1,0 +1,113 @@
+//! A plugin's folder, as `plugin.yml` describes it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use watchfire_config::{Source, Tree};
+use watchfire_plugin::Kind;
+
+use crate::{AuthorError, Language, Manifest};
+
+/// The file that describes a plugin.
+const FILE: &str = "plugin.yml";
+
+/// A plugin's folder.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The language that it is written in.
+    pub language: Language,
+    /// What it offers.
+    pub kinds: Vec<Kind>,
+    /// What it says of itself.
+    pub manifest: Manifest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Described {
+    name: String,
+    version: String,
+    language: String,
+    kinds: Vec<String>,
+    #[serde(default)]
+    summary: String,
+    #[serde(default)]
+    authors: Vec<String>,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    license: String,
+}
+
+impl Project {
+    /// Reads the folder's `plugin.yml`.
+    ///
+    /// # Errors
+    /// If it is not there or says what cannot be.
+    pub fn open(folder: &Path) -> Result<Project, AuthorError> {
+        let path = folder.join(FILE);
+        let described: Described = read_yaml(&path)?;
+        let wrong = |message: String| AuthorError::Content { place: path.display().to_string(), message };
+        let language = described.language.parse().map_err(|error| wrong(format!("language: {error}")))?;
+        let kinds = described.kinds.iter().map(|word| {
+            let kinds = [Kind::Condition, Kind::Router, Kind::Formatter];
+            let found = kinds.into_iter().find(|kind| kind.as_str() == word);
+            found.ok_or_else(|| wrong(format!("kinds: {word:?} is no kind; use condition, router or formatter")))
+        });
+        let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>()?;
+        if kinds.is_empty() {
+            return Err(wrong("kinds: name at least one of condition, router and formatter".to_owned()));
+        }
+        let manifest = Manifest {
+            name: described.name,
+            version: described.version,
+            summary: described.summary,
+            contract: watchfire_host::CONTRACT_VERSION.to_owned(),
+            language: described.language,
+            authors: described.authors,
+            source: described.source,
+            license: described.license,
+        };
+        Ok(Project { folder: folder.to_owned(), language, kinds, manifest })
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Where a build puts the plugin unless it is told otherwise.
+    pub fn output(&self) -> PathBuf {
+        self.folder.join("build").join(self.name()).with_extension("wasm")
+    }
+
+    /// The world of the contract that a plugin in a language without an SDK of all kinds is built for.
+    pub(crate) fn world(&self) -> String {
+        match self.kinds.as_slice() {
+            [kind] => format!("{}-plugin", kind.as_str()),
+            _ => "all-plugin".to_owned(),
+        }
+    }
+}
+
+/// Reads a YAML file of a known shape.
+pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, AuthorError> {
+    let text = std::fs::read_to_string(path).map_err(AuthorError::file(path))?;
+    let name = path.display().to_string();
+    let tree = Tree::parse(Source { name: &name, text: &text }).map_err(|diagnostics| {
+        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        AuthorError::Content { place: "YAML".to_owned(), message: lines.join("\n") }
+    })?;
+    let json = tree.to_json();
+    let mut reader = serde_json::Deserializer::from_str(&json);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = error.path().to_string();
+        // The place in the JSON that the YAML became means nothing to whoever wrote the YAML; the path does.
+        let message = error.inner().to_string();
+        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        AuthorError::Content { place: name.clone(), message: format!("{field}: {message}") }
+    })
+}

@@ -1,0 +1,78 @@
+//! A folder that builds and passes its test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use watchfire_plugin::Kind;
+
+use crate::sdk::{self, File};
+use crate::{AuthorError, Language};
+
+/// Writes a new plugin into the folder `parent/name` and answers with its path.
+///
+/// # Errors
+/// If the folder exists, the name cannot be one, or the language has no template of that kind.
+pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Result<PathBuf, AuthorError> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(good) || name.len() > 64 {
+        return Err(AuthorError::Content {
+            place: name.to_owned(),
+            message:
+                "a plugin's name has lower-case letters, digits and dashes, begins with a letter and is at most 64 \
+                      long"
+                    .to_owned(),
+        });
+    }
+    let Some(template) = sdk::template(language, kind) else {
+        return Err(AuthorError::Content {
+            place: language.to_string(),
+            message: format!("there is no template for a {} in this language; use another one", kind.as_str()),
+        });
+    };
+    let folder = parent.join(name);
+    if folder.exists() {
+        return Err(AuthorError::Exists(folder));
+    }
+    let word = kind.as_str();
+    let description = format!(
+        "# What this plugin is; `watchfire plugin build` embeds it into the file.\nname: {name}\nversion: 0.1.0\nlanguage: \
+         {language}\nkinds: [{word}]\nsummary: \"\"\n"
+    );
+    write(&folder, "plugin.yml", &description)?;
+    write(&folder, ".gitignore", "build/\nwatchfire/\nnode_modules/\ntarget/\n")?;
+    write(&folder, &format!("tests/{word}.yml"), sdk::cases(language, kind))?;
+    for (path, content) in template {
+        write(&folder, path, &fill(content, name))?;
+    }
+    write_sdk(&folder, language, name)?;
+    Ok(folder)
+}
+
+/// Writes the SDK into the plugin's folder `watchfire/`, as this binary has it. Files that are as they should be stay
+/// untouched, so that toolchains see what has changed.
+pub(crate) fn write_sdk(folder: &Path, language: Language, name: &str) -> Result<(), AuthorError> {
+    let files: &[File] = sdk::files(language);
+    files.iter().try_for_each(|(path, content)| write(&folder.join("watchfire"), path, &fill(content, name)))
+}
+
+/// Replaces what a template leaves open.
+fn fill(content: &str, name: &str) -> String {
+    // The Rust SDK has its contract beside it here, and not the example that tests the host.
+    let example = "[[example]]\nname = \"probe\"\ncrate-type = [\"cdylib\"]\n\n";
+    content
+        .replace("MODULE", name)
+        .replace("PLUGIN_NAME", name)
+        .replace("path: \"../wit\"", "path: \"wit\"")
+        .replace(example, "")
+}
+
+pub(crate) fn write(folder: &Path, path: &str, content: &str) -> Result<(), AuthorError> {
+    let path = folder.join(path);
+    if fs::read_to_string(&path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(AuthorError::file(parent))?;
+    }
+    fs::write(&path, content).map_err(AuthorError::file(path))
+}

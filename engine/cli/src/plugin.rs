@@ -1,0 +1,237 @@
+//! `watchfire plugin`: the author's tools on the command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use watchfire_author::{Built, Language, Project};
+use watchfire_host::{Host, HostSettings, Source};
+use watchfire_plugin::Kind;
+
+const HELP: &str = "\
+From nothing to a plugin that passes its tests:
+  watchfire plugin new above --lang python --kind condition
+  cd above && watchfire plugin build && watchfire plugin test
+
+Then put build/above.wasm into the folder that the configuration names under `plugins.path`.";
+
+/// Start, build, try and measure plugins
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Plugin {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a folder that builds and passes its test
+    New {
+        /// The plugin's name: lower-case letters, digits and dashes
+        name: String,
+        /// The language: rust, python, javascript, typescript, go, c, cpp or wat
+        #[arg(long, value_name = "LANGUAGE")]
+        lang: Language,
+        /// What it is to decide
+        #[arg(long, value_enum, default_value_t = KindWord::Condition)]
+        kind: KindWord,
+        /// The folder in which the plugin's own is made
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        into: PathBuf,
+    },
+    /// Drive the language's toolchain, wrap what comes out, embed what plugin.yml says
+    Build {
+        /// The plugin's folder
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+        /// The file to write [default: build/NAME.wasm]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Run the cases in tests/*.yml, with instructions and memory
+    Test {
+        /// The plugin's folder
+        #[arg(default_value = ".", value_name = "DIR")]
+        folder: PathBuf,
+        /// The plugin's file [default: build/NAME.wasm]
+        #[arg(long, value_name = "FILE")]
+        plugin: Option<PathBuf>,
+    },
+    /// Measure time per call, beside a plugin that does nothing
+    Bench {
+        /// The plugin's file
+        #[arg(value_name = "FILE")]
+        plugin: PathBuf,
+        /// The configuration as JSON
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        config: String,
+        /// Series, or alerts, per call
+        #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000")]
+        items: Vec<usize>,
+    },
+    /// Show what a plugin is: kinds, imports, limits, size, digest, time to compile
+    Inspect {
+        /// The plugin's file
+        #[arg(value_name = "FILE")]
+        plugin: PathBuf,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which toolchains are here, and how to get the others
+    Doctor {
+        /// Only these languages
+        #[arg(long, value_name = "LANGUAGE", value_delimiter = ',')]
+        lang: Vec<Language>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindWord {
+    /// Which series are in trouble?
+    Condition,
+    /// Who is told?
+    Router,
+    /// What is said?
+    Formatter,
+}
+
+pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
+    match &options.command {
+        Command::New { name, lang, kind, into } => new(into, name, *lang, *kind),
+        Command::Build { folder, output } => {
+            let project = Project::open(folder)?;
+            let Built { path, bytes } = watchfire_author::build(&project, output.as_deref())?;
+            println!("{} ({})", path.display(), size(bytes));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { folder, plugin } => test(folder, plugin.as_deref()),
+        Command::Bench { plugin, config, items } => bench(plugin, config, items),
+        Command::Inspect { plugin, json } => inspect(plugin, *json),
+        Command::Doctor { lang } => Ok(doctor(lang)),
+    }
+}
+
+fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<ExitCode> {
+    let kind = match kind {
+        KindWord::Condition => Kind::Condition,
+        KindWord::Router => Kind::Router,
+        KindWord::Formatter => Kind::Formatter,
+    };
+    let folder = watchfire_author::scaffold(into, name, language, kind)?;
+    println!("{} is a {} in {language}. Next:\n", folder.display(), kind.as_str());
+    println!("  cd {}", folder.display());
+    println!("  watchfire plugin build\n  watchfire plugin test");
+    for check in watchfire_author::doctor(&[language]).iter().filter(|check| check.version.is_none()) {
+        println!("\n{} is not installed: {}", check.program, check.remedy);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
+    let project = Project::open(folder)?;
+    let plugin = plugin.map_or_else(|| project.output(), Path::to_owned);
+    let tests = folder.join("tests");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&tests)
+        .with_context(|| tests.display().to_string())?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml"));
+    files.sort();
+    let (mut passed, mut failed) = (0, 0);
+    for file in &files {
+        let report = watchfire_author::run_cases(&plugin, file, None)?;
+        println!("{} (at most {} of memory)", file.display(), size(report.memory_bytes));
+        for case in &report.cases {
+            let verdict = if case.failures.is_empty() { "ok  " } else { "FAIL" };
+            println!("  {verdict} {} ({} instructions)", case.name, case.instructions);
+            case.failures.iter().for_each(|failure| println!("         {failure}"));
+            if case.failures.is_empty() { passed += 1 } else { failed += 1 }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
+    println!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
+    for line in watchfire_author::bench(plugin, config, items)? {
+        let per_item = (line.call_ns - line.empty_ns).max(0.0) / line.items.max(1) as f64;
+        let (call, empty) = (line.call_ns / 1e3, line.empty_ns / 1e3);
+        println!("{:<24}{:>10}{call:>16.2}{empty:>16.2}{per_item:>16.1}", line.name, line.items);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time to compile is what is shown")]
+fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
+    let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
+    let name = plugin.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
+    let began = Instant::now();
+    let info = host.load(name, Source::File(plugin))?;
+    let compiled = began.elapsed();
+    let manifest = watchfire_author::read_manifest(&std::fs::read(plugin)?)?;
+    if json {
+        let offers: Vec<_> = info
+            .descriptors
+            .iter()
+            .map(|offer| serde_json::json!({"kind": offer.kind.as_str(), "name": offer.name, "summary": offer.summary}))
+            .collect();
+        let object = serde_json::json!({
+            "manifest": manifest, "digest": format!("sha256:{}", info.digest), "offers": offers,
+            "imports": info.imports, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
+            "compile_ms": compiled.as_secs_f64() * 1e3,
+        });
+        println!("{object:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(manifest) = manifest {
+        println!("{} {}, written in {}", manifest.name, manifest.version, manifest.language);
+        if !manifest.summary.is_empty() {
+            println!("{}", manifest.summary);
+        }
+    } else {
+        println!("{name}, without a manifest");
+    }
+    println!("\noffers");
+    for offer in &info.descriptors {
+        println!("  {:<10} {:<24} {}", offer.kind.as_str(), offer.name, offer.summary);
+    }
+    println!("\nimports");
+    info.imports.iter().for_each(|import| println!("  {import}"));
+    println!("\ndigest        sha256:{}", info.digest);
+    println!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
+    println!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
+    println!(
+        "limits        {} ms per call, {} of memory",
+        info.limits.call_time.as_millis(),
+        size(info.limits.memory_bytes as u64)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn doctor(languages: &[Language]) -> ExitCode {
+    let languages = if languages.is_empty() { &Language::ALL[..] } else { languages };
+    let mut missing = false;
+    for check in watchfire_author::doctor(languages) {
+        let language = check.language.as_str();
+        if let Some(version) = check.version {
+            println!("ok       {language:<11} {:<17} {version}", check.program);
+        } else {
+            missing = true;
+            println!("missing  {language:<11} {:<17} {}", check.program, check.remedy);
+        }
+    }
+    if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A number of bytes as people read it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}

@@ -1,0 +1,53 @@
+// Writes one line for each alert.
+
+#include "watchfire.h"
+
+#define CHANNELS_MAX 1024
+
+static char *prefixes[CHANNELS_MAX];
+static uint32_t opened;
+
+void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list) {
+  wf_describe(list, WATCHFIRE_PLUGIN_TYPES_KIND_FORMATTER, "lines", "Writes one line for each alert.",
+              "{\"type\":\"object\",\"properties\":{\"prefix\":{\"type\":\"string\"}}}");
+}
+
+bool exports_watchfire_plugin_formatter_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
+                                             exports_watchfire_plugin_formatter_plugin_error_t *error) {
+  (void)name;
+  wf_text prefix = wf_literal("");
+  wf_kind kind = wf_config(*config, "prefix", NULL, &prefix);
+  if (kind != WF_TEXT && kind != WF_ABSENT) return wf_invalid(error, "/prefix", "must be a text");
+  if (opened == CHANNELS_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 channels");
+  prefixes[opened] = calloc(prefix.len + 1, 1);
+  memcpy(prefixes[opened], prefix.ptr, prefix.len);
+  *handle = opened++;
+  return true;
+}
+
+bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfire_plugin_formatter_group_t *group,
+                                               exports_watchfire_plugin_formatter_message_t *message,
+                                               exports_watchfire_plugin_formatter_plugin_error_t *error) {
+  (void)error;
+  size_t firing = 0;
+  wf_text body = wf_copy("");
+  for (size_t i = 0; i < group->alerts.len; i++) {
+    watchfire_plugin_alerts_alert_t *alert = &group->alerts.ptr[i];
+    wf_text longer = wf_format("%.*s%s %.*s: %.*s\n", (int)body.len, (const char *)body.ptr,
+                               alert->firing ? "FIRING" : "RESOLVED", (int)alert->name.len,
+                               (const char *)alert->name.ptr, (int)alert->summary.len,
+                               (const char *)alert->summary.ptr);
+    free(body.ptr);
+    body = longer;
+    firing += alert->firing;
+  }
+  memset(message, 0, sizeof *message);
+  message->title =
+      wf_format("%s%zu firing, %zu resolved", prefixes[handle], firing, group->alerts.len - firing);
+  message->content_type = wf_copy("text/plain");
+  message->body = body;
+  exports_watchfire_plugin_formatter_group_free(group);
+  return true;
+}
+
+void exports_watchfire_plugin_formatter_close(uint32_t handle) { free(prefixes[handle]); }

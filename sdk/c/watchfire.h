@@ -1,0 +1,147 @@
+// What makes a Watchfire plugin in C short: texts, configuration and labels over the generated bindings.
+//
+// `plugin.h` is generated from the contract (`sdk/wit/watchfire.wit`) by `watchfire plugin build`; its comments are the
+// reference. Everything that a plugin hands out is freed by the bindings after the call, so it must come from
+// `malloc`: the functions below see to that. Everything that it is handed belongs to it, to be freed with the generated `..._free`
+
+#ifndef WATCHFIRE_H
+#define WATCHFIRE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef plugin_string_t wf_text;
+
+/// A text as `printf` writes it, in memory of its own.
+static inline wf_text wf_format(const char *format, ...) {
+  va_list first, second;
+  va_start(first, format);
+  va_copy(second, first);
+  int length = vsnprintf(NULL, 0, format, first);
+  va_end(first);
+  wf_text text = {NULL, 0};
+  if (length > 0 && (text.ptr = (uint8_t *)malloc((size_t)length + 1))) {
+    vsnprintf((char *)text.ptr, (size_t)length + 1, format, second);
+    text.len = (size_t)length;
+  }
+  va_end(second);
+  return text;
+}
+
+/// A copy of a text in memory of its own.
+static inline wf_text wf_copy(const char *text) { return wf_format("%s", text); }
+
+/// A text that is only read, such as the name of a label that is asked for.
+static inline wf_text wf_literal(const char *text) {
+  wf_text literal = {(uint8_t *)text, strlen(text)};
+  return literal;
+}
+
+static inline bool wf_equal(wf_text text, const char *other) {
+  return text.len == strlen(other) && memcmp(text.ptr, other, text.len) == 0;
+}
+
+/// Looks a label or an annotation up; answers whether it is there.
+static inline bool wf_find(plugin_list_tuple2_string_string_t pairs, const char *name, wf_text *value) {
+  for (size_t i = 0; i < pairs.len; i++) {
+    if (wf_equal(pairs.ptr[i].f0, name)) {
+      *value = pairs.ptr[i].f1;
+      return true;
+    }
+  }
+  return false;
+}
+
+/// What a field of the configuration is.
+typedef enum { WF_ABSENT, WF_NUMBER, WF_TEXT, WF_OTHER } wf_kind;
+
+/// Skips one JSON value that begins at `at`; answers where it ends. The host hands out valid JSON only.
+static inline size_t wf_json_end(wf_text json, size_t at) {
+  int depth = 0;
+  bool quoted = false;
+  for (; at < json.len; at++) {
+    char c = (char)json.ptr[at];
+    if (quoted) {
+      if (c == '\\') at++;
+      else if (c == '"') quoted = false;
+      if (!quoted && depth == 0) return at + 1;
+      continue;
+    }
+    if (c == '"') quoted = true;
+    else if (c == '{' || c == '[') depth++;
+    else if (c == '}' || c == ']') {
+      if (depth == 0) return at;
+      if (--depth == 0) return at + 1;
+    } else if (c == ',' && depth == 0) return at;
+  }
+  return at;
+}
+
+/// Looks up a field of the configuration, which is one JSON object. A number is given in `number`, a text in `text`
+/// without quotes and without its escapes resolved; either may be NULL.
+static inline wf_kind wf_config(wf_text json, const char *name, double *number, wf_text *text) {
+  size_t at = 0;
+  while (at < json.len && json.ptr[at] != '{') at++;
+  for (at++; at < json.len;) {
+    while (at < json.len && strchr(" \t\r\n,", (char)json.ptr[at])) at++;
+    if (at >= json.len || json.ptr[at] != '"') break;
+    size_t key_end = wf_json_end(json, at);
+    wf_text key = {json.ptr + at + 1, key_end - at - 2};
+    at = key_end;
+    while (at < json.len && strchr(" \t\r\n:", (char)json.ptr[at])) at++;
+    size_t end = wf_json_end(json, at);
+    if (wf_equal(key, name)) {
+      char first = (char)json.ptr[at];
+      if (first == '"') {
+        wf_text value = {json.ptr + at + 1, end - at - 2};
+        if (text) *text = value;
+        return WF_TEXT;
+      }
+      if (first == '-' || (first >= '0' && first <= '9')) {
+        wf_text digits = wf_format("%.*s", (int)(end - at), (const char *)json.ptr + at);
+        if (number) *number = digits.ptr ? strtod((const char *)digits.ptr, NULL) : 0;
+        free(digits.ptr);
+        return WF_NUMBER;
+      }
+      return WF_OTHER;
+    }
+    at = end;
+  }
+  return WF_ABSENT;
+}
+
+/// The configuration cannot be used: where (a JSON pointer such as `/limit`), and what would be right.
+static inline bool wf_invalid(watchfire_plugin_types_plugin_error_t *error, const char *path, const char *message) {
+  error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INVALID_CONFIG;
+  error->val.invalid_config.path = wf_copy(path);
+  error->val.invalid_config.message = wf_copy(message);
+  return false;
+}
+
+/// Announces the one thing that the plugin offers.
+static inline void wf_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list, uint8_t kind, const char *name,
+                               const char *summary, const char *schema) {
+  list->ptr = (exports_watchfire_plugin_plugin_descriptor_t *)calloc(1, sizeof *list->ptr);
+  list->len = 1;
+  list->ptr[0].kind = kind;
+  list->ptr[0].name = wf_copy(name);
+  list->ptr[0].summary = wf_copy(summary);
+  list->ptr[0].config_schema = wf_copy(schema);
+  list->ptr[0].state_version = 1;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

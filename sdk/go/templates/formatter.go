@@ -1,0 +1,51 @@
+// Writes one line for each alert.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"MODULE/watchfire"
+	_ "MODULE/watchfire/wit_exports"
+)
+
+type lines struct {
+	Prefix string `json:"prefix"`
+}
+
+func open(config []byte) (watchfire.Formatter, error) {
+	var channel lines
+	if err := json.Unmarshal(config, &channel); err != nil {
+		return nil, watchfire.InvalidConfig{Path: "/prefix", Message: "must be a text"}
+	}
+	return channel, nil
+}
+
+func (channel lines) Format(group watchfire.Group) (watchfire.Message, error) {
+	var body strings.Builder
+	firing := 0
+	for _, alert := range group.Alerts {
+		status := "RESOLVED"
+		if alert.Firing {
+			status = "FIRING"
+			firing++
+		}
+		fmt.Fprintf(&body, "%s %s: %s\n", status, alert.Name, alert.Summary)
+	}
+	return watchfire.Message{
+		Title:       fmt.Sprintf("%s%d firing, %d resolved", channel.Prefix, firing, len(group.Alerts)-firing),
+		ContentType: "text/plain",
+		Body:        body.String(),
+	}, nil
+}
+
+func init() {
+	watchfire.OfferFormatter(watchfire.Offer{
+		Name:    "lines",
+		Summary: "Writes one line for each alert.",
+		Schema:  `{"type":"object","properties":{"prefix":{"type":"string"}}}`,
+	}, open)
+}
+
+func main() {}

@@ -1,0 +1,29 @@
+"""Finds the series above a limit, and says for how many evaluations in a row there have been any."""
+
+from watchfire import Condition, Finding, InvalidConfig, Outcome, Severity, offer
+
+
+@offer
+class Above(Condition):
+    name = "above"
+    summary = "Finds the series above a limit."
+    schema = {"type": "object", "required": ["limit"], "properties": {"limit": {"type": "number"}}}
+
+    def __init__(self, config):
+        if not isinstance(config.get("limit"), (int, float)):
+            raise InvalidConfig("/limit", "must be a number")
+        self.limit = config["limit"]
+
+    def evaluate(self, batch, state):
+        outcome = Outcome()
+        streak = int(state.get("streak") or b"0") + 1
+        for series, value in enumerate(batch.latest()):
+            if value != value:
+                outcome.unknown.append(series)
+            elif value > self.limit:
+                # Labels are asked for where they are needed, not for every series.
+                host = batch.label(series, "host")
+                summary = f"{host} is above the limit, {streak} in a row"
+                outcome.findings.append(Finding(series, Severity.WARNING, value, summary))
+        state.set("streak", str(streak if outcome.findings else 0).encode())
+        return outcome

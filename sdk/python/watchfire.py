@@ -1,0 +1,272 @@
+"""The SDK for Watchfire plugins in Python: what a plugin offers, as classes, over the generated bindings.
+
+A plugin is a module `plugin.py` that announces classes derived from `Condition`, `Router` or `Formatter` with the
+decorator `offer`. An object is made per rule, route or channel, with that user's configuration; raise `InvalidConfig`
+where it cannot be used. Any other exception costs that call alone, and its traceback reaches the host's log.
+
+Everything must be a function of what is passed in: the clock stands at the time of the call, and memory may vanish
+between two calls. What has to be remembered belongs into `State`. Imports belong at the top of a module: they run when
+the plugin is built, and there are no files afterwards.
+"""
+
+import json
+import traceback
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from componentize_py_types import Err
+from wit_world.imports import input as _input
+from wit_world.imports import log as _log
+from wit_world.imports import state as _state
+from wit_world.imports import types as _types
+
+#: How bad something is: Severity.INFO, WARNING, ERROR, CRITICAL.
+Severity = _types.Severity
+
+
+class InvalidConfig(Exception):
+    """The configuration cannot be used: where (a JSON pointer such as `/limit`), and what would be right."""
+
+    def __init__(self, path: str, message: str):
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
+
+
+class BadInput(Exception):
+    """This input cannot be handled; the next one may be."""
+
+
+@dataclass
+class Finding:
+    """One series in trouble: its index in the batch, each at most once."""
+
+    series: int
+    severity: Severity
+    value: float
+    summary: str
+
+
+@dataclass
+class Outcome:
+    """The series whose alert is active, and those of which nothing can be said; the others are fine."""
+
+    findings: list[Finding] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
+
+
+class Batch:
+    """Series with rows, in columns; to be used during `evaluate` only.
+
+    Numbers come packed, as memoryviews: an element costs a fraction of what a list of numbers would.
+    """
+
+    def __len__(self) -> int:
+        return _input.series_count()
+
+    @property
+    def at_ms(self) -> int:
+        """The time of the evaluation in milliseconds since 1970. There is no other clock."""
+        return _input.eval_time_ms()
+
+    def latest(self) -> memoryview:
+        """The newest value of each series, NaN where there is none."""
+        return memoryview(_input.latest_le()).cast("d")
+
+    def ids(self) -> memoryview:
+        """The stable ids of the series: the keys for what is remembered per series."""
+        return memoryview(_input.series_ids_le()).cast("Q")
+
+    def offsets(self) -> memoryview:
+        """Where each series' rows begin, and at last the number of rows."""
+        return memoryview(_input.offsets_le()).cast("I")
+
+    def timestamps(self) -> memoryview:
+        """The rows' times in milliseconds since 1970."""
+        return memoryview(_input.timestamps_le()).cast("q")
+
+    def values(self) -> memoryview:
+        """The rows' values."""
+        return memoryview(_input.values_le()).cast("d")
+
+    def label(self, series: int, name: str) -> Optional[str]:
+        """One label of one series. Ask for those that fire, not for all."""
+        return _input.label(series, name)
+
+    def labels(self, series: int) -> dict[str, str]:
+        """All labels of one series."""
+        return dict(_input.labels(series))
+
+    def label_column(self, name: str) -> tuple[list[str], list[int]]:
+        """One label of all series: the distinct values, and for each series the index of its value."""
+        return _input.label_column(name)
+
+    def event(self, row: int):
+        """The event of one row, or None over an expression."""
+        return _input.event_at(row)
+
+    def event_column(self, name: str) -> tuple[list[str], list[int]]:
+        """One field of all events, as `label_column`."""
+        return _input.event_column(name)
+
+
+class State:
+    """What a condition remembers: durable, one per rule. Writes count only if `evaluate` returns."""
+
+    def get(self, key: str) -> Optional[bytes]:
+        return _state.get(key)
+
+    def set(self, key: str, value: bytes) -> None:
+        _state.set(key, value)
+
+    def delete(self, key: str) -> None:
+        _state.delete(key)
+
+
+class Condition:
+    """Decides which series are in trouble. `__init__` gets the rule's configuration."""
+
+    name: str
+    summary: str = ""
+    schema: dict = {}
+    state_version: int = 1
+
+    def __init__(self, config: Any):
+        pass
+
+    def evaluate(self, batch: Batch, state: State) -> Outcome:
+        raise NotImplementedError
+
+
+@dataclass
+class Alert:
+    """An alert as routers and formatters see it; times in milliseconds since 1970."""
+
+    fingerprint: str
+    name: str
+    severity: Severity
+    firing: bool
+    starts_ms: int
+    ends_ms: Optional[int]
+    value: Optional[float]
+    summary: str
+    generator_url: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+@dataclass
+class Decision:
+    """Where one alert goes: receivers (none: the route's own), or why nobody is to be told."""
+
+    receivers: list[str] = field(default_factory=list)
+    suppress: Optional[str] = None
+    group_key: Optional[str] = None
+
+
+class Router:
+    """Decides who is told. `__init__` gets the route's configuration."""
+
+    name: str
+    summary: str = ""
+    schema: dict = {}
+    state_version: int = 1
+
+    def __init__(self, config: Any):
+        pass
+
+    def route(self, at_ms: int, alerts: list[Alert]) -> list[Decision]:
+        raise NotImplementedError
+
+
+@dataclass
+class Group:
+    """What a message is about; firing alerts come first."""
+
+    at_ms: int
+    key: str
+    receiver: str
+    group_labels: dict[str, str]
+    external_url: str
+    alerts: list[Alert]
+
+
+@dataclass
+class Message:
+    """A message; the host addresses, signs and sends it."""
+
+    body: str
+    title: str = ""
+    content_type: str = "text/plain"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    dedup_key: Optional[str] = None
+
+
+class Formatter:
+    """Decides what is said. `__init__` gets the channel's configuration."""
+
+    name: str
+    summary: str = ""
+    schema: dict = {}
+    state_version: int = 1
+
+    def __init__(self, config: Any):
+        pass
+
+    def format(self, group: Group) -> Message:
+        raise NotImplementedError
+
+
+def log(level: str, message: str) -> None:
+    """Writes a line to the host's log: debug, info, warn or error."""
+    _log.log(_log.Level[level.upper()], message)
+
+
+_offered: dict[type, dict[str, type]] = {Condition: {}, Router: {}, Formatter: {}}
+
+
+def offer(offered: type) -> type:
+    """Announces a condition, router or formatter; a decorator for its class."""
+    for kind, names in _offered.items():
+        if issubclass(offered, kind):
+            names[offered.name] = offered
+            return offered
+    raise TypeError(f"{offered.__name__} is no Condition, Router or Formatter")
+
+
+def descriptors() -> list[_types.Descriptor]:
+    kinds = {Condition: _types.Kind.CONDITION, Router: _types.Kind.ROUTER, Formatter: _types.Kind.FORMATTER}
+    return [
+        _types.Descriptor(kinds[kind], name, one.summary, json.dumps(one.schema) if one.schema else "", one.state_version)
+        for kind, names in _offered.items()
+        for name, one in names.items()
+    ]
+
+
+class Opened:
+    """What was opened of one kind, under handles; turns exceptions into what the contract has for them."""
+
+    def __init__(self, kind: type):
+        self.kind = kind
+        self.objects: list[Any] = []
+
+    def open(self, name: str, config: str) -> int:
+        if name not in _offered[self.kind]:
+            raise Err(_types.PluginError_Unsupported(f"this plugin offers no {name!r}"))
+        self.objects.append(self.guard(lambda: _offered[self.kind][name](json.loads(config))))
+        return len(self.objects) - 1
+
+    def close(self, handle: int) -> None:
+        self.objects[handle] = None
+
+    def guard(self, call):
+        try:
+            return call()
+        except Err:
+            raise
+        except InvalidConfig as error:
+            raise Err(_types.PluginError_InvalidConfig(_types.ConfigError(error.path, error.message)))
+        except BadInput as error:
+            raise Err(_types.PluginError_BadInput(str(error)))
+        except Exception:
+            raise Err(_types.PluginError_Internal(traceback.format_exc()))

@@ -1,0 +1,24 @@
+// Writes one line for each alert.
+
+import { InvalidConfig, offerFormatter, type Alert } from "./watchfire/watchfire.js";
+
+const offer = {
+  name: "lines",
+  summary: "Writes one line for each alert.",
+  schema: { type: "object", properties: { prefix: { type: "string" } } },
+};
+
+const line = ({ firing, name, summary }: Alert) => `${firing ? "FIRING" : "RESOLVED"} ${name}: ${summary}\n`;
+
+offerFormatter(offer, ({ prefix = "" }: { prefix?: unknown }) => {
+  if (typeof prefix !== "string") throw new InvalidConfig("/prefix", "must be a text");
+  return {
+    format({ alerts }) {
+      const firing = alerts.filter((alert) => alert.firing).length;
+      return {
+        title: `${prefix}${firing} firing, ${alerts.length - firing} resolved`,
+        body: alerts.map(line).join(""),
+      };
+    },
+  };
+});
