@@ -6,6 +6,7 @@
 mod author;
 mod broken;
 mod browser;
+mod channels;
 mod commands;
 mod compliance;
 mod crash;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         query_api::CASES,
         intake::CASES,
         browser::CASES,
+        channels::CASES,
         broken::CASES,
         hostile::CASES,
         differential::CASES,

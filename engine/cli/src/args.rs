@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Alert(AlertCommand),
     /// Start, build, try and measure plugins
     Plugin(Plugin),
+    /// Look at what receivers would get
+    Notify(crate::notify::Notify),
     /// Start an engine on this machine's own metrics, with an inbox that shows what it delivers
     Demo(Demo),
 }

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod matchers;
 mod plugin;
+mod notify;
 mod recording;
 mod route;
 mod serve;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Silence(command) => block_on(silence::silence(command)),
         Command::Alert(command) => block_on(silence::alert(command)),
         Command::Plugin(options) => plugin::run(&options),
+        Command::Notify(options) => notify::run(&options),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };

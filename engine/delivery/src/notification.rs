@@ -84,6 +84,8 @@ impl Notification {
                 common_labels: alone.common_labels,
                 common_annotations: alone.common_annotations,
                 alerts: alone.alerts,
+                // Whether this one fires is not decided by its siblings.
+                unsaid_firing: 0,
                 ..self.clone()
             }
         };

@@ -24,6 +24,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compile::{States, external_url};
 use crate::data::Data;
 use crate::deliver::Sender;
+use crate::deliveries::History;
 use crate::evaluate::{Evaluators, RuleSet};
 use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
@@ -269,10 +270,13 @@ impl Builder {
             owner.clone(),
             Arc::clone(&metrics),
         )?;
+        let history = Arc::new(History::default());
         let sender = Sender {
             deliverer: Arc::clone(&deliverer),
             owner: owner.clone(),
             metrics: Arc::clone(&metrics),
+            history: Arc::clone(&history),
+            clock: Arc::clone(&clock),
             permits: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
         };
         let persisting =
@@ -304,7 +308,7 @@ impl Builder {
             origin,
             host: host.clone(),
             providers,
-            deliverer,
+            deliverer: Arc::clone(&deliverer),
             delivery,
             forwarder,
             rules,
@@ -327,6 +331,8 @@ impl Builder {
         tokio::spawn(keep_snapshots(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
         let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), owner.clone(), Arc::clone(&metrics))?;
         let inner = Inner {
+            deliverer,
+            history,
             owner,
             intake,
             host,

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use watchfire_alerting::{Delivery, DeliveryOutcome, Input};
 use watchfire_delivery::Deliverer;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
+use crate::deliveries::History;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 
@@ -17,6 +18,8 @@ pub(crate) struct Sender {
     pub(crate) deliverer: Arc<ArcSwap<Deliverer>>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) history: Arc<History>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Attempts at once; more than this many wait their turn.
     pub(crate) permits: Arc<tokio::sync::Semaphore>,
 }
@@ -30,7 +33,8 @@ impl Sender {
             let permit = sender.permits.acquire().await;
             let watch = Stopwatch::start();
             let deliverer = sender.deliverer.load_full();
-            let outcome = deliverer.deliver(&delivery).await;
+            let attempt = deliverer.attempt(&delivery).await;
+            let outcome = attempt.outcome.clone();
             drop(permit);
             sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
             let word = match &outcome {
@@ -43,6 +47,7 @@ impl Sender {
             labels.push(("outcome", word.to_owned()));
             sender.metrics.attempts.get_or_create(&labels).inc();
             let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+            sender.history.add(sender.clock.now(), delivery, attempt);
             // Without an owner the process is ending; the outbox has the notification for the next start.
             drop(sender.owner.send(Request::Input(input)));
         });

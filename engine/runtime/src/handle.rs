@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
 };
+use watchfire_delivery::Deliverer;
 use watchfire_host::Host;
 use watchfire_ingest::Metadata;
 use watchfire_ingest::remote_write::{Message, Report};
@@ -23,6 +24,7 @@ use crate::bounds::{Bound, Bounds, Place};
 use crate::builder::Builder;
 use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
+use crate::deliveries::History;
 use crate::intake::{Arrival, Intake};
 use crate::load::{Loaded, features};
 use crate::metrics::{Metrics, label};
@@ -43,6 +45,8 @@ pub struct Watchfire {
 }
 
 pub(crate) struct Inner {
+    pub(crate) deliverer: Arc<ArcSwap<Deliverer>>,
+    pub(crate) history: Arc<History>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) intake: Intake,
     pub(crate) host: Host,

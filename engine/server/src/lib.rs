@@ -10,10 +10,14 @@ mod auth;
 mod body;
 mod bounds;
 mod explain;
+mod inbound;
+mod named;
 mod origin;
 mod prometheus;
 mod receive;
+mod receivers;
 mod routes;
+mod send;
 mod ui;
 
 use std::sync::Arc;
@@ -89,6 +93,19 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/api/v2/alerts/groups", get(alertmanager::alert_groups))
         .route("/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence))
         .route("/api/v2/silence/{id}", delete(alertmanager::delete_silence).get(alertmanager::silence))
+        .route("/api/watchfire/v1/receivers/preview", post(receivers::preview))
+        .route("/api/watchfire/v1/receivers/test", post(receivers::test))
+        .route("/api/watchfire/v1/deliveries", get(receivers::deliveries))
+        .route("/api/watchfire/v1/deliveries/{number}/redeliver", post(receivers::redeliver))
+        .route(inbound::SIGNED[0], post(inbound::pagerduty))
+        .route(inbound::SIGNED[1], post(inbound::slack))
+        .route("/v1/alerting/send", post(send::send))
+        .route("/v1/alerting/test", post(send::test))
+        .route("/v1/alerting/stats", get(send::stats))
+        .route("/v1/alerting/clear-history", post(send::clear_history))
+        .route("/v1/alerting/event-types", get(send::event_types))
+        .route("/v1/alerting/severities", get(send::severities))
+        .route("/v1/alerting/pagerduty/resolve", post(send::resolve))
         .route("/", get(ui::alerts))
         .route("/rules", get(ui::rules))
         .route("/silences", get(ui::silences).post(ui::post_silence))

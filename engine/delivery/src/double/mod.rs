@@ -96,6 +96,7 @@ enum Service {
     Slack,
     Webhook,
     Tokens,
+    Echo,
     /// A channel that is data, by its name.
     Channel(&'static str),
 }
@@ -146,6 +147,14 @@ impl Double {
         Double::start(Service::Tokens).await
     }
 
+    /// A service that refuses everything and says what it was sent.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn echo() -> std::io::Result<Double> {
+        Double::start(Service::Echo).await
+    }
+
     /// The service of a channel that is data, such as `discord`; any other name is a service that takes a topic and a
     /// message.
     ///
@@ -186,6 +195,7 @@ impl Double {
             Service::Slack => "/services/T00000000/B00000000/secretsecretsecret",
             Service::Webhook => "/hook",
             Service::Tokens => "/token",
+            Service::Echo => "",
             Service::Channel("wechat") => "/cgi-bin/",
             Service::Channel("jira") => "/rest/api/2",
             Service::Channel(_) => "/",
@@ -282,6 +292,9 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
         };
         return channels::answer(name, &asked);
     }
+    if shared.service == Service::Echo {
+        return (400, format!("{method} {uri} {headers:?} {}", String::from_utf8_lossy(body)));
+    }
     if shared.service == Service::Tokens {
         let given = lock(&shared.received).iter().filter(|received| received.answered == 200).count();
         let text = String::from_utf8_lossy(body);
@@ -303,7 +316,9 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
     match shared.service {
         Service::PagerDuty => pagerduty::answer(uri.path(), body),
         Service::Slack => slack::answer(uri.path(), header("authorization"), body, &lock(&shared.channels)),
-        Service::Webhook | Service::Tokens | Service::Channel(_) => webhook(header("idempotency-key"), body),
+        Service::Webhook | Service::Tokens | Service::Echo | Service::Channel(_) => {
+            webhook(header("idempotency-key"), body)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Telling Slack: a new message, or the known one updated and its thread continued.
 
 use watchfire_alerting::DeliveryOutcome;
+use watchfire_model::AlertStatus;
 
 use super::Fields;
 use super::posted::{self, Posted};
@@ -46,7 +47,7 @@ impl Telling {
     ) -> DeliveryOutcome {
         if let Some(posted) = self.known(notification) {
             let outcome = send(posted::update(&self.post, &posted), notification, connection, exchanges).await;
-            let over = notification.firing().next().is_none();
+            let over = notification.status() == AlertStatus::Resolved;
             match outcome {
                 DeliveryOutcome::Delivered { .. } => {
                     let reply = posted::reply(&self.post, &self.fields, notification, &posted);
@@ -62,7 +63,7 @@ impl Telling {
                 other => return other,
             }
         }
-        let over = notification.firing().next().is_none();
+        let over = notification.status() == AlertStatus::Resolved;
         let outcome = send(self.post, notification, connection, exchanges).await;
         match outcome {
             DeliveryOutcome::Delivered { receipt } => {

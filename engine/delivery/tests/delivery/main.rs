@@ -12,6 +12,7 @@ mod mail;
 mod payloads;
 mod samples;
 mod schema;
+mod secrets;
 mod service;
 mod smtp;
 mod wire;

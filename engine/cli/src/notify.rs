@@ -1,0 +1,119 @@
+//! `watchfire notify`: what a receiver would get, without an engine that runs and without telling anybody.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use watchfire::config::{Source, load_config};
+use watchfire::delivery::{Deliverer, Request, Settings};
+use watchfire::{Clock, ProcessEnvironment, SystemClock, deliveries_of, matching, open_plugins, read};
+use watchfire_ingest::Limits;
+
+#[derive(Debug, Args)]
+pub(crate) struct Notify {
+    #[command(subcommand)]
+    command: NotifyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum NotifyCommand {
+    /// Print the requests that a receiver would be sent, without secrets; nothing is sent
+    Preview(Preview),
+}
+
+#[derive(Debug, Args)]
+struct Preview {
+    /// The receiver
+    #[arg(value_name = "RECEIVER")]
+    receiver: String,
+
+    /// Alerts as JSON, in the form of Alertmanager's `POST /api/v2/alerts` [default: a test alert]
+    #[arg(long, value_name = "FILE")]
+    alerts: Option<PathBuf>,
+
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "watchfire.yml", env = "WATCHFIRE_CONFIG")]
+    config: PathBuf,
+
+    /// Where the plugins are that make messages
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Notify) -> Result<ExitCode> {
+    match &options.command {
+        NotifyCommand::Preview(options) => preview(options),
+    }
+}
+
+fn preview(options: &Preview) -> Result<ExitCode> {
+    let name = options.config.display().to_string();
+    let text = read(&options.config).map_err(|error| anyhow!("{name}: {error}"))?;
+    let folder = options.config.parent().unwrap_or(Path::new("."));
+    let environment = ProcessEnvironment { folder: PathBuf::from(".") };
+    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
+    let Some(config) = config else {
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+        bail!("the configuration is not valid:\n{}", errors.map(|d| d.render(&text)).collect::<Vec<_>>().join("\n"));
+    };
+    let now = SystemClock.now();
+    let alerts = match &options.alerts {
+        None => Vec::new(),
+        Some(path) => {
+            let text = read(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+            let decoded = watchfire_ingest::alerts::decode(
+                text.as_bytes(),
+                now,
+                config.dispatch.resolve_timeout,
+                &Limits::STANDARD,
+            );
+            let decoded = decoded.map_err(|error| anyhow!("{}: {}", path.display(), error.body))?;
+            if let Some(error) = decoded.error_answer() {
+                bail!("{}: {}", path.display(), error.body);
+            }
+            decoded.alerts
+        }
+    };
+    let receiver = config.dispatch.receivers.iter().find(|receiver| *receiver.name == *options.receiver);
+    let receiver = receiver.with_context(|| {
+        let names: Vec<&str> = config.dispatch.receivers.iter().map(|receiver| &*receiver.name).collect();
+        format!("there is no receiver {:?}; there are: {}", options.receiver, names.join(", "))
+    })?;
+    let mut templates = Vec::new();
+    for path in matching(&config.templates, folder, &mut Vec::new()) {
+        let text = read(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+        templates.push((path.display().to_string(), text));
+    }
+    let provider = open_plugins(options.plugins.as_deref()).map_err(|error| anyhow!(error))?;
+    let settings =
+        Settings { external_url: config.server.external_url.clone().unwrap_or_default(), ..Settings::default() };
+    let deliverer = Deliverer::new(settings, &config.receivers, &templates, provider);
+    let kinds = receiver.integrations.iter().map(|integration| integration.kind.clone()).collect();
+    let mut failed = false;
+    for delivery in deliveries_of(&options.receiver, kinds, &alerts, now) {
+        println!("# {} {}", options.receiver, delivery.integration_key);
+        match deliverer.preview(&delivery) {
+            Ok(requests) => requests.iter().for_each(show),
+            Err(error) => {
+                println!("error: {error}\n");
+                failed = true;
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn show(request: &Request) {
+    println!("{} {}", request.method.as_str(), request.url);
+    for (name, value) in &request.headers {
+        println!("{name}: {value}");
+    }
+    let body = String::from_utf8_lossy(&request.body);
+    let indented = serde_json::from_str::<serde_json::Value>(&body).map(|json| format!("{json:#}"));
+    println!("\n{}", indented.unwrap_or_else(|_| body.into_owned()));
+    for note in &request.notes {
+        println!("note: {note}");
+    }
+    println!();
+}

@@ -1,0 +1,101 @@
+//! Secrets stay where they are: no text that leaves a delivery has one, whatever a service answers.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use watchfire_delivery::double::Double;
+
+use super::service::{configured, delivery};
+
+/// Every setting of every channel that holds a secret; `URL` is a service that answers with what it was sent.
+const RECEIVERS: [&str; 20] = [
+    "pagerduty_configs: [{url: 'URL/v2/enqueue', routing_key: SECRET}]",
+    "pagerduty_configs: [{url: 'URL', service_key: SECRET, webhook_secret: SECRET}]",
+    "slack_configs: [{api_url: 'URL/services/SECRET', signing_secret: SECRET}]",
+    "slack_configs: [{app_url: 'URL/api/chat.postMessage', app_token: SECRET, channel: '#a'}]",
+    "webhook_configs: [{url: 'URL/SECRET'}]",
+    "webhook_configs: [{url: 'URL', http_config: {basic_auth: {username: u, password: SECRET}}}]",
+    "webhook_configs: [{url: 'URL', http_config: {authorization: {credentials: SECRET}}}]",
+    "webhook_configs: [{url: 'URL', http_config: {http_headers: {X-Key: {secrets: [SECRET]}}}}]",
+    "webhook_configs: [{url: 'URL', http_config: {oauth2: {client_id: c, client_secret: SECRET, token_url: 'URL'}}}]",
+    "email_configs: [{to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:1', auth_username: u, auth_password: SECRET, auth_secret: SECRET}]",
+    "opsgenie_configs: [{api_url: 'URL', api_key: SECRET}]",
+    "wechat_configs: [{api_url: 'URL', api_secret: SECRET, corp_id: c}]",
+    "victorops_configs: [{api_url: 'URL', api_key: SECRET, routing_key: r}]",
+    "sns_configs: [{api_url: 'URL', phone_number: '1', sigv4: {region: r, access_key: a, secret_key: SECRET}}]",
+    "telegram_configs: [{api_url: 'URL', bot_token: SECRET, chat_id: 1}]",
+    "discord_configs: [{webhook_url: 'URL/SECRET'}]",
+    "msteamsv2_configs: [{webhook_url: 'URL/SECRET'}]",
+    "incidentio_configs: [{url: 'URL/SECRET', alert_source_token: SECRET}]",
+    "rocketchat_configs: [{api_url: 'URL', token: SECRET, token_id: SECRET}]",
+    "channel_configs: [{channel: own, settings: {url: 'URL', token: SECRET}}]",
+];
+
+const OWN: &str = "channels: [{name: own, settings: {url: {}, token: {kind: secret}}, \
+                   requests: [{url: '{{ .url }}/{{ .token }}', json: {token: '{{ .token }}'}}]}]\n";
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_secret_of_a_configuration_leaves_a_delivery() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_max_level(tracing::Level::TRACE).finish();
+    let mut runner = TestRunner::new(Config { cases: 6, failure_persistence: None, ..Config::default() });
+    let secrets = proptest::string::string_regex("[A-Za-z0-9][A-Za-z0-9_.-]{10,30}[A-Za-z0-9]").unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        let outcome = runner.run(&secrets, |secret| {
+            let secret = format!("s{secret}");
+            let shown = runtime.block_on(everything_shown(&secret));
+            prop_assert!(!shown.contains(&secret), "{}", around(&shown, &secret));
+            let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+            prop_assert!(!logged.contains(&secret), "logged: {}", around(&logged, &secret));
+            prop_assert!(logged.contains("rejected"), "something was logged");
+            Ok(())
+        });
+        outcome.unwrap();
+    });
+}
+
+/// Everything that a caller can see of deliveries through all receivers.
+async fn everything_shown(secret: &str) -> String {
+    let echo = Double::echo().await.unwrap();
+    let url = echo.url();
+    let mut shown = String::new();
+    for receiver in RECEIVERS {
+        let receiver = receiver.replace("SECRET", secret).replace("URL", &url);
+        let deliverer = configured(OWN, &format!("  {receiver}\n"), &[]);
+        shown.push_str(&format!("{:?}", deliverer.problems()));
+        let attempt = deliverer.attempt(&delivery(0)).await;
+        shown.push_str(&format!("{attempt:?}"));
+        let previewed = deliverer.preview(&delivery(0));
+        shown.push_str(&format!("{:?}", previewed.as_ref().err()));
+        let sent = attempt.exchanges.into_iter().map(|exchange| exchange.request);
+        for request in sent.chain(previewed.into_iter().flatten()) {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            shown.push_str(&format!("{} {:?} {body} {:?}", request.url, request.headers, request.notes));
+        }
+    }
+    shown
+}
+
+fn around(text: &str, secret: &str) -> String {
+    let at = text.find(secret).unwrap_or(0);
+    text.chars().skip(text[..at].chars().count().saturating_sub(200)).take(400).collect()
+}

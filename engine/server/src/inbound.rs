@@ -1,0 +1,136 @@
+//! What services send back: PagerDuty's webhooks and clicks on Slack's buttons. Both are signed, so that they need none
+//! of the credentials that other callers show; without a secret in the configuration nothing is taken.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use watchfire::alerting::{AcknowledgeCommand, AcknowledgeWhat, SilenceDraft};
+use watchfire::config::Channel;
+use watchfire::delivery::pagerduty::{self, InboundEvent};
+use watchfire::delivery::slack::interactive::{self, ClickAction, SILENCE_FOR};
+use watchfire_model::{Alert, Matcher};
+
+use crate::named::{Named, end, firing};
+use crate::receivers::refused;
+use crate::{App, body, push_refused};
+
+/// The paths that signatures protect.
+pub(crate) const SIGNED: [&str; 2] = ["/api/watchfire/v1/pagerduty/webhook", "/api/watchfire/v1/slack/interactive"];
+
+/// `POST /api/watchfire/v1/pagerduty/webhook`: an incident was acknowledged or resolved there, and so it is here.
+pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
+    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
+    let signature = header(&headers, "x-pagerduty-signature");
+    let signed = secrets(&app, |channel| match channel {
+        Channel::PagerDuty(config) => config.webhook_secret.as_ref(),
+        _ => None,
+    });
+    if !signed.iter().fold(false, |found, secret| found | pagerduty::is_signed(secret, signature, &bytes)) {
+        return Err(refused(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
+    }
+    let inbound = pagerduty::parse(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, &error))?;
+    let Some(inbound) = inbound else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let by = if inbound.by.is_empty() { "PagerDuty".to_owned() } else { format!("{} (PagerDuty)", inbound.by) };
+    let named = firing(&app, &inbound.dedup_key).await?;
+    match inbound.event {
+        InboundEvent::Acknowledged => acknowledge(&app, &named, &by, "acknowledged in PagerDuty").await?,
+        InboundEvent::Unacknowledged => withdraw(&app, &named).await?,
+        InboundEvent::Resolved => {
+            // What a rule says goes on for as long as the rule says so; somebody has looked after it.
+            if !named.ruled.is_empty() {
+                acknowledge(&app, &named, &by, "resolved in PagerDuty").await?;
+            }
+            end(&app, named.sent).await?;
+        }
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/watchfire/v1/slack/interactive`: somebody clicked on a button of a message.
+pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
+    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
+    let (time, signature) = (header(&headers, "x-slack-request-timestamp"), header(&headers, "x-slack-signature"));
+    let secrets = secrets(&app, |channel| match channel {
+        Channel::Slack(config) => config.signing_secret.as_ref(),
+        _ => None,
+    });
+    let now = app.engine.now();
+    let signed = |secret: &String| interactive::is_signed(secret, time, signature, &bytes, now);
+    if !secrets.iter().fold(false, |found, secret| found | signed(secret)) {
+        return Err(refused(StatusCode::UNAUTHORIZED, "the signature is missing, wrong or too old"));
+    }
+    let payload = form_urlencoded::parse(&bytes).find(|(name, _)| name == "payload");
+    let payload = payload.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "there is no `payload`"))?.1;
+    let click = interactive::parse(&payload).map_err(|error| refused(StatusCode::BAD_REQUEST, &error))?;
+    // Links are reported too, and want no more than an answer.
+    let Some(click) = click else { return Ok(StatusCode::OK.into_response()) };
+    let by = format!("{} (Slack)", click.by);
+    let named = firing(&app, &click.group_hash).await?;
+    match click.action {
+        ClickAction::Acknowledge => acknowledge(&app, &named, &by, "acknowledged in Slack").await?,
+        ClickAction::Silence => {
+            let Some(group) = named.group.filter(|group| !group.labels.is_empty()) else {
+                return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "a group without labels cannot be silenced"));
+            };
+            let matchers: Vec<Matcher> =
+                group.labels.iter().map(|label| Matcher::equal(label.name, label.value)).collect();
+            let draft = SilenceDraft {
+                id: None,
+                matcher_sets: vec![matchers],
+                starts_at: now,
+                ends_at: now + SILENCE_FOR,
+                created_by: by,
+                comment: "silenced in Slack".to_owned(),
+                recurrence: None,
+            };
+            let set = app.engine.set_silence(draft).await.map_err(push_refused)?;
+            set.map_err(|error| refused(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))?;
+        }
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// The secrets of all receivers that have one.
+fn secrets(app: &App, of: impl Fn(&Channel) -> Option<&watchfire::config::Credential>) -> Vec<String> {
+    let definitions = app.engine.definitions();
+    let channels = definitions.config.receivers.iter().flat_map(|receiver| &receiver.integrations);
+    channels.filter_map(|integration| of(&integration.channel)).map(|secret| secret.expose().to_owned()).collect()
+}
+
+impl Named {
+    /// The same for an acknowledgement.
+    fn what(&self) -> Vec<AcknowledgeWhat> {
+        match &self.group {
+            Some(group) => vec![AcknowledgeWhat::Group(group.key.clone())],
+            None => {
+                let sent = self.sent.iter().map(Alert::fingerprint);
+                sent.chain(self.ruled.iter().copied()).map(AcknowledgeWhat::Alert).collect()
+            }
+        }
+    }
+}
+
+async fn acknowledge(app: &App, named: &Named, by: &str, comment: &str) -> Result<(), Response> {
+    for what in named.what() {
+        let (by, comment) = (by.to_owned(), comment.to_owned());
+        carry_out(app, AcknowledgeCommand::Set { what, by, comment, until: None, snooze: false }).await?;
+    }
+    Ok(())
+}
+
+async fn withdraw(app: &App, named: &Named) -> Result<(), Response> {
+    for what in named.what() {
+        carry_out(app, AcknowledgeCommand::Withdraw { what }).await?;
+    }
+    Ok(())
+}
+
+async fn carry_out(app: &App, command: AcknowledgeCommand) -> Result<(), Response> {
+    let done = app.engine.acknowledge(command).await.map_err(push_refused)?;
+    done.map(drop).map_err(|error| refused(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()))
+}

@@ -1,0 +1,165 @@
+//! Receivers as people and services see them: previews, tests, history, webhooks that come back, alerts that are sent.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::support::{Engine, Sink, Tool, block_on};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "channels::preview_test_history_and_redelivery", needs: &[Tool::Binary], run: history },
+    Case { name: "channels::what_is_sent_without_metrics_is_routed_and_ended", needs: &[Tool::Binary], run: sent },
+    Case { name: "channels::a_webhook_of_pagerduty_ends_what_was_sent", needs: &[Tool::Binary], run: pagerduty },
+    Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
+];
+
+fn config(sink: &Sink, more: &str) -> String {
+    format!(
+        "route: {{receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s}}\n\
+         receivers:\n- name: hook\n  webhook_configs: [{{url: '{}'}}]\n- name: other\n{more}",
+        sink.url("/hook?key=sesame-1234")
+    )
+}
+
+async fn post(engine: &Engine, path: &str, body: &Value) -> Result<(u16, Value)> {
+    let answer = engine.post(path, &[], body.to_string()).await?;
+    let (status, text) = (answer.status().as_u16(), answer.text().await?);
+    Ok((status, serde_json::from_str(&text).unwrap_or(Value::from(text))))
+}
+
+fn history() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, ""))]).await?;
+        let alerts = json!([{"labels": {"alertname": "Previewed"}}]);
+        let wanted = json!({"receiver": "hook", "alerts": alerts});
+        let (status, shown) = post(&engine, "/api/watchfire/v1/receivers/preview", &wanted).await?;
+        let request = &shown["integrations"][0]["requests"][0];
+        ensure!(status == 200 && request["body"].as_str().is_some_and(|body| body.contains("Previewed")), "{shown}");
+        ensure!(sink.received().is_empty(), "a preview sends nothing");
+        let (status, unknown) = post(&engine, "/api/watchfire/v1/receivers/preview", &json!({"receiver": "x"})).await?;
+        ensure!(status == 404, "{unknown}");
+
+        let (_, tested) = post(&engine, "/api/watchfire/v1/receivers/test", &json!({"receiver": "hook"})).await?;
+        ensure!(tested["deliveries"][0]["outcome"] == "delivered", "{tested}");
+        let number = tested["deliveries"][0]["number"].as_u64().context("it has a number")?;
+        let (_, again) = post(&engine, &format!("/api/watchfire/v1/deliveries/{number}/redeliver"), &json!({})).await?;
+        ensure!(again["outcome"] == "delivered" && again["number"] == number + 1, "{again}");
+        let received = sink.until("both came", |received| received.len() == 2).await?;
+        let keys: Vec<_> = received.iter().map(|one| one.headers.get("idempotency-key").cloned()).collect();
+        ensure!(keys[0] != keys[1], "a redelivery is a notification of its own: {keys:?}");
+
+        let answer = engine.text("/api/watchfire/v1/deliveries?receiver=hook").await?;
+        let listed: Value = serde_json::from_str(&answer)?;
+        ensure!(listed["deliveries"][0]["exchanges"][0]["answer"]["status"] == 200, "{listed}");
+        for text in [answer, shown.to_string(), tested.to_string(), again.to_string(), engine.log()?] {
+            ensure!(!text.contains("sesame-1234"), "{text}");
+        }
+        Ok(())
+    })
+}
+
+fn sent() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, ""))]).await?;
+        let event =
+            json!({"event_type": "model_failure", "severity": "critical", "title": "No answer", "source": "ranker"});
+        let (status, accepted) = post(&engine, "/v1/alerting/send", &event).await?;
+        ensure!(status == 200 && accepted["receivers"] == json!(["hook"]), "{accepted}");
+        let received = sink.until("it was told", |received| !received.is_empty()).await?;
+        let told = &received[0].json;
+        ensure!(told["alerts"][0]["labels"]["severity"] == "critical", "{told}");
+        ensure!(told["commonAnnotations"]["summary"] == "No answer", "{told}");
+
+        let stats = engine.get("/v1/alerting/stats").await?;
+        ensure!(stats["firing"]["critical"] == 1, "{stats}");
+        let types = engine.text("/v1/alerting/event-types").await?;
+        ensure!(types.contains("security_breach"), "{types}");
+        let (status, refused) =
+            post(&engine, "/v1/alerting/send", &json!({"event_type": "x", "title": "t", "severity": "s"})).await?;
+        ensure!(status == 400 && refused["error"].as_str().is_some_and(|e| e.contains("severity")), "{refused}");
+
+        let key = json!({"dedup_key": accepted["dedup_key"]});
+        let (status, resolved) = post(&engine, "/v1/alerting/pagerduty/resolve", &key).await?;
+        ensure!(status == 200 && resolved["resolved"] == 1, "{resolved}");
+        sink.until("its end was told", |received| received.iter().any(|one| one.json["status"] == "resolved")).await?;
+        let (_, cleared) = post(&engine, "/v1/alerting/clear-history", &json!({})).await?;
+        ensure!(cleared["forgotten"].as_u64().is_some_and(|count| count >= 2), "{cleared}");
+        Ok(())
+    })
+}
+
+fn hmac(secret: &str, text: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    ring::hmac::sign(&key, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The key of a group as PagerDuty and Slack know it.
+async fn group_key(engine: &Engine, sink: &Sink) -> Result<String> {
+    let (status, answer) =
+        post(engine, "/v1/alerting/send", &json!({"event_type": "system_down", "title": "Down"})).await?;
+    ensure!(status == 200, "{answer}");
+    let received = sink.until("it was told", |received| !received.is_empty()).await?;
+    let told = &received[0].json;
+    let key = told["groupKey"].as_str().context("it has a key")?;
+    let hash = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+    Ok(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn pagerduty() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let more = "  pagerduty_configs: [{routing_key: k, webhook_secret: whsec-1234}]\n";
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, more))]).await?;
+        let key = group_key(&engine, &sink).await?;
+        let event = |kind: &str, key: &str| {
+            json!({"event": {"event_type": kind, "agent": {"summary": "Ada"}, "data": {"incident_key": key}}})
+                .to_string()
+        };
+        let path = "/api/watchfire/v1/pagerduty/webhook";
+        let body = event("incident.resolved", &key);
+        let forged = engine.post(path, &[("x-pagerduty-signature", "v1=00")], body.clone()).await?;
+        ensure!(forged.status() == 401, "{}", forged.status());
+        let signed = |body: &str| format!("v1={}", hmac("whsec-1234", body));
+        let unknown = event("incident.resolved", "0000");
+        let signature = signed(&unknown);
+        let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], unknown).await?;
+        ensure!(answer.status() == 404, "{}", answer.status());
+        let signature = signed(&body);
+        let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], body).await?;
+        ensure!(answer.status() == 204, "{}", answer.status());
+        sink.until("its end was told", |received| received.iter().any(|one| one.json["status"] == "resolved")).await?;
+        Ok(())
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a click carries the time at which it was made")]
+fn slack() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let more = "  slack_configs: [{api_url: 'http://127.0.0.1:1/x', signing_secret: shh-1234}]\n";
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, more))]).await?;
+        let key = group_key(&engine, &sink).await?;
+        let payload = json!({
+            "type": "block_actions", "user": {"name": "ada"},
+            "actions": [{"action_id": "watchfire_silence", "value": key}],
+        });
+        let encoded: String = payload.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let body = format!("payload={encoded}");
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().to_string();
+        let path = "/api/watchfire/v1/slack/interactive";
+        for (secret, time, expected) in
+            [("wrong", time.as_str(), 401), ("shh-1234", "1", 401), ("shh-1234", &time, 200)]
+        {
+            let signature = format!("v0={}", hmac(secret, &format!("v0:{time}:{body}")));
+            let headers = [("x-slack-request-timestamp", time), ("x-slack-signature", &signature)];
+            let answer = engine.post(path, &headers, body.clone()).await?;
+            ensure!(answer.status() == expected, "{secret} {time}: {}", answer.status());
+        }
+        let silences = engine.get("/api/v2/silences").await?;
+        ensure!(silences[0]["createdBy"] == "ada (Slack)", "{silences}");
+        ensure!(silences[0]["matchers"][0]["value"] == "system_down", "{silences}");
+        Ok(())
+    })
+}
