@@ -26,12 +26,19 @@ const UNREAD: u32 = 0;
 /// The number of the set of rules of a series that is stored although no expression selects it.
 const QUERIED: u32 = 1;
 
+/// A selector and the rules that have it: it is tried once for all of them.
+struct Selector {
+    number: usize,
+    matchers: Vec<Matcher>,
+    rules: Vec<RuleId>,
+}
+
 /// Kept up to date as series come and go, so that a sample finds its rules by one look-up.
 pub(crate) struct TouchIndex {
     /// Selectors that name their metric, by that name.
-    by_name: HashMap<String, Vec<(RuleId, Vec<Matcher>)>>,
+    by_name: HashMap<String, Vec<Selector>>,
     /// Selectors that do not.
-    nameless: Vec<(RuleId, Vec<Matcher>)>,
+    nameless: Vec<Selector>,
     /// Metrics that templates may query.
     queried: BTreeSet<String>,
     /// Whether series count as read that no rule reads.
@@ -42,6 +49,8 @@ pub(crate) struct TouchIndex {
     /// The sets of rules; the first two are empty.
     sets: Vec<Rules>,
     numbers: HashMap<Rules, u32>,
+    /// The same by the selectors that match a series, so that a set is put together once and not for each series.
+    by_selectors: HashMap<Vec<usize>, u32>,
     cursor: Cursor,
     /// Names of recorded series whose arrival must not start an evaluation, because it would start itself again.
     circular: BTreeSet<String>,
@@ -64,17 +73,24 @@ impl TouchIndex {
             by_slot: Vec::new(),
             sets: vec![Rules::default(), Rules::default()],
             numbers: HashMap::new(),
+            by_selectors: HashMap::new(),
             cursor: Cursor::default(),
             circular: circular_names(&readers),
         };
+        // Where each selector stands in its list, by its text, and how many there are.
+        let mut places: HashMap<String, usize> = HashMap::new();
         for reader in readers {
             index.queried.extend(reader.queried);
-            for selector in reader.selectors {
-                match metric_name(&selector) {
-                    Some(name) => {
-                        index.by_name.entry(name.to_owned()).or_default().push((reader.rule, selector));
-                    }
-                    None => index.nameless.push((reader.rule, selector)),
+            for matchers in reader.selectors {
+                let selectors = match metric_name(&matchers) {
+                    Some(name) => index.by_name.entry(name.to_owned()).or_default(),
+                    None => &mut index.nameless,
+                };
+                let number = places.len();
+                let place = *places.entry(format!("{matchers:?}")).or_insert(selectors.len());
+                match selectors.get_mut(place) {
+                    Some(known) => known.rules.push(reader.rule),
+                    None => selectors.push(Selector { number, matchers, rules: vec![reader.rule] }),
                 }
             }
         }
@@ -98,7 +114,7 @@ impl TouchIndex {
 
     /// Whether samples of a series with these labels are worth keeping.
     pub(crate) fn is_read(&self, labels: &Labels) -> bool {
-        self.keeps(labels) || self.readers_of(labels).next().is_some()
+        self.keeps(labels) || self.selectors_of(labels).next().is_some()
     }
 
     /// The same for a stored series, by its slot.
@@ -114,7 +130,7 @@ impl TouchIndex {
                 .values()
                 .flatten()
                 .chain(&index.nameless)
-                .map(|(_, matchers)| format!("{matchers:?}"))
+                .map(|selector| format!("{:?}", selector.matchers))
                 .collect()
         }
         before.keep_unread
@@ -150,22 +166,28 @@ impl TouchIndex {
         self.keep_unread || labels.metric_name().is_some_and(|name| self.queried.contains(name))
     }
 
-    fn readers_of(&self, labels: &Labels) -> impl Iterator<Item = RuleId> {
+    fn selectors_of(&self, labels: &Labels) -> impl Iterator<Item = &Selector> {
         let named = labels.metric_name().and_then(|name| self.by_name.get(name));
         let selectors = named.into_iter().flatten().chain(&self.nameless);
-        selectors.filter(|(_, matchers)| matches(matchers, labels)).map(|(rule, _)| *rule)
+        selectors.filter(|selector| matches(&selector.matchers, labels))
     }
 
     fn number_for(&mut self, labels: &Labels) -> u32 {
-        let found: BTreeSet<RuleId> = self.readers_of(labels).collect();
+        let found: Vec<usize> = self.selectors_of(labels).map(|selector| selector.number).collect();
         if found.is_empty() {
             return if self.keeps(labels) { QUERIED } else { UNREAD };
         }
-        let rules: Rules = found.into_iter().collect();
-        *self.numbers.entry(rules).or_insert_with_key(|rules| {
+        if let Some(known) = self.by_selectors.get(&found) {
+            return *known;
+        }
+        let rules: BTreeSet<RuleId> = self.selectors_of(labels).flat_map(|selector| &selector.rules).copied().collect();
+        let rules: Rules = rules.into_iter().collect();
+        let number = *self.numbers.entry(rules).or_insert_with_key(|rules| {
             self.sets.push(Arc::clone(rules));
             u32::try_from(self.sets.len() - 1).unwrap_or(u32::MAX)
-        })
+        });
+        self.by_selectors.insert(found, number);
+        number
     }
 }
 
