@@ -10,7 +10,6 @@ the plugin is built, and there are no files afterwards.
 """
 
 import json
-import traceback
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -246,9 +245,12 @@ def descriptors() -> list[_types.Descriptor]:
 class Opened:
     """What was opened of one kind, under handles; turns exceptions into what the contract has for them."""
 
+    #: The objects by kind and handle. Kept here, because the runtime makes a new `Opened` for each call.
+    _all: dict[type, list[Any]] = {Condition: [], Router: [], Formatter: []}
+
     def __init__(self, kind: type):
         self.kind = kind
-        self.objects: list[Any] = []
+        self.objects = self._all[kind]
 
     def open(self, name: str, config: str) -> int:
         if name not in _offered[self.kind]:
@@ -268,5 +270,16 @@ class Opened:
             raise Err(_types.PluginError_InvalidConfig(_types.ConfigError(error.path, error.message)))
         except BadInput as error:
             raise Err(_types.PluginError_BadInput(str(error)))
-        except Exception:
-            raise Err(_types.PluginError_Internal(traceback.format_exc()))
+        except Exception as error:
+            raise Err(_types.PluginError_Internal(f"{type(error).__name__}: {error}{_places(error)}"))
+
+
+def _places(error: BaseException) -> str:
+    """Where it happened, innermost last; without the source's lines, since there are no files to read them from."""
+    places = []
+    at = error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        places.append(f"\n  {code.co_filename}:{at.tb_lineno} in {code.co_name}")
+        at = at.tb_next
+    return "".join(places)

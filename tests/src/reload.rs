@@ -44,8 +44,11 @@ fn saved_rule() -> Result<()> {
         let files = [("watchfire.yml", config(&sink, "0s")), ("rules/a.yml", rule("First", "a > 1", ""))];
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let engine = Engine::start(&files).await?;
-        engine.push("b 5\n").await?;
         engine.write("rules/b.yml", &rule("Second", "b > 1", ""))?;
+        let there = async || Ok((rule_names(&engine).await? == ["First", "Second"]).then_some(()));
+        eventually("the saved rule is there", there).await?;
+        // What no rule reads is not kept, so that the sample comes after the rule.
+        engine.push("b 5\n").await?;
         sink.until("the rule that was just saved pages", |received| {
             received.iter().any(|one| one.json["commonLabels"]["alertname"] == "Second")
         })

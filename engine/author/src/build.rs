@@ -7,7 +7,7 @@ use std::process::Command;
 
 use wit_bindgen_core::{Files, WorldGenerator};
 
-use crate::scaffold::write_sdk;
+use crate::scaffold::{go_module, write_sdk};
 use crate::{AuthorError, Language, Project, component, doctor, manifest};
 
 /// What was built.
@@ -116,7 +116,7 @@ impl Site<'_> {
     }
 
     fn go(&self) -> Result<Vec<u8>, AuthorError> {
-        let module = self.project.name();
+        let module = go_module(self.project.name());
         let options =
             wit_bindgen_go::Opts { pkg_name: Some(format!("{module}/watchfire")), ..wit_bindgen_go::Opts::default() };
         let own = format!("{module}/watchfire/");
@@ -235,7 +235,7 @@ fn not_started(command: &Command, error: std::io::Error) -> AuthorError {
         let remedy = doctor::remedy(&program);
         return AuthorError::Missing { program, remedy };
     }
-    AuthorError::File { path: program.into(), source: error }
+    AuthorError::File { path: program.into(), error }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, AuthorError> {

@@ -10,12 +10,12 @@ use watchfire_host::{HostError, LoadError};
 #[derive(Debug, Error)]
 pub enum AuthorError {
     /// A file or folder cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     File {
         /// Which one.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// A file says something that cannot be.
     #[error("{place}: {message}")]
@@ -46,11 +46,11 @@ pub enum AuthorError {
     #[error("cannot make a component of what was built: {0}")]
     Component(String),
     /// The engine does not start.
-    #[error(transparent)]
-    Host(#[from] HostError),
+    #[error("{0}")]
+    Host(HostError),
     /// The plugin cannot be loaded.
     #[error("the plugin cannot be loaded: {0}")]
-    Load(#[from] LoadError),
+    Load(LoadError),
     /// The plugin fails where it must not.
     #[error("{what}: {error}")]
     Plugin {
@@ -61,9 +61,22 @@ pub enum AuthorError {
     },
 }
 
+// Not as sources: their words are in the message already, and a chain of causes would say them twice.
+impl From<HostError> for AuthorError {
+    fn from(error: HostError) -> AuthorError {
+        AuthorError::Host(error)
+    }
+}
+
+impl From<LoadError> for AuthorError {
+    fn from(error: LoadError) -> AuthorError {
+        AuthorError::Load(error)
+    }
+}
+
 impl AuthorError {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AuthorError {
         let path = path.into();
-        move |source| AuthorError::File { path, source }
+        move |error| AuthorError::File { path, error }
     }
 }

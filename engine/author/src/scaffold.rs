@@ -52,18 +52,34 @@ pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Re
 /// untouched, so that toolchains see what has changed.
 pub(crate) fn write_sdk(folder: &Path, language: Language, name: &str) -> Result<(), AuthorError> {
     let files: &[File] = sdk::files(language);
-    files.iter().try_for_each(|(path, content)| write(&folder.join("watchfire"), path, &fill(content, name)))
+    files.iter().try_for_each(|(path, content)| {
+        let content = match language {
+            Language::Rust => crate_of_sdk(path, content),
+            _ => fill(content, name),
+        };
+        write(&folder.join("watchfire"), path, &content)
+    })
+}
+
+/// The Rust SDK as a part of a plugin: its contract lies beside its sources, and its manifest is that of a member, without
+/// the workspace, the examples and the profiles that it has for itself.
+fn crate_of_sdk(path: &str, content: &str) -> String {
+    if path != "Cargo.toml" {
+        return content.replace("path: \"../wit\"", "path: \"wit\"");
+    }
+    let from = content.find("[package]").unwrap_or(0);
+    let to = content.find("[[example]]").unwrap_or(content.len());
+    content[from..to].to_owned()
 }
 
 /// Replaces what a template leaves open.
 fn fill(content: &str, name: &str) -> String {
-    // The Rust SDK has its contract beside it here, and not the example that tests the host.
-    let example = "[[example]]\nname = \"probe\"\ncrate-type = [\"cdylib\"]\n\n";
-    content
-        .replace("MODULE", name)
-        .replace("PLUGIN_NAME", name)
-        .replace("path: \"../wit\"", "path: \"wit\"")
-        .replace(example, "")
+    content.replace("MODULE", &go_module(name)).replace("PLUGIN_NAME", name)
+}
+
+/// The path of a plugin's Go module. The prefix keeps a name from being one of Go's own packages.
+pub(crate) fn go_module(name: &str) -> String {
+    format!("plugin/{name}")
 }
 
 pub(crate) fn write(folder: &Path, path: &str, content: &str) -> Result<(), AuthorError> {

@@ -121,7 +121,8 @@ fn answer(call: &str) -> Option<Answer> {
         "clocks/wall-clock.now" => |store, _| Ok(Some(datetime(store.data().at.as_millis().max(0)))),
         "clocks/wall-clock.resolution" => |_, _| Ok(Some(datetime(1))),
         "clocks/monotonic-clock.now" => {
-            |store, _| Ok(Some(Val::U64(store.data().at.as_millis().max(0).cast_unsigned().saturating_mul(1_000_000))))
+            // Never zero: Go takes a clock at zero for a broken one.
+            |store, _| Ok(Some(Val::U64(store.data().at.as_millis().max(1).cast_unsigned().saturating_mul(1_000_000))))
         }
         "clocks/monotonic-clock.resolution" => |_, _| Ok(Some(Val::U64(1_000_000))),
         "clocks/monotonic-clock.subscribe-instant"

@@ -153,7 +153,8 @@ fn point(number: u8, at: Timestamp) -> Point {
 #[test]
 fn while_the_log_cannot_be_written_nothing_is_acknowledged_and_rules_go_on() {
     let mut machine = Machine::new();
-    machine.take(&Step::Samples(vec![1, 2]));
+    // More than a segment holds, so that the next write begins another.
+    machine.take(&Step::Samples((1..60).collect()));
     let before = machine.held();
     // Without its directory the log cannot begin a segment, as on a full disk.
     let (log, away) = (machine.log_dir(), machine.dir.path().join("away"));
