@@ -15,7 +15,7 @@ From nothing to a plugin that passes its tests:
   watchfire plugin new above --lang python --kind condition
   cd above && watchfire plugin build && watchfire plugin test
 
-Then put build/above.wasm into the folder that the configuration names under `plugins.path`.";
+Then put build/above.wasm into the folder that the configuration names under `plugins.dir`.";
 
 /// Start, build, try and measure plugins
 #[derive(Debug, Args)]
