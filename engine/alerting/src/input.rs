@@ -90,6 +90,8 @@ pub enum EvaluationResult {
         /// Of the instances that the request named, those whose recovery condition holds.
         recovered: Vec<Labels>,
     },
+    /// Of an alerting rule nothing new can be said: what the last evaluation found is found again.
+    LastAnswer,
     /// The series of a recording rule, with final labels, label sets being unique.
     Samples(Vec<(Labels, SampleValue)>),
 }

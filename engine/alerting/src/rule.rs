@@ -348,9 +348,33 @@ impl RuleState {
                 let life = life.clone();
                 self.alert(findings, &life, circumstances)
             }
+            (EvaluationResult::LastAnswer, RuleKind::Alerting(life)) => {
+                let life = life.clone();
+                self.alert(self.last_findings(), &life, circumstances)
+            }
             (EvaluationResult::Samples(_), RuleKind::Alerting(_)) => Err("an alerting rule gave samples"),
-            (EvaluationResult::Instances { .. }, RuleKind::Recording) => Err("a recording rule gave instances"),
+            (EvaluationResult::Instances { .. } | EvaluationResult::LastAnswer, RuleKind::Recording) => {
+                Err("a recording rule gave instances")
+            }
         }
+    }
+
+    /// What the last evaluation found and missed, as its instances tell.
+    fn last_findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        for (fingerprint, live) in self.instances.iter().filter(|(_, live)| live.is_alive()) {
+            let instance = &live.instance;
+            if instance.missing_since.is_some() {
+                findings.missing.insert(*fingerprint);
+            } else if instance.keep_firing_since.is_none() && !live.awaits_recovery {
+                findings.active.push(ActiveInstance {
+                    labels: instance.labels.clone(),
+                    annotations: instance.annotations.clone(),
+                    value: instance.value,
+                });
+            }
+        }
+        findings
     }
 
     /// What the rule does about an evaluation at `at`, `interval` being its group's.

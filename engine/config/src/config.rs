@@ -14,11 +14,10 @@ use crate::environment::Environment;
 use crate::global::{self, GlobalConfig};
 use crate::http::{headers, http_config, tls_config};
 use crate::interval::time_interval;
+use crate::plugins::PluginsConfig;
 use crate::receiver::{Receiver, receiver};
 use crate::route::{self, Names, Route};
-use crate::sections::{
-    self, EvaluationConfig, IngestConfig, Limits, PluginsConfig, RulesConfig, ServerConfig, StorageConfig,
-};
+use crate::sections::{self, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, StorageConfig};
 use crate::yaml::Node;
 
 /// A file's name and content.
@@ -143,7 +142,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
     let server = f.object("server", "server", sections::server).unwrap_or_default();
     let storage = f.object("storage", "storage", sections::storage).unwrap_or_default();
     let rules = f.object("rules", "rules", sections::rules).unwrap_or_default();
-    let plugins = f.object("plugins", "plugins", sections::plugins).unwrap_or_default();
+    let plugins = f.object("plugins", "plugins", crate::plugins::plugins).unwrap_or_default();
     let evaluation = f.object("evaluation", "evaluation", sections::evaluation).unwrap_or_default();
     let alerting = f.object("alerting", "alerting", alerting).unwrap_or_default();
     let limits = f.object("limits", "limits", sections::limits).unwrap_or_default();

@@ -15,6 +15,7 @@ mod http;
 mod interval;
 pub mod lint;
 mod matcher;
+mod plugins;
 mod policy;
 mod receiver;
 mod route;
@@ -37,6 +38,7 @@ pub use environment::{Environment, FixedEnvironment};
 pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_matchers};
+pub use plugins::{GRANTS, PluginConfig, PluginsConfig};
 pub use receiver::{
     Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink, Receiver,
     Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
@@ -45,8 +47,7 @@ pub use route::Route;
 pub use rules::{LoadedRules, Quarantined, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
-    AuthConfig, EvaluationConfig, IngestConfig, Limits, PluginLimits, PluginsConfig, RulesConfig, ServerConfig,
-    ServerLimits, StorageConfig,
+    AuthConfig, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,
 };
 pub use tree::Tree;
 pub use watchfire_plugin::PluginUse;

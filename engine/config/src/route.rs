@@ -12,6 +12,7 @@ use watchfire_rules::Position;
 use crate::decode::{Decoder, Fields};
 use crate::diagnostic::nearest;
 use crate::matcher::parse_matchers;
+use crate::plugins::plugin_use;
 use crate::policy::policy;
 use crate::yaml::Node;
 
@@ -54,20 +55,6 @@ pub struct Route {
 pub(crate) struct Names<'a> {
     pub(crate) receivers: &'a BTreeSet<String>,
     pub(crate) intervals: &'a BTreeSet<String>,
-}
-
-/// `plugin` and `config`.
-pub(crate) fn plugin_use(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<PluginUse> {
-    let read = fields.object(key, "a plugin reference", |f| {
-        let plugin = f.required("plugin", "name a plugin of the plugin folder, such as `plugin: oncall`");
-        let config = f.tree("config");
-        if config.as_ref().is_some_and(|tree| !matches!(tree, crate::Tree::Map(_))) {
-            f.error("config", "wrong-type", "a plugin's config must be a mapping")
-                .help("write its settings as `key: value` lines below `config:`");
-        }
-        Some(PluginUse { plugin: plugin?, config_json: config.map_or_else(|| "{}".to_owned(), |tree| tree.to_json()) })
-    });
-    read.flatten()
 }
 
 /// The root with Alertmanager's defaults.

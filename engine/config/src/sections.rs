@@ -7,7 +7,6 @@ use watchfire_model::{Duration, Labels};
 
 use crate::decode::{Decoder, Fields};
 use crate::secret::{Credential, Secret};
-use crate::tree::Tree;
 
 /// `server`: where and to whom the engine answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,30 +74,6 @@ pub struct StorageConfig {
 pub struct RulesConfig {
     /// Globs of rule files.
     pub paths: Vec<String>,
-}
-
-/// `plugins`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PluginsConfig {
-    /// The folder with components.
-    pub dir: Option<String>,
-    /// What a call may use.
-    pub limits: PluginLimits,
-    /// Settings by plugin, for all that use it.
-    pub settings: BTreeMap<String, Tree>,
-}
-
-/// What a call of a plugin may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginLimits {
-    /// Time for one call.
-    pub call_timeout: Duration,
-    /// Memory of an instance in bytes.
-    pub memory_bytes_max: u64,
-    /// An answer in bytes.
-    pub output_bytes_max: u64,
-    /// State of a rule in bytes.
-    pub state_bytes_max: u64,
 }
 
 /// `evaluation`.
@@ -193,21 +168,6 @@ impl Default for ServerConfig {
 impl Default for StorageConfig {
     fn default() -> StorageConfig {
         StorageConfig { path: None, url: None, history: Duration::from_hours(30 * 24) }
-    }
-}
-
-impl Default for PluginsConfig {
-    fn default() -> PluginsConfig {
-        PluginsConfig {
-            dir: None,
-            limits: PluginLimits {
-                call_timeout: Duration::from_millis(500),
-                memory_bytes_max: 64 << 20,
-                output_bytes_max: 1 << 20,
-                state_bytes_max: 4 << 20,
-            },
-            settings: BTreeMap::new(),
-        }
     }
 }
 
@@ -392,25 +352,6 @@ pub(crate) fn globs(f: &mut Fields<'_, '_>, key: &'static str) -> Vec<String> {
         }
         Some(decoder.resolve_path(&glob))
     })
-}
-
-pub(crate) fn plugins(f: &mut Fields<'_, '_>) -> PluginsConfig {
-    let defaults = PluginsConfig::default();
-    let dir = f.path("dir");
-    let limits = f.object("limits", "plugin limits", |f| PluginLimits {
-        call_timeout: f.positive_duration("call_timeout").unwrap_or(defaults.limits.call_timeout),
-        memory_bytes_max: f.bytes("memory_bytes_max").unwrap_or(defaults.limits.memory_bytes_max),
-        output_bytes_max: f.bytes("output_bytes_max").unwrap_or(defaults.limits.output_bytes_max),
-        state_bytes_max: f.bytes("state_bytes_max").unwrap_or(defaults.limits.state_bytes_max),
-    });
-    let settings = f.read("settings", |decoder, node| {
-        Some(decoder.entries(node, "settings", |decoder, entry| Some(decoder.tree(&entry.value))))
-    });
-    PluginsConfig {
-        dir,
-        limits: limits.unwrap_or(defaults.limits),
-        settings: settings.unwrap_or_default().into_iter().collect(),
-    }
 }
 
 pub(crate) fn evaluation(f: &mut Fields<'_, '_>) -> EvaluationConfig {

@@ -4,6 +4,7 @@ use serde_json::Value;
 use watchfire_alerting::GroupBy;
 use watchfire_config::{Channel, Config, FixedEnvironment, Source, config_schema, load_config, rules_schema};
 use watchfire_model::{Duration, Labels};
+use watchfire_plugin::Limits;
 
 const WHOLE: &str = r##"
 server:
@@ -15,7 +16,15 @@ server:
   limits: {body_bytes_max: 8MiB}
 storage: {path: data, history: 90d}
 rules: {paths: ['rules/**/*.yml', /etc/watchfire/*.yml]}
-plugins: {dir: plugins, limits: {call_timeout: 50ms}, settings: {oncall: {team: a, levels: [1, 2.5, x]}}}
+plugins:
+  dir: plugins
+  lock: plugins.lock
+  limits: {memory_bytes_max: 32MiB}
+  settings:
+    oncall:
+      digest: sha256:0000000000000000000000000000000000000000000000000000000000000000
+      limits: {call_timeout: 50ms, calls_max: 2}
+      grant: [state, log]
 evaluation: {interval: 15s, on_ingest: no, external_labels: {region: eu}}
 limits: {series_max: 10_000}
 global:
@@ -77,7 +86,16 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.storage.path.as_deref(), Some("/etc/wf/data"));
     assert_eq!(config.rules.paths, ["/etc/wf/rules/**/*.yml", "/etc/watchfire/*.yml"]);
     assert_eq!(config.plugins.dir.as_deref(), Some("/etc/wf/plugins"));
-    assert_eq!(config.plugins.settings["oncall"].to_json(), r#"{"team":"a","levels":[1,2.5,"x"]}"#);
+    let plugins = &config.plugins;
+    assert_eq!(plugins.lock.as_deref(), Some("/etc/wf/plugins.lock"));
+    assert_eq!((plugins.limits.memory_bytes, plugins.limits.calls), (32 << 20, Limits::STANDARD.calls));
+    let oncall = &plugins.settings["oncall"];
+    assert_eq!(oncall.digest.as_deref(), Some("0".repeat(64).as_str()));
+    assert_eq!(oncall.limits, Limits { call_time: Duration::from_millis(50), calls: 2, ..Limits::UNLIMITED });
+    assert_eq!(
+        oncall.grant.as_ref().map(|grant| grant.iter().cloned().collect::<Vec<_>>().join(" ")),
+        Some("log state".to_owned())
+    );
     assert_eq!((config.evaluation.interval, config.evaluation.on_ingest), (Duration::from_secs(15), false));
     assert_eq!(config.evaluation.external_labels, Labels::from_pairs([("region", "eu")]));
     assert_eq!(config.limits.series_max, 10_000);

@@ -2,11 +2,97 @@
 //!
 //! Time is that of the evaluation, so that a replay takes the same decisions.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use watchfire_model::{Duration, Timestamp};
+use watchfire_plugin::Kind;
 
 use crate::BreakerSettings;
 
-/// Counts failures in a row of one opened plugin.
+/// Configurations whose failures are remembered; far more than an installation has.
+const BREAKERS_MAX: usize = 10_000;
+
+/// One thing that a plugin offers, opened with one configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    kind: Kind,
+    name: String,
+    config: String,
+}
+
+/// The breakers of one version of a plugin. They outlive what is opened: a formatter is opened for each message.
+#[derive(Debug)]
+pub(crate) struct Breakers {
+    settings: BreakerSettings,
+    known: Mutex<BTreeMap<Key, SharedBreaker>>,
+}
+
+/// Shared by everything that is opened under the same name with the same configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedBreaker(Arc<Mutex<Breaker>>);
+
+impl SharedBreaker {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Breaker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part of a plugin that is left alone because it kept failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// What it is for.
+    pub kind: Kind,
+    /// The plugin's own name for it.
+    pub name: String,
+    /// The configuration with which it fails.
+    pub config: String,
+    /// When one call is let through as a trial.
+    pub until: Timestamp,
+    /// How often it failed in a row.
+    pub failures: u32,
+    /// How it failed last.
+    pub last: String,
+}
+
+impl Breakers {
+    pub(crate) fn new(settings: BreakerSettings) -> Breakers {
+        Breakers { settings, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Key, SharedBreaker>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn of(&self, kind: Kind, name: &str, config: &str) -> SharedBreaker {
+        let key = Key { kind, name: name.to_owned(), config: config.to_owned() };
+        let mut known = self.known();
+        if known.len() >= BREAKERS_MAX && !known.contains_key(&key) {
+            known.retain(|_, breaker| breaker.lock().failures > 0);
+        }
+        let fresh = || SharedBreaker(Arc::new(Mutex::new(Breaker::new(self.settings))));
+        known.entry(key).or_insert_with(fresh).clone()
+    }
+
+    /// What is suspended until a success shows that it works again.
+    pub(crate) fn suspensions(&self) -> Vec<Suspension> {
+        let known = self.known();
+        let suspended = known.iter().filter_map(|(key, breaker)| {
+            let breaker = breaker.lock();
+            Some(Suspension {
+                kind: key.kind,
+                name: key.name.clone(),
+                config: key.config.clone(),
+                until: breaker.open_until?,
+                failures: breaker.failures,
+                last: breaker.last.clone(),
+            })
+        });
+        suspended.collect()
+    }
+}
+
+/// Counts failures in a row.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     settings: BreakerSettings,

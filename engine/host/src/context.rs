@@ -5,9 +5,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Batch, State};
+use watchfire_plugin::{Batch, Limits, State};
 
-use crate::Limits;
 use crate::counters::Counters;
 
 scoped_tls::scoped_thread_local! {
@@ -38,11 +37,14 @@ pub(crate) struct Context {
     /// The end of what the guest wrote to standard error in this call, where panics and exceptions go.
     pub(crate) stderr: Tail,
     counters: Arc<Counters>,
+    /// What was counted of its memory.
+    memory_counted: usize,
     seed: u64,
 }
 
 impl Context {
     pub(crate) fn new(plugin: Arc<str>, limits: &Limits, seed: u64, counters: Arc<Counters>) -> Context {
+        counters.instantiated();
         Context {
             plugin,
             limiter: Limiter::new(limits),
@@ -53,6 +55,7 @@ impl Context {
             log: LogBudget::new(limits),
             stderr: Tail::default(),
             counters,
+            memory_counted: 0,
             seed,
         }
     }
@@ -75,7 +78,8 @@ impl Context {
         if self.log.dropped > 0 {
             tracing::warn!(target: "watchfire::plugin", plugin = &*self.plugin, dropped = self.log.dropped, "the plugin logs too much");
         }
-        self.counters.memory(self.limiter.memory_bytes);
+        self.counters.memory(self.memory_counted, self.limiter.memory_bytes);
+        self.memory_counted = self.limiter.memory_bytes;
     }
 
     /// Traps a call that stages more than it may.
@@ -110,6 +114,12 @@ impl Context {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.counters.dropped(self.memory_counted);
     }
 }
 

@@ -2,9 +2,8 @@
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use watchfire_model::Duration;
-use watchfire_plugin::PluginError;
+use watchfire_plugin::{Limits, PluginError};
 
-use crate::Limits;
 use crate::bindings::watchfire::plugin::types;
 use crate::context::{Context, Refused};
 use crate::engine::STACK_BYTES;

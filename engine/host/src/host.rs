@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wasmtime::component::{HasSelf, Linker};
-use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, PluginError, Provider, Router};
+use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router};
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
 use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
@@ -16,7 +16,7 @@ use crate::counters::Counters;
 use crate::engine::Sandbox;
 use crate::loaded::{Loaded, Surroundings};
 use crate::opened::Opened;
-use crate::{HostError, HostSettings, Limits, LoadError, PluginCounters, PluginInfo};
+use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, Suspension};
 
 /// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
 ///
@@ -244,6 +244,20 @@ impl Host {
     pub fn generation(&self, address: &str) -> Option<u64> {
         let (name, _) = split(address);
         self.read_plugins().loaded.get(name).map(|entry| entry.generation)
+    }
+
+    /// What an address (`name` or `name/part`) may use at most.
+    pub fn limits(&self, address: &str) -> Option<Limits> {
+        self.read_plugins().loaded.get(split(address).0).map(|entry| entry.plugin.limits)
+    }
+
+    /// What is suspended, by plugin.
+    pub fn suspensions(&self) -> Vec<(String, Suspension)> {
+        let plugins = self.read_plugins();
+        let by_name = plugins.loaded.iter().flat_map(|(name, entry)| {
+            entry.plugin.breakers.suspensions().into_iter().map(|suspension| (name.clone(), suspension))
+        });
+        by_name.collect()
     }
 
     /// What each plugin has done since the host was made, by name. Plugins that are gone are still there.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use wasmparser::{Parser, Payload};
 use wasmtime::{Engine, Precompiled};
-use watchfire_plugin::Kind;
+use watchfire_plugin::{Kind, Limits};
 
-use crate::{Limits, LoadError, wasi};
+use crate::{LoadError, wasi};
 
 /// The contract's package, as it stands in the names of imports and exports.
 const PACKAGE: &str = "watchfire:plugin/";

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use watchfire_model::{AlertStatus, Severity, Timestamp};
 use watchfire_plugin::{
-    AlertView, Batch, Condition, Decision, Finding, Formatter, Message, MessageGroup, Outcome, PluginError, Router,
-    State,
+    AlertView, Batch, Condition, Decision, Finding, Formatter, Limits, Message, MessageGroup, Outcome, PluginError,
+    Router, State,
 };
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
 use crate::bindings::watchfire::plugin::{alerts, types};
 use crate::context::BATCH;
 use crate::failure::cut;
-use crate::loaded::Loaded;
 use crate::opened::Opened;
 
 /// Receivers that a router may name for one alert.
@@ -48,8 +47,12 @@ impl Condition for Opened<condition::Guest> {
             batch.at,
             Some(state),
             |store, guest, handle| BATCH.set(batch, || guest.call_evaluate(store, handle)),
-            |outcome, plugin| check_outcome(outcome, batch.series.len(), plugin.limits.text_bytes),
+            |outcome, limits| check_outcome(outcome, batch.series.len(), limits.text_bytes),
         )
+    }
+
+    fn limit(&mut self, limits: Limits) {
+        self.allow(limits);
     }
 }
 
@@ -112,7 +115,7 @@ impl Router for Opened<router::Guest> {
             at,
             None,
             |store, guest, handle| guest.call_route(store, handle, at.as_millis(), &lowered),
-            |decisions, plugin| check_decisions(decisions, alerts.len(), plugin),
+            |decisions, limits| check_decisions(decisions, alerts.len(), limits),
         )
     }
 }
@@ -120,7 +123,7 @@ impl Router for Opened<router::Guest> {
 fn check_decisions(
     decisions: Vec<router::Decision>,
     alerts: usize,
-    plugin: &Loaded,
+    limits: &Limits,
 ) -> Result<Vec<Decision>, PluginError> {
     if decisions.len() != alerts {
         return Err(PluginError::InvalidOutput(format!("it decided {} times about {alerts} alerts", decisions.len())));
@@ -138,7 +141,7 @@ fn check_decisions(
         if let Some(key) = &group_key {
             check_key("a group key", key)?;
         }
-        let suppress = suppress.map(|reason| cut(reason, plugin.limits.text_bytes));
+        let suppress = suppress.map(|reason| cut(reason, limits.text_bytes));
         Ok(Decision { receivers, suppress, group_key })
     });
     checked.collect()
@@ -171,10 +174,9 @@ impl Formatter for Opened<formatter::Guest> {
     }
 }
 
-fn check_message(message: formatter::Message, plugin: &Loaded) -> Result<Message, PluginError> {
+fn check_message(message: formatter::Message, limits: &Limits) -> Result<Message, PluginError> {
     let formatter::Message { title, content_type, body, headers, dedup_key } = message;
     let refuse = |text: String| Err(PluginError::InvalidOutput(text));
-    let limits = &plugin.limits;
     if body.len() > limits.body_bytes {
         let limit = limits.body_bytes as u64;
         return Err(PluginError::LimitExceeded { resource: "the message's body", limit, unit: "bytes" });

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Descriptor, Kind, PluginError};
+use watchfire_plugin::{Descriptor, Kind, Limits, PluginError};
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, plugin, router};
 use crate::bindings::watchfire::plugin::types;
+use crate::breaker::Breakers;
 use crate::cache::{Cache, sha256};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
 use crate::failure::{classify_start, cut};
+use crate::gate::Gate;
 use crate::inspect::{self, Outline};
-use crate::{BreakerSettings, Limits, LoadError, wasi};
+use crate::{BreakerSettings, LoadError, wasi};
 
 /// Things that one component may offer.
 const DESCRIPTORS_MAX: usize = 64;
@@ -61,7 +63,8 @@ pub(crate) struct Loaded {
     pub(crate) formatter: Option<formatter::GuestIndices>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) limits: Limits,
-    pub(crate) breaker: BreakerSettings,
+    pub(crate) breakers: Breakers,
+    pub(crate) gate: Gate,
     pub(crate) instances_max: u32,
     pub(crate) counters: Arc<Counters>,
 }
@@ -120,7 +123,8 @@ impl Loaded {
             formatter,
             sandbox: with.sandbox.clone(),
             limits: with.limits,
-            breaker: with.breaker,
+            breakers: Breakers::new(with.breaker),
+            gate: Gate::new(with.limits.calls),
             instances_max: with.instances_max,
             counters: with.counters,
         };
@@ -132,19 +136,18 @@ impl Loaded {
     }
 
     /// A store with everything that bounds what happens in it, the time to open included.
-    pub(crate) fn store(&self, seed: &str) -> Store<Context> {
+    pub(crate) fn store(&self, seed: &str, limits: &Limits) -> Store<Context> {
         let seed = seed
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        let context = Context::new(self.name.clone(), &self.limits, seed, self.counters.clone());
+        let context = Context::new(self.name.clone(), limits, seed, self.counters.clone());
         let mut store = Store::new(&self.sandbox.engine, context);
         store.limiter(|context| &mut context.limiter);
-        store.set_hostcall_fuel(self.limits.output_bytes);
+        store.set_hostcall_fuel(limits.output_bytes);
         store.data_mut().begin(Timestamp::EPOCH);
         // Start functions run during instantiation and are guests as well.
-        store.set_epoch_deadline(self.sandbox.ticks(self.limits.open_time));
+        store.set_epoch_deadline(self.sandbox.ticks(limits.open_time));
         self.refuel(&mut store);
-        self.counters.instantiated();
         store
     }
 
@@ -162,7 +165,7 @@ impl Loaded {
     }
 
     fn describe(&self, indices: &plugin::GuestIndices, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
-        let mut store = self.store("");
+        let mut store = self.store("", &self.limits);
         let described = self
             .pre
             .instantiate(&mut store)

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Kind, PluginError, State, StateLimits};
+use watchfire_plugin::{Kind, Limits, PluginError, State, StateLimits};
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
 use crate::bindings::watchfire::plugin::types;
-use crate::breaker::Breaker;
+use crate::breaker::SharedBreaker;
 use crate::context::Context;
 use crate::failure::{classify, classify_start, from_guest};
 use crate::loaded::Loaded;
@@ -61,8 +61,10 @@ pub(crate) struct Opened<G> {
     plugin: Arc<Loaded>,
     name: String,
     config: String,
+    /// The least of what the plugin may use and what the rule allows.
+    limits: Limits,
     live: Option<Live<G>>,
-    breaker: Breaker,
+    breaker: SharedBreaker,
 }
 
 struct Live<G> {
@@ -74,15 +76,25 @@ struct Live<G> {
 impl<G: Guest> Opened<G> {
     /// Opens `name` of a plugin, at once, so that a bad configuration is known before it is used.
     pub(crate) fn new(plugin: Arc<Loaded>, name: &str, config: &str) -> Result<Opened<G>, PluginError> {
-        let live = Opened::start(&plugin, name, config).inspect_err(|error| plugin.counters.failed(error))?;
-        let breaker = Breaker::new(plugin.breaker);
-        Ok(Opened { plugin, name: name.to_owned(), config: config.to_owned(), live: Some(live), breaker })
+        let limits = plugin.limits;
+        let live = Opened::start(&plugin, name, config, &limits).inspect_err(|error| plugin.counters.failed(error))?;
+        let breaker = plugin.breakers.of(G::KIND, name, config);
+        Ok(Opened { plugin, name: name.to_owned(), config: config.to_owned(), limits, live: Some(live), breaker })
+    }
+
+    /// Allows less. Memory that an instance has cannot be taken from it, so that the next call gets a fresh one.
+    pub(crate) fn allow(&mut self, limits: Limits) {
+        let least = self.limits.least(limits);
+        if least != self.limits {
+            self.limits = least;
+            self.live = None;
+        }
     }
 
     /// A fresh instance with the handle that it gave.
-    fn start(plugin: &Loaded, name: &str, config: &str) -> Result<Live<G>, PluginError> {
+    fn start(plugin: &Loaded, name: &str, config: &str, limits: &Limits) -> Result<Live<G>, PluginError> {
         // Opening is a function of the configuration alone, so it sees no other time.
-        let mut store = plugin.store(&format!("{name}\n{config}"));
+        let mut store = plugin.store(&format!("{name}\n{config}"), limits);
         let outcome = (|| {
             let instance = plugin.pre.instantiate(&mut store)?;
             let Some(guest) = G::load(plugin, &mut store, &instance) else { return Ok(None) };
@@ -93,9 +105,9 @@ impl<G: Guest> Opened<G> {
         store.data_mut().end();
         match outcome {
             Ok(Some((guest, Ok(handle)))) => Ok(Live { store, guest, handle }),
-            Ok(Some((_, Err(error)))) => Err(from_guest(error, &plugin.limits)),
+            Ok(Some((_, Err(error)))) => Err(from_guest(error, limits)),
             Ok(None) => Err(PluginError::Unsupported(format!("{} is no {}", plugin.name, G::KIND.as_str()))),
-            Err(error) => Err(classify_start(&error, store.data(), &plugin.limits, plugin.instances_max)),
+            Err(error) => Err(classify_start(&error, store.data(), limits, plugin.instances_max)),
         }
     }
 
@@ -105,17 +117,25 @@ impl<G: Guest> Opened<G> {
         at: Timestamp,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
-        check: impl FnOnce(T, &Loaded) -> Result<R, PluginError>,
+        check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
-        if let Some(refusal) = self.breaker.refusal(at) {
+        if let Some(refusal) = self.breaker.lock().refusal(at) {
             self.plugin.counters.refused();
             return Err(PluginError::Internal(refusal));
         }
-        let result = self.call_guarded(at, state, run).and_then(|answer| check(answer, &self.plugin));
+        let plugin = Arc::clone(&self.plugin);
+        let Some(_pass) = plugin.gate.enter(self.limits.call_time) else {
+            // That others are in the way is no fault of this one, so the breaker does not hear of it.
+            let limit = plugin.limits.calls as u64;
+            let error = PluginError::LimitExceeded { resource: "calls at once", limit, unit: "calls" };
+            plugin.counters.failed(&error);
+            return Err(error);
+        };
+        let result = self.call_guarded(at, state, run).and_then(|answer| check(answer, &self.limits));
         match &result {
-            Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.succeeded(),
+            Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.lock().succeeded(),
             Err(error) => {
-                if self.breaker.failed(at, &error.to_string()) {
+                if self.breaker.lock().failed(at, &error.to_string()) {
                     tracing::warn!(plugin = &*self.plugin.name, name = self.name, %error, "plugin suspended");
                 }
             }
@@ -129,13 +149,13 @@ impl<G: Guest> Opened<G> {
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
     ) -> Result<T, PluginError> {
-        let Opened { plugin, name, config, live, .. } = self;
+        let Opened { plugin, name, config, limits, live, .. } = self;
         let Live { store, guest, handle } = match live {
             Some(live) => live,
-            None => live.insert(Opened::start(plugin, name, config)?),
+            None => live.insert(Opened::start(plugin, name, config, limits)?),
         };
         store.data_mut().begin(at);
-        store.set_epoch_deadline(plugin.sandbox.ticks(plugin.limits.call_time));
+        store.set_epoch_deadline(plugin.sandbox.ticks(limits.call_time));
         plugin.refuel(store);
         let began = now();
         let outcome = match state {
@@ -158,9 +178,9 @@ impl<G: Guest> Opened<G> {
         store.data_mut().end();
         match outcome {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(from_guest(error, &plugin.limits)),
+            Ok(Err(error)) => Err(from_guest(error, limits)),
             Err(error) => {
-                let error = classify(&error, store.data(), &plugin.limits, plugin.limits.call_time);
+                let error = classify(&error, store.data(), limits, limits.call_time);
                 *live = None;
                 Err(error)
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use watchfire_model::Duration;
+use watchfire_plugin::Limits;
 
 /// How a [`Host`](crate::Host) is set up.
 #[derive(Clone, Debug)]
@@ -37,59 +38,6 @@ impl Default for HostSettings {
             tick: Duration::from_millis(5),
             breaker: BreakerSettings::STANDARD,
             metered: false,
-        }
-    }
-}
-
-/// What one call, or one instance, of a plugin may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Time for `evaluate`, `route` or `format`.
-    pub call_time: Duration,
-    /// Time for instantiation together with `open` or `describe`; interpreters start slowly.
-    pub open_time: Duration,
-    /// Linear memory of an instance in bytes.
-    pub memory_bytes: usize,
-    /// Elements of each table of an instance.
-    pub table_elements: usize,
-    /// Bytes that one call may hand to the host: its answer, what it writes to its state, what it logs.
-    pub output_bytes: usize,
-    /// Bytes of a message's body.
-    pub body_bytes: usize,
-    /// Bytes of a finding's summary, a message's title, a reason; what is longer is cut.
-    pub text_bytes: usize,
-    /// Bytes that one call may log, standard output and error included.
-    pub log_bytes: usize,
-    /// Lines that one call may log.
-    pub log_lines: usize,
-}
-
-impl Limits {
-    /// What serves plugins in any language.
-    pub const STANDARD: Limits = Limits {
-        call_time: Duration::from_millis(100),
-        open_time: Duration::from_millis(1_000),
-        memory_bytes: 64 << 20,
-        table_elements: 20_000,
-        output_bytes: 8 << 20,
-        body_bytes: 1 << 20,
-        text_bytes: 4 << 10,
-        log_bytes: 16 << 10,
-        log_lines: 100,
-    };
-
-    /// The smaller of the two, limit by limit.
-    pub fn least(self, other: Limits) -> Limits {
-        Limits {
-            call_time: self.call_time.min(other.call_time),
-            open_time: self.open_time.min(other.open_time),
-            memory_bytes: self.memory_bytes.min(other.memory_bytes),
-            table_elements: self.table_elements.min(other.table_elements),
-            output_bytes: self.output_bytes.min(other.output_bytes),
-            body_bytes: self.body_bytes.min(other.body_bytes),
-            text_bytes: self.text_bytes.min(other.text_bytes),
-            log_bytes: self.log_bytes.min(other.log_bytes),
-            log_lines: self.log_lines.min(other.log_lines),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use watchfire_model::Severity;
 
-use crate::{Batch, PluginError, State};
+use crate::{Batch, Limits, PluginError, State};
 
 /// A condition opened for one rule with that rule's configuration.
 pub trait Condition: Send {
@@ -14,6 +14,20 @@ pub trait Condition: Send {
     /// # Errors
     /// A failure costs this evaluation only: the caller keeps every alert of the rule as it is.
     fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError>;
+
+    /// Lets the rule allow less than everybody else does. What runs natively is part of the program and is trusted with
+    /// what it uses, so that it need not listen.
+    fn limit(&mut self, _limits: Limits) {}
+}
+
+/// A condition that could not be opened: each evaluation fails with the reason.
+#[derive(Clone, Debug)]
+pub struct Failing(pub PluginError);
+
+impl Condition for Failing {
+    fn evaluate(&mut self, _: &Batch, _: &mut State) -> Result<Outcome, PluginError> {
+        Err(self.0.clone())
+    }
 }
 
 /// What a condition found.

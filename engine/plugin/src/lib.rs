@@ -8,15 +8,17 @@ mod batch;
 mod condition;
 mod error;
 mod formatter;
+mod limits;
 mod provider;
 mod router;
 mod state;
 mod usage;
 
 pub use batch::Batch;
-pub use condition::{Condition, Finding, Outcome};
+pub use condition::{Condition, Failing, Finding, Outcome};
 pub use error::PluginError;
 pub use formatter::{Formatter, Message, MessageGroup};
+pub use limits::Limits;
 pub use provider::{Descriptor, Kind, Provider};
 pub use router::{AlertView, Decision, Router};
 pub use state::{State, StateError, StateLimits, StateWrite};

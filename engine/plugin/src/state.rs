@@ -70,6 +70,11 @@ impl State {
         }
     }
 
+    /// Replaces the limits. What is remembered beyond them stays, and only what does not add to it is written.
+    pub fn set_limits(&mut self, limits: StateLimits) {
+        self.limits = limits;
+    }
+
     /// Stages a write.
     ///
     /// # Errors
@@ -80,7 +85,8 @@ impl State {
         check("value", value.len(), self.limits.value_bytes_max)?;
         let replaced = self.get(key).map_or(0, |old| key.len() + old.len());
         let total = self.bytes - replaced + key.len() + value.len();
-        check("the whole state", total, self.limits.total_bytes_max)?;
+        // A state that is already larger than a limit that was lowered may shrink.
+        check("the whole state", total, self.limits.total_bytes_max.max(self.bytes))?;
         self.bytes = total;
         self.staged.insert(key.to_owned(), Some(value));
         Ok(())

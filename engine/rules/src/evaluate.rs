@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 use watchfire_events::EventWindows;
-use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Timestamp};
+use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
 use watchfire_plugin::{Batch, Condition, PluginError, State};
 use watchfire_promql::{Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
 use watchfire_tsdb::{SampleValue, Tsdb};
@@ -14,7 +14,7 @@ use crate::condition::{ask, batch_of_events, batch_of_samples};
 use crate::instances::ElementIndex;
 use crate::labels::{Element, Labeler, SEVERITY_LABEL, Surroundings};
 use crate::presence::presence;
-use crate::{Alerting, Instance, Outcome, Rule, RuleKind, SeverityThreshold, Source};
+use crate::{Alerting, ConditionUse, Instance, OnError, Outcome, Rule, RuleKind, SeverityThreshold, Source};
 
 /// Why a rule gave no answer. Nothing changes then: an error is never "no result".
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -120,6 +120,8 @@ pub struct Evaluator<'a> {
     pub stop: &'a dyn Fn() -> Option<Stop>,
     /// What was noticed on the way: annotations of the query, templates that failed. Added to, never cleared.
     pub warnings: Vec<String>,
+    /// Why the condition gave no answer, where [`OnError`] made one of it.
+    pub failure: Option<PluginError>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -139,6 +141,7 @@ impl<'a> Evaluator<'a> {
             options,
             stop: &|| None,
             warnings: Vec::new(),
+            failure: None,
         }
     }
 }
@@ -254,7 +257,10 @@ fn alert(
         }
         (Source::Expr(_), Some(usage)) => {
             let samples = query(rule, at, evaluator)?;
-            decide(&usage.plugin, &batch_of_samples(at, &samples), evaluator)?
+            match decide(usage, &batch_of_samples(at, &samples), evaluator)? {
+                Some(found) => found,
+                None => return Ok(Outcome::LastAnswer),
+            }
         }
         (Source::Events(source), usage) => {
             let windows = evaluator.windows.as_mut().ok_or(EvaluateError::Missing("its event windows"))?;
@@ -268,7 +274,10 @@ fn alert(
                     };
                     Found { elements: hits.into_iter().map(element).collect(), unknown: Vec::new() }
                 }
-                Some(usage) => decide(&usage.plugin, &batch_of_events(at, &source.query, hits), evaluator)?,
+                Some(usage) => match decide(usage, &batch_of_events(at, &source.query, hits), evaluator)? {
+                    Some(found) => found,
+                    None => return Ok(Outcome::LastAnswer),
+                },
             }
         }
     };
@@ -367,18 +376,41 @@ fn absentees(
     Ok((missing, recovered))
 }
 
-/// Lets the condition decide which series of a batch are in trouble.
-fn decide(plugin: &str, batch: &Batch, evaluator: &mut Evaluator<'_>) -> Result<Found, EvaluateError> {
+/// Lets the condition decide which series of a batch are in trouble; `None` if it failed and the last answer counts.
+fn decide(
+    condition: &ConditionUse,
+    batch: &Batch,
+    evaluator: &mut Evaluator<'_>,
+) -> Result<Option<Found>, EvaluateError> {
     let opened = evaluator.condition.as_mut().ok_or(EvaluateError::Missing("its condition"))?;
-    let outcome = ask(opened.condition, opened.state, batch)
-        .map_err(|error| EvaluateError::Condition { plugin: plugin.to_owned(), error })?;
     let labels = |index: u32| batch.series[index as usize].clone();
+    let last = |index: u32| batch.last(index as usize).unwrap_or(f64::NAN);
+    let plugin = &condition.usage.plugin;
+    let outcome = match (ask(opened.condition, opened.state, batch), condition.on_error) {
+        (Ok(outcome), _) => outcome,
+        (Err(error), OnError::Unknown) => return Err(EvaluateError::Condition { plugin: plugin.clone(), error }),
+        (Err(error), on_error) => {
+            // The evaluation goes on, and with it what is committed; what the failed call wrote must not be.
+            opened.state.rollback();
+            let summary = format!("the condition {plugin} failed: {error}");
+            evaluator.failure = Some(error);
+            if on_error == OnError::Keep {
+                return Ok(None);
+            }
+            let finding = |series: u32| Element {
+                labels: labels(series),
+                value: last(series),
+                finding: Some((Severity::Critical, summary.clone())),
+            };
+            let count = u32::try_from(batch.series.len()).unwrap_or(u32::MAX);
+            return Ok(Some(Found { elements: (0..count).map(finding).collect(), unknown: Vec::new() }));
+        }
+    };
     let elements = outcome.findings.into_iter().map(|finding| Element {
         labels: labels(finding.series),
         value: finding.value,
         finding: Some((finding.severity, finding.summary)),
     });
-    let unknown =
-        outcome.unknown.into_iter().map(|index| (labels(index), batch.last(index as usize).unwrap_or(f64::NAN)));
-    Ok(Found { elements: elements.collect(), unknown: unknown.collect() })
+    let unknown = outcome.unknown.into_iter().map(|index| (labels(index), last(index)));
+    Ok(Some(Found { elements: elements.collect(), unknown: unknown.collect() }))
 }

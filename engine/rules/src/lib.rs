@@ -21,6 +21,6 @@ pub use absence::Absence;
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
 pub use outcome::{Instance, Outcome};
 pub use rule::{
-    Alerting, EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, SeverityThreshold, Source,
-    TemplateQueries,
+    Alerting, ConditionUse, EventSource, ExprSource, OnError, Position, Rule, RuleFile, RuleGroup, RuleKind,
+    SeverityThreshold, Source, TemplateQueries,
 };

@@ -21,6 +21,8 @@ pub enum Outcome {
         /// Of the instances that were asked about and are not among `active`, those that have recovered.
         recovered: Vec<Labels>,
     },
+    /// The condition of an alerting rule failed, and what it said last is to go on counting.
+    LastAnswer,
     /// The samples of a recording rule with their final labels, label sets being unique.
     Samples(Vec<(Labels, SampleValue)>),
 }
@@ -40,6 +42,7 @@ impl From<Outcome> for EvaluationResult {
     fn from(outcome: Outcome) -> EvaluationResult {
         match outcome {
             Outcome::Samples(samples) => EvaluationResult::Samples(samples),
+            Outcome::LastAnswer => EvaluationResult::LastAnswer,
             Outcome::Instances { active, unknown, missing, recovered } => {
                 let active = active.into_iter().map(|instance| ActiveInstance {
                     labels: instance.labels,

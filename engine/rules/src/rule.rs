@@ -6,7 +6,7 @@ use std::sync::Arc;
 use watchfire_alerting::{Life, RuleSchedule};
 use watchfire_events::{CompiledQuery, Threshold};
 use watchfire_model::{Duration, RuleGroupId, RuleId};
-use watchfire_plugin::PluginUse;
+use watchfire_plugin::{Limits, PluginUse};
 use watchfire_promql::{Expr, Selector};
 use watchfire_template::prometheus::RuleTemplate;
 
@@ -67,10 +67,33 @@ pub struct Rule {
     /// What is looked at.
     pub source: Source,
     /// The plugin that decides over what is looked at.
-    pub condition: Option<PluginUse>,
+    pub condition: Option<ConditionUse>,
     /// Labels to set, those of the group included, in the order of their names. A recording rule's are
     /// [`RuleTemplate::verbatim`].
     pub labels: Vec<(String, RuleTemplate)>,
+}
+
+/// The plugin that decides for a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionUse {
+    /// The plugin and its configuration.
+    pub usage: PluginUse,
+    /// What an evaluation comes to that the plugin gives no answer to.
+    pub on_error: OnError,
+    /// What the rule allows the plugin; [`Limits::UNLIMITED`] where it does not say.
+    pub limits: Limits,
+}
+
+/// What an evaluation comes to when the condition fails: it traps, takes too long, is suspended or cannot be opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The evaluation has failed: every alert stays as it is, none becomes firing, and the rule shows the error.
+    #[default]
+    Unknown,
+    /// The last answer goes on counting: what was in trouble still is, so that a pending alert becomes firing in time.
+    Keep,
+    /// Every element is in trouble, critically, with the error as the finding: for what must not go unwatched.
+    Fire,
 }
 
 /// What becomes of a rule's result.

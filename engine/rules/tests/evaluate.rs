@@ -6,12 +6,12 @@ use std::sync::Arc;
 use watchfire_events::{EventQuery, EventWindows, FieldMatcher, Window};
 use watchfire_model::{Duration, Event, FieldValue, Labels, RuleId, Sample, Severity, Timestamp};
 use watchfire_plugin::{
-    Batch, Condition, Finding, Outcome as PluginOutcome, PluginError, PluginUse, State, StateLimits,
+    Batch, Condition, Finding, Limits, Outcome as PluginOutcome, PluginError, PluginUse, State, StateLimits,
 };
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{
-    Alerting, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OpenCondition, Outcome, Position, Prepared,
-    Rule, RuleKind, Source, evaluate,
+    Alerting, ConditionUse, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OnError, OpenCondition,
+    Outcome, Position, Prepared, Rule, RuleKind, Source, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{SampleValue, Settings, Tsdb};
@@ -62,6 +62,7 @@ fn store() -> Tsdb {
 fn shown(outcome: &Result<Outcome, EvaluateError>) -> String {
     match outcome {
         Err(error) => format!("error: {error}"),
+        Ok(Outcome::LastAnswer) => "the last answer".to_owned(),
         Ok(Outcome::Samples(samples)) => {
             let line = |(labels, value): &(Labels, SampleValue)| match value {
                 SampleValue::Float(value) => format!("{labels} = {value}"),
@@ -230,7 +231,30 @@ fn run_condition(rule: &Rule, windows: Option<&mut EventWindows>, condition: &mu
 }
 
 fn with_condition(rule: Rule) -> Rule {
-    Rule { condition: Some(PluginUse { plugin: "odd".to_owned(), config_json: "{}".to_owned() }), ..rule }
+    with_on_error(rule, OnError::Unknown)
+}
+
+fn with_on_error(rule: Rule, on_error: OnError) -> Rule {
+    let usage = PluginUse { plugin: "odd".to_owned(), config_json: "{}".to_owned() };
+    Rule { condition: Some(ConditionUse { usage, on_error, limits: Limits::UNLIMITED }), ..rule }
+}
+
+#[test]
+fn a_failing_condition_comes_to_what_the_rule_says() {
+    let failure = Err(PluginError::Timeout { limit_ms: 5 });
+    for (on_error, expected) in [
+        (OnError::Unknown, "error: condition odd: the plugin was stopped after 5 ms"),
+        (OnError::Keep, "the last answer"),
+        (
+            OnError::Fire,
+            "{alertname=\"A\", host=\"a\", severity=\"page\"} {\"finding\": \"the condition odd failed: the plugin was stopped \
+             after 5 ms\"} = 1.1\n{alertname=\"A\", host=\"b\", severity=\"page\"} {\"finding\": \"the condition odd failed: the \
+             plugin was stopped after 5 ms\"} = 2",
+        ),
+    ] {
+        let rule = with_on_error(alert(expression("sum by (host) (m)"), &[("severity", "page")], &[]), on_error);
+        assert_eq!(run_condition(&rule, None, &mut Fixed(failure.clone(), Vec::new())), expected, "{on_error:?}");
+    }
 }
 
 #[test]

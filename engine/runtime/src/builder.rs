@@ -210,11 +210,11 @@ impl Builder {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
             tracing::error!(kind, key, reason, "a stored record cannot be read and is put aside");
         }
-        let (mut states, records) = plugin_states(records.records, state_limits(&config));
+        let (mut states, records) = plugin_states(records.records, config.plugins.limits.state());
 
         // Plugins, rules, receivers.
         let cache_dir = Some(data_dir.join("plugin-cache"));
-        let host = Host::new(HostSettings { cache_dir, limits: plugin_limits(&config), ..HostSettings::default() })
+        let host = Host::new(HostSettings { cache_dir, limits: config.plugins.limits, ..HostSettings::default() })
             .map_err(|error| StartError::Host(error.to_string()))?;
         let mut sources = self.providers;
         sources.push(Arc::new(host.clone()));
@@ -419,21 +419,6 @@ pub fn ingest_limits(config: &Config) -> watchfire_ingest::Limits {
         label_names: if ingest.legacy_names { LabelNames::Legacy } else { LabelNames::Utf8 },
         ..watchfire_ingest::Limits::STANDARD
     }
-}
-
-fn plugin_limits(config: &Config) -> watchfire_host::Limits {
-    let limits = &config.plugins.limits;
-    watchfire_host::Limits {
-        call_time: limits.call_timeout,
-        memory_bytes: size(limits.memory_bytes_max),
-        output_bytes: size(limits.output_bytes_max),
-        ..watchfire_host::Limits::STANDARD
-    }
-}
-
-/// How much the plugin of one rule may remember.
-pub(crate) fn state_limits(config: &Config) -> StateLimits {
-    StateLimits { total_bytes_max: size(config.plugins.limits.state_bytes_max), ..StateLimits::STANDARD }
 }
 
 fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {

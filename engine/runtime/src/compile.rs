@@ -8,11 +8,11 @@ use watchfire_config::{Config, Diagnostic, Level};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
 use watchfire_model::RuleId;
-use watchfire_plugin::{PluginError, PluginUse, Provider, State};
+use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, State, StateLimits};
 use watchfire_promql::{Options, Tracked};
-use watchfire_rules::{Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
+use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
 
-use crate::builder::state_limits;
+use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
 use crate::touch::Reader;
 
@@ -114,19 +114,27 @@ impl Compiled {
         };
         let condition = match &rule.condition {
             None => None,
-            Some(usage) => {
+            Some(wanted) => {
+                let plugin = &wanted.usage.plugin;
                 let running = before.rules.get(&rule.id).and_then(|ready| ready.condition.clone());
-                let generation = host.generation(&usage.plugin);
-                match running.filter(|opened| opened.usage == *usage && opened.generation == generation) {
-                    Some(opened) => Some(opened),
-                    None => match open(usage, generation, providers) {
+                let generation = host.generation(plugin);
+                let unchanged =
+                    |opened: &&Arc<OpenedCondition>| opened.condition_use == *wanted && opened.generation == generation;
+                match running.as_ref().filter(unchanged) {
+                    Some(opened) => Some(Arc::clone(opened)),
+                    None => match open(wanted, generation, providers) {
                         Ok(opened) => Some(opened),
                         Err(error) => {
-                            let message = format!("rule {:?}: plugin {:?}: {error}", rule.name, usage.plugin);
-                            let running = before.rules.get(&rule.id).and_then(|ready| ready.condition.clone());
-                            let Some(running) = running else { return Err(wrong("plugin", message, Level::Error)) };
-                            self.diagnostics.push(wrong("plugin", message, Level::Error));
-                            Some(running)
+                            let diagnostic = wrong(
+                                "plugin",
+                                format!("rule {:?}: plugin {plugin:?}: {error}", rule.name),
+                                Level::Error,
+                            );
+                            // Whoever says what a failure comes to means this one too.
+                            let failing = || (wanted.on_error != OnError::Unknown).then(|| failing(wanted, error));
+                            let Some(stand_in) = running.or_else(failing) else { return Err(diagnostic) };
+                            self.diagnostics.push(diagnostic);
+                            Some(stand_in)
                         }
                     },
                 }
@@ -141,9 +149,10 @@ impl Compiled {
         if !selectors.is_empty() || !queried.is_empty() {
             self.readers.push(Reader { rule: rule.id, selectors, queried, records });
         }
-        let state = states
-            .entry(rule.id)
-            .or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits(config), BTreeMap::new()))));
+        let state_limits = state_limits(config, rule.condition.as_ref(), host);
+        let state =
+            states.entry(rule.id).or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits, BTreeMap::new()))));
+        lock(state).set_limits(state_limits);
         let options = &self.rules.options;
         let running =
             before.rules.get(&rule.id).filter(|ready| before.options == *options && same_query(&ready.rule, rule));
@@ -165,6 +174,13 @@ impl Compiled {
     }
 }
 
+/// How much a rule may remember: the least of what the server, the operator, the plugin and the rule say.
+fn state_limits(config: &Config, condition: Option<&ConditionUse>, host: &Host) -> StateLimits {
+    let plugin = condition.and_then(|condition| host.limits(&condition.usage.plugin));
+    let rule = condition.map_or(Limits::UNLIMITED, |condition| condition.limits);
+    plugin.unwrap_or(config.plugins.limits).least(rule).state()
+}
+
 /// Whether two rules ask the series the same, so that what one knows about them serves the other.
 fn same_query(a: &Rule, b: &Rule) -> bool {
     let asks = |rule: &Rule| {
@@ -179,10 +195,21 @@ fn same_query(a: &Rule, b: &Rule) -> bool {
 }
 
 fn open(
-    usage: &PluginUse,
+    wanted: &ConditionUse,
     generation: Option<u64>,
     providers: &dyn Provider,
 ) -> Result<Arc<OpenedCondition>, PluginError> {
-    let condition = providers.open_condition(&usage.plugin, &usage.config_json)?;
-    Ok(Arc::new(OpenedCondition { usage: usage.clone(), generation, condition: Mutex::new(condition) }))
+    let mut condition = providers.open_condition(&wanted.usage.plugin, &wanted.usage.config_json)?;
+    condition.limit(wanted.limits);
+    Ok(Arc::new(OpenedCondition { condition_use: wanted.clone(), generation, condition: Mutex::new(condition) }))
+}
+
+/// In the place of a condition that cannot be opened. It belongs to no generation, so that the next reload tries again.
+fn failing(wanted: &ConditionUse, error: PluginError) -> Arc<OpenedCondition> {
+    let condition: Box<dyn Condition> = Box::new(Failing(error));
+    Arc::new(OpenedCondition {
+        condition_use: wanted.clone(),
+        generation: Some(u64::MAX),
+        condition: Mutex::new(condition),
+    })
 }

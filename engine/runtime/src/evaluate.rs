@@ -10,7 +10,7 @@ use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, R
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Options, Tracked, Windows};
-use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule};
+use watchfire_rules::{ConditionUse, Evaluator, OpenCondition, Prepared, Rule};
 
 use crate::clock::Stopwatch;
 use crate::data::{Data, lock};
@@ -19,7 +19,7 @@ use crate::owner::Request;
 
 /// A plugin opened for one rule, with what it remembers.
 pub(crate) struct OpenedCondition {
-    pub(crate) usage: PluginUse,
+    pub(crate) condition_use: ConditionUse,
     /// The version of the plugin that was opened.
     pub(crate) generation: Option<u64>,
     pub(crate) condition: Mutex<Box<dyn Condition>>,
@@ -163,6 +163,7 @@ impl Worker {
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
         let windows = self.data.windows(request.rule);
         let mut windows = windows.as_ref().map(|windows| lock(windows));
+        let mut failure = None;
         let result = self.data.with_tsdb(|db| {
             let mut evaluator = Evaluator::new(db, &rules.external_labels, &rules.options);
             evaluator.prepared = Some(&ready.prepared);
@@ -177,10 +178,15 @@ impl Worker {
             evaluator.instances = &request.instances;
             evaluator.query_offset = request.query_offset;
             evaluator.external_url = &rules.external_url;
-            watchfire_rules::evaluate(&ready.rule, request.at, &mut evaluator)
+            let outcome = watchfire_rules::evaluate(&ready.rule, request.at, &mut evaluator);
+            failure = evaluator.failure.take();
+            outcome
         });
         if let Err(watchfire_rules::EvaluateError::Condition { plugin, error }) = &result {
             self.failed(plugin, error);
+        }
+        if let (Some(error), Some(condition)) = (&failure, &ready.rule.condition) {
+            self.failed(&condition.usage.plugin, error);
         }
         let outcome = result.map_err(|error| {
             // What a failed call wrote was staged only, and is forgotten.

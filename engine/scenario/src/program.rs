@@ -6,7 +6,7 @@ use std::sync::Arc;
 use watchfire_alerting::{EvaluateRequest, Evaluation, Record, RuleGroupSpec, RuleSpec};
 use watchfire_events::{EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
-use watchfire_plugin::{Condition, PluginError, Provider, State, StateLimits};
+use watchfire_plugin::{Condition, Failing, PluginError, Provider, State, StateLimits};
 use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule, RuleFile, RuleGroup, Source, evaluate};
 use watchfire_tsdb::Tsdb;
 
@@ -30,7 +30,7 @@ struct Loaded {
     rule: Arc<Rule>,
     prepared: Prepared,
     windows: Option<EventWindows>,
-    condition: Option<Result<Box<dyn Condition>, PluginError>>,
+    condition: Option<Box<dyn Condition>>,
     state: State,
 }
 
@@ -175,12 +175,8 @@ impl Program {
         let mut evaluator = Evaluator::new(db, &settings.external_labels, &settings.query);
         match condition {
             None => evaluator.memory = Some(&mut *state),
-            Some(Ok(condition)) => {
+            Some(condition) => {
                 evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state: &mut *state });
-            }
-            Some(Err(error)) => {
-                evaluation.result = Err(error.to_string());
-                return evaluation;
             }
         }
         evaluator.prepared = Some(prepared);
@@ -228,11 +224,15 @@ impl Loaded {
     }
 
     fn open(&mut self, provider: Option<&dyn Provider>) {
-        self.condition = self.rule.condition.as_ref().map(|usage| match provider {
-            Some(provider) => provider.open_condition(&usage.plugin, &usage.config_json),
-            None => {
-                Err(PluginError::Unsupported(format!("there are no plugins here, so there is no {}", usage.plugin)))
-            }
+        self.condition = self.rule.condition.as_ref().map(|wanted| {
+            let usage = &wanted.usage;
+            let opened = match provider {
+                Some(provider) => provider.open_condition(&usage.plugin, &usage.config_json),
+                None => Err(PluginError::Unsupported("there are no plugins here".to_owned())),
+            };
+            let mut condition = opened.unwrap_or_else(|error| Box::new(Failing(error)));
+            condition.limit(wanted.limits);
+            condition
         });
     }
 }

@@ -24,7 +24,7 @@ pub use webhook::WebhookConfig;
 use crate::channel::ChannelDefinition;
 use crate::decode::{Decoder, Fields};
 use crate::global::GlobalConfig;
-use crate::route::plugin_use;
+use crate::plugins::plugin_use;
 use crate::yaml::Node;
 
 /// A named target of routes.

@@ -17,7 +17,7 @@ use super::template::template;
 use super::{LoadedRules, Quarantined};
 use crate::config::Source;
 use crate::decode::{Decoder, Fields};
-use crate::route::plugin_use;
+use crate::plugins::condition_use;
 use crate::yaml::Node;
 
 /// Reads a rule file. What is wrong with one rule or group costs that one only.
@@ -183,7 +183,7 @@ fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Optio
         _ => {}
     }
     let source = source(f, group.features);
-    let condition = plugin_use(f, "condition");
+    let condition = condition_use(f);
     let life = alerting(f, group.features);
     let templated = alert.is_some();
     let mut labels_of_rule = group.labels.clone();

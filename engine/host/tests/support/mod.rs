@@ -7,8 +7,9 @@ pub mod fixture;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use watchfire_host::{Host, HostSettings, Limits, LoadError, PluginInfo, Source};
+use watchfire_host::{Host, HostSettings, LoadError, PluginInfo, Source};
 use watchfire_model::{Duration, Labels, Timestamp};
+use watchfire_plugin::Limits;
 use watchfire_plugin::{Batch, State, StateLimits};
 
 /// A host that is small enough for many of them to live at once, and more patient than the slowest machine is slow:

@@ -34,6 +34,25 @@ impl Condition for ThirdTime {
     }
 }
 
+/// In trouble above 10; fails where a value is negative.
+struct Fragile;
+
+impl Condition for Fragile {
+    fn evaluate(&mut self, batch: &Batch, _: &mut State) -> Result<Outcome, PluginError> {
+        let mut outcome = Outcome::default();
+        for (series, value) in (0u32..).zip(&batch.values) {
+            if *value < 0.0 {
+                return Err(PluginError::Trap("integer divide by zero".to_owned()));
+            }
+            if *value > 10.0 {
+                let (severity, summary) = (Severity::Critical, "above 10".to_owned());
+                outcome.findings.push(Finding { series, severity, value: *value, summary });
+            }
+        }
+        Ok(outcome)
+    }
+}
+
 /// To the receiver that the label `team` names.
 struct ByTeam;
 
@@ -52,6 +71,7 @@ impl Provider for Native {
     fn open_condition(&self, name: &str, _: &str) -> Result<Box<dyn Condition>, PluginError> {
         match name {
             "third-time" => Ok(Box::new(ThirdTime)),
+            "fragile" => Ok(Box::new(Fragile)),
             _ => Err(PluginError::Unsupported(format!("there is no condition {name}"))),
         }
     }
@@ -112,5 +132,65 @@ steps:
         only: None,
     };
     let report = run_file("plugins.yml", text, &tools);
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn a_failing_condition_comes_to_what_its_rule_says() {
+    let text = r#"
+scenario: the condition fails for two minutes over one series; another series was in trouble when it began
+rules:
+  groups:
+    - name: g
+      interval: 1m
+      rules:
+        - {alert: Unknown, expr: m, for: 2m, condition: {plugin: fragile}}
+        - {alert: Keep, expr: m, for: 2m, condition: {plugin: fragile, on_error: keep}}
+        - {alert: Fire, expr: m, for: 2m, condition: {plugin: fragile, on_error: fire}}
+        - {alert: Absent, expr: m, condition: {plugin: not-there, on_error: fire}}
+config:
+  route: {receiver: ops}
+  receivers: [{name: ops, webhook_configs: [{url: http://ops.example}]}]
+  evaluation: {on_ingest: false}
+steps:
+  - at: 59s
+    samples: {'m{s="bad"}': 50, 'm{s="good"}': 1}
+  - at: 60s
+    expect:
+      pending:
+        - 'Unknown{s="bad"}'
+        - 'Keep{s="bad"}'
+        - 'Fire{s="bad"}'
+      firing: ['Absent{s="bad"}', 'Absent{s="good"}']
+  - {at: 90s, samples: {'m{s="good"}': -1}}
+  - at: 3m
+    expect:
+      # Nothing is known, so that nothing begins to fire; the last answer makes it fire; everything is in trouble.
+      pending: ['Unknown{s="bad"}', 'Fire{s="good"}']
+      firing:
+        - 'Keep{s="bad"}'
+        - 'Fire{s="bad"}'
+        - 'Absent{s="bad"}'
+        - 'Absent{s="good"}'
+      failing_rules: [Unknown]
+  - {at: 3m30s, samples: {'m{s="good"}': 1}}
+  - at: 4m
+    expect:
+      firing:
+        - 'Unknown{s="bad"}'
+        - 'Keep{s="bad"}'
+        - 'Fire{s="bad"}'
+        - 'Absent{s="bad"}'
+        - 'Absent{s="good"}'
+"#;
+    let environment = FixedEnvironment::default();
+    let tools = Tools {
+        files: &NoFiles,
+        environment: &environment,
+        provider: Some(Arc::new(Native)),
+        renderer: None,
+        only: None,
+    };
+    let report = run_file("on_error.yml", text, &tools);
     assert!(report.passed(), "{report}");
 }
