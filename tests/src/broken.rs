@@ -48,12 +48,13 @@ fn check() -> Result<()> {
 }
 
 fn good() -> Result<()> {
-    let rules = root().join("rules/host/rules.yml").display().to_string();
-    let (code, told) = watchfire(&["check", &rules])?;
-    ensure!(code == Some(0) && told.contains("0 errors"), "{code:?}: {told}");
-    let tests = root().join("rules/host/tests.yml").display().to_string();
-    let (code, told) = watchfire(&["test", &tests])?;
-    ensure!(code == Some(0) && told.contains("1 files passed, 0 failed"), "{code:?}: {told}");
+    for pack in ["host", "watchfire"] {
+        let file = |name: &str| root().join("rules").join(pack).join(name).display().to_string();
+        let (code, told) = watchfire(&["check", "--strict", &file("rules.yml")])?;
+        ensure!(code == Some(0) && told.contains("0 errors"), "{pack}: {code:?}: {told}");
+        let (code, told) = watchfire(&["test", &file("tests.yml")])?;
+        ensure!(code == Some(0) && told.contains("1 files passed, 0 failed"), "{pack}: {code:?}: {told}");
+    }
     let (code, _) = watchfire(&["test", "rules-rules.yml"])?;
     ensure!(code == Some(1), "a file that is no test must fail, not {code:?}");
     Ok(())

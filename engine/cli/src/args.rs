@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use watchfire_model::{Duration, Timestamp};
 
 use crate::plugin::Plugin;
+use crate::schema::Schema;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -26,13 +27,23 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Form of the log on standard error
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true, env = "WATCHFIRE_LOG_FORMAT")]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: Log,
+}
 
-    /// What is logged: a level, or levels by module such as `info,watchfire=debug`
-    #[arg(long, default_value = "info", global = true, env = "WATCHFIRE_LOG", value_name = "FILTER")]
-    pub(crate) log: String,
+/// The log on standard error, the same for all commands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log, on standard error")]
+pub(crate) struct Log {
+    /// A level, or levels by module such as `info,watchfire=debug`
+    #[arg(id = "log", long = "log", default_value = "info", env = "WATCHFIRE_LOG", value_name = "FILTER")]
+    #[arg(global = true, hide_env_values = true)]
+    pub(crate) filter: String,
+
+    /// `text`, a line per record for people, or `json`, an object per record for machines
+    #[arg(id = "log_format", long = "log-format", value_enum, default_value_t = LogFormat::Text, global = true)]
+    #[arg(env = "WATCHFIRE_LOG_FORMAT", value_name = "FORM", hide_possible_values = true, hide_env_values = true)]
+    pub(crate) format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,6 +84,8 @@ pub(crate) enum Command {
     Plugin(Plugin),
     /// Look at what receivers would get
     Notify(crate::notify::Notify),
+    /// Print a JSON Schema, with which editors complete and check keys
+    Schema(Schema),
     /// Start an engine on this machine's own metrics, with an inbox that shows what it delivers
     Demo(Demo),
 }

@@ -14,6 +14,7 @@ mod notify;
 mod plugin;
 mod recording;
 mod route;
+mod schema;
 mod serve;
 mod silence;
 mod table;
@@ -21,14 +22,14 @@ mod test;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command, LogFormat};
+use args::{Cli, Command, Log, LogFormat};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = start_log(&cli) {
-        eprintln!("error: --log {}: {error}", cli.log);
+    if let Err(error) = start_log(&cli.log) {
+        eprintln!("error: --log {}: {error}", cli.log.filter);
         return ExitCode::from(2);
     }
     // One TLS implementation for everything; a second installation by an embedding program is no error.
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Alert(command) => block_on(silence::alert(command)),
         Command::Plugin(options) => plugin::run(&options),
         Command::Notify(options) => notify::run(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => block_on(serve::run(options)),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };
@@ -56,10 +58,10 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }
 
-fn start_log(cli: &Cli) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&cli.log)?;
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match cli.log_format {
+    match log.format {
         LogFormat::Text => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
             builder.with_ansi(colours).init();
