@@ -4,6 +4,7 @@
 //! Prometheus and Alertmanager take part where they are installed. Nothing here is a test: no figure makes it fail.
 
 mod detection;
+mod dispatch;
 mod evaluator;
 mod ingest;
 mod mix;
@@ -37,6 +38,9 @@ fn main() -> Result<()> {
         }
         if wanted("recovery") {
             recovery::run(&binary).await?;
+        }
+        if wanted("dispatch") {
+            dispatch::run(&binary).await?;
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! A server under measurement: its process, its CPU, its memory.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -45,6 +45,48 @@ impl Server {
     }
 }
 
+/// A program that is started again and again on the data that it left behind.
+pub(crate) struct Service {
+    program: String,
+    arguments: Vec<String>,
+    log: PathBuf,
+    pub(crate) url: String,
+    server: Option<Server>,
+}
+
+impl Service {
+    /// Nothing runs yet.
+    pub(crate) fn new(program: &str, arguments: &[String], log: PathBuf, address: SocketAddr) -> Service {
+        let url = format!("http://{address}");
+        Service { program: program.to_owned(), arguments: arguments.to_vec(), log, url, server: None }
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(&mut self) -> Result<()> {
+        self.server = Some(Server::start(&self.program, &self.arguments, &self.log)?);
+        ready(&reqwest::Client::new(), &format!("{}/-/ready", self.url)).await
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.server = None;
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn terminate(&mut self) -> Result<()> {
+        if let Some(mut server) = self.server.take() {
+            Command::new("kill").arg(server.child.id().to_string()).status()?;
+            server.child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The process that runs.
+    pub(crate) fn server(&self) -> Result<&Server> {
+        self.server.as_ref().with_context(|| format!("{} does not run", self.program))
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -65,11 +107,11 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 
 /// Waits until a URL answers 200.
 pub(crate) async fn ready(client: &reqwest::Client, url: &str) -> Result<()> {
-    for _ in 0..600 {
+    for _ in 0..3_000 {
         if client.get(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     bail!("{url} does not become ready")
 }

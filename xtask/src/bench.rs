@@ -12,7 +12,7 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     step::run("building", build.args(packages))?;
     let folder = step::target_dir().join("dist");
     step::announce(
-        "2/3 Detection, ingest, rules, the evaluator and recovery, beside Prometheus and Alertmanager where they are installed",
+        "2/3 Detection, ingest, rules, the evaluator, recovery and dispatch, beside Prometheus and Alertmanager where they are installed",
     );
     let mut bench = std::process::Command::new(folder.join("watchfire-bench"));
     step::run("the measurement", bench.arg(folder.join("watchfire")).args(options))?;
