@@ -3,14 +3,57 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, RuleId, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, PackedMap, RuleId, SharedNames, Timestamp};
 
 use crate::{Acknowledgement, AlertRecord, Membership, RouteId};
+
+/// An [`Alert`] as it is held: there are many of them, and most have the names of their labels and annotations and their
+/// link in common.
+#[derive(Debug)]
+pub(crate) struct HeldAlert {
+    pub(crate) labels: Labels,
+    pub(crate) annotations: PackedMap,
+    pub(crate) starts_at: Timestamp,
+    pub(crate) ends_at: Option<Timestamp>,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) timeout: bool,
+    pub(crate) generator_url: Arc<str>,
+    pub(crate) value: Option<f64>,
+}
+
+impl HeldAlert {
+    pub(crate) fn new(alert: Alert, shared: &mut SharedNames) -> HeldAlert {
+        HeldAlert {
+            labels: shared.share(alert.labels),
+            annotations: PackedMap::new(&alert.annotations, shared),
+            starts_at: alert.starts_at,
+            ends_at: alert.ends_at,
+            updated_at: alert.updated_at,
+            timeout: alert.timeout,
+            generator_url: shared.text(alert.generator_url.into()),
+            value: alert.value,
+        }
+    }
+
+    /// The alert as everybody else knows it.
+    pub(crate) fn to_alert(&self) -> Alert {
+        Alert {
+            labels: self.labels.clone(),
+            annotations: self.annotations.to_map(),
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            updated_at: self.updated_at,
+            timeout: self.timeout,
+            generator_url: self.generator_url.to_string(),
+            value: self.value,
+        }
+    }
+}
 
 /// An alert with what dispatch knows about it.
 #[derive(Debug)]
 pub(crate) struct StoredAlert {
-    pub(crate) alert: Alert,
+    pub(crate) alert: HeldAlert,
     /// The rules that say that it fires. Two rules may give the same alert; it ends when neither says so any more.
     pub(crate) rules: Vec<RuleId>,
     /// Whether its end was noticed. Not computed from `ends_at`, so that a clock that goes back raises nothing again.
@@ -32,7 +75,7 @@ pub(crate) struct StoredAlert {
 }
 
 impl StoredAlert {
-    pub(crate) fn new(alert: Alert) -> StoredAlert {
+    pub(crate) fn new(alert: HeldAlert) -> StoredAlert {
         StoredAlert {
             alert,
             rules: Vec::new(),
@@ -53,7 +96,7 @@ impl StoredAlert {
 
     pub(crate) fn record(&self) -> AlertRecord {
         AlertRecord {
-            alert: self.alert.clone(),
+            alert: self.alert.to_alert(),
             rules: self.rules.clone(),
             resolved: self.resolved,
             memberships: self.memberships.clone(),
@@ -62,7 +105,7 @@ impl StoredAlert {
         }
     }
 
-    pub(crate) fn restored(record: AlertRecord) -> StoredAlert {
+    pub(crate) fn restored(record: AlertRecord, shared: &mut SharedNames) -> StoredAlert {
         let ended = record.alert.ends_at.filter(|_| record.resolved);
         StoredAlert {
             rules: record.rules,
@@ -72,7 +115,7 @@ impl StoredAlert {
             acknowledgement: record.acknowledgement.map(Box::new),
             changed_at: ended.or(record.begins.last().copied()).unwrap_or(Timestamp::MIN),
             begins: record.begins,
-            ..StoredAlert::new(record.alert)
+            ..StoredAlert::new(HeldAlert::new(record.alert, shared))
         }
     }
 }
@@ -90,7 +133,7 @@ pub(crate) fn complete(mut alert: Alert, now: Timestamp, resolve_timeout: Durati
 
 /// Merges what is known about an alert from outside with what its sender says now (alertmanager `alert/alert.go`,
 /// `Merge`, and `provider/mem`, `Put`). `old_resolved` is whether its end was noticed.
-pub(crate) fn merge(old: &Alert, old_resolved: bool, mut new: Alert, now: Timestamp) -> Alert {
+pub(crate) fn merge(old: &HeldAlert, old_resolved: bool, mut new: Alert, now: Timestamp) -> Alert {
     let (Some(old_end), Some(new_end)) = (old.ends_at, new.ends_at) else { return new };
     let inside = |t: Timestamp| t > old.starts_at && t < old_end;
     if !inside(new_end) && !inside(new.starts_at) {
@@ -112,7 +155,10 @@ pub(crate) fn merge(old: &Alert, old_resolved: bool, mut new: Alert, now: Timest
 /// All alerts in dispatch.
 #[derive(Debug, Default)]
 pub(crate) struct AlertStore {
-    alerts: BTreeMap<Fingerprint, StoredAlert>,
+    /// In boxes, because a tree's nodes are partly empty.
+    alerts: BTreeMap<Fingerprint, Box<StoredAlert>>,
+    /// What alerts have in common.
+    pub(crate) shared: SharedNames,
 }
 
 impl AlertStore {
@@ -121,23 +167,29 @@ impl AlertStore {
     }
 
     pub(crate) fn get(&self, fingerprint: Fingerprint) -> Option<&StoredAlert> {
-        self.alerts.get(&fingerprint)
+        self.alerts.get(&fingerprint).map(Box::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut StoredAlert> {
-        self.alerts.get_mut(&fingerprint)
+        self.alerts.get_mut(&fingerprint).map(Box::as_mut)
+    }
+
+    /// An alert if it fires, and what alerts have in common.
+    pub(crate) fn firing_mut(&mut self, fingerprint: Fingerprint) -> (Option<&mut StoredAlert>, &mut SharedNames) {
+        let firing = self.alerts.get_mut(&fingerprint).map(Box::as_mut).filter(|stored| !stored.resolved);
+        (firing, &mut self.shared)
     }
 
     pub(crate) fn insert(&mut self, fingerprint: Fingerprint, stored: StoredAlert) {
-        self.alerts.insert(fingerprint, stored);
+        self.alerts.insert(fingerprint, Box::new(stored));
     }
 
-    pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> Option<StoredAlert> {
+    pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> Option<Box<StoredAlert>> {
         self.alerts.remove(&fingerprint)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Fingerprint, &StoredAlert)> {
-        self.alerts.iter().map(|(fingerprint, stored)| (*fingerprint, stored))
+        self.alerts.iter().map(|(fingerprint, stored)| (*fingerprint, stored.as_ref()))
     }
 
     pub(crate) fn fingerprints(&self) -> Vec<Fingerprint> {

@@ -278,6 +278,7 @@ impl Engine {
     ) {
         let (fingerprint, reason) = (labels.fingerprint(), reason.into());
         let entry = HistoryEntry { at: self.now, reason: reason.clone(), target: target.clone(), notification: None };
+        let entry = self.history.share(entry);
         self.note(fingerprint, entry);
         self.emit(Subject::Alert { fingerprint, labels: labels.clone(), rule, target }, reason);
     }

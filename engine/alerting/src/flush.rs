@@ -89,7 +89,7 @@ impl Engine {
             if !told {
                 let reason = Reason::Suppress(SuppressReason::EndedUntold);
                 let entry = HistoryEntry { at: self.now, reason, target: None, notification: None };
-                self.note(fingerprint, entry);
+                self.note(fingerprint, Arc::new(entry));
             }
         }
         let over = group.is_over();
@@ -135,9 +135,9 @@ impl Engine {
                 }
             }
             let damped = damped.map(|until| SuppressReason::Flapping { until });
-            let shown = suppressed.or(damped).or_else(|| no_integration.clone());
+            let shown = suppressed.or(damped).or_else(|| no_integration.clone()).map(Box::new);
             if !is_resolved && member.suppressed != shown {
-                reasons.extend(shown.clone().map(|reason| (stored.alert.labels.clone(), reason)));
+                reasons.extend(shown.clone().map(|reason| (stored.alert.labels.clone(), *reason)));
                 member.suppressed = shown;
             }
         }
@@ -283,18 +283,18 @@ impl Engine {
         identity.extend(content.firing.iter().map(|fingerprint| format!("+{fingerprint}")));
         identity.extend(content.resolved.iter().map(|fingerprint| format!("-{fingerprint}")));
         let id = NotificationId(stable_hash(identity.iter().map(String::as_str)));
+        let entry = Arc::new(HistoryEntry {
+            at: now,
+            reason: Reason::Notify(reason),
+            target: Some(target.key.clone()),
+            notification: Some(id),
+        });
         for fingerprint in said.firing.iter().chain(said.resolved.iter()) {
             if let Some(member) = group.members.get_mut(&fingerprint) {
                 member.told = true;
                 member.snooze_ended = false;
             }
-            let entry = HistoryEntry {
-                at: now,
-                reason: Reason::Notify(reason),
-                target: Some(target.key.clone()),
-                notification: Some(id),
-            };
-            self.note(fingerprint, entry);
+            self.note(fingerprint, entry.clone());
         }
         target.pending = Some(Pending {
             id,
@@ -370,7 +370,7 @@ impl Engine {
     fn told_alerts(&self, content: &Content) -> Arc<[Alert]> {
         let sorted = |set: &FingerprintSet| {
             let mut alerts: Vec<Alert> =
-                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.clone()).collect();
+                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.to_alert()).collect();
             alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
             alerts
         };

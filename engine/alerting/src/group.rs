@@ -37,7 +37,7 @@ pub(crate) struct Member {
     /// See [`crate::Membership::detached`].
     pub(crate) detached: bool,
     /// Why it was not told at the last flush, so that the history tells each reason once.
-    pub(crate) suppressed: Option<SuppressReason>,
+    pub(crate) suppressed: Option<Box<SuppressReason>>,
     /// Whether a notification told about it.
     pub(crate) told: bool,
     /// It was snoozed and is not any more, and nobody was told since.

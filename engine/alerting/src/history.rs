@@ -4,6 +4,7 @@
 //! once, so that a page costs one write for it and not one for each step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use watchfire_model::{Duration, Fingerprint, Timestamp};
 
@@ -19,7 +20,10 @@ const AGE_EVERY: Duration = Duration::from_hours(1);
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    by_alert: BTreeMap<Fingerprint, VecDeque<HistoryEntry>>,
+    /// What is decided about many alerts at once is one line that they share.
+    by_alert: BTreeMap<Fingerprint, VecDeque<Arc<HistoryEntry>>>,
+    /// The line that was made last.
+    last: Option<Arc<HistoryEntry>>,
     /// In the order in which the histories began.
     order: VecDeque<Fingerprint>,
     /// Those that have lines that are not kept yet.
@@ -31,7 +35,7 @@ impl History {
     pub(crate) fn record(
         &mut self,
         fingerprint: Fingerprint,
-        entry: HistoryEntry,
+        entry: Arc<HistoryEntry>,
         settings: &Settings,
         is_live: impl Fn(Fingerprint) -> bool,
     ) -> Vec<Fingerprint> {
@@ -61,6 +65,14 @@ impl History {
         dropped
     }
 
+    /// The line, shared with the one before if they say the same.
+    pub(crate) fn share(&mut self, entry: HistoryEntry) -> Arc<HistoryEntry> {
+        match &self.last {
+            Some(last) if **last == entry => Arc::clone(last),
+            _ => Arc::clone(self.last.insert(Arc::new(entry))),
+        }
+    }
+
     pub(crate) fn restore(&mut self, record: HistoryRecord) {
         self.order.push_back(record.fingerprint);
         self.by_alert.insert(record.fingerprint, record.entries.into());
@@ -68,7 +80,7 @@ impl History {
 
     /// Drops the histories to which nothing was added since, and gives them.
     fn drop_older_than(&mut self, time: Timestamp) -> Vec<Fingerprint> {
-        let old = |entries: &VecDeque<HistoryEntry>| entries.back().is_none_or(|entry| entry.at < time);
+        let old = |entries: &VecDeque<Arc<HistoryEntry>>| entries.back().is_none_or(|entry| entry.at < time);
         let old: BTreeSet<Fingerprint> =
             self.by_alert.iter().filter(|(_, entries)| old(entries)).map(|(fingerprint, _)| *fingerprint).collect();
         self.order.retain(|fingerprint| !old.contains(fingerprint));
@@ -81,14 +93,14 @@ impl History {
         self.by_alert.len()
     }
 
-    pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<HistoryEntry> {
+    pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
         self.by_alert.get(&fingerprint).map(|entries| entries.iter().cloned().collect()).unwrap_or_default()
     }
 }
 
 impl Engine {
     /// Writes a line into an alert's history.
-    pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: HistoryEntry) {
+    pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: Arc<HistoryEntry>) {
         let alerts = &self.alerts;
         let dropped = self.history.record(fingerprint, entry, &self.settings, |f| alerts.get(f).is_some());
         self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);

@@ -1,8 +1,8 @@
 //! How alerts begin, go on and end, whether they come from a rule or from outside.
 
-use watchfire_model::{Alert, Fingerprint, Labels, RuleId, Timestamp};
+use watchfire_model::{Alert, Fingerprint, Labels, PackedMap, RuleId, Timestamp};
 
-use crate::alert_store::{StoredAlert, complete, merge};
+use crate::alert_store::{HeldAlert, StoredAlert, complete, merge};
 use crate::membership::Occasion;
 use crate::timers::Timer;
 use crate::{Engine, Instance, LimitReason, Reason, RecordKey, RuleSpec, StateReason, Subject};
@@ -12,12 +12,13 @@ impl Engine {
     pub(crate) fn rule_alert_fires(&mut self, rule: &RuleSpec, instance: &Instance, at: Timestamp) {
         let fingerprint = instance.labels.fingerprint();
         let starts_at = instance.fired_at.unwrap_or(at);
-        if let Some(stored) = self.alerts.get_mut(fingerprint).filter(|stored| !stored.resolved) {
+        let (firing, shared) = self.alerts.firing_mut(fingerprint);
+        if let Some(stored) = firing {
             let alert = &mut stored.alert;
             alert.updated_at = at;
             alert.value = Some(instance.value);
-            if alert.annotations != instance.annotations {
-                alert.annotations = instance.annotations.clone();
+            if !alert.annotations.is_of(&instance.annotations) {
+                alert.annotations = PackedMap::new(&instance.annotations, shared);
             }
             if !stored.rules.contains(&rule.id) {
                 // It came from outside or from a rule with the same labels; this rule vouches for it too.
@@ -93,7 +94,10 @@ impl Engine {
         let merged = merge(&stored.alert, stored.resolved, alert, now);
         if stored.resolved {
             if ends {
-                stored.alert = merged;
+                let merged = HeldAlert::new(merged, &mut self.alerts.shared);
+                if let Some(stored) = self.alerts.get_mut(fingerprint) {
+                    stored.alert = merged;
+                }
             } else {
                 self.alert_begins(merged, None);
             }
@@ -101,6 +105,8 @@ impl Engine {
         }
         // A sender that refreshes its alerts often sends them again in the time that they are given after a restart, so
         // their ends need not be kept. An end that is further away must be.
+        let merged = HeldAlert::new(merged, &mut self.alerts.shared);
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let (grace, merged_end) = (self.settings.restart_grace, merged.ends_at.unwrap_or(Timestamp::MAX));
         let moved = stored.kept_end.is_none_or(|kept| merged_end > kept + grace || kept > merged_end + grace);
         let far = moved && (merged_end > now + grace || stored.kept_end.is_some_and(|kept| kept > now + grace));
@@ -109,7 +115,7 @@ impl Engine {
         if far || !same || old.generator_url != merged.generator_url || old.annotations != merged.annotations {
             self.dirty_alerts.insert(fingerprint);
         }
-        let ends = ends || over(&merged);
+        let ends = ends || merged.ends_at.is_some_and(|end| end <= now);
         stored.alert = merged;
         if ends {
             let labels = stored.alert.labels.clone();
@@ -151,6 +157,8 @@ impl Engine {
             self.tell(&labels, None, None, StateReason::Received);
         }
         self.timers.cancel(Timer::Forget(fingerprint));
+        let alert = HeldAlert::new(alert, &mut self.alerts.shared);
+        let labels = alert.labels.clone();
         let mut stored = StoredAlert::new(alert);
         stored.rules.extend(rule);
         if let Some(old) = self.alerts.remove(fingerprint) {

@@ -105,7 +105,7 @@ impl Engine {
                 }
                 stored.routes_pending += 1;
                 asked.push(fingerprint);
-                shown.push(stored.alert.clone());
+                shown.push(stored.alert.to_alert());
             }
             if asked.is_empty() {
                 continue;
@@ -247,7 +247,11 @@ impl Engine {
         match known {
             Some(membership) if !membership.detached && !member.detached => return,
             Some(membership) => membership.detached = false,
-            None => stored.memberships.push(Membership { group: wanted.key.clone(), detached: false }),
+            None => {
+                // Most alerts belong to one group, whose key is held once.
+                stored.memberships.reserve_exact(1);
+                stored.memberships.push(Membership { group: group.key.clone(), detached: false });
+            }
         }
         member.detached = false;
         self.dirty_alerts.insert(fingerprint);
@@ -352,10 +356,11 @@ impl Engine {
     pub(crate) fn rejoin(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let groups = &mut self.groups;
-        stored.memberships.retain(|membership| {
+        stored.memberships.retain_mut(|membership| {
             let Some(group) = groups.get_mut(&membership.group) else { return false };
             let member = Member { detached: membership.detached, told: true, ..Member::default() };
             group.members.insert(fingerprint, member);
+            membership.group = group.key.clone();
             true
         });
     }

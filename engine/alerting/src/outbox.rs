@@ -189,10 +189,10 @@ impl Engine {
         self.persist(Record::Log(LogRecord { target: (*key).clone(), entry: target.entry.clone() }));
         self.delete(RecordKey::outbox(&key));
         let reason = Reason::Delivery(reason);
+        let (target, notification) = (Some(key.clone()), Some(id));
+        let entry = Arc::new(HistoryEntry { at: self.now, reason: reason.clone(), target, notification });
         for fingerprint in told {
-            let (target, notification) = (Some(key.clone()), Some(id));
-            let entry = HistoryEntry { at: self.now, reason: reason.clone(), target, notification };
-            self.note(fingerprint, entry);
+            self.note(fingerprint, entry.clone());
         }
         self.emit(Subject::Notification { id, target: key }, reason);
     }

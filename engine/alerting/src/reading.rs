@@ -130,7 +130,7 @@ impl Engine {
             intervals.filter_map(|group| self.rule_groups.get(&group)).map(|group| group.spec.interval).max();
         let patience = interval.unwrap_or(RESEND_DELAY).max(RESEND_DELAY).times(4);
         AlertView {
-            alert: stored.alert.clone(),
+            alert: stored.alert.to_alert(),
             expires_at: stored.alert.ends_at.unwrap_or(stored.alert.updated_at + patience),
             fingerprint,
             status: stored.status(),
@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// What happened to an alert, oldest first; also for a while after it was forgotten.
-    pub fn history(&self, fingerprint: Fingerprint) -> Vec<HistoryEntry> {
+    pub fn history(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
         self.history.of(fingerprint)
     }
 }

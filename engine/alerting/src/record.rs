@@ -217,7 +217,7 @@ pub struct HistoryRecord {
     /// The alert.
     pub fingerprint: Fingerprint,
     /// The lines, oldest first.
-    pub entries: Vec<HistoryEntry>,
+    pub entries: Vec<Arc<HistoryEntry>>,
 }
 
 /// When a receiver was last told of an alert whose severity has a rate limit.

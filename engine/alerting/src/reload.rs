@@ -30,7 +30,8 @@ impl Engine {
                 }
                 Record::Alert(record) => {
                     let fingerprint = record.alert.fingerprint();
-                    self.restore_alert(fingerprint, StoredAlert::restored(record));
+                    let stored = StoredAlert::restored(record, &mut self.alerts.shared);
+                    self.restore_alert(fingerprint, stored);
                 }
                 Record::Group(record) => {
                     self.groups.insert(record.key.clone(), Group::restored(record));

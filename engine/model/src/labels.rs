@@ -7,6 +7,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::packed::{put_length, put_text, take_length, take_text};
+
 /// The label that holds a series' metric name.
 pub const METRIC_NAME_LABEL: &str = "__name__";
 /// The label that holds an alert's name.
@@ -42,49 +44,12 @@ struct Packed {
     values: Box<str>,
 }
 
-/// Appends a number as text that is also bytes: six bits a character, all but the last with the seventh set.
-fn put_length(out: &mut String, mut length: usize) {
-    while length >= 64 {
-        out.push(char::from(64 | (length & 63) as u8));
-        length >>= 6;
-    }
-    out.push(char::from(length as u8));
-}
-
-/// Takes a number off the front of what [`put_length`] wrote.
-fn take_length(text: &mut &str) -> usize {
-    let (mut length, mut shift, mut read) = (0, 0, 0);
-    for byte in text.bytes() {
-        read += 1;
-        length |= usize::from(byte & 63) << shift;
-        shift += 6;
-        if byte & 64 == 0 {
-            break;
-        }
-    }
-    *text = &text[read..];
-    length
-}
-
-/// Takes a text with its length before it off the front.
-fn take_text<'a>(text: &mut &'a str) -> &'a str {
-    let length = take_length(text);
-    let (taken, rest) = text.split_at(length);
-    *text = rest;
-    taken
-}
-
-fn put_text(out: &mut String, text: &str) {
-    put_length(out, text.len());
-    out.push_str(text);
-}
-
 /// The labels of a set, sorted by name.
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a> {
-    names: &'a str,
-    values: &'a str,
-    left: usize,
+    pub(crate) names: &'a str,
+    pub(crate) values: &'a str,
+    pub(crate) left: usize,
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
@@ -115,24 +80,27 @@ pub struct SharedNames {
 impl SharedNames {
     /// The same labels with names that are shared with all others that went through here.
     pub fn share(&mut self, labels: Labels) -> Labels {
-        match self.names.get(&labels.0.names) {
-            Some(shared) if Arc::ptr_eq(shared, &labels.0.names) => labels,
-            Some(shared) => {
-                let names = Arc::clone(shared);
-                Labels(Arc::new(match Arc::try_unwrap(labels.0) {
-                    Ok(packed) => Packed { names, ..packed },
-                    Err(kept) => Packed { fingerprint: kept.fingerprint, names, values: kept.values.clone() },
-                }))
-            }
-            None => {
-                if self.names.len() >= self.prune_at {
-                    self.names.retain(|names| Arc::strong_count(names) > 1);
-                    self.prune_at = (2 * self.names.len()).max(64);
-                }
-                self.names.insert(Arc::clone(&labels.0.names));
-                labels
-            }
+        let names = self.text(Arc::clone(&labels.0.names));
+        if Arc::ptr_eq(&names, &labels.0.names) {
+            return labels;
         }
+        Labels(Arc::new(match Arc::try_unwrap(labels.0) {
+            Ok(packed) => Packed { names, ..packed },
+            Err(kept) => Packed { fingerprint: kept.fingerprint, names, values: kept.values.clone() },
+        }))
+    }
+
+    /// The same text, shared with all equal ones that went through here.
+    pub fn text(&mut self, text: Arc<str>) -> Arc<str> {
+        if let Some(shared) = self.names.get(&text) {
+            return Arc::clone(shared);
+        }
+        if self.names.len() >= self.prune_at {
+            self.names.retain(|names| Arc::strong_count(names) > 1);
+            self.prune_at = (2 * self.names.len()).max(64);
+        }
+        self.names.insert(Arc::clone(&text));
+        text
     }
 
     /// How many different sets of names there are.

@@ -1,6 +1,7 @@
 //! `GET /api/watchfire/v1/explain`: why an alert was told, or why not (contract C4).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -172,7 +173,7 @@ fn silences<'e>(engine: &'e Engine, labels: &Labels, now: Timestamp) -> Vec<&'e 
 }
 
 /// One sentence about an alert in dispatch.
-fn of_alert(view: &AlertView, history: &[HistoryEntry], next_flush: Option<Timestamp>) -> String {
+fn of_alert(view: &AlertView, history: &[Arc<HistoryEntry>], next_flush: Option<Timestamp>) -> String {
     if view.status == AlertStatus::Resolved {
         let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
         return format!("it has ended{ended}");

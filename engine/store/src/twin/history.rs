@@ -36,7 +36,7 @@ impl From<&HistoryRecord> for History {
             target: entry.target.as_deref().map(Target::from),
             notification: entry.notification.map(|id| id.to_string()),
         };
-        History { fingerprint: record.fingerprint.0, lines: record.entries.iter().map(line).collect() }
+        History { fingerprint: record.fingerprint.0, lines: record.entries.iter().map(|entry| line(entry)).collect() }
     }
 }
 
@@ -48,12 +48,12 @@ impl TryFrom<History> for HistoryRecord {
             let reason = Reason::from_parts(&line.word, &line.parts);
             let id =
                 |text: &String| NotificationId::parse(text).ok_or_else(|| format!("{text:?} is no notification id"));
-            Ok::<_, String>(HistoryEntry {
+            Ok::<_, String>(Arc::new(HistoryEntry {
                 at: line.at.into(),
                 reason: reason.ok_or_else(|| format!("{:?} is no reason", line.word))?,
                 target: line.target.map(|target| Arc::new(target.into())),
                 notification: line.notification.as_ref().map(id).transpose()?,
-            })
+            }))
         };
         let entries = twin.lines.into_iter().map(entry).collect::<Result<_, _>>()?;
         Ok(HistoryRecord { fingerprint: Fingerprint(twin.fingerprint), entries })

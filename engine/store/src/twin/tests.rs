@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -234,8 +235,8 @@ fn any_history() -> impl Strategy<Value = Record> {
     let id = option::of(any::<u128>().prop_map(NotificationId));
     let entry = (any_time(), proptest::sample::select(reasons), option::of(any_target()), id).prop_map(
         |(at, reason, target, notification)| {
-            let target = target.map(std::sync::Arc::new);
-            HistoryEntry { at, reason, target, notification }
+            let target = target.map(Arc::new);
+            Arc::new(HistoryEntry { at, reason, target, notification })
         },
     );
     (any::<u64>(), vec(entry, 0..4)).prop_map(|(fingerprint, entries)| {
