@@ -26,6 +26,11 @@ use args::{Cli, Command, Log, LogFormat};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// An engine under load makes and drops small things all the time; with the system's allocator on Linux that takes a
+/// fifth to a third of its CPU more.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = start_log(&cli.log) {

@@ -101,11 +101,10 @@ async fn commit(store: &Store, pending: &mut BTreeMap<RecordKey, Record>, metric
     if pending.is_empty() {
         return Ok(());
     }
-    let records: Vec<Record> = pending.values().cloned().collect();
-    let result = store.commit(&records).await;
+    let result = store.commit(pending.values()).await;
     match result {
         Ok(()) => {
-            metrics.records_committed.inc_by(records.len() as u64);
+            metrics.records_committed.inc_by(pending.len() as u64);
             metrics.records_pending.set(0);
             pending.clear();
             Ok(())

@@ -159,7 +159,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             "error": row.error.as_ref(),
         })).collect::<Vec<_>>(),
         "similar": similar.iter().map(|labels| labels_json(labels)).collect::<Vec<_>>(),
-        "history": history.iter().map(history_json).collect::<Vec<_>>(),
+        "history": history.iter().map(|entry| history_json(entry)).collect::<Vec<_>>(),
     }))
 }
 

@@ -5,7 +5,15 @@ use std::collections::BTreeMap;
 use watchfire_alerting::{Record, RecordKey};
 
 use super::StoreError;
-use crate::twin::{self, Change, Row};
+use crate::twin::{self, Change};
+
+/// A record as the database holds it.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) key: RecordKey,
+    pub(super) version: i32,
+    pub(super) body: Vec<u8>,
+}
 
 /// The changes of one commit, each key once, sorted as the tables are.
 #[derive(Debug, Default)]
@@ -15,16 +23,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(records: &[Record]) -> Result<Batch, StoreError> {
-        let mut last: BTreeMap<RecordKey, &Record> = BTreeMap::new();
-        for record in records {
-            last.insert(record.key(), record);
-        }
+    pub(super) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Batch, StoreError> {
+        let last: BTreeMap<RecordKey, &Record> = records.into_iter().map(|record| (record.key(), record)).collect();
         let mut batch = Batch::default();
         for (key, record) in last {
             match twin::encode(record) {
-                Ok(Change::Put(row)) => batch.puts.push(row),
-                Ok(Change::Delete(key)) => batch.deletes.push(key),
+                Ok(Change::Put { version, body }) => batch.puts.push(Row { key, version, body }),
+                Ok(Change::Delete) => batch.deletes.push(key),
                 Err(error) => {
                     return Err(StoreError::Serialise { key: key.to_string(), reason: error.to_string() });
                 }

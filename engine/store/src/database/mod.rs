@@ -194,7 +194,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database says no; see [`StoreError::is_transient`].
-    pub async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub async fn commit<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
         let batch = Batch::new(records)?;
         if batch.is_empty() {
             return Ok(());

@@ -8,26 +8,18 @@ mod history;
 mod v1;
 mod values;
 
-use watchfire_alerting::{PluginStateRecord, Record, RecordKey};
+use watchfire_alerting::{PluginStateRecord, Record};
 use watchfire_model::RuleId;
 use watchfire_plugin::StateWrite;
 
 /// The version in which this Watchfire writes every kind.
 const VERSION: i32 = 1;
 
-/// A record as the database holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) key: RecordKey,
-    pub(crate) version: i32,
-    pub(crate) body: Vec<u8>,
-}
-
-/// What a record does to the database.
+/// What a record does to the row of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Put(Row),
-    Delete(RecordKey),
+    Put { version: i32, body: Vec<u8> },
+    Delete,
 }
 
 /// A row as it was found.
@@ -55,10 +47,10 @@ pub(crate) fn encode(record: &Record) -> Result<Change, serde_json::Error> {
             Ok(value.clone())
         }
         Record::PluginState(PluginStateRecord { write: StateWrite { value: None, .. }, .. }) | Record::Deleted(_) => {
-            return Ok(Change::Delete(record.key()));
+            return Ok(Change::Delete);
         }
     };
-    Ok(Change::Put(Row { key: record.key(), version: VERSION, body: body? }))
+    Ok(Change::Put { version: VERSION, body: body? })
 }
 
 /// Reads a row; the error is the reason for which it is put into quarantine.

@@ -1,5 +1,6 @@
 //! The first version of every twin. Field for field what the records are; nothing else may change here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -92,50 +93,50 @@ impl TryFrom<Instance> for InstanceRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Alert {
+pub(super) struct Alert<'a> {
     labels: LabelSet,
-    annotations: BTreeMap<String, String>,
+    annotations: Cow<'a, BTreeMap<String, String>>,
     starts_at: Millis,
     ends_at: Option<Millis>,
     updated_at: Millis,
     timeout: bool,
-    generator_url: String,
+    generator_url: Cow<'a, str>,
     value: Option<Number>,
 }
 
-impl From<&model::Alert> for Alert {
-    fn from(alert: &model::Alert) -> Alert {
+impl<'a> From<&'a model::Alert> for Alert<'a> {
+    fn from(alert: &'a model::Alert) -> Alert<'a> {
         Alert {
             labels: LabelSet(alert.labels.clone()),
-            annotations: alert.annotations.clone(),
+            annotations: Cow::Borrowed(&alert.annotations),
             starts_at: alert.starts_at.into(),
             ends_at: alert.ends_at.map(Millis::from),
             updated_at: alert.updated_at.into(),
             timeout: alert.timeout,
-            generator_url: alert.generator_url.clone(),
+            generator_url: Cow::Borrowed(&alert.generator_url),
             value: alert.value.map(Number),
         }
     }
 }
 
-impl From<Alert> for model::Alert {
-    fn from(twin: Alert) -> model::Alert {
+impl From<Alert<'_>> for model::Alert {
+    fn from(twin: Alert<'_>) -> model::Alert {
         model::Alert {
             labels: twin.labels.0,
-            annotations: twin.annotations,
+            annotations: twin.annotations.into_owned(),
             starts_at: twin.starts_at.into(),
             ends_at: twin.ends_at.map(Into::into),
             updated_at: twin.updated_at.into(),
             timeout: twin.timeout,
-            generator_url: twin.generator_url,
+            generator_url: twin.generator_url.into_owned(),
             value: twin.value.map(|number| number.0),
         }
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct AlertRow {
-    alert: Alert,
+pub(super) struct AlertRow<'a> {
+    alert: Alert<'a>,
     rules: Vec<String>,
     resolved: bool,
     memberships: Vec<MembershipTwin>,
@@ -160,8 +161,8 @@ struct MembershipTwin {
     detached: bool,
 }
 
-impl From<&AlertRecord> for AlertRow {
-    fn from(record: &AlertRecord) -> AlertRow {
+impl<'a> From<&'a AlertRecord> for AlertRow<'a> {
+    fn from(record: &'a AlertRecord) -> AlertRow<'a> {
         let twin = |m: &Membership| MembershipTwin { group: m.group.0.clone(), detached: m.detached };
         AlertRow {
             alert: (&record.alert).into(),
@@ -180,10 +181,10 @@ impl From<&AlertRecord> for AlertRow {
     }
 }
 
-impl TryFrom<AlertRow> for AlertRecord {
+impl TryFrom<AlertRow<'_>> for AlertRecord {
     type Error = String;
 
-    fn try_from(twin: AlertRow) -> Result<AlertRecord, String> {
+    fn try_from(twin: AlertRow<'_>) -> Result<AlertRecord, String> {
         let membership = |m: MembershipTwin| Membership { group: GroupKey(m.group), detached: m.detached };
         Ok(AlertRecord {
             alert: twin.alert.into(),
@@ -406,13 +407,13 @@ impl From<Log> for LogRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Outbox {
+pub(super) struct Outbox<'a> {
     target: Target,
     id: String,
     route: Arc<str>,
     group_labels: LabelSet,
     reason: String,
-    alerts: Vec<Alert>,
+    alerts: Vec<Alert<'a>>,
     created_at: Millis,
     attempt: u32,
     failures: u32,
@@ -428,8 +429,8 @@ pub(super) struct Outbox {
     folded: usize,
 }
 
-impl From<&OutboxRecord> for Outbox {
-    fn from(record: &OutboxRecord) -> Outbox {
+impl<'a> From<&'a OutboxRecord> for Outbox<'a> {
+    fn from(record: &'a OutboxRecord) -> Outbox<'a> {
         Outbox {
             target: (&record.target).into(),
             id: record.id.to_string(),
@@ -451,10 +452,10 @@ impl From<&OutboxRecord> for Outbox {
     }
 }
 
-impl TryFrom<Outbox> for OutboxRecord {
+impl TryFrom<Outbox<'_>> for OutboxRecord {
     type Error = String;
 
-    fn try_from(twin: Outbox) -> Result<OutboxRecord, String> {
+    fn try_from(twin: Outbox<'_>) -> Result<OutboxRecord, String> {
         let id = NotificationId::parse(&twin.id).ok_or_else(|| format!("{:?} is no notification id", twin.id))?;
         let reason = NotifyReason::parse(&twin.reason).ok_or_else(|| format!("{:?} is no reason", twin.reason))?;
         Ok(OutboxRecord {
