@@ -195,7 +195,11 @@ impl Labels {
 
     /// The value of `name`, or `None` where the label is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|label| label.name == name).map(|label| label.value)
+        // Most labels are passed over; their values are stepped over only if the name is found.
+        let mut names = &*self.0.names;
+        let position = (0..take_length(&mut names)).position(|_| take_text(&mut names) == name)?;
+        let mut values = &*self.0.values;
+        (0..=position).map(|_| take_text(&mut values)).last()
     }
 
     /// The value of `name`, or `""` where the label is absent: the two mean the same to a matcher.

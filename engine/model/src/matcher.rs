@@ -1,6 +1,7 @@
 //! Label matchers, as in selectors, routes, silences and inhibition rules.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use regex::Regex;
 use thiserror::Error;
@@ -121,6 +122,12 @@ impl PartialEq for Matcher {
 }
 
 impl Eq for Matcher {}
+
+impl Hash for Matcher {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, self.op, &self.value).hash(state);
+    }
+}
 
 impl PartialOrd for Matcher {
     fn partial_cmp(&self, other: &Matcher) -> Option<std::cmp::Ordering> {

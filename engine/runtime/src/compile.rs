@@ -22,7 +22,7 @@ pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
 /// Everything that follows from what is loaded.
 pub(crate) struct Compiled {
     pub(crate) rules: RuleSet,
-    pub(crate) readers: Vec<Reader>,
+    pub(crate) readers: Vec<Arc<Reader>>,
     /// Whether series are stored that none of the readers reads.
     pub(crate) keep_unread: bool,
     pub(crate) queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
@@ -143,11 +143,11 @@ impl Compiled {
         if let Source::Events(source) = &rule.source {
             self.queries.insert(rule.id, Arc::clone(&source.query));
         }
-        let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers).collect();
+        let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
         let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
         let queried = rule.template_queries().names;
         if !selectors.is_empty() || !queried.is_empty() {
-            self.readers.push(Reader { rule: rule.id, selectors, queried, records });
+            self.readers.push(Arc::new(Reader { rule: rule.id, selectors, queried, records }));
         }
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
         let state =

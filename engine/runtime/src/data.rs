@@ -108,7 +108,7 @@ impl Data {
     /// Takes over new rules. Windows of event rules whose query is unchanged go on as they are (contract C2).
     pub(crate) fn set_rules(
         &self,
-        readers: Vec<Reader>,
+        readers: &[Arc<Reader>],
         queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
         keep_unread: bool,
         now: Timestamp,
@@ -142,7 +142,7 @@ impl Data {
 
     /// Makes windows for the event rules that a replay will fill, as if they had run since `since`.
     pub(crate) fn prepare(&self, queries: &BTreeMap<RuleId, Arc<CompiledQuery>>, since: Timestamp) {
-        self.set_rules(Vec::new(), queries.clone(), false, since);
+        self.set_rules(&[], queries.clone(), false, since);
     }
 
     /// The windows of an event rule.

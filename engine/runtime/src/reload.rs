@@ -420,7 +420,7 @@ pub(crate) async fn apply(
 ) -> Result<(), ReloadError> {
     let Compiled { rules: fresh, readers, keep_unread, queries, definitions, quarantined, .. } = compiled;
     metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
-    data.set_rules(readers, queries, keep_unread, now);
+    data.set_rules(&readers, queries, keep_unread, now);
     rules.store(Arc::new(fresh));
     let (reply, answer) = oneshot::channel();
     let input = Input::Reload(Arc::new(definitions) as Arc<Definitions>);

@@ -8,49 +8,88 @@ use watchfire_model::{Labels, METRIC_NAME_LABEL, MatchOp, Matcher, RuleId};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
 /// A rule and what it reads.
+#[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) rule: RuleId,
     /// One list of matchers per selector of its expression; a sample that one of them matches starts an evaluation.
-    pub(crate) selectors: Vec<Vec<Matcher>>,
+    pub(crate) selectors: Vec<Arc<[Matcher]>>,
     /// Metrics that its templates may query; their samples are stored and start nothing.
     pub(crate) queried: BTreeSet<String>,
     /// The series that the rule itself writes, if it is a recording rule.
     pub(crate) records: Option<String>,
 }
 
-/// The rules that read a series, shared by all series that the same rules read.
-type Rules = Arc<[RuleId]>;
-
-/// The number of the set of rules of a series that nobody reads.
+/// The number of the set of selectors of a series that nobody reads: the empty one.
 const UNREAD: u32 = 0;
-/// The number of the set of rules of a series that is stored although no expression selects it.
+/// The number of the set of a series that is stored although no expression selects it.
 const QUERIED: u32 = 1;
 
 /// A selector and the rules that have it: it is tried once for all of them.
 struct Selector {
-    number: usize,
-    matchers: Vec<Matcher>,
+    matchers: Arc<[Matcher]>,
     rules: Vec<RuleId>,
+}
+
+/// The selectors that match a series, shared by all series that the same ones match. A set is another set and one more
+/// selector, so that it is found without being put together.
+#[derive(Default)]
+struct Sets {
+    /// For each set that which it was made from, and what was added.
+    made_of: Vec<(u32, u32)>,
+    with: HashMap<(u32, u32), u32>,
+    /// The rules of each set that some series has, ascending.
+    rules: Vec<Option<Arc<[RuleId]>>>,
+}
+
+impl Sets {
+    fn new() -> Sets {
+        let none = Some(Arc::default());
+        Sets { made_of: vec![(UNREAD, 0), (UNREAD, 0)], with: HashMap::new(), rules: vec![none.clone(), none] }
+    }
+
+    /// The set with one more selector, which comes after all that are in it.
+    fn with(&mut self, set: u32, selector: u32) -> u32 {
+        *self.with.entry((set, selector)).or_insert_with(|| {
+            self.made_of.push((set, selector));
+            self.rules.push(None);
+            u32::try_from(self.made_of.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    /// Puts the rules of a set together, if that was not done before.
+    fn complete(&mut self, set: u32, selectors: &[Selector]) {
+        if self.rules[set as usize].is_none() {
+            let mut rules = BTreeSet::new();
+            let mut left = set;
+            while left != UNREAD {
+                let (before, selector) = self.made_of[left as usize];
+                rules.extend(selectors[selector as usize].rules.iter().copied());
+                left = before;
+            }
+            self.rules[set as usize] = Some(rules.into_iter().collect());
+        }
+    }
+
+    fn rules(&self, set: u32) -> &[RuleId] {
+        self.rules[set as usize].as_deref().unwrap_or_default()
+    }
 }
 
 /// Kept up to date as series come and go, so that a sample finds its rules by one look-up.
 pub(crate) struct TouchIndex {
-    /// Selectors that name their metric, by that name.
-    by_name: HashMap<String, Vec<Selector>>,
+    selectors: Vec<Selector>,
+    /// Selectors that name their metric, by that name, ascending.
+    by_name: HashMap<String, Vec<u32>>,
     /// Selectors that do not.
-    nameless: Vec<Selector>,
+    nameless: Vec<u32>,
     /// Metrics that templates may query.
     queried: BTreeSet<String>,
     /// Whether series count as read that no rule reads.
     keep_unread: bool,
-    /// The number of each series' set of rules, by the series' slot. That a slot belongs to another series now is seen
-    /// by [`TouchIndex::follow`], under the same lock as the series that took it.
+    /// The number of each series' set of selectors, by the series' slot. That a slot belongs to another series now is
+    /// seen by [`TouchIndex::follow`], under the same lock as the series that took it.
     by_slot: Vec<u32>,
-    /// The sets of rules; the first two are empty.
-    sets: Vec<Rules>,
-    numbers: HashMap<Rules, u32>,
-    /// The same by the selectors that match a series, so that a set is put together once and not for each series.
-    by_selectors: HashMap<Vec<usize>, u32>,
+    sets: Sets,
     cursor: Cursor,
     /// Names of recorded series whose arrival must not start an evaluation, because it would start itself again.
     circular: BTreeSet<String>,
@@ -58,44 +97,76 @@ pub(crate) struct TouchIndex {
 
 impl Default for TouchIndex {
     fn default() -> TouchIndex {
-        TouchIndex::new(Vec::new(), false, &Tsdb::default())
+        TouchIndex::new(&[], false, &Tsdb::default())
     }
 }
 
 impl TouchIndex {
     /// The index for these rules over the series that are there.
-    pub(crate) fn new(readers: Vec<Reader>, keep_unread: bool, tsdb: &Tsdb) -> TouchIndex {
+    #[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
+    pub(crate) fn new(readers: &[Arc<Reader>], keep_unread: bool, tsdb: &Tsdb) -> TouchIndex {
         let mut index = TouchIndex {
+            selectors: Vec::new(),
             by_name: HashMap::new(),
             nameless: Vec::new(),
-            queried: BTreeSet::new(),
+            queried: readers.iter().flat_map(|reader| &reader.queried).cloned().collect(),
             keep_unread,
             by_slot: Vec::new(),
-            sets: vec![Rules::default(), Rules::default()],
-            numbers: HashMap::new(),
-            by_selectors: HashMap::new(),
+            sets: Sets::new(),
             cursor: Cursor::default(),
-            circular: circular_names(&readers),
+            circular: circular_names(readers),
         };
-        // Where each selector stands in its list, by its text, and how many there are.
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut numbers: HashMap<&[Matcher], usize> = HashMap::new();
         for reader in readers {
-            index.queried.extend(reader.queried);
-            for matchers in reader.selectors {
-                let selectors = match metric_name(&matchers) {
-                    Some(name) => index.by_name.entry(name.to_owned()).or_default(),
-                    None => &mut index.nameless,
-                };
-                let number = places.len();
-                let place = *places.entry(format!("{matchers:?}")).or_insert(selectors.len());
-                match selectors.get_mut(place) {
-                    Some(known) => known.rules.push(reader.rule),
-                    None => selectors.push(Selector { number, matchers, rules: vec![reader.rule] }),
+            for matchers in &reader.selectors {
+                let next = index.selectors.len();
+                let number = *numbers.entry(matchers).or_insert(next);
+                if number == next {
+                    let number = u32::try_from(number).unwrap_or(u32::MAX);
+                    match metric_name(matchers) {
+                        Some(name) => index.by_name.entry(name.to_owned()).or_default().push(number),
+                        None => index.nameless.push(number),
+                    }
+                    index.selectors.push(Selector { matchers: Arc::clone(matchers), rules: Vec::new() });
                 }
+                index.selectors[number].rules.push(reader.rule);
             }
         }
-        index.follow(tsdb);
+        index.take_in(tsdb);
         index
+    }
+
+    /// Takes in the series that are there: each selector is looked up once, instead of being tried on each of them.
+    fn take_in(&mut self, tsdb: &Tsdb) {
+        let created = tsdb.new_series_since(Cursor::default());
+        self.cursor = created.cursor;
+        let slots = created.series.iter().map(|id| id.slot() + 1).max().unwrap_or(0);
+        self.by_slot = vec![UNREAD; slots];
+        for (number, selector) in (0..).zip(&self.selectors) {
+            // Neighbours mostly have the same set.
+            let mut last = None;
+            for id in tsdb.select(&selector.matchers) {
+                let set = &mut self.by_slot[id.slot()];
+                let (_, with) = *match &last {
+                    Some(step @ (before, _)) if before == set => step,
+                    _ => last.insert((*set, self.sets.with(*set, number))),
+                };
+                *set = with;
+            }
+        }
+        let kept: Vec<SeriesId> = if self.keep_unread {
+            created.series.to_vec()
+        } else {
+            let of_name = |name: &String| tsdb.select(&[Matcher::equal(METRIC_NAME_LABEL, name)]);
+            self.queried.iter().flat_map(of_name).collect()
+        };
+        for id in kept {
+            let set = &mut self.by_slot[id.slot()];
+            *set = if *set == UNREAD { QUERIED } else { *set };
+        }
+        for set in &self.by_slot {
+            self.sets.complete(*set, &self.selectors);
+        }
     }
 
     /// Takes in the series that were created since the last time.
@@ -103,18 +174,18 @@ impl TouchIndex {
         let created = tsdb.new_series_since(self.cursor);
         for id in created.series {
             let Some(series) = tsdb.series(*id) else { continue };
-            let number = self.number_for(series.labels());
+            let set = self.set_for(series.labels());
             if self.by_slot.len() <= id.slot() {
                 self.by_slot.resize(id.slot() + 1, UNREAD);
             }
-            self.by_slot[id.slot()] = number;
+            self.by_slot[id.slot()] = set;
         }
         self.cursor = created.cursor;
     }
 
     /// Whether samples of a series with these labels are worth keeping.
     pub(crate) fn is_read(&self, labels: &Labels) -> bool {
-        self.keeps(labels) || self.selectors_of(labels).next().is_some()
+        self.keeps(labels) || self.selectors_of(labels).any(|number| self.matches(number, labels))
     }
 
     /// The same for a stored series, by its slot.
@@ -123,23 +194,20 @@ impl TouchIndex {
     }
 
     /// Whether everything that `self` finds to be read was so for `before` too.
+    #[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
     pub(crate) fn reads_no_more_than(&self, before: &TouchIndex) -> bool {
-        fn texts(index: &TouchIndex) -> HashSet<String> {
-            index
-                .by_name
-                .values()
-                .flatten()
-                .chain(&index.nameless)
-                .map(|selector| format!("{:?}", selector.matchers))
-                .collect()
+        fn matchers(index: &TouchIndex) -> HashSet<&[Matcher]> {
+            index.selectors.iter().map(|selector| &*selector.matchers).collect()
         }
         before.keep_unread
-            || !self.keep_unread && self.queried.is_subset(&before.queried) && texts(self).is_subset(&texts(before))
+            || !self.keep_unread
+                && self.queried.is_subset(&before.queried)
+                && matchers(self).is_subset(&matchers(before))
     }
 
     /// The rules that read a series.
     pub(crate) fn touched_by(&self, series: SeriesId) -> &[RuleId] {
-        self.by_slot.get(series.slot()).map_or(&[], |number| &self.sets[*number as usize])
+        self.by_slot.get(series.slot()).map_or(&[], |set| self.sets.rules(*set))
     }
 
     /// The rules that read any of these series. Series that the same rules read share one list, so that a batch of
@@ -149,7 +217,7 @@ impl TouchIndex {
         let mut last = UNREAD;
         for number in series.iter().filter_map(|series| self.by_slot.get(series.slot())) {
             if last != *number {
-                touched.extend(self.sets[*number as usize].iter().copied());
+                touched.extend(self.sets.rules(*number).iter().copied());
                 last = *number;
             }
         }
@@ -166,33 +234,31 @@ impl TouchIndex {
         self.keep_unread || labels.metric_name().is_some_and(|name| self.queried.contains(name))
     }
 
-    fn selectors_of(&self, labels: &Labels) -> impl Iterator<Item = &Selector> {
-        let named = labels.metric_name().and_then(|name| self.by_name.get(name));
-        let selectors = named.into_iter().flatten().chain(&self.nameless);
-        selectors.filter(|selector| matches(&selector.matchers, labels))
+    /// The selectors that may match, ascending.
+    fn selectors_of(&self, labels: &Labels) -> impl Iterator<Item = u32> {
+        let named = labels.metric_name().and_then(|name| self.by_name.get(name)).map_or(&[][..], Vec::as_slice);
+        let (mut named, mut nameless) = (named.iter().copied().peekable(), self.nameless.iter().copied().peekable());
+        std::iter::from_fn(move || match (named.peek(), nameless.peek()) {
+            (Some(a), Some(b)) if b < a => nameless.next(),
+            (None, _) => nameless.next(),
+            _ => named.next(),
+        })
     }
 
-    fn number_for(&mut self, labels: &Labels) -> u32 {
-        let found: Vec<usize> = self.selectors_of(labels).map(|selector| selector.number).collect();
-        if found.is_empty() {
+    fn matches(&self, selector: u32, labels: &Labels) -> bool {
+        self.selectors[selector as usize].matchers.iter().all(|matcher| matcher.matches_labels(labels))
+    }
+
+    fn set_for(&mut self, labels: &Labels) -> u32 {
+        let matching: Vec<u32> =
+            self.selectors_of(labels).filter(|selector| self.matches(*selector, labels)).collect();
+        if matching.is_empty() {
             return if self.keeps(labels) { QUERIED } else { UNREAD };
         }
-        if let Some(known) = self.by_selectors.get(&found) {
-            return *known;
-        }
-        let rules: BTreeSet<RuleId> = self.selectors_of(labels).flat_map(|selector| &selector.rules).copied().collect();
-        let rules: Rules = rules.into_iter().collect();
-        let number = *self.numbers.entry(rules).or_insert_with_key(|rules| {
-            self.sets.push(Arc::clone(rules));
-            u32::try_from(self.sets.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.by_selectors.insert(found, number);
-        number
+        let set = matching.into_iter().fold(UNREAD, |set, selector| self.sets.with(set, selector));
+        self.sets.complete(set, &self.selectors);
+        set
     }
-}
-
-fn matches(matchers: &[Matcher], labels: &Labels) -> bool {
-    matchers.iter().all(|matcher| matcher.matches_labels(labels))
 }
 
 fn metric_name(selector: &[Matcher]) -> Option<&str> {
@@ -201,7 +267,7 @@ fn metric_name(selector: &[Matcher]) -> Option<&str> {
 }
 
 /// Recorded names that reach themselves: recording `a` from `b` and `b` from `a`, or reading whatever there is.
-fn circular_names(readers: &[Reader]) -> BTreeSet<String> {
+fn circular_names(readers: &[Arc<Reader>]) -> BTreeSet<String> {
     let recorded: BTreeSet<&str> = readers.iter().filter_map(|reader| reader.records.as_deref()).collect();
     let may_read = |reader: &Reader, name: &str| {
         reader.selectors.iter().any(|selector| {
@@ -239,12 +305,12 @@ mod tests {
     use watchfire_model::{Anchoring, Sample, Timestamp};
     use watchfire_tsdb::Settings;
 
-    fn reader(rule: u64, selectors: &[&[(&str, MatchOp, &str)]], records: Option<&str>) -> Reader {
+    fn reader(rule: u64, selectors: &[&[(&str, MatchOp, &str)]], records: Option<&str>) -> Arc<Reader> {
         let matcher = |(name, op, value): &(&str, MatchOp, &str)| {
             Matcher::new(*name, *op, *value, Anchoring::Prometheus).unwrap()
         };
         let selectors = selectors.iter().map(|selector| selector.iter().map(matcher).collect()).collect();
-        Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), records: records.map(str::to_owned) }
+        Arc::new(Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), records: records.map(str::to_owned) })
     }
 
     #[test]
@@ -257,7 +323,7 @@ mod tests {
             reader(3, &[&[("job", Regex, ".+")]], None),
             reader(4, &[&[("__name__", Equal, "down")]], None),
         ];
-        let mut index = TouchIndex::new(readers, false, &tsdb);
+        let mut index = TouchIndex::new(&readers, false, &tsdb);
         let mut touched = |labels: &[(&str, &str)]| {
             let labels = Labels::from_pairs(labels.iter().copied());
             let sample = Sample { timestamp: Timestamp::EPOCH, value: 1.0 };
@@ -269,6 +335,11 @@ mod tests {
         assert_eq!(touched(&[("__name__", "up"), ("job", "b")]), [1, 3]);
         assert_eq!(touched(&[("__name__", "up")]), [1]);
         assert_eq!(touched(&[("__name__", "other")]), [0u64; 0]);
+        // An index that is made over these series knows the same.
+        let made = TouchIndex::new(&readers, false, &tsdb);
+        for series in tsdb.all_series() {
+            assert_eq!(made.touched_by(series.id()), index.touched_by(series.id()), "{}", series.labels());
+        }
     }
 
     #[test]
@@ -276,10 +347,11 @@ mod tests {
         use MatchOp::{Equal, Regex};
         let tsdb = Tsdb::default();
         let named = || reader(1, &[&[("__name__", Equal, "up"), ("job", Regex, "a|b")]], None);
-        let templated = || Reader { queried: BTreeSet::from(["build_info".to_owned()]), ..reader(2, &[], None) };
-        let narrow = TouchIndex::new(vec![named()], false, &tsdb);
-        let wide = TouchIndex::new(vec![templated(), named()], false, &tsdb);
-        let all = TouchIndex::new(Vec::new(), true, &tsdb);
+        let queried = BTreeSet::from(["build_info".to_owned()]);
+        let templated = Arc::new(Reader { rule: RuleId(2), selectors: Vec::new(), queried, records: None });
+        let narrow = TouchIndex::new(&[named()], false, &tsdb);
+        let wide = TouchIndex::new(&[templated, named()], false, &tsdb);
+        let all = TouchIndex::new(&[], true, &tsdb);
         for (name, job, expected) in [
             ("up", "a", [true, true, true]),
             ("up", "c", [false, false, true]),

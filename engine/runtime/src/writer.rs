@@ -318,9 +318,9 @@ mod tests {
     }
 
     fn set_rules(data: &Data, names: &[&str], keep_unread: bool) {
-        let selectors = names.iter().map(|name| vec![Matcher::equal("__name__", *name)]).collect();
+        let selectors = names.iter().map(|name| [Matcher::equal("__name__", *name)].into()).collect();
         let reader = Reader { rule: RuleId(1), selectors, queried: BTreeSet::new(), records: None };
-        data.set_rules(vec![reader], Default::default(), keep_unread, Timestamp::EPOCH);
+        data.set_rules(&[Arc::new(reader)], Default::default(), keep_unread, Timestamp::EPOCH);
     }
 
     #[test]

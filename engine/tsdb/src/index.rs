@@ -56,6 +56,13 @@ impl Postings<'_> {
             Postings::Many(slots) => slots.len(),
         }
     }
+
+    fn contains(&self, slot: u32) -> bool {
+        match self {
+            Postings::One(only) => *only == slot,
+            Postings::Many(slots) => slots.contains(slot),
+        }
+    }
 }
 
 impl<'a> Postings<'a> {
@@ -69,12 +76,22 @@ impl<'a> Postings<'a> {
     }
 }
 
-/// Which series can match at all; the rest of the matchers is then tested on each.
+/// Which series can match at all, and what is yet to be tested on each of them.
 #[derive(Debug)]
-pub(crate) enum Candidates<'a> {
-    Everything,
-    Lists(Vec<Postings<'a>>),
+pub(crate) struct Candidates<'m> {
+    /// Ascending; nothing if it may be any series.
+    pub(crate) slots: Option<Vec<u32>>,
+    pub(crate) untested: Vec<&'m Matcher>,
 }
+
+impl Default for Candidates<'_> {
+    fn default() -> Self {
+        Candidates { slots: Some(Vec::new()), untested: Vec::new() }
+    }
+}
+
+/// A pattern is tried on all values of a label rather than on each series if there are so many times fewer values.
+const VALUES_PER_SLOT: usize = 8;
 
 /// What a name's entry costs beyond its text, on average.
 const NAME_BYTES: usize = size_of::<Values>() + 32;
@@ -104,6 +121,12 @@ impl Values {
 
     fn postings(&self, number: u32) -> Postings<'_> {
         self.list(number).map_or(Postings::One(number), |list| Postings::Many(&list.slots))
+    }
+
+    /// The series of each value that is accepted.
+    fn accepted(&self, name: &str, series: &impl LabelsBySlot, accepts: impl Fn(&str) -> bool) -> Vec<Postings<'_>> {
+        let numbers = self.table.iter().filter(|number| accepts(self.text(*number, name, series)));
+        numbers.map(|number| self.postings(number)).collect()
     }
 
     /// Without the lists' own content.
@@ -212,37 +235,85 @@ impl Index {
         texts
     }
 
-    /// The shortest set of lists that together hold every series that all matchers accept.
-    pub(crate) fn candidates(&self, matchers: &[Matcher], series: &impl LabelsBySlot) -> Candidates<'_> {
-        let mut best: Option<(usize, Vec<Postings<'_>>)> = None;
-        // Equality first: it is one look-up, and a short list makes it pointless to run a pattern over all values.
-        let (equal, others): (Vec<_>, Vec<_>) =
-            matchers.iter().filter(|m| !m.matches("")).partition(|m| m.op() == MatchOp::Equal);
-        for matcher in equal.into_iter().chain(others) {
+    /// The series that can match, and the matchers that are to be tested on each of them.
+    ///
+    /// Lists are compared with lists as far as they decide; texts of labels are looked at only where a label has so many
+    /// values that trying a pattern on each of them would cost more.
+    pub(crate) fn candidates<'m>(&self, matchers: &'m [Matcher], series: &impl LabelsBySlot) -> Candidates<'m> {
+        let is_list = |matcher: &&Matcher| matcher.op() == MatchOp::Equal && !matcher.value().is_empty();
+        let (equal, mut others): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(is_list);
+        let mut lists = Vec::with_capacity(equal.len());
+        for matcher in equal {
+            let values = self.names.get(matcher.name());
+            let number = values.and_then(|values| Some((values, values.find(matcher.name(), matcher.value(), series)?)));
+            let Some((values, number)) = number else { return Candidates::default() };
+            lists.push(values.postings(number));
+        }
+        let mut slots = if lists.is_empty() {
+            let Some(narrowest) = self.narrowest(&others, series) else {
+                return Candidates { slots: None, untested: others };
+            };
+            others.remove(narrowest.0);
+            narrowest.1
+        } else {
+            common(lists)
+        };
+        others.retain(|matcher| {
             let name = matcher.name();
-            let values = self.names.get(name);
-            if best.as_ref().is_some_and(|(size, _)| {
-                *size == 0
-                    || (matcher.op() != MatchOp::Equal && *size < 8 * values.map_or(0, |values| values.table.len()))
-            }) {
+            let absent_passes = matcher.matches("");
+            let Some(values) = self.names.get(name) else {
+                if !absent_passes {
+                    slots.clear();
+                }
+                return false;
+            };
+            if VALUES_PER_SLOT * values.table.len() > slots.len() {
+                return true;
+            }
+            // An absent label decides as the empty text does, so that the values of interest are those that differ.
+            let lists = values.accepted(name, series, |text| matcher.matches(text) != absent_passes);
+            slots.retain(|slot| lists.iter().any(|list| list.contains(*slot)) != absent_passes);
+            false
+        });
+        Candidates { slots: Some(slots), untested: others }
+    }
+
+    /// Which of these matchers accepts the fewest series, and those, if one of them demands that its label is there.
+    fn narrowest(&self, matchers: &[&Matcher], series: &impl LabelsBySlot) -> Option<(usize, Vec<u32>)> {
+        let mut best: Option<(usize, usize, Vec<Postings<'_>>)> = None;
+        for (position, matcher) in matchers.iter().enumerate().filter(|(_, matcher)| !matcher.matches("")) {
+            let values = self.names.get(matcher.name());
+            let count = values.map_or(0, |values| values.table.len());
+            if best.as_ref().is_some_and(|(_, size, _)| *size < VALUES_PER_SLOT * count) {
                 continue;
             }
-            let lists: Vec<Postings<'_>> = match (values, matcher.op()) {
-                (None, _) => Vec::new(),
-                (Some(values), MatchOp::Equal) => {
-                    let number = values.find(name, matcher.value(), series);
-                    number.map(|number| values.postings(number)).into_iter().collect()
-                }
-                (Some(values), _) => {
-                    let accepted = |number: &u32| matcher.matches(values.text(*number, name, series));
-                    values.table.iter().filter(accepted).map(|number| values.postings(number)).collect()
-                }
+            let lists = match values {
+                Some(values) => values.accepted(matcher.name(), series, |text| matcher.matches(text)),
+                None => Vec::new(),
             };
             let size = lists.iter().map(Postings::len).sum();
-            if best.as_ref().is_none_or(|(smallest, _)| size < *smallest) {
-                best = Some((size, lists));
+            if best.as_ref().is_none_or(|(_, smallest, _)| size < *smallest) {
+                best = Some((position, size, lists));
             }
         }
-        best.map_or(Candidates::Everything, |(_, lists)| Candidates::Lists(lists))
+        best.map(|(position, _, lists)| {
+            let mut slots: Vec<u32> = lists.iter().flat_map(|list| list.iter()).collect();
+            if lists.len() > 1 {
+                slots.sort_unstable();
+            }
+            (position, slots)
+        })
+    }
+}
+
+/// What all these lists have in common, ascending.
+fn common(mut lists: Vec<Postings<'_>>) -> Vec<u32> {
+    lists.sort_unstable_by_key(Postings::len);
+    match &lists[..] {
+        [] => Vec::new(),
+        [Postings::Many(Slots::Many(first)), Postings::Many(Slots::Many(second)), rest @ ..] => {
+            (first & second).iter().filter(|slot| rest.iter().all(|list| list.contains(*slot))).collect()
+        }
+        [first, rest @ ..] => first.iter().filter(|slot| rest.iter().all(|list| list.contains(*slot))).collect(),
     }
 }

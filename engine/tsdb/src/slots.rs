@@ -126,6 +126,13 @@ impl Slots {
         }
     }
 
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        match self {
+            Slots::Few(list) => list.binary_search(&slot).is_ok(),
+            Slots::Many(bitmap) => bitmap.contains(slot),
+        }
+    }
+
     /// Ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         let (few, many) = match self {
@@ -170,6 +177,7 @@ mod tests {
             }
             prop_assert_eq!(slots.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(slots.len(), model.len());
+            prop_assert!((0..1_001).all(|slot| slots.contains(slot) == model.contains(&slot)));
         }
     }
 

@@ -306,20 +306,14 @@ impl Tsdb {
 
     /// The ids of all series that every matcher accepts, in a fixed order.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
+        let Candidates { slots, untested } = self.index.candidates(matchers, &self.pages);
         let accepted = |slot: usize| {
             let series = self.pages.get(slot)?;
-            matchers.iter().all(|m| m.matches_labels(&series.labels)).then_some(series.id)
+            untested.iter().all(|m| m.matches_labels(&series.labels)).then_some(series.id)
         };
-        match self.index.candidates(matchers, &self.pages) {
-            Candidates::Everything => (0..self.slots_used).filter_map(accepted).collect(),
-            Candidates::Lists(lists) => {
-                let mut ids: Vec<SeriesId> =
-                    lists.iter().flat_map(|list| list.iter()).filter_map(|slot| accepted(slot as usize)).collect();
-                if lists.len() > 1 {
-                    ids.sort_unstable_by_key(|id| id.slot());
-                }
-                ids
-            }
+        match slots {
+            None => (0..self.slots_used).filter_map(accepted).collect(),
+            Some(slots) => slots.into_iter().filter_map(|slot| accepted(slot as usize)).collect(),
         }
     }
 
