@@ -44,7 +44,7 @@ pub use receiver::{
     Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
 };
 pub use route::Route;
-pub use rules::{LoadedRules, Quarantined, load_rules, load_rules_with, rules_schema};
+pub use rules::{LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
     AuthConfig, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,

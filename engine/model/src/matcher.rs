@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use regex::Regex;
 use thiserror::Error;
@@ -36,7 +37,8 @@ pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    regex: Option<Regex>,
+    /// Shared, because a copy would have its own scratch memory.
+    regex: Option<Arc<Regex>>,
 }
 
 /// Why a matcher cannot be built.
@@ -67,11 +69,11 @@ impl Matcher {
                     Anchoring::Prometheus => re2::compile_anchored(&value),
                     Anchoring::Alertmanager => re2::compile_regex(&format!("^(?:{value})$")),
                 };
-                Some(compiled.map_err(|error| MatcherError {
+                Some(Arc::new(compiled.map_err(|error| MatcherError {
                     name: name.clone(),
                     value: value.clone(),
                     reason: error.to_string(),
-                })?)
+                })?))
             }
         };
         Ok(Matcher { name, op, value, regex })

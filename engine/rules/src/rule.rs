@@ -49,8 +49,8 @@ pub struct RuleGroup {
     pub limit: usize,
     /// Labels of the group as they were written; already part of its rules' labels.
     pub labels: Vec<(String, String)>,
-    /// The rules in order.
-    pub rules: Vec<Rule>,
+    /// The rules in order; a rule that a reload found unchanged is the same.
+    pub rules: Vec<Arc<Rule>>,
 }
 
 /// One rule.
@@ -232,6 +232,20 @@ impl Rule {
     /// Its annotations; a recording rule has none.
     pub fn annotations(&self) -> &[(String, RuleTemplate)] {
         self.alerting().map_or(&[], |alerting| &alerting.annotations)
+    }
+
+    /// The same rule on other lines of its file, given what each of its lines has become.
+    pub fn moved(&self, line: impl Fn(usize) -> usize) -> Rule {
+        let moved = |position: &mut Position| position.line = line(position.line);
+        let mut rule = self.clone();
+        moved(&mut rule.position);
+        if let Source::Expr(source) = &mut rule.source {
+            moved(&mut source.position);
+        }
+        if let RuleKind::Alerting(Alerting { resolve_when: Some(source), .. }) = &mut rule.kind {
+            moved(&mut source.position);
+        }
+        rule
     }
 
     /// What its expressions read, with the default lookback.

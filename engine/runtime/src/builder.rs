@@ -9,11 +9,10 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record};
-use watchfire_config::{Config, Diagnostic};
+use watchfire_config::{Config, Diagnostic, RuleReader};
 use watchfire_delivery::{Channel, Deliverer};
 use watchfire_host::{Host, HostSettings};
 use watchfire_ingest::LabelNames;
-use watchfire_model::Duration;
 use watchfire_plugin::{Provider, State, StateLimits};
 use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
@@ -35,7 +34,7 @@ use crate::owner::{Owner, Request};
 use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
 use crate::reload::{self, Before, Fresh, Origin, Reloader};
-use crate::{deadlines, persist, retention};
+use crate::{deadlines, persist};
 
 /// Attempts to deliver at once.
 const ATTEMPTS_MAX: usize = 256;
@@ -227,7 +226,8 @@ impl Builder {
             Origin::Values(..) => reload::Inputs::new(),
         };
         let mut last_good = LastGood::open(data_dir.join("rules.json"));
-        let before = Before { loaded: None, last_good: &mut last_good };
+        let mut reader = RuleReader::default();
+        let before = Before { loaded: None, reader: &mut reader, last_good: &mut last_good };
         let fresh = reload::read(&origin, &host, providers.as_ref(), before, &running, &mut states, now);
         let Fresh { mut loaded, mut compiled } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
@@ -247,10 +247,9 @@ impl Builder {
         }
 
         // Data: what snapshot and logs remember is read back before anything is evaluated.
-        let retention =
-            retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
         let (settings, limits) = (tsdb_settings(&loaded.config), ingest_limits(&loaded.config));
-        let recovered = recovery::recover(log, events, settings, limits, &compiled.queries, now - retention, &metrics);
+        let recovered =
+            recovery::recover(log, events, settings, limits, &compiled.queries, now - loaded.retention, &metrics);
         let (data, recovered) = recovered.map_err(|error| unusable(error.to_string()))?;
         let Recovered { from_snapshot, samples, events, warnings } = recovered;
         for warning in warnings {
@@ -313,6 +312,7 @@ impl Builder {
             forwarder,
             rules,
             states,
+            reader,
             last_good,
             data: Arc::clone(&data),
             loaded: Arc::clone(&loaded),
@@ -470,12 +470,10 @@ async fn truncate(
             () = owner.closed() => return,
         }
         let (loaded, now, data) = (loaded.load_full(), clock.now(), Arc::clone(&data));
-        let evaluation = &loaded.config.evaluation;
-        let retention: Duration = retention::of(&loaded.files, evaluation.lookback, evaluation.query_offset);
         let work = tokio::task::spawn_blocking(move || {
             data.sync_if_due(now);
             if tick.is_multiple_of(TRUNCATE_EVERY_SYNCS) {
-                data.truncate(now, retention);
+                data.truncate(now, loaded.retention);
             }
         });
         if work.await.is_err() {

@@ -97,12 +97,19 @@ impl Compiled {
         &mut self,
         config: &Config,
         group: &RuleGroup,
-        rule: &Rule,
+        rule: &Arc<Rule>,
         before: &RuleSet,
         providers: &dyn Provider,
         host: &Host,
         states: &mut States,
     ) -> Result<RuleSpec, Diagnostic> {
+        if let Some(ready) = self.unchanged(rule, before) {
+            lock(&ready.state).set_limits(state_limits(config, None, host));
+            self.readers.extend(ready.reader.clone());
+            let spec = ready.spec.clone();
+            self.rules.rules.insert(rule.id, ready);
+            return Ok(spec);
+        }
         let wrong = |code: &'static str, message: String, severity: Level| Diagnostic {
             file: group.file.clone(),
             line: rule.position.line,
@@ -146,9 +153,9 @@ impl Compiled {
         let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
         let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
         let queried = rule.template_queries().names;
-        if !selectors.is_empty() || !queried.is_empty() {
-            self.readers.push(Arc::new(Reader { rule: rule.id, selectors, queried, records }));
-        }
+        let reads = !selectors.is_empty() || !queried.is_empty();
+        let reader = reads.then(|| Arc::new(Reader { rule: rule.id, selectors, queried, records }));
+        self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
         let state =
             states.entry(rule.id).or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits, BTreeMap::new()))));
@@ -163,14 +170,26 @@ impl Compiled {
                 (Arc::new(Prepared::new(rule, options)), Arc::new(Mutex::new(tracked)))
             }
         };
-        let ready = Ready { rule: rule.clone(), prepared, tracked, condition, state: Arc::clone(state) };
-        self.rules.rules.insert(rule.id, Arc::new(ready));
-        Ok(RuleSpec {
+        let spec = RuleSpec {
             id: rule.id,
             name: rule.name.as_str().into(),
             kind: rule.life(),
-            generator_url: format!("{}/rules#{}", external_url(config), rule.id).into(),
-        })
+            generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
+        };
+        let (rule, state) = (Arc::clone(rule), Arc::clone(state));
+        let ready = Ready { rule, spec: spec.clone(), reader, prepared, tracked, condition, state };
+        self.rules.rules.insert(spec.id, Arc::new(ready));
+        Ok(spec)
+    }
+
+    /// What runs now, if it may stay as it is. Of events and conditions there is more to be looked at.
+    fn unchanged(&self, rule: &Arc<Rule>, before: &RuleSet) -> Option<Arc<Ready>> {
+        let ready = before.rules.get(&rule.id).filter(|ready| Arc::ptr_eq(&ready.rule, rule))?;
+        let stays = matches!(rule.source, Source::Expr(_))
+            && rule.condition.is_none()
+            && before.options == self.rules.options
+            && before.external_url == self.rules.external_url;
+        stays.then(|| Arc::clone(ready))
     }
 }
 
@@ -189,7 +208,9 @@ fn same_query(a: &Rule, b: &Rule) -> bool {
         (recovery, alerting.is_some_and(|alerting| !alerting.ignore_missing.is_zero()))
     };
     match (&a.source, &b.source) {
-        (Source::Expr(first), Source::Expr(second)) => first.expr == second.expr && asks(a) == asks(b),
+        (Source::Expr(first), Source::Expr(second)) => {
+            (Arc::ptr_eq(&first.expr, &second.expr) || first.expr == second.expr) && asks(a) == asks(b)
+        }
         _ => false,
     }
 }

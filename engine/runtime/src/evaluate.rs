@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest};
+use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Options, Tracked, Windows};
@@ -16,6 +16,7 @@ use crate::clock::Stopwatch;
 use crate::data::{Data, lock};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
+use crate::touch::Reader;
 
 /// A plugin opened for one rule, with what it remembers.
 pub(crate) struct OpenedCondition {
@@ -40,7 +41,11 @@ pub(crate) struct RuleSet {
 
 /// One rule, ready to be evaluated.
 pub(crate) struct Ready {
-    pub(crate) rule: Rule,
+    pub(crate) rule: Arc<Rule>,
+    /// The same for the state machine.
+    pub(crate) spec: RuleSpec,
+    /// What it reads, if it reads series.
+    pub(crate) reader: Option<Arc<Reader>>,
     pub(crate) prepared: Arc<Prepared>,
     /// The series that its selectors match, kept up to date by its evaluations; a reload hands it on with the plan.
     pub(crate) tracked: Arc<Mutex<Tracked>>,

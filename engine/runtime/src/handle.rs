@@ -345,8 +345,7 @@ impl Watchfire {
     /// What is kept of the series.
     pub fn storage(&self) -> Storage {
         let loaded = self.inner.loaded.load();
-        let evaluation = &loaded.config.evaluation;
-        let retention = crate::retention::of(&loaded.files, evaluation.lookback, evaluation.query_offset);
+        let retention = loaded.retention;
         self.inner.data.with_tsdb(|tsdb| Storage { series: tsdb.stats().series, newest: tsdb.newest_time(), retention })
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use watchfire_config::{Config, Diagnostic, Environment, Level, Quarantined, Source, load_rules_with};
-use watchfire_model::{RuleId, Timestamp};
+use watchfire_config::{Config, Diagnostic, Environment, Level, Quarantined, RuleReader, Source};
+use watchfire_model::{Duration, RuleId, Timestamp};
 use watchfire_promql::Features;
 use watchfire_rules::{EventSource, Rule, RuleFile, RuleGroup};
 
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The plugins and what became of them.
     pub plugins: Vec<PluginStatus>,
+    /// How long samples are kept, because some rule reaches so far back.
+    pub retention: Duration,
     /// When it was read.
     pub loaded_at: Timestamp,
     /// Whether the last attempt to read everything found no error.
@@ -51,7 +53,7 @@ pub struct PluginStatus {
 impl Loaded {
     /// All rules of all files, in their order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules)
+        self.files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules).map(AsRef::as_ref)
     }
 
     /// The text of each rule's expression or event query.
@@ -99,7 +101,13 @@ pub(crate) struct RuleFiles {
 
 /// Reads all rule files that the patterns name, relative to `folder`. `before` is what was in force, and `last_good` what
 /// was in force before the start: they stand in for what is broken now.
-pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile], last_good: &mut LastGood) -> RuleFiles {
+pub(crate) fn rule_files(
+    config: &Config,
+    folder: &Path,
+    reader: &mut RuleReader,
+    before: &[RuleFile],
+    last_good: &mut LastGood,
+) -> RuleFiles {
     let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
     for path in matching(&config.rules.paths, folder, &mut found.diagnostics) {
@@ -117,7 +125,7 @@ pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile], la
                 continue;
             }
         };
-        let fresh = load_rules_with(Source { name: &name, text: &text }, features);
+        let fresh = reader.read(Source { name: &name, text: &text }, features);
         found.diagnostics.extend(fresh.diagnostics);
         found.quarantined += fresh.quarantined.len();
         let is_whole = fresh.quarantined.is_empty();
@@ -128,10 +136,14 @@ pub(crate) fn rule_files(config: &Config, folder: &Path, before: &[RuleFile], la
             None => fresh.file,
         });
     }
-    last_good.retain(|name| found.files.iter().any(|file| file.path == name));
+    let is_there = |name: &str| found.files.iter().any(|file| file.path == name);
+    last_good.retain(is_there);
+    reader.retain(is_there);
     let rules = found.files.iter_mut().flat_map(|file| &mut file.groups).flat_map(|group| &mut group.rules);
     for rule in rules {
-        if let watchfire_rules::Source::Events(source) = &mut rule.source {
+        if matches!(rule.source, watchfire_rules::Source::Events(_))
+            && let watchfire_rules::Source::Events(source) = &mut Arc::make_mut(rule).source
+        {
             bound_events(source, config);
         }
     }
@@ -168,7 +180,7 @@ pub(crate) fn stand_in(mut fresh: RuleFile, quarantined: &[Quarantined], last_go
             continue;
         };
         let Some(old) = last_good.groups.iter().find(|group| group.name == broken.group) else { continue };
-        let same = |rule: &&Rule| broken.id.map_or(rule.name == *name, |id| rule.id == id);
+        let same = |rule: &&Arc<Rule>| broken.id.map_or(rule.name == *name, |id| rule.id == id);
         let by_name = || old.rules.iter().find(|rule| rule.name == *name);
         let Some(rule) = old.rules.iter().find(same).or_else(by_name) else { continue };
         let position = old.rules.iter().position(|other| other.id == rule.id).unwrap_or(0);

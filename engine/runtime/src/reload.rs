@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use watchfire_alerting::{Definitions, Input};
-use watchfire_config::{Config, Diagnostic, Level, Limits, Source, load_config};
+use watchfire_config::{Config, Diagnostic, Level, Limits, RuleReader, Source, load_config};
 use watchfire_delivery::Deliverer;
 use watchfire_host::Host;
 use watchfire_model::{Alert, Timestamp};
@@ -91,6 +91,7 @@ pub(crate) struct Reloader {
     pub(crate) forwarder: Forwarder,
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
     pub(crate) states: States,
+    pub(crate) reader: RuleReader,
     pub(crate) last_good: LastGood,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
@@ -139,6 +140,8 @@ pub(crate) struct Fresh {
 pub(crate) struct Before<'a> {
     /// What is in force in this process.
     pub(crate) loaded: Option<&'a Loaded>,
+    /// What it was read from.
+    pub(crate) reader: &'a mut RuleReader,
     /// What was in force, over a restart too.
     pub(crate) last_good: &'a mut LastGood,
 }
@@ -174,7 +177,7 @@ pub(crate) fn read(
     let files = match origin {
         Origin::Values(_, files) => files.clone(),
         Origin::File(_) => {
-            let found = load::rule_files(&config, &folder, in_force, before.last_good);
+            let found = load::rule_files(&config, &folder, before.reader, in_force, before.last_good);
             diagnostics.extend(found.diagnostics);
             quarantined += found.quarantined;
             found.files
@@ -184,7 +187,9 @@ pub(crate) fn read(
     diagnostics.append(&mut compiled.diagnostics);
     compiled.quarantined += quarantined;
     let ok = !diagnostics.iter().any(Diagnostic::is_error) && plugins.iter().all(|plugin| plugin.error.is_none());
-    let loaded = Loaded { config, config_text, files, diagnostics, plugins, loaded_at: now, last_reload_ok: ok };
+    let retention = retention::of(&files, config.evaluation.lookback, config.evaluation.query_offset);
+    let last_reload_ok = ok;
+    let loaded = Loaded { config, config_text, files, diagnostics, plugins, retention, loaded_at: now, last_reload_ok };
     Ok(Fresh { loaded, compiled })
 }
 
@@ -356,18 +361,18 @@ impl Reloader {
         let running = self.rules.load_full();
         // Reading and compiling takes a while, which must not hold up what runs on this thread.
         let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
-        let mut states = std::mem::take(&mut self.states);
+        let (mut states, mut reader) = (std::mem::take(&mut self.states), std::mem::take(&mut self.reader));
         let mut last_good = self.last_good.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let known = Before { loaded: Some(&before), last_good: &mut last_good };
+            let known = Before { loaded: Some(&before), reader: &mut reader, last_good: &mut last_good };
             let fresh = read(&origin, &host, providers.as_ref(), known, &running, &mut states, now);
             if fresh.is_ok() {
                 last_good.keep();
             }
-            (fresh, states, last_good)
+            (fresh, states, reader, last_good)
         });
-        let (fresh, states, last_good) = work.await.map_err(|_| ReloadError::Closed)?;
-        (self.states, self.last_good) = (states, last_good);
+        let (fresh, states, reader, last_good) = work.await.map_err(|_| ReloadError::Closed)?;
+        (self.states, self.reader, self.last_good) = (states, reader, last_good);
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
         self.data.set_ingest_limits(ingest_limits(&loaded.config));
@@ -386,8 +391,7 @@ impl Reloader {
             errors: first.len(),
             first: first.into_iter().take(20).collect(),
         };
-        let retention =
-            retention::of(&loaded.files, loaded.config.evaluation.lookback, loaded.config.evaluation.query_offset);
+        let retention = loaded.retention;
         self.loaded.store(Arc::new(loaded));
         self.data.truncate(now, retention);
         Ok(report)

@@ -250,8 +250,7 @@ impl TouchIndex {
     }
 
     fn set_for(&mut self, labels: &Labels) -> u32 {
-        let matching: Vec<u32> =
-            self.selectors_of(labels).filter(|selector| self.matches(*selector, labels)).collect();
+        let matching: Vec<u32> = self.selectors_of(labels).filter(|selector| self.matches(*selector, labels)).collect();
         if matching.is_empty() {
             return if self.keeps(labels) { QUERIED } else { UNREAD };
         }
@@ -310,7 +309,12 @@ mod tests {
             Matcher::new(*name, *op, *value, Anchoring::Prometheus).unwrap()
         };
         let selectors = selectors.iter().map(|selector| selector.iter().map(matcher).collect()).collect();
-        Arc::new(Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), records: records.map(str::to_owned) })
+        Arc::new(Reader {
+            rule: RuleId(rule),
+            selectors,
+            queried: BTreeSet::new(),
+            records: records.map(str::to_owned),
+        })
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Program {
 
 impl Loaded {
     fn new(
-        rule: &Rule,
+        rule: &Arc<Rule>,
         kept: Option<Loaded>,
         settings: &WorldSettings,
         provider: Option<&dyn Provider>,
@@ -218,7 +218,7 @@ impl Loaded {
                 .or_else(|| Some(EventWindows::new(Arc::clone(&source.query), now))),
         };
         let prepared = Prepared::new(rule, &settings.query);
-        let mut loaded = Loaded { rule: Arc::new(rule.clone()), prepared, windows, condition: None, state };
+        let mut loaded = Loaded { rule: Arc::clone(rule), prepared, windows, condition: None, state };
         loaded.open(provider);
         loaded
     }

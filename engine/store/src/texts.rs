@@ -43,9 +43,9 @@ impl Texts {
     /// If the file system says no; the texts before are still there then.
     pub fn keep(&self, versions: &Versions) -> io::Result<()> {
         let part = self.path.with_extension("part");
+        let bytes = serde_json::to_vec(versions).map_err(io::Error::from)?;
         let mut file = File::create(&part)?;
-        serde_json::to_writer(&mut file, versions).map_err(io::Error::from)?;
-        file.flush()?;
+        file.write_all(&bytes)?;
         file.sync_data()?;
         fs::rename(&part, &self.path)
     }

@@ -245,7 +245,8 @@ impl Index {
         let mut lists = Vec::with_capacity(equal.len());
         for matcher in equal {
             let values = self.names.get(matcher.name());
-            let number = values.and_then(|values| Some((values, values.find(matcher.name(), matcher.value(), series)?)));
+            let number =
+                values.and_then(|values| Some((values, values.find(matcher.name(), matcher.value(), series)?)));
             let Some((values, number)) = number else { return Candidates::default() };
             lists.push(values.postings(number));
         }

@@ -138,7 +138,7 @@ impl Reader {
         node: &Rc<Node>,
         group: &GroupContext<'_>,
         ordinals: &mut HashMap<(String, Vec<(String, String)>), usize>,
-    ) -> Option<Rule> {
+    ) -> Option<Arc<Rule>> {
         let first = decoder.diagnostics.len();
         let read = decoder.mapping(node, "a rule", |f| read_rule(f, group));
         let reason = decoder.diagnostics[first..].iter().find(|d| d.is_error()).cloned();
@@ -159,7 +159,7 @@ impl Reader {
             });
             return None;
         }
-        rule.map(|rule| Rule { id, ..rule })
+        rule.map(|rule| Arc::new(Rule { id, ..rule }))
     }
 }
 

@@ -3,12 +3,14 @@
 mod alerting;
 mod events;
 mod file;
+mod reader;
 mod template;
 
 use watchfire_model::RuleId;
 use watchfire_rules::{Position, RuleFile};
 
 pub use file::{load_rules, load_rules_with, rules_schema};
+pub use reader::RuleReader;
 
 use crate::diagnostic::Diagnostic;
 
