@@ -81,8 +81,10 @@ fn every_default_in_the_reference_is_in_force() {
             let end = if depth + 1 == parts.len() { format!(" {default}") } else { String::new() };
             text.push_str(&format!("{}{part}:{end}\n", "  ".repeat(depth)));
         }
-        // Positions and the like of the rest are equal, so that the whole configuration can be compared.
-        assert_eq!(format!("{:?}", load(&text)), format!("{silent:?}"), "{key}: the default is not {default}");
+        // Positions and the like of the rest are equal, so that the whole configuration can be compared, line by line.
+        let (said, unsaid) = (format!("{:#?}", load(&text)), format!("{silent:#?}"));
+        let difference = said.lines().zip(unsaid.lines()).find(|(said, unsaid)| said != unsaid);
+        assert_eq!(difference, None, "{key}: the default is not {default}");
     }
 }
 
