@@ -1,5 +1,6 @@
 //! The commands of the binary beside `serve`.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,7 @@ use crate::support::{Engine, Tool, block_on, variable};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "commands::check_looks_for_series_on_a_server_and_in_its_data", needs: &[Tool::Binary], run: check },
+    Case { name: "commands::test_runs_what_is_named_as_promtool_does", needs: &[Tool::Binary], run: test },
     Case { name: "commands::backtest_plays_what_was_recorded", needs: &[Tool::Binary], run: backtest },
     Case { name: "commands::route_tests_and_draws_the_tree", needs: &[Tool::Binary], run: routes },
     Case { name: "commands::silences_and_alerts_from_the_command_line", needs: &[Tool::Binary], run: silences },
@@ -34,8 +36,12 @@ impl Said {
 }
 
 fn watchfire(engine: &Engine, arguments: &[&str]) -> Result<Said> {
+    watchfire_in(engine.folder(), arguments)
+}
+
+fn watchfire_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
     let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
-    let output = Command::new(binary).args(arguments).current_dir(engine.folder()).output()?;
+    let output = Command::new(binary).args(arguments).current_dir(folder).output()?;
     Ok(Said {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -76,6 +82,50 @@ fn recorded() -> String {
         text.push_str(&format!("load{{host=\"a\"}} {} {at}\nload{{host=\"b\"}} 1 {at}\n", if high { 20 } else { 1 }));
     }
     text + "# EOF\n"
+}
+
+/// Selection, output and exit codes of `watchfire test`. What promtool says to the same files stands in
+/// `engine/scenario/tests/all/upstream.rs`.
+fn test() -> Result<()> {
+    let folder = tempfile::TempDir::new()?;
+    let rules = "groups:\n- name: g\n  rules: [{alert: Down, expr: up == 0, runbook: r, labels: {severity: page}}]\n";
+    let test = |name: &str, severity: &str| {
+        format!(
+            "- name: {name}\n  input_series: [{{series: 'up{{job=\"a\"}}', values: 0x5}}]\n  alert_rule_test:\n  \
+             - {{eval_time: 1m, alertname: Down, exp_alerts: [{{exp_labels: {{job: a, severity: {severity}}}}}]}}\n"
+        )
+    };
+    let tests = format!("rule_files: [rules.yml]\ntests:\n{}{}", test("good", "page"), test("bad", "ticket"));
+    std::fs::create_dir(folder.path().join("deep"))?;
+    for (name, text) in [("rules.yml", rules), ("deep/rules.yml", rules), ("deep/down_test.yml", &tests)] {
+        std::fs::write(folder.path().join(name), text)?;
+    }
+    let run = |arguments: &[&str]| watchfire_in(folder.path(), &[&["test"], arguments].concat());
+    let allow = "--ignore-unknown-fields";
+    // Arguments, exit code, and what is said.
+    let unknown = "deep/rules.yml:3:44: error: unknown key \"runbook\"";
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["."], 1, unknown),
+        (&[".", allow], 1, "1 of 2 tests"),
+        (&["deep/*_test.yml", allow], 1, "-   severity=\"ticket\"\n    +   severity=\"page\""),
+        (&["deep/down_test.yml", allow, "--run", "^goo"], 0, "(1 test, 1 check)"),
+        (&["deep", allow, "--run", "bad", "--run", "good"], 1, "1 file with 2 tests: 0 passed, 1 failed"),
+        // Rules that no test needs are not read, as in promtool.
+        (&["deep", "--run", "neither"], 0, "1 file with 0 tests: 1 passed, 0 failed"),
+        (&["deep", "--run", "("], 2, "regex parse error"),
+        (&["nothing.yml"], 1, "no such file"),
+        (&["deep/rules.yml/"], 1, "no such file"),
+        (&["deep", allow, "--junit", "gone/report.xml"], 1, "cannot write gone/report.xml"),
+        (&["deep", allow, "--junit", "report.xml"], 1, "1 of 2 tests"),
+    ];
+    for (arguments, code, text) in table {
+        let said = run(arguments)?;
+        let all = format!("{}{}", said.out, said.err);
+        ensure!(said.code == *code && all.contains(text), "{arguments:?} ends with {}:\n{all}", said.code);
+    }
+    let junit = std::fs::read_to_string(folder.path().join("report.xml"))?;
+    ensure!(junit.contains("tests=\"2\" failures=\"1\" errors=\"0\""), "{junit}");
+    Ok(())
 }
 
 fn backtest() -> Result<()> {

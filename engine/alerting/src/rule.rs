@@ -128,7 +128,8 @@ pub(crate) struct Circumstances {
     pub(crate) at: Timestamp,
     pub(crate) query_offset: Duration,
     pub(crate) instances_max: usize,
-    pub(crate) resolved_retention: Duration,
+    /// What ended then or before is forgotten.
+    pub(crate) forgets_until: Timestamp,
     pub(crate) alerts_series: bool,
     /// How Alertmanagers are told; absent if there are none.
     pub(crate) forwarding: Option<Forwarding>,
@@ -222,7 +223,7 @@ impl LiveInstance {
                 false
             }
             InstanceState::Resolved => {
-                let forgotten = instance.resolved_at.is_none_or(|end| at.since(end) > c.resolved_retention);
+                let forgotten = instance.resolved_at.is_none_or(|end| end <= c.forgets_until);
                 if forgotten {
                     tell(instance, Step::Gone, StateReason::Forgotten);
                 }

@@ -288,19 +288,25 @@ impl Engine {
     }
 
     fn circumstances(&self, group: RuleGroupId, at: Timestamp, opens: bool) -> Circumstances {
-        let (limit, query_offset, interval) = match self.rule_groups.get(&group) {
-            Some(group) => (group.spec.limit, group.spec.query_offset, group.spec.interval),
-            None => (0, Duration::ZERO, Duration::ZERO),
+        let settings = &self.settings;
+        // An end counts from the slot that it belongs to, so that one found on arrival is told again as often as one
+        // found at a slot.
+        let expired = at - settings.resolved_retention - Duration::from_millis(1);
+        let (limit, query_offset, interval, forgets_until) = match self.rule_groups.get(&group) {
+            Some(group) => {
+                let RuleGroupSpec { limit, query_offset, interval, .. } = group.spec;
+                (limit, query_offset, interval, group.slot_at_or_before(expired))
+            }
+            None => (0, Duration::ZERO, Duration::ZERO, expired),
         };
         let delay = self.definitions.as_ref().and_then(|definitions| definitions.resend_delay);
-        let settings = &self.settings;
         let instances_max =
             if limit == 0 { settings.rule_instances_max } else { limit.min(settings.rule_instances_max) };
         Circumstances {
             at,
             query_offset,
             instances_max,
-            resolved_retention: settings.resolved_retention,
+            forgets_until,
             alerts_series: settings.alerts_series,
             opens,
             forwarding: delay.map(|delay| Forwarding { delay, interval }),

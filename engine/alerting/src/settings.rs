@@ -33,7 +33,7 @@ pub struct Settings {
     pub evaluation_deadline: Duration,
     /// Whether `ALERTS` and `ALERTS_FOR_STATE` are written.
     pub alerts_series: bool,
-    /// How long an ended instance of a rule is kept.
+    /// How long an ended instance of a rule is kept after the slot of its end.
     pub resolved_retention: Duration,
     /// How many intervals a rule that is no longer defined may stay away before its alerts end.
     pub removed_rule_intervals: u32,

@@ -128,8 +128,15 @@ Exit code 1 if there is an error, with --strict also if there is a warning.",
 }
 
 const TEST_HELP: &str = "\
-Every expectation that does not hold is shown with what was expected and what came.
-Exit code 1 if a test fails.";
+Files are in the format of `promtool test rules`, or scenarios, which have `steps`.
+Where an expectation does not hold, what was expected has a - before it and what came a +.
+
+Examples:
+  watchfire test rules/                       every test file in the folder and below
+  watchfire test 'rules/**/*_test.yml' --run 'disk|memory'
+  watchfire test rules/ --junit report.xml    for a pipeline
+
+Exit code 1 if a test fails or a file cannot be read.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:
@@ -202,9 +209,25 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Test files
-    #[arg(required = true, value_name = "FILE")]
+    /// Test files, patterns with * ? [...] and **, or folders, whose test files are run
+    #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Run only tests and scenarios whose name has a match; may be repeated
+    #[arg(long, value_name = "REGEX", value_parser = regex::Regex::new)]
+    pub(crate) run: Vec<regex::Regex>,
+
+    /// Show what is expected and what came whole, and not only where they differ
+    #[arg(long)]
+    pub(crate) diff: bool,
+
+    /// Write the verdicts in the format of JUnit, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Let rule files have keys that nobody knows
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
 
     /// Where the plugins are that the files name
     #[arg(long, value_name = "DIR")]

@@ -17,6 +17,7 @@ use watchfire_model::{Labels, METRIC_NAME_LABEL};
 use crate::args::Check;
 use crate::client::Client;
 use crate::recording::{Arrival, Recording};
+use crate::table::counted;
 
 /// Questions to a server at one time.
 const QUESTIONS_AT_ONCE: usize = 8;
@@ -155,12 +156,8 @@ impl Report {
         if self.json {
             return;
         }
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        println!(
-            "{} checked, {}, {}",
-            plural(files, "file"),
-            plural(self.errors, "error"),
-            plural(self.warnings, "warning")
-        );
+        let (files, errors, warnings) =
+            (counted(files, "file"), counted(self.errors, "error"), counted(self.warnings, "warning"));
+        println!("{files} checked, {errors}, {warnings}");
     }
 }

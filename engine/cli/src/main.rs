@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod junit;
 mod matchers;
 mod notify;
 mod plugin;

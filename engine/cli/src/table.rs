@@ -37,3 +37,8 @@ impl<const N: usize> fmt::Display for Table<N> {
         Ok(())
     }
 }
+
+/// `1 file`, `2 files`.
+pub(crate) fn counted(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,50 +1,90 @@
 //! `watchfire test`: test files on a virtual clock.
 
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use watchfire::alerting::Delivery;
 use watchfire::config::Config;
 use watchfire::delivery::{Deliverer, Settings};
 use watchfire::plugin::Provider;
 use watchfire::{ProcessEnvironment, matching, open_plugins, read};
-use watchfire_scenario::{Files, Renderer, Tools, run_file};
+use watchfire_scenario::{Files, Renderer, Report, Style, Tools, is_test_file, run_file};
 
 use crate::args::Test;
+use crate::junit;
+use crate::table::counted;
 
 pub(crate) fn run(options: &Test) -> Result<ExitCode> {
     let provider = open_plugins(options.plugins.as_deref()).map_err(|error| anyhow!(error))?;
     let environment = ProcessEnvironment { folder: PathBuf::from(".") };
     let renderer = Messages { provider: Arc::clone(&provider) };
+    let only: Vec<&str> = options.run.iter().map(regex::Regex::as_str).collect();
     let tools = Tools {
         files: &Disk,
         environment: &environment,
         provider: Some(provider),
         renderer: Some(&renderer),
-        only: None,
+        only: (!only.is_empty()).then(|| regex::Regex::new(&only.join("|"))).transpose()?,
+        ignore_unknown_keys: options.ignore_unknown_fields,
     };
-    let (mut passed, mut failed) = (0, 0);
-    for file in &options.files {
-        let name = file.display().to_string();
-        let report = match read(file) {
-            Ok(text) => run_file(&name, &text, &tools),
-            Err(error) => {
-                println!("FAILED  {name}: cannot be read: {error}");
-                failed += 1;
-                continue;
-            }
-        };
-        println!("{report}");
-        if report.passed() {
-            passed += 1;
+    // Before the tests run, so that minutes later nothing is lost for a folder that does not exist.
+    let junit = options
+        .junit
+        .as_ref()
+        .map(|path| std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display())));
+    let junit = junit.transpose()?;
+    let style = Style { colours: std::io::stdout().is_terminal(), whole: options.diff };
+    let mut reports = Vec::new();
+    for file in named(&options.files)? {
+        let report = verdict(&file, &tools);
+        println!("{}", report.show(style));
+        reports.push(report);
+    }
+    if let Some(file) = junit {
+        junit::write(file, &reports, chrono::Utc::now()).context("cannot write the verdicts")?;
+    }
+    let failed = reports.iter().filter(|report| !report.passed()).count();
+    let tests: usize = reports.iter().map(|report| report.cases.len()).sum();
+    let (files, tests) = (counted(reports.len(), "file"), counted(tests, "test"));
+    println!("\n{files} with {tests}: {} passed, {failed} failed", reports.len() - failed);
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verdict(file: &Path, tools: &Tools<'_>) -> Report {
+    let name = file.display().to_string();
+    match read(file) {
+        Ok(text) => run_file(&name, &text, tools),
+        Err(error) => Report::unreadable(&name, &error),
+    }
+}
+
+/// The files that are meant: a file is itself, a folder its test files, and anything else a pattern. Each once, in the
+/// order in which they were named.
+fn named(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for argument in arguments {
+        if argument.is_file() {
+            files.push(argument.clone());
+        } else if argument.is_dir() {
+            let patterns = ["**/*.yml", "**/*.yaml"].map(|pattern| argument.join(pattern).display().to_string());
+            let mut found = matching(&patterns, Path::new(""), &mut Vec::new());
+            // Tests often stand beside the rules that they test.
+            found.retain(|path| read(path).is_ok_and(|text| is_test_file(&text)));
+            ensure!(!found.is_empty(), "there is no test file in {}", argument.display());
+            files.extend(found);
         } else {
-            failed += 1;
+            let found = Disk.glob(&argument.display().to_string());
+            ensure!(!found.is_empty(), "{}: no such file", argument.display());
+            files.extend(found.into_iter().map(PathBuf::from));
         }
     }
-    println!("\n{passed} files passed, {failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    Ok(files)
 }
 
 /// Files as they are on the disk.

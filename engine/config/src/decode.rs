@@ -25,11 +25,14 @@ pub(crate) struct Text {
 }
 
 /// The state of reading one file.
-pub(crate) struct Decoder<'s> {
+pub struct Decoder<'s> {
     source: Source<'s>,
     environment: Option<&'s dyn Environment>,
     line_starts: Vec<usize>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether a key that was not asked for is left alone.
+    pub(crate) ignore_unknown_keys: bool,
+    /// What is wrong so far, in the order in which it was found.
+    pub diagnostics: Vec<Diagnostic>,
     /// While the schema is made: the names of the mappings around, and the shape of the last value read.
     recording: Option<Recording>,
 }
@@ -42,9 +45,16 @@ struct Recording {
 
 impl<'s> Decoder<'s> {
     /// For a file; without an environment, placeholders are ordinary text.
-    pub(crate) fn new(source: Source<'s>, environment: Option<&'s dyn Environment>) -> Decoder<'s> {
+    pub fn new(source: Source<'s>, environment: Option<&'s dyn Environment>) -> Decoder<'s> {
         let line_starts = std::iter::once(0).chain(source.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Decoder { source, environment, line_starts, diagnostics: Vec::new(), recording: None }
+        Decoder {
+            source,
+            environment,
+            line_starts,
+            ignore_unknown_keys: false,
+            diagnostics: Vec::new(),
+            recording: None,
+        }
     }
 
     /// For making a schema: every list is entered once, every mapping is empty, and nothing is reported.
@@ -55,7 +65,7 @@ impl<'s> Decoder<'s> {
     }
 
     /// The first document; faults of the YAML itself become diagnostics.
-    pub(crate) fn parse(&mut self) -> Option<Rc<Node>> {
+    pub fn parse(&mut self) -> Option<Rc<Node>> {
         let parsed = yaml::parse(self.source.text);
         for fault in parsed.faults {
             self.error(fault.at, fault.code, fault.message);
@@ -74,18 +84,21 @@ impl<'s> Decoder<'s> {
         self.source.text
     }
 
-    pub(crate) fn position(&self, at: usize) -> Position {
+    /// Line and column of a byte of the text.
+    pub fn position(&self, at: usize) -> Position {
         let line = self.line_starts.partition_point(|start| *start <= at).max(1);
         let start = self.line_starts[line - 1];
         let before = self.source.text.get(start..at).unwrap_or("");
         Position { line, column: before.chars().count() + 1 }
     }
 
-    pub(crate) fn error(&mut self, at: usize, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
+    /// Something is wrong at a byte of the text. Answers the diagnostic, for a remedy to be added.
+    pub fn error(&mut self, at: usize, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
         self.report(Level::Error, at, code, message.into())
     }
 
-    pub(crate) fn warning(&mut self, at: usize, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
+    /// As [`Decoder::error`], but what it is about can be used nevertheless.
+    pub fn warning(&mut self, at: usize, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
         self.report(Level::Warning, at, code, message.into())
     }
 
@@ -100,6 +113,14 @@ impl<'s> Decoder<'s> {
     /// How many errors there are so far, to see whether a part was read without any.
     pub(crate) fn errors(&self) -> usize {
         self.diagnostics.iter().filter(|d| d.is_error()).count()
+    }
+
+    /// The text of a node as a file of its own, in which everything stands where it stands in this one.
+    pub fn cut_out(&self, node: &Node) -> String {
+        let Position { line, column } = self.position(node.start);
+        let indent = "\n".repeat(line - 1) + &" ".repeat(column - 1);
+        let text = self.source.text.get(node.start..node.end).unwrap_or("").trim_end();
+        format!("{indent}{text}\n")
     }
 
     /// A path of the file, made relative to where the file is.
@@ -170,13 +191,13 @@ impl<'s> Decoder<'s> {
     }
 
     /// A text.
-    pub(crate) fn text(&mut self, node: &Node, what: &str) -> Option<String> {
+    pub fn text(&mut self, node: &Node, what: &str) -> Option<String> {
         self.record(Shape::Text);
         self.scalar(node, what).map(|scalar| scalar.text)
     }
 
     /// Reads a mapping. Null is an empty one.
-    pub(crate) fn mapping<T>(
+    pub fn mapping<T>(
         &mut self,
         node: &Rc<Node>,
         what: &'static str,
@@ -205,7 +226,7 @@ impl<'s> Decoder<'s> {
     }
 
     /// Reads a list. Null is an empty one.
-    pub(crate) fn list<T>(
+    pub fn list<T>(
         &mut self,
         node: &Rc<Node>,
         what: &str,
@@ -229,7 +250,7 @@ impl<'s> Decoder<'s> {
     }
 
     /// Reads a mapping whose keys are free.
-    pub(crate) fn entries<T>(
+    pub fn entries<T>(
         &mut self,
         node: &Rc<Node>,
         what: &str,
@@ -257,13 +278,13 @@ impl<'s> Decoder<'s> {
 
 impl Diagnostic {
     /// Adds what to do about it.
-    pub(crate) fn help(&mut self, help: impl Into<String>) {
+    pub fn help(&mut self, help: impl Into<String>) {
         self.help = Some(help.into());
     }
 }
 
 /// The keys of one mapping while it is read.
-pub(crate) struct Fields<'d, 's> {
+pub struct Fields<'d, 's> {
     decoder: &'d mut Decoder<'s>,
     node: Rc<Node>,
     what: &'static str,
@@ -273,22 +294,27 @@ pub(crate) struct Fields<'d, 's> {
 
 impl<'s> Fields<'_, 's> {
     /// The reader behind it.
-    pub(crate) fn decoder(&mut self) -> &mut Decoder<'s> {
+    pub fn decoder(&mut self) -> &mut Decoder<'s> {
         self.decoder
     }
 
     /// What the mapping is, for messages.
-    pub(crate) fn what(&self) -> &'static str {
+    pub fn what(&self) -> &'static str {
         self.what
     }
 
     /// Where the mapping begins.
-    pub(crate) fn start(&self) -> usize {
+    pub fn start(&self) -> usize {
         self.node.start
     }
 
+    /// Line and column of the mapping.
+    pub fn position(&self) -> Position {
+        self.decoder.position(self.node.start)
+    }
+
     /// Where the value of `key` begins; where the mapping begins if there is none.
-    pub(crate) fn at(&self, key: &str) -> usize {
+    pub fn at(&self, key: &str) -> usize {
         self.node.get(key).map_or(self.node.start, |node| node.start)
     }
 
@@ -303,7 +329,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// Whether the key is there, even if it has no value.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.node.get(key).is_some()
     }
 
@@ -313,7 +339,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// The value of `key` without making the key known.
-    pub(crate) fn peek(&self, key: &str) -> Option<&Rc<Node>> {
+    pub fn peek(&self, key: &str) -> Option<&Rc<Node>> {
         self.node.get(key)
     }
 
@@ -324,7 +350,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// Something is wrong with the value of `key`, or with the mapping if it has no such key.
-    pub(crate) fn error(&mut self, key: &str, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
+    pub fn error(&mut self, key: &str, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
         let at = self.at(key);
         self.decoder.error(at, code, message)
     }
@@ -342,7 +368,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// The value of `key`, unless it is absent or null; makes the key known.
-    pub(crate) fn node(&mut self, key: &'static str) -> Option<Rc<Node>> {
+    pub fn node(&mut self, key: &'static str) -> Option<Rc<Node>> {
         self.known.push(key);
         self.node.get(key).filter(|node| !node.is_null()).cloned()
     }
@@ -355,7 +381,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// Reads the value of `key` with `read`, which is also called while a schema is made.
-    pub(crate) fn read<T>(
+    pub fn read<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&mut Decoder<'s>, &Rc<Node>) -> Option<T>,
@@ -372,7 +398,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// A mapping with known keys.
-    pub(crate) fn object<T>(
+    pub fn object<T>(
         &mut self,
         key: &'static str,
         what: &'static str,
@@ -382,11 +408,7 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// A list.
-    pub(crate) fn list<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnMut(&mut Decoder<'s>, &Rc<Node>) -> Option<T>,
-    ) -> Vec<T> {
+    pub fn list<T>(&mut self, key: &'static str, read: impl FnMut(&mut Decoder<'s>, &Rc<Node>) -> Option<T>) -> Vec<T> {
         self.read(key, |decoder, node| Some(decoder.list(node, key, read))).unwrap_or_default()
     }
 
@@ -394,7 +416,7 @@ impl<'s> Fields<'_, 's> {
     fn finish(self) -> Vec<(&'static str, Shape)> {
         if let yaml::Kind::Mapping(entries) = &self.node.kind {
             for entry in entries {
-                if self.known.contains(&entry.key.as_str()) {
+                if self.known.contains(&entry.key.as_str()) || self.decoder.ignore_unknown_keys {
                     continue;
                 }
                 let message = format!("unknown key {:?} in {}", entry.key, self.what);

@@ -28,6 +28,12 @@ mod tree;
 mod url;
 mod yaml;
 
+/// YAML files of other kinds, such as test files, read as configurations and rules are and with diagnostics like theirs.
+pub mod document {
+    pub use crate::decode::{Decoder, Fields};
+    pub use crate::yaml::{Entry, Kind, Node, Style};
+}
+
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
 pub use channel::{
     AnswerDefinition, BodyDefinition, ChannelDefinition, LengthUnit, RequestDefinition, SettingDefinition, SettingKind,
@@ -44,7 +50,7 @@ pub use receiver::{
     Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
 };
 pub use route::Route;
-pub use rules::{LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};
+pub use rules::{Allowed, LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
     AuthConfig, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,

@@ -97,9 +97,8 @@ pub(crate) fn root(decoder: &mut Decoder<'_>, node: &Rc<Node>, names: &Names<'_>
 }
 
 fn read(fields: &mut Fields<'_, '_>, parent: &Route, names: &Names<'_>) -> Route {
-    let start = fields.start();
     let mut route = Route {
-        position: fields.decoder().position(start),
+        position: fields.position(),
         name: fields.filled("name"),
         matchers: matchers(fields, "match", "match_re", "matchers"),
         receiver: fields.filled("receiver").unwrap_or_else(|| parent.receiver.clone()),

@@ -19,7 +19,7 @@ const GO_DURATION_HELP: &str = "write a number with a unit: 500ms, 10s, 1m30s, 1
 
 impl Decoder<'_> {
     /// A duration as Prometheus writes it.
-    pub(crate) fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
+    pub fn duration(&mut self, node: &Node, what: &str) -> Option<Duration> {
         let text = self.scalar(node, what)?.text;
         match text.parse() {
             Ok(duration) => Some(duration),
@@ -46,7 +46,7 @@ impl Decoder<'_> {
     }
 
     /// A truth value, in all the words that YAML 1.1 has for it.
-    pub(crate) fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
+    pub fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
         let scalar = self.scalar(node, what)?;
         let value = match scalar.text.as_str() {
             "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
@@ -64,7 +64,7 @@ impl Decoder<'_> {
 
 impl Fields<'_, '_> {
     /// A text; the empty one where it is absent.
-    pub(crate) fn text(&mut self, key: &'static str) -> Option<String> {
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
         self.shape(key, Shape::Text);
         let node = self.node(key)?;
         self.decoder().scalar(&node, key).map(|scalar| scalar.text)
@@ -101,14 +101,14 @@ impl Fields<'_, '_> {
     }
 
     /// A truth value.
-    pub(crate) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
         self.shape(key, Shape::Boolean);
         let node = self.node(key)?;
         self.decoder().boolean(&node, key)
     }
 
     /// A whole number from zero.
-    pub(crate) fn count(&mut self, key: &'static str) -> Option<u64> {
+    pub fn count(&mut self, key: &'static str) -> Option<u64> {
         self.shape(key, Shape::Count);
         let node = self.node(key)?;
         self.decoder().number(&node, key, "a whole number from 0")
@@ -122,14 +122,14 @@ impl Fields<'_, '_> {
     }
 
     /// Any number.
-    pub(crate) fn number(&mut self, key: &'static str) -> Option<f64> {
+    pub fn number(&mut self, key: &'static str) -> Option<f64> {
         self.shape(key, Shape::Number);
         let node = self.node(key)?;
         self.decoder().number(&node, key, "a number")
     }
 
     /// A duration as Prometheus writes it.
-    pub(crate) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
         self.shape(key, Shape::Duration);
         let node = self.node(key)?;
         self.decoder().duration(&node, key)
@@ -195,7 +195,7 @@ impl Fields<'_, '_> {
     }
 
     /// Names and texts.
-    pub(crate) fn text_map(&mut self, key: &'static str) -> BTreeMap<String, String> {
+    pub fn text_map(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let pairs = self.read(key, |decoder, node| {
             Some(decoder.entries(node, key, |decoder, entry| decoder.text(&entry.value, &entry.key)))
         });

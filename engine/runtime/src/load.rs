@@ -211,7 +211,7 @@ pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
 pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut found = BTreeMap::new();
     for pattern in patterns {
-        let absolute = folder.join(pattern);
+        let absolute = without_dot(&folder.join(pattern));
         let text = absolute.display().to_string();
         let glob = GlobBuilder::new(&text).literal_separator(true).build();
         let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
@@ -232,11 +232,16 @@ pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagno
     found.into_keys().collect()
 }
 
+/// `./a` is `a`, so that both spellings of a path match.
+fn without_dot(path: &Path) -> PathBuf {
+    path.strip_prefix(".").unwrap_or(path).to_owned()
+}
+
 fn collect(folder: &Path, set: &GlobSet, depth: usize, found: &mut BTreeMap<PathBuf, ()>) {
     // A folder that does not exist yet matches nothing; it is watched for as soon as it is there.
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let path = entry.path();
+        let path = without_dot(&entry.path());
         if path.is_dir() {
             if depth > 0 {
                 collect(&path, set, depth - 1, found);

@@ -24,13 +24,13 @@ use std::sync::Arc;
 
 use regex::Regex;
 use watchfire_alerting::Delivery;
-use watchfire_config::{Config, Environment};
+use watchfire_config::document::Decoder;
+use watchfire_config::{Config, Diagnostic, Environment, Source};
 use watchfire_plugin::Provider;
 
-use document::Reader;
-
 pub use backtest::{Backtest, Episode, Findings, Message, Summary};
-pub use report::{Case, Mismatch, Report};
+pub use diff::{Line, Mark};
+pub use report::{Case, Mismatch, Report, Style};
 pub use world::{Accepting, Attempt, Failure, Receivers, Reply, Stuck, World, WorldSettings};
 
 /// Where the files are that a test file names.
@@ -65,41 +65,47 @@ pub struct Tools<'a> {
     pub provider: Option<Arc<dyn Provider>>,
     /// Who renders messages; without it an expectation about a message fails.
     pub renderer: Option<&'a dyn Renderer>,
-    /// Only tests whose name matches are run.
+    /// Only tests are run whose name has a match of it; those without a name have the empty one.
     pub only: Option<Regex>,
+    /// Whether rule files may have keys that nobody knows.
+    pub ignore_unknown_keys: bool,
+}
+
+impl Tools<'_> {
+    fn runs(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.is_match(name))
+    }
+}
+
+/// Whether a text is meant to be a test file, by the keys that its lines begin with.
+pub fn is_test_file(text: &str) -> bool {
+    text.lines().any(|line| ["tests:", "steps:", "scenario:"].iter().any(|key| line.starts_with(key)))
 }
 
 /// Runs one test file; `name` is its path.
 pub fn run_file(name: &str, text: &str, tools: &Tools<'_>) -> Report {
-    let mut reader = Reader::new(name, text);
-    let root = reader.parse();
-    let Some(root) = root else {
-        let mut report = Report { file: name.to_owned(), errors: reader.diagnostics, cases: Vec::new() };
-        if report.errors.is_empty() {
-            report.errors.push(reader_is_empty(name));
+    let mut report = Report { file: name.to_owned(), ..Report::default() };
+    let mut decoder = Decoder::new(Source { name, text }, None);
+    match decoder.parse() {
+        Some(root) if root.get("scenario").or_else(|| root.get("steps")).is_none() => {
+            unit_test::run(&mut decoder, &root, &mut report, tools);
         }
-        return report;
-    };
-    let is_script = root.entries().iter().any(|(key, _, _)| key == "scenario" || key == "steps");
-    if !is_script {
-        return unit_test::run(name, &mut reader, &root, tools);
-    }
-    let script = script::read(name, &mut reader, &root, tools);
-    let mut report = Report { file: name.to_owned(), errors: reader.diagnostics, cases: Vec::new() };
-    if let Some(script) = script.filter(|_| report.errors.is_empty()) {
-        report.cases.push(script.run(tools));
+        Some(root) => {
+            let script = script::read(&mut decoder, &root, name, tools);
+            report.diagnostics.append(&mut decoder.diagnostics);
+            let is_sound = !report.diagnostics.iter().any(Diagnostic::is_error);
+            let script = script.filter(|script| is_sound && tools.runs(script.name()));
+            report.cases.extend(script.map(|script| script.run(tools)));
+        }
+        None => {
+            report.diagnostics.append(&mut decoder.diagnostics);
+            if report.diagnostics.is_empty() {
+                decoder
+                    .error(0, document::CODE, "the file is empty")
+                    .help("a test file has `tests`, a scenario has `steps`");
+                report.diagnostics.append(&mut decoder.diagnostics);
+            }
+        }
     }
     report
-}
-
-fn reader_is_empty(name: &str) -> watchfire_config::Diagnostic {
-    watchfire_config::Diagnostic {
-        file: name.to_owned(),
-        line: 1,
-        column: 1,
-        severity: watchfire_config::Level::Error,
-        code: "test-file",
-        message: "the file is empty".to_owned(),
-        help: Some("a test file has `tests`, a scenario has `steps`".to_owned()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Rules and configuration that a test file names or contains.
 
-use watchfire_config::{Config, Diagnostic, Source, load_config, load_rules};
+use watchfire_config::{Allowed, Config, Diagnostic, Source, load_config, load_rules_with};
 use watchfire_model::Duration;
 use watchfire_rules::RuleFile;
 
@@ -22,13 +22,14 @@ pub(crate) fn glob(file: &str, pattern: &str, tools: &Tools<'_>) -> Vec<String> 
 /// The rules of a file. One bad rule makes the file bad here, because a test is to find it.
 pub(crate) fn rule_file(path: &str, tools: &Tools<'_>) -> Result<RuleFile, Vec<Diagnostic>> {
     match tools.files.read(path) {
-        Ok(text) => rule_text(path, &text),
+        Ok(text) => rule_text(path, &text, tools),
         Err(reason) => Err(vec![unreadable(path, reason)]),
     }
 }
 
-pub(crate) fn rule_text(path: &str, text: &str) -> Result<RuleFile, Vec<Diagnostic>> {
-    let loaded = load_rules(Source { name: path, text });
+pub(crate) fn rule_text(path: &str, text: &str, tools: &Tools<'_>) -> Result<RuleFile, Vec<Diagnostic>> {
+    let allowed = Allowed { unknown_keys: tools.ignore_unknown_keys, ..Allowed::default() };
+    let loaded = load_rules_with(Source { name: path, text }, allowed);
     let errors: Vec<_> = loaded.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
     if errors.is_empty() { Ok(loaded.file) } else { Err(errors) }
 }
@@ -53,7 +54,7 @@ pub(crate) fn with_interval(mut files: Vec<RuleFile>, interval: Duration) -> Vec
     files
 }
 
-fn unreadable(path: &str, reason: String) -> Diagnostic {
+pub(crate) fn unreadable(path: &str, reason: String) -> Diagnostic {
     Diagnostic {
         file: path.to_owned(),
         line: 1,

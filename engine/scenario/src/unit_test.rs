@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use watchfire_alerting::{Dispatch, InstanceState, ReceiverSpec};
+use watchfire_config::Diagnostic;
+use watchfire_config::document::{Decoder, Fields, Node};
 use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, Timestamp};
 use watchfire_promql::Value;
 use watchfire_rules::RuleFile;
 use watchfire_tsdb::{Point, SampleValue};
 
-use crate::diff::{Item, difference};
-use crate::document::{Fields, Node, Reader};
+use crate::diff::{Item, Line, Mark, difference};
+use crate::document::{CODE, float, good, labels, timestamp};
 use crate::report::{Case, Mismatch};
 use crate::series::{parse_series, parse_values, show_value};
 use crate::{Report, Tools, World, WorldSettings, load};
@@ -20,10 +22,12 @@ const EVALUATIONS_MAX: i64 = 10_000_000;
 
 /// A test file.
 struct File {
-    rule_files: Vec<String>,
+    /// Each with its place.
+    rule_files: Vec<(usize, String)>,
     interval: Duration,
     group_order: Vec<String>,
     fuzzy_compare: bool,
+    /// Those that are to be run.
     tests: Vec<Test>,
 }
 
@@ -56,29 +60,30 @@ struct ExpressionTest {
 }
 
 /// Runs a file whose document was already read.
-pub(crate) fn run(name: &str, reader: &mut Reader<'_>, root: &Rc<Node>, tools: &Tools<'_>) -> Report {
-    let file = reader.map(root, "the test file", read_file);
-    let mut report = Report { file: name.to_owned(), ..Report::default() };
+pub(crate) fn run(decoder: &mut Decoder<'_>, root: &Rc<Node>, report: &mut Report, tools: &Tools<'_>) {
+    let file = decoder.mapping(root, "a test file", |fields| read_file(fields, tools));
     let mut files = Vec::new();
-    if let Some(file) = &file {
-        for pattern in &file.rule_files {
-            for path in load::glob(name, pattern, tools) {
+    // What no test needs is not read, so that a broken rule file concerns only those that do.
+    if let Some(file) = file.as_ref().filter(|file| !file.tests.is_empty()) {
+        for (position, pattern) in &file.rule_files {
+            let paths = load::glob(&report.file, pattern, tools);
+            if paths.is_empty() {
+                decoder
+                    .warning(*position, "no-such-file", format!("no file matches {pattern:?}"))
+                    .help("rule files are looked for relative to the test file");
+            }
+            for path in paths {
                 match load::rule_file(&path, tools) {
                     Ok(file) => files.push(file),
-                    Err(errors) => report.errors.extend(errors),
+                    Err(errors) => report.diagnostics.extend(errors),
                 }
             }
         }
     }
-    report.errors.extend(std::mem::take(&mut reader.diagnostics));
-    let Some(file) = file.filter(|_| report.errors.is_empty()) else { return report };
+    report.diagnostics.append(&mut decoder.diagnostics);
+    let Some(file) = file.filter(|_| !report.diagnostics.iter().any(Diagnostic::is_error)) else { return };
     let files = load::with_interval(in_order(files, &file.group_order), file.interval);
-    for test in &file.tests {
-        if tools.only.as_ref().is_none_or(|only| only.is_match(&test.name)) {
-            report.cases.push(test.run(&file, &files));
-        }
-    }
-    report
+    report.cases.extend(file.tests.iter().map(|test| test.run(&file, &files)));
 }
 
 /// Each group alone, in the order of evaluation. `group_eval_order` is partial: a group that it does not name has the
@@ -94,108 +99,125 @@ fn in_order(files: Vec<RuleFile>, order: &[String]) -> Vec<RuleFile> {
     groups
 }
 
-fn read_file(reader: &mut Reader<'_>, fields: &Fields<'_>) -> File {
-    let rule_files =
-        reader.list(fields.get("rule_files"), "rule_files", |reader, node| reader.text(node, "a rule file"));
-    let interval = fields.get("evaluation_interval").and_then(|node| reader.duration(node, "evaluation_interval"));
-    let group_order =
-        reader.list(fields.get("group_eval_order"), "group_eval_order", |reader, node| reader.text(node, "a group"));
+fn read_file(fields: &mut Fields<'_, '_>, tools: &Tools<'_>) -> File {
+    let rule_files = fields.list("rule_files", |decoder, node| Some((node.start, decoder.text(node, "a rule file")?)));
+    let interval = fields.duration("evaluation_interval");
+    let group_order = fields.list("group_eval_order", |decoder, node| decoder.text(node, "a group"));
     if let Some(twice) = group_order.iter().enumerate().find(|(i, name)| group_order[..*i].contains(name)) {
-        reader.error(fields.node, format!("group_eval_order names the group {:?} twice", twice.1));
+        fields
+            .error("group_eval_order", CODE, format!("group_eval_order names the group {:?} twice", twice.1))
+            .help("a group is evaluated once, so name it once");
     }
-    let fuzzy_compare = fields.get("fuzzy_compare").and_then(|node| reader.boolean(node, "fuzzy_compare"));
+    let fuzzy_compare = fields.boolean("fuzzy_compare").unwrap_or(false);
     let mut number = 0;
-    let tests = reader.list(fields.get("tests"), "tests", |reader, node| {
+    let tests = fields.list("tests", |decoder, node| {
+        let before = decoder.diagnostics.len();
+        let (test, is_to_run) = decoder.mapping(node, "a test", |fields| read_test(fields, number, tools))?;
         number += 1;
-        reader.map(node, "a test", |reader, fields| read_test(reader, fields, number))
+        if is_to_run {
+            return Some(test);
+        }
+        // Like promtool, only the form of what is left out matters, not what it says.
+        let mut position = 0;
+        decoder.diagnostics.retain(|diagnostic| {
+            position += 1;
+            position <= before || diagnostic.code != CODE
+        });
+        None
     });
     File {
         rule_files,
         interval: interval.filter(|interval| !interval.is_zero()).unwrap_or(Duration::from_mins(1)),
         group_order,
-        fuzzy_compare: fuzzy_compare.unwrap_or(false),
+        fuzzy_compare,
         tests,
     }
 }
 
-fn read_test(reader: &mut Reader<'_>, fields: &Fields<'_>, number: usize) -> Test {
-    let name = fields.get("name").and_then(|node| reader.text(node, "name"));
-    let interval = fields.get("interval").and_then(|node| reader.duration(node, "interval"));
-    let series = reader.list(fields.get("input_series"), "input_series", |reader, node| {
-        reader.map(node, "an input series", read_series).flatten()
+/// A test, and whether it is among those to be run.
+fn read_test(fields: &mut Fields<'_, '_>, number: usize, tools: &Tools<'_>) -> (Test, bool) {
+    let name = fields.text("name").unwrap_or_default();
+    let is_to_run = tools.runs(&name);
+    let interval = fields.duration("interval").filter(|interval| !interval.is_zero());
+    let series =
+        fields.list("input_series", |decoder, node| decoder.mapping(node, "an input series", read_series).flatten());
+    let alerts = fields.list("alert_rule_test", |decoder, node| {
+        decoder.mapping(node, "an element of alert_rule_test", read_alert_test).flatten()
     });
-    let alerts = reader.list(fields.get("alert_rule_test"), "alert_rule_test", |reader, node| {
-        reader.map(node, "an element of alert_rule_test", read_alert_test).flatten()
+    let expressions = fields.list("promql_expr_test", |decoder, node| {
+        decoder.mapping(node, "an element of promql_expr_test", read_expression_test)
     });
-    let expressions = reader.list(fields.get("promql_expr_test"), "promql_expr_test", |reader, node| {
-        reader.map(node, "an element of promql_expr_test", read_expression_test)
-    });
-    let external_labels = fields.get("external_labels").map(|node| reader.labels(node, "external_labels"));
-    let external_url = fields.get("external_url").and_then(|node| reader.text(node, "external_url"));
-    let start = fields.get("start_timestamp").and_then(|node| reader.timestamp(node, "start_timestamp"));
-    Test {
-        name: name.unwrap_or_else(|| format!("test {number}")),
-        line: fields.node.place.line,
-        interval: interval.filter(|interval| !interval.is_zero()),
+    let test = Test {
+        name: if name.is_empty() { format!("unnamed#{number}") } else { name },
+        line: fields.position().line,
+        interval,
         series,
         alerts,
         expressions,
-        external_labels: external_labels.unwrap_or_default(),
-        external_url: external_url.unwrap_or_default(),
-        start: start.unwrap_or(Timestamp::EPOCH),
-    }
+        external_labels: labels(fields, "external_labels"),
+        external_url: fields.text("external_url").unwrap_or_default(),
+        start: timestamp(fields, "start_timestamp").unwrap_or(Timestamp::EPOCH),
+    };
+    (test, is_to_run)
 }
 
-fn read_series(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Labels, Vec<Option<SampleValue>>)> {
-    let series = fields.get("series").and_then(|node| reader.text(node, "series")).unwrap_or_default();
-    let values = fields.get("values").and_then(|node| reader.text(node, "values")).unwrap_or_default();
-    let parsed = parse_series(&series).and_then(|labels| Ok((labels, parse_values(&values)?)));
-    parsed.map_err(|message| reader.error(fields.node, message)).ok()
+/// A series and its values, one per interval.
+pub(crate) fn read_series(fields: &mut Fields<'_, '_>) -> Option<(Labels, Vec<Option<SampleValue>>)> {
+    let series = fields.text("series").unwrap_or_default();
+    let values = fields.text("values").unwrap_or_default();
+    let labels = good(fields, "series", parse_series(&series));
+    let values = good(fields, "values", parse_values(&values));
+    Some((labels?, values?))
 }
 
-fn eval_time(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Duration {
-    fields.get("eval_time").and_then(|node| reader.duration(node, "eval_time")).unwrap_or(Duration::ZERO)
+fn eval_time(fields: &mut Fields<'_, '_>) -> Duration {
+    fields.duration("eval_time").unwrap_or(Duration::ZERO)
 }
 
-fn read_alert_test(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<AlertTest> {
-    let at = eval_time(reader, fields);
-    let name = fields.get("alertname").and_then(|node| reader.text(node, "alertname")).unwrap_or_default();
-    let expected = reader.list(fields.get("exp_alerts"), "exp_alerts", |reader, node| {
-        reader.map(node, "an expected alert", |reader, fields| {
-            let mut labels =
-                fields.get("exp_labels").map(|node| reader.text_map(node, "exp_labels")).unwrap_or_default();
+fn read_alert_test(fields: &mut Fields<'_, '_>) -> Option<AlertTest> {
+    let at = eval_time(fields);
+    let name = fields.text("alertname").unwrap_or_default();
+    let expected = fields.list("exp_alerts", |decoder, node| {
+        decoder.mapping(node, "an expected alert", |fields| {
+            let mut labels = fields.text_map("exp_labels");
             labels.insert(ALERT_NAME_LABEL.to_owned(), name.clone());
-            let details = fields.get("exp_annotations").map(|node| reader.text_map(node, "exp_annotations"));
-            let mut details = details.unwrap_or_default();
-            // As labels, so an empty annotation is none.
-            details.retain(|_, text| !text.is_empty());
-            Item { labels: Labels::from_pairs(labels), details }
+            Item { labels: Labels::from_pairs(labels), details: annotations(fields.text_map("exp_annotations")) }
         })
     });
     if name.is_empty() {
-        reader.error(
-            fields.node,
-            format!("an item under alert_rule_test misses required attribute alertname at eval_time {at}"),
-        );
+        let at = fields.start();
+        fields
+            .decoder()
+            .error(at, CODE, "an element of alert_rule_test names no alert")
+            .help("write `alertname: NAME`, the `alert` of the rule");
         return None;
     }
-    Some(AlertTest { line: fields.node.place.line, at, name, expected })
+    Some(AlertTest { line: fields.position().line, at, name, expected })
 }
 
-fn read_expression_test(reader: &mut Reader<'_>, fields: &Fields<'_>) -> ExpressionTest {
-    let at = eval_time(reader, fields);
-    let text = fields.get("expr").and_then(|node| reader.text(node, "expr")).unwrap_or_default();
-    let expected = reader.list(fields.get("exp_samples"), "exp_samples", |reader, node| {
-        reader.map(node, "an expected sample", read_sample).flatten()
-    });
-    ExpressionTest { line: fields.node.place.line, at, text, expected }
+/// Annotations as they are shown; as with labels, an empty one is none.
+fn annotations(texts: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, format!("{text:?}"))).collect()
 }
 
-fn read_sample(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Labels, SampleValue)> {
-    let labels = fields.get("labels").and_then(|node| reader.text(node, "labels")).unwrap_or_default();
-    let value = fields.get("value").and_then(|node| reader.number(node, "value")).unwrap_or(0.0);
-    let histogram = fields.get("histogram").and_then(|node| reader.text(node, "histogram")).unwrap_or_default();
-    let parsed = parse_series(&labels).and_then(|labels| {
+fn read_expression_test(fields: &mut Fields<'_, '_>) -> ExpressionTest {
+    ExpressionTest {
+        line: fields.position().line,
+        at: eval_time(fields),
+        text: fields.text("expr").unwrap_or_default(),
+        expected: fields
+            .list("exp_samples", |decoder, node| decoder.mapping(node, "an expected sample", read_sample).flatten()),
+    }
+}
+
+fn read_sample(fields: &mut Fields<'_, '_>) -> Option<(Labels, SampleValue)> {
+    let series = fields.text("labels").unwrap_or_default();
+    let value = match fields.node("value") {
+        Some(node) => float(fields.decoder(), &node, "value")?,
+        None => 0.0,
+    };
+    let histogram = fields.text("histogram").unwrap_or_default();
+    let parsed = parse_series(&series).and_then(|labels| {
         if histogram.is_empty() {
             return Ok((labels, SampleValue::Float(value)));
         }
@@ -204,18 +226,18 @@ fn read_sample(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Labels, 
             _ => Err(format!("{histogram:?} is not one histogram")),
         }
     });
-    parsed.map_err(|message| reader.error(fields.node, message)).ok()
+    good(fields, "labels", parsed)
 }
 
 impl Test {
     fn run(&self, file: &File, files: &[RuleFile]) -> Case {
         let checks = self.alerts.len() + self.expressions.len();
         let mut case = Case { name: self.name.clone(), line: self.line, checks, failures: Vec::new() };
-        let fail = |line: usize, message: String| Mismatch { line, message };
         let last = self.alerts.iter().map(|test| test.at).chain(self.expressions.iter().map(|test| test.at)).max();
         let last = last.unwrap_or(Duration::ZERO).max(Duration::ZERO);
         if last.as_millis() / file.interval.as_millis() > EVALUATIONS_MAX {
-            case.failures.push(fail(self.line, format!("this would take more than {EVALUATIONS_MAX} evaluations")));
+            case.failures
+                .push(Mismatch::new(self.line, format!("this would take more than {EVALUATIONS_MAX} evaluations")));
             return case;
         }
         let mut settings = WorldSettings { start: self.start, interval: file.interval, ..WorldSettings::new() };
@@ -230,29 +252,30 @@ impl Test {
             let now = self.start + at;
             let later = samples.split_off(&(now + Duration::from_millis(1)));
             if let Err(stuck) = world.advance_before(now) {
-                case.failures.push(fail(self.line, stuck.to_string()));
+                case.failures.push(Mismatch::new(self.line, stuck.to_string()));
                 return case;
             }
             for (time, points) in std::mem::replace(&mut samples, later) {
                 for (position, error) in world.push_points(points) {
-                    case.failures.push(fail(self.line, format!("sample {position} at {time}: {error}")));
+                    case.failures.push(Mismatch::new(self.line, format!("sample {position} at {time}: {error}")));
                 }
             }
             if let Err(stuck) = world.advance_to(now) {
-                case.failures.push(fail(self.line, stuck.to_string()));
+                case.failures.push(Mismatch::new(self.line, stuck.to_string()));
                 return case;
             }
             let failures = world.take_failures();
             world.take_changes();
             if !failures.is_empty() {
                 let told = failures.iter().map(|f| format!("rule {} failed at {at}: {}", f.rule, f.error));
-                case.failures.extend(told.map(|message| fail(self.line, message)));
+                case.failures.extend(told.map(|message| Mismatch::new(self.line, message)));
                 return case;
             }
             for test in self.alerts.iter().filter(|test| test.at >= at && test.at < at + file.interval) {
-                if let Some(difference) = difference(&test.expected, &firing(&world, &test.name)) {
-                    let message = format!("alert {} at {}\n{difference}", test.name, test.at);
-                    case.failures.push(fail(test.line, message));
+                let comparison = difference(&test.expected, &firing(&world, &test.name));
+                if !comparison.is_empty() {
+                    let title = format!("alert {} at {}", test.name, test.at);
+                    case.failures.push(Mismatch { line: test.line, title, comparison });
                 }
             }
             at = at + file.interval;
@@ -261,8 +284,10 @@ impl Test {
             world.push_points(points);
         }
         for test in &self.expressions {
-            if let Some(message) = test.check(&world, self.start + test.at, file.fuzzy_compare) {
-                case.failures.push(fail(test.line, format!("{} at {}\n{message}", test.text, test.at)));
+            let comparison = test.check(&world, self.start + test.at, file.fuzzy_compare);
+            if !comparison.is_empty() {
+                let title = format!("{} at {}", test.text.trim(), test.at);
+                case.failures.push(Mismatch { line: test.line, title, comparison });
             }
         }
         case
@@ -298,21 +323,18 @@ fn firing(world: &World, name: &str) -> Vec<Item> {
     let instances = rules.flat_map(|rule| rule.instances);
     instances
         .filter(|instance| instance.state == InstanceState::Firing)
-        .map(|instance| {
-            let mut details = instance.annotations;
-            details.retain(|_, text| !text.is_empty());
-            Item { labels: instance.labels, details }
-        })
+        .map(|instance| Item { labels: instance.labels, details: annotations(instance.annotations) })
         .collect()
 }
 
 impl ExpressionTest {
-    fn check(&self, world: &World, at: Timestamp, fuzzy: bool) -> Option<String> {
+    fn check(&self, world: &World, at: Timestamp, fuzzy: bool) -> Vec<Line> {
+        let remark = |text: String| vec![Line::new(Mark::Got, text)];
         let got = match world.query(&self.text, at).map(|answer| answer.value) {
-            Err(error) => return Some(format!("failed: {error}")),
+            Err(error) => return remark(format!("error: {error}")),
             Ok(Value::Scalar(value)) => vec![(Labels::empty(), SampleValue::Float(value))],
             Ok(Value::Vector(samples)) => samples.into_iter().map(|s| (s.labels, s.value)).collect(),
-            Ok(Value::String(_) | Value::Matrix(_)) => return Some("is neither a vector nor a scalar".to_owned()),
+            Ok(Value::String(_) | Value::Matrix(_)) => return remark("neither a vector nor a scalar".to_owned()),
         };
         let mut wanted: Vec<_> = self.expected.iter().collect();
         wanted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -321,7 +343,7 @@ impl ExpressionTest {
         let same = wanted.len() == there.len()
             && wanted.iter().zip(&there).all(|(a, b)| a.0 == b.0 && same_value(&a.1, &b.1, fuzzy));
         if same {
-            return None;
+            return Vec::new();
         }
         let items = |samples: &[&(Labels, SampleValue)]| -> Vec<Item> {
             let item = |(labels, value): &(Labels, SampleValue)| Item {
@@ -331,7 +353,10 @@ impl ExpressionTest {
             samples.iter().map(|sample| item(sample)).collect()
         };
         let told = difference(&items(&wanted), &items(&there));
-        Some(told.unwrap_or_else(|| "NaN is equal to nothing; compare with a condition instead".to_owned()))
+        if told.is_empty() {
+            return remark("NaN is equal to nothing; compare with a condition instead".to_owned());
+        }
+        told
     }
 }
 

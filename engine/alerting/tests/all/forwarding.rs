@@ -1,6 +1,7 @@
 //! Telling Alertmanagers beside the engine of the alerts of rules, as Prometheus' notifier does.
 
-use watchfire_model::Duration;
+use watchfire_alerting::Input;
+use watchfire_model::{Duration, RuleId};
 
 use crate::world::{Finding, START, World, alerting, at_once, rule_group};
 
@@ -44,6 +45,20 @@ fn an_ended_alert_is_sent_at_once_and_again_for_a_quarter_of_an_hour() {
 }
 
 #[test]
+fn an_end_found_on_arrival_is_sent_as_long_as_if_it_had_been_found_at_the_next_slot() {
+    let settings =
+        watchfire_alerting::Settings { arrival_coalesce: Duration::ZERO, ..watchfire_alerting::Settings::default() };
+    let mut w = World::with(settings, vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    w.find(1, &["A"]);
+    w.at("1m30s").find(1, &[]);
+    w.input(Input::Touched(vec![RuleId(1)]));
+    w.at("40m");
+    let mut expected = vec!["1m A 1m-5m".to_owned(), "1m30s A 1m-1m30s".to_owned()];
+    expected.extend((3..=17).step_by(2).map(|minute| format!("{minute}m A 1m-1m30s")));
+    assert_eq!(told(&mut w), expected);
+}
+
+#[test]
 fn an_alert_that_comes_back_is_a_new_one_and_its_end_is_no_longer_told() {
     let mut w = world("1m", "0s");
     w.find(1, &["A"]);
@@ -57,7 +72,7 @@ fn an_alert_that_comes_back_is_a_new_one_and_its_end_is_no_longer_told() {
 fn a_failed_evaluation_sends_nothing_and_a_kept_alert_is_still_sent() {
     let mut w = world("0s", "10m");
     w.find(1, &["A"]);
-    w.at("1m30s").finds.insert(watchfire_model::RuleId(1), Finding::Error("no".to_owned()));
+    w.at("1m30s").finds.insert(RuleId(1), Finding::Error("no".to_owned()));
     w.at("4m30s").find(1, &[]);
     w.at("5m30s");
     assert_eq!(told(&mut w), ["1m A 1m-5m", "5m A 1m-9m"]);

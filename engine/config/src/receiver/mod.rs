@@ -126,8 +126,7 @@ pub(crate) fn receiver(
     global: &GlobalConfig,
     channels: &[Arc<ChannelDefinition>],
 ) -> Receiver {
-    let start = fields.start();
-    let position = fields.decoder().position(start);
+    let position = fields.position();
     let name = fields.required("name", "give the receiver the name by which routes refer to it").unwrap_or_default();
     let mut labels = fields.text_map("labels");
     if labels.get("name").is_some_and(|label| *label != name) {
@@ -167,8 +166,7 @@ fn integration<'s>(
     read: impl FnOnce(&mut Fields<'_, 's>) -> Channel,
 ) -> Option<Integration> {
     decoder.mapping(node, what, |f| {
-        let start = f.start();
-        let position = f.decoder().position(start);
+        let position = f.position();
         let own = f.boolean("send_resolved");
         let template = f.path("template");
         let formatter = plugin_use(f, "formatter");

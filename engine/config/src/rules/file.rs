@@ -14,7 +14,7 @@ use watchfire_template::prometheus::RuleTemplate;
 use super::alerting::{self, alerting};
 use super::events::events;
 use super::template::template;
-use super::{LoadedRules, Quarantined};
+use super::{Allowed, LoadedRules, Quarantined};
 use crate::config::Source;
 use crate::decode::{Decoder, Fields};
 use crate::plugins::condition_use;
@@ -22,12 +22,14 @@ use crate::yaml::Node;
 
 /// Reads a rule file. What is wrong with one rule or group costs that one only.
 pub fn load_rules(source: Source<'_>) -> LoadedRules {
-    load_rules_with(source, Features::default())
+    load_rules_with(source, Allowed::default())
 }
 
-/// As [`load_rules`], with a say in which experimental parts of PromQL are allowed (`evaluation.experimental`).
-pub fn load_rules_with(source: Source<'_>, features: Features) -> LoadedRules {
+/// As [`load_rules`], with a say in what is allowed.
+pub fn load_rules_with(source: Source<'_>, allowed: impl Into<Allowed>) -> LoadedRules {
+    let Allowed { features, unknown_keys } = allowed.into();
     let mut decoder = Decoder::new(source, None);
+    decoder.ignore_unknown_keys = unknown_keys;
     let mut reader = Reader { file: source.name.to_owned(), features, quarantined: Vec::new() };
     let groups = match decoder.parse() {
         Some(root) => decoder.mapping(&root, "a rule file", |f| reader.groups(f)).unwrap_or_default(),
@@ -98,8 +100,7 @@ impl Reader {
     /// The group, and the index of the first diagnostic that is about the group itself.
     fn group(&mut self, f: &mut Fields<'_, '_>, lines: &mut HashMap<String, usize>) -> (RuleGroup, Option<usize>) {
         let first = f.decoder().diagnostics.len();
-        let start = f.start();
-        let position = f.decoder().position(start);
+        let position = f.position();
         let name = f.required("name", "name the group; the name must be unique within the file").unwrap_or_default();
         if let Some(line) = lines.insert(name.clone(), position.line).filter(|_| !name.is_empty()) {
             f.error(
@@ -169,8 +170,7 @@ fn text_pair((name, label): (&String, &RuleTemplate)) -> (String, String) {
 
 /// The rule's name and, if enough of it could be read, the rule.
 fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Option<Rule>) {
-    let start = f.start();
-    let position = f.decoder().position(start);
+    let position = f.position();
     let record = f.filled("record");
     let alert = f.filled("alert");
     let name = alert.clone().or_else(|| record.clone()).unwrap_or_default();

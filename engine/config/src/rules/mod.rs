@@ -7,12 +7,28 @@ mod reader;
 mod template;
 
 use watchfire_model::RuleId;
+use watchfire_promql::Features;
 use watchfire_rules::{Position, RuleFile};
 
 pub use file::{load_rules, load_rules_with, rules_schema};
 pub use reader::RuleReader;
 
 use crate::diagnostic::Diagnostic;
+
+/// What is allowed in a rule file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed {
+    /// Experimental parts of PromQL (`evaluation.experimental`).
+    pub features: Features,
+    /// Keys that nobody knows, which say something to other programs.
+    pub unknown_keys: bool,
+}
+
+impl From<Features> for Allowed {
+    fn from(features: Features) -> Allowed {
+        Allowed { features, ..Allowed::default() }
+    }
+}
 
 /// What a rule file gave.
 #[derive(Clone, Debug)]

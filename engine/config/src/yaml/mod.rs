@@ -21,18 +21,18 @@ pub(crate) const ALIASED_NODES_MAX: u64 = 1_000_000;
 
 /// A value of a YAML document.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// What it is.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Where it begins, in bytes of the text.
-    pub(crate) start: usize,
+    pub start: usize,
     /// Where it ends, in bytes of the text.
-    pub(crate) end: usize,
+    pub end: usize,
 }
 
 /// What a node is.
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A text, a number, a truth value or null: which one, whoever reads it decides.
     Scalar {
         /// The text without quotes, escapes and indentation.
@@ -48,18 +48,18 @@ pub(crate) enum Kind {
 
 /// One key of a mapping and its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key's text.
-    pub(crate) key: String,
+    pub key: String,
     /// Where the key begins, in bytes of the text.
-    pub(crate) key_start: usize,
+    pub key_start: usize,
     /// The value.
-    pub(crate) value: Rc<Node>,
+    pub value: Rc<Node>,
 }
 
 /// How a scalar is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub enum Style {
     /// Without quotes.
     Plain,
     /// `'...'`
@@ -87,7 +87,7 @@ impl Node {
     }
 
     /// Whether it stands for "no value": an empty plain scalar, `~` or `null`.
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         match &self.kind {
             Kind::Scalar { text, style: Style::Plain } => {
                 matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
@@ -97,7 +97,7 @@ impl Node {
     }
 
     /// Whether it holds nothing: null, an empty text, list or mapping.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Scalar { text, .. } => text.is_empty() || self.is_null(),
             Kind::Sequence(items) => items.is_empty(),
@@ -106,7 +106,7 @@ impl Node {
     }
 
     /// The text of a scalar.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar { text, .. } => Some(text),
             Kind::Sequence(_) | Kind::Mapping(_) => None,
@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// The value of a key of a mapping.
-    pub(crate) fn get(&self, key: &str) -> Option<&Rc<Node>> {
+    pub fn get(&self, key: &str) -> Option<&Rc<Node>> {
         match &self.kind {
             Kind::Mapping(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
             Kind::Scalar { .. } | Kind::Sequence(_) => None,

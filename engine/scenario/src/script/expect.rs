@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use watchfire_alerting::{AlertView, AlertViewState, DeliveryOutcome, InstanceState};
-use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Duration, Labels, Timestamp};
+use watchfire_config::document::{Decoder, Entry, Fields, Kind, Node};
+use watchfire_model::{AlertStatus, Duration, Labels, Timestamp};
 use watchfire_promql::Value;
 
 use super::pattern::{Candidate, Pattern, compare};
-use crate::document::{Fields, Kind, Node, Reader};
+use crate::World;
+use crate::diff::{Item, Line, Mark, difference, named, opposed};
+use crate::document::{CODE, float, labels, texts};
+use crate::report::Mismatch;
 use crate::series::{parse_series, show_value};
 use crate::world::{Attempt, Reply};
-use crate::{World, diff};
 
 /// What is expected; what is not mentioned may be anything.
 #[derive(Default)]
@@ -20,7 +23,7 @@ pub(crate) struct Expect {
     /// The notifications since they were last asked for.
     notifications: Option<Vec<Told>>,
     groups: Option<(usize, Vec<Group>)>,
-    queries: Vec<(usize, String, Vec<diff::Item>)>,
+    queries: Vec<(usize, String, Vec<Item>)>,
     failing: Option<(usize, Vec<String>)>,
 }
 
@@ -69,107 +72,114 @@ const STATES: [(&str, State); 6] = [
     ("muted", State::Muted),
 ];
 
-pub(crate) fn read_expect(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Expect {
-    let mut expect = Expect { line: fields.node.place.line, ..Expect::default() };
+pub(crate) fn read_expect(fields: &mut Fields<'_, '_>) -> Expect {
+    let mut expect = Expect { line: fields.position().line, ..Expect::default() };
     for (key, state) in STATES {
-        if fields.has(key) {
-            let patterns = fields.get(key).map(|node| read_patterns(reader, node, key)).unwrap_or_default();
-            let line = fields.get(key).map_or(expect.line, |node| node.place.line);
-            expect.states.push((state, line, patterns));
+        if let Some(patterns) = read_patterns(fields, key) {
+            expect.states.push((state, line_of(fields, key), patterns));
         }
     }
-    if let Some(node) = fields.get("notifications") {
-        let told = reader
-            .list(Some(node), "notifications", |reader, node| reader.map(node, "an expected notification", read_told));
-        expect.notifications = Some(told);
+    if fields.node("notifications").is_some() {
+        expect.notifications = Some(
+            fields.list("notifications", |decoder, node| decoder.mapping(node, "an expected notification", read_told)),
+        );
     }
-    if let Some(node) = fields.get("none") {
-        match reader.boolean(node, "none") {
-            Some(true) if expect.notifications.is_none() => expect.notifications = Some(Vec::new()),
-            _ => reader.error(node, "`none: true` says that nobody was told; leave it out beside notifications"),
-        }
+    match fields.boolean("none") {
+        None => {}
+        Some(true) if expect.notifications.is_none() => expect.notifications = Some(Vec::new()),
+        Some(_) => fields
+            .error("none", CODE, "`none: true` says that nobody was told")
+            .help("leave it out, or leave out `notifications`"),
     }
     if fields.has("groups") {
-        let node = fields.get("groups");
-        let groups = reader.list(node, "groups", |reader, node| reader.map(node, "an expected group", read_group));
-        expect.groups = Some((node.map_or(expect.line, |node| node.place.line), groups));
+        let groups = fields.list("groups", |decoder, node| decoder.mapping(node, "an expected group", read_group));
+        expect.groups = Some((line_of(fields, "groups"), groups));
     }
-    if let Some(node) = fields.get("query") {
-        for (text, place, value) in node.entries() {
-            let items = read_vector(reader, value);
-            expect.queries.push((place.line, text.clone(), items));
-        }
-    }
+    let queries = fields.read("query", |decoder, node| {
+        let read = |decoder: &mut Decoder<'_>, entry: &Entry| {
+            Some((decoder.position(entry.key_start).line, read_vector(decoder, &entry.value)))
+        };
+        Some(decoder.entries(node, "query", read))
+    });
+    expect.queries = queries.unwrap_or_default().into_iter().map(|(text, (line, items))| (line, text, items)).collect();
     if fields.has("failing_rules") {
-        let node = fields.get("failing_rules");
-        let rules = reader.texts(node, "failing_rules");
-        expect.failing = Some((node.map_or(expect.line, |node| node.place.line), rules));
+        let rules = texts(fields, "failing_rules");
+        expect.failing = Some((line_of(fields, "failing_rules"), rules));
     }
     expect
 }
 
-fn read_patterns(reader: &mut Reader<'_>, node: &Rc<Node>, what: &str) -> Vec<Pattern> {
-    match &node.kind {
-        Kind::List(_) => reader.list(Some(node), what, |reader, node| Pattern::read(reader, node)),
-        _ => Pattern::read(reader, node).into_iter().collect(),
-    }
+/// The line in which the value of a key begins.
+fn line_of(fields: &mut Fields<'_, '_>, key: &str) -> usize {
+    let at = fields.at(key);
+    fields.decoder().position(at).line
 }
 
-fn read_told(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Told {
-    let mut text = |key| fields.get(key).and_then(|node| reader.text(node, key));
-    let (receiver, integration, reason, outcome) =
-        (text("receiver"), text("integration"), text("reason"), text("outcome"));
-    let mut patterns = |key| {
-        let node = fields.get(key);
-        let empty = fields.has(key).then(Vec::new);
-        node.map(|node| read_patterns(reader, node, key)).or(empty)
+/// One pattern or a list of them; nothing if the key is not there.
+fn read_patterns(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Vec<Pattern>> {
+    let is_there = fields.has(key);
+    let read = |decoder: &mut Decoder<'_>, node: &Rc<Node>| match &node.kind {
+        Kind::Sequence(_) => Some(decoder.list(node, key, Pattern::read)),
+        _ => Pattern::read(decoder, node).map(|pattern| vec![pattern]),
     };
-    let (firing, resolved, alerts) = (patterns("firing"), patterns("resolved"), patterns("alerts"));
+    let patterns = fields.read(key, read).unwrap_or_default();
+    is_there.then_some(patterns)
+}
+
+fn read_told(fields: &mut Fields<'_, '_>) -> Told {
     Told {
-        line: fields.node.place.line,
-        at: fields.get("at").and_then(|node| reader.duration(node, "at")),
-        receiver,
-        integration,
-        reason,
-        outcome,
-        group: fields.get("group").map(|node| reader.labels(node, "group")),
-        attempt: fields.get("attempt").and_then(|node| reader.number(node, "attempt")),
-        folded: fields.get("folded").and_then(|node| reader.number(node, "folded")),
-        firing,
-        resolved,
-        alerts,
-        messages: reader.texts(fields.get("message"), "message"),
+        line: fields.position().line,
+        at: fields.duration("at"),
+        receiver: fields.text("receiver"),
+        integration: fields.text("integration"),
+        reason: fields.text("reason"),
+        outcome: fields.text("outcome"),
+        group: read_labels(fields, "group"),
+        attempt: fields.number("attempt"),
+        folded: fields.number("folded"),
+        firing: read_patterns(fields, "firing"),
+        resolved: read_patterns(fields, "resolved"),
+        alerts: read_patterns(fields, "alerts"),
+        messages: texts(fields, "message"),
     }
 }
 
-fn read_group(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Group {
+fn read_group(fields: &mut Fields<'_, '_>) -> Group {
     Group {
-        receiver: fields.get("receiver").and_then(|node| reader.text(node, "receiver")),
-        labels: fields.get("labels").map(|node| reader.labels(node, "labels")),
-        alerts: fields.get("alerts").map(|node| read_patterns(reader, node, "alerts")),
+        receiver: fields.text("receiver"),
+        labels: read_labels(fields, "labels"),
+        alerts: read_patterns(fields, "alerts"),
     }
+}
+
+fn read_labels(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Labels> {
+    let is_there = fields.node(key).is_some();
+    is_there.then(|| labels(fields, key))
 }
 
 /// `3`, or a mapping of series to values; nothing for an empty answer.
-fn read_vector(reader: &mut Reader<'_>, node: &Node) -> Vec<diff::Item> {
-    let item = |labels: Labels, value: String| diff::Item { labels, details: [("value".to_owned(), value)].into() };
+fn read_vector(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Vec<Item> {
     match &node.kind {
-        Kind::Map(entries) => {
-            let mut items = Vec::new();
-            for (series, _, value) in entries {
-                match parse_series(series) {
-                    Ok(labels) => {
-                        items.extend(reader.number(value, "a value").map(|value| item(labels, value.to_string())));
-                    }
-                    Err(message) => reader.error(value, message),
+        Kind::Mapping(_) => {
+            let read = |decoder: &mut Decoder<'_>, entry: &Entry| match parse_series(&entry.key) {
+                Ok(labels) => float(decoder, &entry.value, "a value").map(|value| valued(labels, value.to_string())),
+                Err(message) => {
+                    decoder.error(entry.key_start, CODE, message);
+                    None
                 }
-            }
-            items
+            };
+            decoder.entries(node, "query", read).into_iter().map(|(_, item)| item).collect()
         }
-        _ if node.is_null() => Vec::new(),
-        Kind::List(items) if items.is_empty() => Vec::new(),
-        _ => reader.number(node, "a value").map(|value| item(Labels::empty(), value.to_string())).into_iter().collect(),
+        _ if node.is_empty() => Vec::new(),
+        _ => {
+            let value = float(decoder, node, "a value");
+            value.map(|value| valued(Labels::empty(), value.to_string())).into_iter().collect()
+        }
     }
+}
+
+fn valued(labels: Labels, value: String) -> Item {
+    Item { labels, details: [("value".to_owned(), value)].into() }
 }
 
 /// What the comparison needs beside the world.
@@ -189,25 +199,22 @@ impl Expect {
         self.states.len() + self.queries.len() + single + usize::from(self.failing.is_some())
     }
 
-    /// Each thing that is not as expected, with its line.
-    pub(crate) fn check(&self, world: &World, seen: Seen<'_>) -> Vec<(usize, String)> {
+    /// Each thing that is not as expected.
+    pub(crate) fn check(&self, world: &World, seen: Seen<'_>) -> Vec<Mismatch> {
         let mut wrong = Vec::new();
-        for (state, line, patterns) in &self.states {
-            let lines = compare(patterns, &candidates(world, *state));
-            if !lines.is_empty() {
-                wrong.push((*line, format!("{}\n{}", state.name(), lines.join("\n"))));
+        let mut note = |line: usize, title: &str, comparison: Vec<Line>| {
+            if !comparison.is_empty() {
+                wrong.push(Mismatch { line, title: title.to_owned(), comparison });
             }
+        };
+        for (state, line, patterns) in &self.states {
+            note(*line, state.name(), compare(patterns, &candidates(world, *state)));
         }
         if let Some((line, groups)) = &self.groups {
-            let lines = compare_groups(groups, world);
-            if !lines.is_empty() {
-                wrong.push((*line, format!("groups\n{}", lines.join("\n"))));
-            }
+            note(*line, "groups", compare_groups(groups, world));
         }
         for (line, text, expected) in &self.queries {
-            if let Some(message) = compare_query(world, text, expected) {
-                wrong.push((*line, format!("{text}\n{message}")));
-            }
+            note(*line, text, compare_query(world, text, expected));
         }
         if let Some((line, rules)) = &self.failing {
             let states = world.engine().rule_states();
@@ -217,7 +224,7 @@ impl Expect {
             failing.sort_unstable();
             expected.sort_unstable();
             if failing != expected {
-                wrong.push((*line, format!("failing_rules\nexpected {expected:?}\ngot      {failing:?}")));
+                note(*line, "failing_rules", opposed(format!("{expected:?}"), format!("{failing:?}")).into());
             }
         }
         if let Some(told) = &self.notifications {
@@ -275,21 +282,18 @@ fn of_view(view: AlertView) -> Candidate {
     Candidate { labels: view.alert.labels, annotations: view.alert.annotations, value: view.alert.value }
 }
 
-fn compare_query(world: &World, text: &str, expected: &[diff::Item]) -> Option<String> {
-    let value = match world.query(text, world.now()) {
-        Ok(answer) => answer.value,
-        Err(error) => return Some(format!("failed: {error}")),
+fn compare_query(world: &World, text: &str, expected: &[Item]) -> Vec<Line> {
+    let remark = |text: String| vec![Line::new(Mark::Got, text)];
+    let got = match world.query(text, world.now()).map(|answer| answer.value) {
+        Err(error) => return remark(format!("error: {error}")),
+        Ok(Value::Scalar(value)) => vec![valued(Labels::empty(), value.to_string())],
+        Ok(Value::Vector(samples)) => samples.into_iter().map(|s| valued(s.labels, show_value(&s.value))).collect(),
+        Ok(Value::String(_) | Value::Matrix(_)) => return remark("neither a vector nor a scalar".to_owned()),
     };
-    let item = |labels: Labels, value: String| diff::Item { labels, details: [("value".to_owned(), value)].into() };
-    let got = match value {
-        Value::Scalar(value) => vec![item(Labels::empty(), value.to_string())],
-        Value::Vector(samples) => samples.into_iter().map(|s| item(s.labels, show_value(&s.value))).collect(),
-        Value::String(_) | Value::Matrix(_) => return Some("is neither a vector nor a scalar".to_owned()),
-    };
-    diff::difference(expected, &got)
+    difference(expected, &got)
 }
 
-fn compare_groups(expected: &[Group], world: &World) -> Vec<String> {
+fn compare_groups(expected: &[Group], world: &World) -> Vec<Line> {
     let now = world.now();
     let mut left = world.engine().alert_groups(now);
     let mut lines = Vec::new();
@@ -308,18 +312,19 @@ fn compare_groups(expected: &[Group], world: &World) -> Vec<String> {
             None => {
                 let receiver = wanted.receiver.as_deref().unwrap_or("any receiver");
                 let labels = wanted.labels.as_ref().map_or("any".to_owned(), ToString::to_string);
-                lines.push(format!("missing     {receiver} {labels}"));
+                lines.push(Line::new(Mark::Expected, format!("{receiver} {labels}")));
             }
         }
     }
     for group in left {
-        let names: Vec<_> = alerts(&group).iter().map(|alert| alert.labels.to_string()).collect();
-        lines.push(format!("unexpected  {} {} with {}", group.receiver, group.labels, names.join(", ")));
+        let names: Vec<_> = alerts(&group).iter().map(|alert| named(&alert.labels)).collect();
+        let text = format!("{} {} with {}", group.receiver, group.labels, names.join(", "));
+        lines.push(Line::new(Mark::Got, text));
     }
     lines
 }
 
-fn compare_attempts(expected: &[Told], attempts: &[Attempt], line: usize, seen: &Seen<'_>) -> Vec<(usize, String)> {
+fn compare_attempts(expected: &[Told], attempts: &[Attempt], line: usize, seen: &Seen<'_>) -> Vec<Mismatch> {
     let mut left: Vec<&Attempt> = attempts.iter().collect();
     let mut wrong = Vec::new();
     let mut unmatched = Vec::new();
@@ -333,30 +338,27 @@ fn compare_attempts(expected: &[Told], attempts: &[Attempt], line: usize, seen: 
         // The one that differs least is probably the one that was meant.
         let nearest = left.iter().enumerate().min_by_key(|(_, attempt)| told.differences(attempt, seen).len());
         match nearest.map(|(position, attempt)| (position, told.differences(attempt, seen))) {
-            Some((position, differences)) => {
-                let attempt = left.remove(position);
-                let message =
-                    format!("notification differs: {}\n{}", show(attempt, seen.start), differences.join("\n"));
-                wrong.push((told.line, message));
+            Some((position, comparison)) => {
+                let title = format!("another notification: {}", show(left.remove(position), seen.start));
+                wrong.push(Mismatch { line: told.line, title, comparison });
             }
-            None => wrong.push((told.line, format!("nobody was told: {}", told.show()))),
+            None => wrong.push(Mismatch::new(told.line, format!("nobody was told: {}", told.show()))),
         }
     }
-    wrong.extend(
-        left.into_iter().map(|attempt| (line, format!("unexpected notification: {}", show(attempt, seen.start)))),
-    );
+    let unexpected = |attempt| Mismatch::new(line, format!("unexpected notification: {}", show(attempt, seen.start)));
+    wrong.extend(left.into_iter().map(unexpected));
     wrong
 }
 
 impl Told {
-    fn differences(&self, attempt: &Attempt, seen: &Seen<'_>) -> Vec<String> {
+    fn differences(&self, attempt: &Attempt, seen: &Seen<'_>) -> Vec<Line> {
         let delivery = &attempt.delivery;
         let mut lines = Vec::new();
         let mut same = |what: &str, wanted: Option<String>, got: String| {
             if let Some(wanted) = wanted
                 && wanted != got
             {
-                lines.push(format!("{what}: expected {wanted}, got {got}"));
+                lines.extend(opposed(format!("{what}: {wanted}"), format!("{what}: {got}")));
             }
         };
         same("receiver", self.receiver.clone(), delivery.receiver.to_string());
@@ -382,16 +384,23 @@ impl Told {
             ("alerts", &self.alerts, ended(None)),
         ] {
             if let Some(patterns) = patterns {
-                lines.extend(compare(patterns, &candidates).iter().map(|line| format!("{what}: {line}")));
+                let differs = compare(patterns, &candidates).into_iter();
+                lines.extend(differs.map(|line| Line { text: format!("{what}: {}", line.text), ..line }));
             }
         }
         if !self.messages.is_empty() {
             match (seen.render)(attempt) {
                 Ok(message) => {
-                    let missing = self.messages.iter().filter(|part| !message.contains(part.as_str()));
-                    lines.extend(missing.map(|part| format!("message: {part:?} is not in {message:?}")));
+                    let missing: Vec<_> =
+                        self.messages.iter().filter(|part| !message.contains(part.as_str())).collect();
+                    lines.extend(
+                        missing.iter().map(|part| Line::new(Mark::Expected, format!("message: ...{part:?}..."))),
+                    );
+                    if !missing.is_empty() {
+                        lines.push(Line::new(Mark::Got, format!("message: {message:?}")));
+                    }
                 }
-                Err(error) => lines.push(format!("message: {error}")),
+                Err(error) => lines.push(Line::new(Mark::Got, format!("message: {error}"))),
             }
         }
         lines
@@ -423,7 +432,7 @@ pub(crate) fn show(attempt: &Attempt, start: Timestamp) -> String {
         .iter()
         .map(|alert| {
             let state = if alert.ends_at.is_some() { "resolved" } else { "firing" };
-            format!("{state} {}{}", alert.name(), alert.labels.without(ALERT_NAME_LABEL))
+            format!("{state} {}", named(&alert.labels))
         })
         .collect();
     let tries = if delivery.attempt > 1 { format!(", attempt {}", delivery.attempt) } else { String::new() };

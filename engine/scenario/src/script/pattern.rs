@@ -1,10 +1,13 @@
 //! Alerts as expectations name them: by some of their labels, and perhaps more.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use watchfire_config::document::{Decoder, Kind, Node};
 use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL};
 
-use crate::document::{Kind, Node, Reader};
+use crate::diff::{Line, Mark, named};
+use crate::document::{CODE, labels};
 use crate::series::parse_series;
 
 /// What an alert must have; what is not mentioned may be anything.
@@ -25,30 +28,26 @@ pub(crate) struct Candidate {
 
 impl Pattern {
     /// `Down{job="a"}`, a mapping of labels, or `{labels: ..., annotations: ..., value: ...}`.
-    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Pattern> {
+    pub(crate) fn read(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<Pattern> {
         let plain = |labels| Pattern { labels, annotations: BTreeMap::new(), value: None };
-        match &node.kind {
-            Kind::Scalar { text, .. } => match read_alert(text) {
+        if let Some(text) = node.text() {
+            return match read_alert(text) {
                 Ok(labels) => Some(plain(labels)),
                 Err(message) => {
-                    reader.error(node, message);
+                    decoder.error(node.start, CODE, message);
                     None
                 }
-            },
-            Kind::Map(entries)
-                if entries.iter().any(|(key, _, value)| key == "labels" && matches!(value.kind, Kind::Map(_))) =>
-            {
-                reader.map(node, "an expected alert", |reader, fields| Pattern {
-                    labels: fields.get("labels").map(|node| reader.labels(node, "labels")).unwrap_or_default(),
-                    annotations: fields
-                        .get("annotations")
-                        .map(|node| reader.text_map(node, "annotations"))
-                        .unwrap_or_default(),
-                    value: fields.get("value").and_then(|node| reader.number(node, "value")),
-                })
-            }
-            _ => Some(plain(reader.labels(node, "an expected alert"))),
+            };
         }
+        if node.get("labels").is_some_and(|labels| matches!(labels.kind, Kind::Mapping(_))) {
+            return decoder.mapping(node, "an expected alert", |fields| Pattern {
+                labels: labels(fields, "labels"),
+                annotations: fields.text_map("annotations"),
+                value: fields.number("value"),
+            });
+        }
+        let pairs = decoder.entries(node, "an expected alert", |decoder, entry| decoder.text(&entry.value, &entry.key));
+        Some(plain(Labels::from_pairs(pairs)))
     }
 
     fn matches(&self, candidate: &Candidate) -> bool {
@@ -69,7 +68,7 @@ impl Candidate {
 }
 
 fn show(labels: &Labels, annotations: &BTreeMap<String, String>, value: Option<f64>) -> String {
-    let mut text = format!("{}{}", labels.value_or_empty(ALERT_NAME_LABEL), labels.without(ALERT_NAME_LABEL));
+    let mut text = named(labels);
     for (name, annotation) in annotations {
         text.push_str(&format!(" {name}={annotation:?}"));
     }
@@ -90,7 +89,7 @@ pub(crate) fn read_alert(text: &str) -> Result<Labels, String> {
 
 /// Compares a set of patterns with what is there: each pattern must match one and each one must be matched. Answers
 /// the difference, one line for each.
-pub(crate) fn compare(patterns: &[Pattern], candidates: &[Candidate]) -> Vec<String> {
+pub(crate) fn compare(patterns: &[Pattern], candidates: &[Candidate]) -> Vec<Line> {
     let mut left: Vec<&Candidate> = candidates.iter().collect();
     let mut lines = Vec::new();
     // The one that says most chooses first, so that a general pattern does not take what a special one needs.
@@ -99,9 +98,9 @@ pub(crate) fn compare(patterns: &[Pattern], candidates: &[Candidate]) -> Vec<Str
     for pattern in order {
         match left.iter().position(|candidate| pattern.matches(candidate)) {
             Some(position) => drop(left.remove(position)),
-            None => lines.push(format!("missing     {}", pattern.show())),
+            None => lines.push(Line::new(Mark::Expected, pattern.show())),
         }
     }
-    lines.extend(left.into_iter().map(|candidate| format!("unexpected  {}", candidate.show())));
+    lines.extend(left.into_iter().map(|candidate| Line::new(Mark::Got, candidate.show())));
     lines
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use watchfire_alerting::{DeliveryOutcome, Recurrence};
+use watchfire_config::document::{Decoder, Entry, Fields, Kind, Node, Style};
 use watchfire_config::parse_matchers;
 use watchfire_model::{Alert, Duration, Event, FieldValue, Labels, Timestamp};
 use watchfire_tsdb::SampleValue;
@@ -11,176 +12,158 @@ use watchfire_tsdb::SampleValue;
 use super::expect::read_expect;
 use super::pattern::read_alert;
 use super::{Action, Definitions, Plan, Script, SentAlert, SilenceStep, Step};
-use crate::document::{Fields, Kind, Node, Reader};
+use crate::document::{CODE, good, labels, signed_duration, texts, timestamp};
 use crate::series::{parse_series, parse_values};
+use crate::unit_test::read_series;
 use crate::{Tools, load};
 
-/// Reads a scenario; what is wrong with it is among the reader's diagnostics.
-pub(crate) fn read(file: &str, reader: &mut Reader<'_>, root: &Node, tools: &Tools<'_>) -> Option<Script> {
-    reader.map(root, "a scenario", |reader, fields| {
-        let name = fields.get("scenario").and_then(|node| reader.text(node, "scenario")).unwrap_or_default();
+/// Reads a scenario from the file `file`; what is wrong with it is among the decoder's diagnostics.
+pub(crate) fn read(decoder: &mut Decoder<'_>, root: &Rc<Node>, file: &str, tools: &Tools<'_>) -> Option<Script> {
+    decoder.mapping(root, "a scenario", |fields| {
+        let name = fields.text("scenario").unwrap_or_default();
         // Prose for the reader of the file.
-        fields.get("description");
-        let start = fields.get("start").and_then(|node| reader.timestamp(node, "start"));
-        let definitions = read_definitions(file, reader, fields, tools);
-        let on_ingest = fields.get("on_ingest").and_then(|node| reader.boolean(node, "on_ingest"));
-        let interval = fields.get("interval").and_then(|node| reader.duration(node, "interval"));
-        let series = reader.list(fields.get("series"), "series", |reader, node| {
-            reader.map(node, "an input series", read_series).flatten()
+        fields.text("description");
+        let start = timestamp(fields, "start").unwrap_or(Timestamp::EPOCH);
+        let definitions = read_definitions(fields, file, tools);
+        let on_ingest = fields.boolean("on_ingest");
+        let interval = fields.duration("interval").unwrap_or(Duration::from_mins(1));
+        let series =
+            fields.list("series", |decoder, node| decoder.mapping(node, "an input series", read_series).flatten());
+        let mut last = Duration::ZERO;
+        let steps = fields.list("steps", |decoder, node| {
+            let step = decoder.mapping(node, "a step", |fields| read_step(fields, file, tools)).flatten()?;
+            if step.at < last {
+                decoder
+                    .error(node.start, CODE, format!("this step is at {}, after one at {last}", step.at))
+                    .help("write the steps in the order of time");
+            }
+            last = step.at;
+            Some(step)
         });
-        let mut steps = reader.list(fields.get("steps"), "steps", |reader, node| {
-            reader.map(node, "a step", |reader, fields| read_step(file, reader, fields, tools)).flatten()
-        });
-        if !steps.is_sorted_by_key(|step| step.at) {
-            reader.error(root, "the steps must be in the order of time");
-            steps.clear();
-        }
-        Script {
-            name,
-            line: root.place.line,
-            start: start.unwrap_or(Timestamp::EPOCH),
-            definitions,
-            on_ingest,
-            interval: interval.unwrap_or(Duration::from_mins(1)),
-            series,
-            steps,
-        }
+        Script { name, line: fields.position().line, start, definitions, on_ingest, interval, series, steps }
     })
 }
 
-fn read_definitions(file: &str, reader: &mut Reader<'_>, fields: &Fields<'_>, tools: &Tools<'_>) -> Definitions {
+fn read_definitions(fields: &mut Fields<'_, '_>, file: &str, tools: &Tools<'_>) -> Definitions {
     let mut definitions = Definitions::default();
-    if let Some(node) = fields.get("rules") {
-        let mut files = Vec::new();
-        let mut keep = |loaded, reader: &mut Reader<'_>| match loaded {
-            Ok(file) => files.push(file),
-            Err(errors) => reader.diagnostics.extend(errors),
-        };
-        if let Kind::Map(_) = node.kind {
-            let text = reader.cut_out(node);
-            keep(load::rule_text(file, &text), reader);
+    if let Some(node) = fields.node("rules") {
+        let loaded = if matches!(node.kind, Kind::Mapping(_)) {
+            let text = fields.decoder().cut_out(&node);
+            vec![load::rule_text(file, &text, tools)]
         } else {
-            for pattern in reader.texts(Some(node), "rules") {
-                for path in load::glob(file, &pattern, tools) {
-                    keep(load::rule_file(&path, tools), reader);
+            let mut loaded = Vec::new();
+            for pattern in texts(fields, "rules") {
+                let paths = load::glob(file, &pattern, tools);
+                if paths.is_empty() {
+                    fields
+                        .error("rules", "no-such-file", format!("no file matches {pattern:?}"))
+                        .help("rule files are looked for relative to the scenario");
                 }
+                loaded.extend(paths.iter().map(|path| load::rule_file(path, tools)));
+            }
+            loaded
+        };
+        let mut files = Vec::new();
+        for loaded in loaded {
+            match loaded {
+                Ok(file) => files.push(file),
+                Err(errors) => fields.decoder().diagnostics.extend(errors),
             }
         }
         definitions.rules = Some(files);
     }
-    if let Some(node) = fields.get("config") {
-        let loaded = match &node.kind {
-            Kind::Map(_) => load::config_text(file, &reader.cut_out(node), tools),
-            _ => {
-                let path = reader.text(node, "config").unwrap_or_default();
-                load::config_file(&load::relative(file, &path), tools)
-            }
+    if let Some(node) = fields.node("config") {
+        let loaded = if matches!(node.kind, Kind::Mapping(_)) {
+            load::config_text(file, &fields.decoder().cut_out(&node), tools)
+        } else {
+            let path = fields.text("config").unwrap_or_default();
+            load::config_file(&load::relative(file, &path), tools)
         };
         match loaded {
             Ok(config) => definitions.config = Some(config),
-            Err(errors) => reader.diagnostics.extend(errors),
+            Err(errors) => fields.decoder().diagnostics.extend(errors),
         }
     }
     definitions
 }
 
-fn read_series(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Labels, Vec<Option<SampleValue>>)> {
-    let series = fields.get("series").and_then(|node| reader.text(node, "series")).unwrap_or_default();
-    let values = fields.get("values").and_then(|node| reader.text(node, "values")).unwrap_or_default();
-    let parsed = parse_series(&series).and_then(|labels| Ok((labels, parse_values(&values)?)));
-    parsed.map_err(|message| reader.error(fields.node, message)).ok()
-}
-
-fn read_step(file: &str, reader: &mut Reader<'_>, fields: &Fields<'_>, tools: &Tools<'_>) -> Option<Step> {
-    let at = match fields.get("at") {
-        Some(node) => reader.duration(node, "at")?,
-        None => {
-            reader.error(fields.node, "a step needs a time: `at: 30s`");
-            return None;
-        }
-    };
+fn read_step(fields: &mut Fields<'_, '_>, file: &str, tools: &Tools<'_>) -> Option<Step> {
+    let at = fields.duration("at");
+    if !fields.has("at") {
+        let start = fields.start();
+        fields.decoder().error(start, CODE, "a step needs a time").help("write when it happens: `at: 30s`");
+    }
     // Each with its place, because things happen in the order in which they are written.
     let mut actions: Vec<(usize, Action)> = Vec::new();
-    if let Some(node) = fields.get("samples") {
-        actions.push((node.place.start, Action::Samples(read_samples(reader, node))));
+    if fields.node("samples").is_some() {
+        actions.push((fields.at("samples"), Action::Samples(read_samples(fields))));
     }
-    if let Some(node) = fields.get("events") {
-        let events = reader.list(Some(node), "events", read_event);
-        actions.push((node.place.start, Action::Events(events)));
+    if fields.node("events").is_some() {
+        let events = fields.list("events", read_event);
+        actions.push((fields.at("events"), Action::Events(events)));
     }
-    if let Some(node) = fields.get("alerts") {
-        let alerts = reader.list(Some(node), "alerts", |reader, node| read_sent_alert(reader, node));
-        actions.push((node.place.start, Action::Alerts(alerts)));
+    if fields.node("alerts").is_some() {
+        let alerts = fields.list("alerts", read_sent_alert);
+        actions.push((fields.at("alerts"), Action::Alerts(alerts)));
     }
-    if let Some(node) = fields.get("silence") {
-        let silence = reader.map(node, "a silence", read_silence);
-        actions.extend(silence.flatten().map(|silence| (node.place.start, silence)));
+    if let Some(silence) = fields.object("silence", "a silence", read_silence).flatten() {
+        actions.push((fields.at("silence"), silence));
     }
-    if let Some(node) = fields.get("unsilence") {
-        let name = reader.text(node, "unsilence").unwrap_or_default();
-        actions.push((node.place.start, Action::Unsilence(name)));
+    if let Some(name) = fields.text("unsilence") {
+        actions.push((fields.at("unsilence"), Action::Unsilence(name)));
     }
     for (key, snooze) in [("acknowledge", false), ("snooze", true)] {
-        if let Some(node) = fields.get(key) {
-            let action = reader.map(node, key, |reader, fields| read_acknowledge(reader, fields, snooze)).flatten();
-            actions.extend(action.map(|action| (node.place.start, action)));
-        }
+        let action = fields.object(key, key, |fields| read_acknowledge(fields, snooze)).flatten();
+        actions.extend(action.map(|action| (fields.at(key), action)));
     }
-    if let Some(node) = fields.get("unacknowledge") {
-        let text = reader.text(node, "unacknowledge").unwrap_or_default();
-        match read_alert(&text) {
-            Ok(labels) => actions.push((node.place.start, Action::Unacknowledge(labels))),
-            Err(message) => reader.error(node, message),
-        }
+    if let Some(labels) = alert(fields, "unacknowledge") {
+        actions.push((fields.at("unacknowledge"), Action::Unacknowledge(labels)));
     }
-    if let Some(node) = fields.get("reload") {
-        let definitions = reader.map(node, "a reload", |reader, fields| read_definitions(file, reader, fields, tools));
-        actions.push((node.place.start, Action::Reload(definitions.unwrap_or_default())));
+    if let Some(newer) = fields.object("reload", "a reload", |fields| read_definitions(fields, file, tools)) {
+        actions.push((fields.at("reload"), Action::Reload(newer)));
     }
-    if let Some(node) = fields.get("deliver") {
-        let plan = reader.map(node, "deliver", read_plan).flatten();
-        actions.extend(plan.map(|plan| (node.place.start, plan)));
+    if let Some(plan) = fields.object("deliver", "deliver", read_plan).flatten() {
+        actions.push((fields.at("deliver"), plan));
     }
-    if let Some(node) = fields.get("restart") {
-        let down = match &node.kind {
-            Kind::Scalar { text, .. } if text == "true" => Duration::ZERO,
-            _ => reader
-                .map(node, "a restart", |reader, fields| {
-                    fields.get("down").and_then(|node| reader.duration(node, "down"))
-                })
-                .flatten()
-                .unwrap_or(Duration::ZERO),
+    if let Some(node) = fields.node("restart") {
+        let down = match node.text() {
+            Some("true") => Some(Duration::ZERO),
+            _ => fields.object("restart", "a restart", |fields| fields.duration("down")).flatten(),
         };
-        actions.push((node.place.start, Action::Restart(down)));
+        actions.push((fields.at("restart"), Action::Restart(down.unwrap_or(Duration::ZERO))));
     }
-    let expect = fields.get("expect").and_then(|node| reader.map(node, "expect", read_expect));
+    let expect = fields.object("expect", "expect", read_expect);
     actions.sort_by_key(|(place, _)| *place);
     let actions = actions.into_iter().map(|(_, action)| action).collect();
-    Some(Step { line: fields.node.place.line, at, actions, expect })
+    Some(Step { line: fields.position().line, at: at?, actions, expect })
 }
 
 /// A mapping of series to values.
-fn read_samples(reader: &mut Reader<'_>, node: &Node) -> Vec<(Labels, SampleValue)> {
-    let mut samples = Vec::new();
-    for (series, text) in reader.text_map(node, "samples") {
-        let parsed = parse_series(&series).and_then(|labels| match parse_values(&text)?.as_slice() {
-            [Some(value)] => Ok((labels, value.clone())),
-            _ => Err(format!("{series} needs one value at a time, not {text:?}; for more there is `series`")),
-        });
-        match parsed {
-            Ok(sample) => samples.push(sample),
-            Err(message) => reader.error(node, message),
-        }
-    }
-    samples
+fn read_samples(fields: &mut Fields<'_, '_>) -> Vec<(Labels, SampleValue)> {
+    let samples = fields.read("samples", |decoder, node| {
+        let read = |decoder: &mut Decoder<'_>, entry: &Entry| {
+            let text = decoder.text(&entry.value, &entry.key)?;
+            let labels = parse_series(&entry.key).map_err(|message| (entry.key_start, message));
+            let value = match parse_values(&text).as_deref() {
+                Ok([Some(value)]) => Ok(value.clone()),
+                Ok(_) => Err("a step has one value of each series; for more there is `series`".to_owned()),
+                Err(message) => Err(message.clone()),
+            };
+            match labels.and_then(|labels| Ok((labels, value.map_err(|message| (entry.value.start, message))?))) {
+                Ok(sample) => Some(sample),
+                Err((at, message)) => {
+                    decoder.error(at, CODE, message);
+                    None
+                }
+            }
+        };
+        Some(decoder.entries(node, "samples", read))
+    });
+    samples.unwrap_or_default().into_iter().map(|(_, sample)| sample).collect()
 }
 
 /// `{type, body, id, age, count, ...fields}`: how long ago it happened, and how many of it.
-fn read_event(reader: &mut Reader<'_>, node: &Rc<Node>) -> Option<(Duration, Event)> {
-    let Kind::Map(entries) = &node.kind else {
-        reader.error(node, "an event must be a mapping");
-        return None;
-    };
+fn read_event(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<(Duration, Event)> {
     let mut age = Duration::ZERO;
     let mut event = Event {
         id: String::new(),
@@ -189,22 +172,23 @@ fn read_event(reader: &mut Reader<'_>, node: &Rc<Node>) -> Option<(Duration, Eve
         fields: BTreeMap::new(),
         body: String::new(),
     };
-    for (key, _, value) in entries {
+    decoder.entries(node, "an event", |decoder, Entry { key, value, .. }| {
         match key.as_str() {
-            "type" => event.kind = reader.text(value, "type")?,
-            "body" => event.body = reader.text(value, "body")?,
-            "id" => event.id = reader.text(value, "id")?,
-            "age" => age = reader.duration(value, "age")?,
+            "type" => event.kind = decoder.text(value, "type")?,
+            "body" => event.body = decoder.text(value, "body")?,
+            "id" => event.id = decoder.text(value, "id")?,
+            "age" => age = decoder.duration(value, "age")?,
             _ => flatten(key, value, &mut event.fields),
         }
-    }
+        Some(())
+    });
     Some((age, event))
 }
 
 fn flatten(path: &str, node: &Node, fields: &mut BTreeMap<String, FieldValue>) {
     match &node.kind {
-        Kind::Map(entries) => {
-            for (key, _, value) in entries {
+        Kind::Mapping(entries) => {
+            for Entry { key, value, .. } in entries {
                 flatten(&format!("{path}.{key}"), value, fields);
             }
         }
@@ -214,9 +198,9 @@ fn flatten(path: &str, node: &Node, fields: &mut BTreeMap<String, FieldValue>) {
 
 fn field_value(node: &Node) -> FieldValue {
     match &node.kind {
-        Kind::List(items) => FieldValue::List(items.iter().map(|item| field_value(item)).collect()),
+        Kind::Sequence(items) => FieldValue::List(items.iter().map(|item| field_value(item)).collect()),
         Kind::Scalar { .. } if node.is_null() => FieldValue::Null,
-        Kind::Scalar { text, plain: true } => match text.as_str() {
+        Kind::Scalar { text, style: Style::Plain } => match text.as_str() {
             "true" => FieldValue::Bool(true),
             "false" => FieldValue::Bool(false),
             _ => text
@@ -226,101 +210,92 @@ fn field_value(node: &Node) -> FieldValue {
                 .unwrap_or_else(|_: std::num::ParseFloatError| FieldValue::Text(text.clone())),
         },
         Kind::Scalar { text, .. } => FieldValue::Text(text.clone()),
-        Kind::Map(_) => FieldValue::Null,
+        Kind::Mapping(_) => FieldValue::Null,
     }
 }
 
-fn read_sent_alert(reader: &mut Reader<'_>, node: &Node) -> Option<SentAlert> {
-    let alert = |labels, annotations| Alert {
-        labels,
-        annotations,
-        starts_at: Timestamp::MIN,
-        ends_at: None,
-        updated_at: Timestamp::MIN,
-        timeout: false,
-        generator_url: String::new(),
-        value: None,
+fn read_sent_alert(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<SentAlert> {
+    let sent = |labels, annotations, starts, ends| SentAlert {
+        alert: Alert {
+            labels,
+            annotations,
+            starts_at: Timestamp::MIN,
+            ends_at: None,
+            updated_at: Timestamp::MIN,
+            timeout: false,
+            generator_url: String::new(),
+            value: None,
+        },
+        starts,
+        ends,
     };
-    if let Kind::Scalar { text, .. } = &node.kind {
+    if let Some(text) = node.text() {
         return match read_alert(text) {
-            Ok(labels) => Some(SentAlert { alert: alert(labels, BTreeMap::new()), starts: None, ends: None }),
+            Ok(labels) => Some(sent(labels, BTreeMap::new(), None, None)),
             Err(message) => {
-                reader.error(node, message);
+                decoder.error(node.start, CODE, message);
                 None
             }
         };
     }
-    reader.map(node, "an alert", |reader, fields| {
-        let labels = match fields.get("alert") {
-            Some(node) => {
-                let text = reader.text(node, "alert").unwrap_or_default();
-                read_alert(&text).unwrap_or_else(|message| {
-                    reader.error(node, message);
-                    Labels::empty()
-                })
-            }
-            None => fields.get("labels").map(|node| reader.labels(node, "labels")).unwrap_or_default(),
-        };
-        let annotations = fields.get("annotations").map(|node| reader.text_map(node, "annotations"));
-        let starts = fields.get("starts").and_then(|node| reader.duration(node, "starts"));
-        let ends = fields.get("ends").and_then(|node| reader.duration(node, "ends"));
-        SentAlert { alert: alert(labels, annotations.unwrap_or_default()), starts, ends }
+    decoder.mapping(node, "an alert", |fields| {
+        let by_name = alert(fields, "alert");
+        let labels = by_name.unwrap_or_else(|| labels(fields, "labels"));
+        let annotations = fields.text_map("annotations");
+        let (starts, ends) = (signed_duration(fields, "starts"), signed_duration(fields, "ends"));
+        sent(labels, annotations, starts, ends)
     })
 }
 
-fn read_acknowledge(reader: &mut Reader<'_>, fields: &Fields<'_>, snooze: bool) -> Option<Action> {
-    let text = fields.get("alert").and_then(|node| reader.text(node, "alert")).unwrap_or_default();
-    let by = fields.get("by").and_then(|node| reader.text(node, "by"));
-    let lasts = fields.get("for").and_then(|node| reader.duration(node, "for"));
-    match read_alert(&text) {
-        Ok(labels) => Some(Action::Acknowledge { labels, by: by.unwrap_or_default(), lasts, snooze }),
-        Err(message) => {
-            reader.error(fields.node, message);
-            None
-        }
-    }
+/// An alert in short: `Down{job="a"}`.
+fn alert(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Labels> {
+    let text = fields.text(key)?;
+    good(fields, key, read_alert(&text))
 }
 
-fn read_silence(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Action> {
-    let name = fields.get("name").and_then(|node| reader.text(node, "name")).unwrap_or_default();
+fn read_acknowledge(fields: &mut Fields<'_, '_>, snooze: bool) -> Option<Action> {
+    let by = fields.text("by").unwrap_or_default();
+    let lasts = fields.duration("for");
+    let labels = alert(fields, "alert");
+    if !fields.has("alert") {
+        let (start, what) = (fields.start(), fields.what());
+        fields.decoder().error(start, CODE, format!("{what} names no alert")).help("write `alert: 'NAME{LABELS}'`");
+    }
+    Some(Action::Acknowledge { labels: labels?, by, lasts, snooze })
+}
+
+fn read_silence(fields: &mut Fields<'_, '_>) -> Option<Action> {
+    let name = fields.text("name").unwrap_or_default();
     let mut matchers = Vec::new();
-    for text in reader.texts(fields.get("matchers"), "matchers") {
+    for text in texts(fields, "matchers") {
         match parse_matchers(&text) {
             Ok(more) => matchers.extend(more),
-            Err(error) => reader.error(fields.node, format!("{text:?}: {error}")),
+            Err(error) => drop(fields.error("matchers", CODE, format!("{text:?}: {error}"))),
         }
     }
-    let starts = fields.get("starts").and_then(|node| reader.duration(node, "starts"));
-    let lasts = fields.get("for").and_then(|node| reader.duration(node, "for"));
-    let comment = fields.get("comment").and_then(|node| reader.text(node, "comment"));
-    let lasts = lasts.unwrap_or(Duration::from_hours(1));
+    let starts = signed_duration(fields, "starts").unwrap_or(Duration::ZERO);
+    let lasts = fields.duration("for").unwrap_or(Duration::from_hours(1));
+    let comment = fields.text("comment").unwrap_or_default();
     // `cron` with `each`: within `for`, it holds from every time of the schedule for so long.
-    let cron = fields.get("cron").and_then(|node| reader.text(node, "cron"));
-    let location = fields.get("location").and_then(|node| reader.text(node, "location")).unwrap_or_default();
-    let each = fields.get("each").and_then(|node| reader.duration(node, "each")).unwrap_or(Duration::from_hours(1));
+    let cron = fields.text("cron");
+    let location = fields.text("location").unwrap_or_default();
+    let each = fields.duration("each").unwrap_or(Duration::from_hours(1));
     let recurrence = match cron.map(|cron| Recurrence::parse(&cron, &location, each)) {
         Some(Err(error)) => {
-            reader.error(fields.node, error.to_string());
+            fields.error("cron", CODE, error.to_string());
             return None;
         }
         recurrence => recurrence.and_then(Result::ok),
     };
-    Some(Action::Silence(Box::new(SilenceStep {
-        name,
-        matchers: vec![matchers],
-        starts: starts.unwrap_or(Duration::ZERO),
-        lasts,
-        recurrence,
-        comment: comment.unwrap_or_default(),
-    })))
+    Some(Action::Silence(Box::new(SilenceStep { name, matchers: vec![matchers], starts, lasts, recurrence, comment })))
 }
 
-fn read_plan(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Action> {
-    let receiver = fields.get("receiver").and_then(|node| reader.text(node, "receiver"));
-    let outcome = fields.get("outcome").and_then(|node| reader.text(node, "outcome")).unwrap_or_default();
-    let retry_after = fields.get("retry_after").and_then(|node| reader.duration(node, "retry_after"));
-    let after = fields.get("after").and_then(|node| reader.duration(node, "after")).unwrap_or(Duration::ZERO);
-    let times = fields.get("times").and_then(|node| reader.number(node, "times"));
+fn read_plan(fields: &mut Fields<'_, '_>) -> Option<Action> {
+    let receiver = fields.text("receiver");
+    let outcome = fields.text("outcome").unwrap_or_default();
+    let retry_after = fields.duration("retry_after");
+    let after = fields.duration("after").unwrap_or(Duration::ZERO);
+    let times = fields.count("times").map(|times| u32::try_from(times).unwrap_or(u32::MAX));
     let reason = "the scenario says so".to_owned();
     let outcome = match outcome.as_str() {
         "ok" => Some(DeliveryOutcome::Delivered { receipt: "ok".to_owned() }),
@@ -328,9 +303,11 @@ fn read_plan(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Action> {
         "reject" => Some(DeliveryOutcome::Rejected { reason }),
         "nothing" => None,
         _ => {
-            reader.error(fields.node, "outcome must be ok, retry, reject or nothing");
+            fields
+                .error("outcome", CODE, format!("an attempt cannot end with {outcome:?}"))
+                .help("possible: ok, retry, reject, nothing");
             return None;
         }
     };
-    Some(Action::Deliver { receiver, plan: Plan { outcome, after, times: times.map(|n| n as u32) } })
+    Some(Action::Deliver { receiver, plan: Plan { outcome, after, times } })
 }

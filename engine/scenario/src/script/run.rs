@@ -66,6 +66,10 @@ struct Player<'a> {
 }
 
 impl Script {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn run(&self, tools: &Tools<'_>) -> Case {
         let mut settings = WorldSettings { start: self.start, ..WorldSettings::new() };
         // On virtual time nothing else arrives within the few milliseconds for which arrivals are collected.
@@ -101,7 +105,7 @@ impl Script {
 
 impl Player<'_> {
     fn fail(&mut self, line: usize, message: String) {
-        self.case.failures.push(Mismatch { line, message });
+        self.case.failures.push(Mismatch::new(line, message));
     }
 
     fn fill_samples(&mut self) {
@@ -161,8 +165,9 @@ impl Player<'_> {
             (_, None) => Err("the scenario has no configuration, so there is no message".to_owned()),
         };
         let seen = Seen { start: self.script.start, attempts: &mut self.attempts, render: &render };
-        for (line, message) in expect.check(&self.world, seen) {
-            self.case.failures.push(Mismatch { line, message: format!("at {}: {message}", step.at) });
+        for mut mismatch in expect.check(&self.world, seen) {
+            mismatch.title = format!("at {}: {}", step.at, mismatch.title);
+            self.case.failures.push(mismatch);
         }
         Ok(())
     }

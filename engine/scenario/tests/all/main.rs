@@ -23,6 +23,13 @@ impl Files for NoFiles {
 
 fn play(name: &str, text: &str) -> Report {
     let environment = FixedEnvironment::default();
-    let tools = Tools { files: &NoFiles, environment: &environment, provider: None, renderer: None, only: None };
+    let tools = Tools {
+        files: &NoFiles,
+        environment: &environment,
+        provider: None,
+        renderer: None,
+        only: None,
+        ignore_unknown_keys: false,
+    };
     run_file(name, text, &tools)
 }

@@ -130,6 +130,7 @@ steps:
         provider: Some(Arc::new(Native)),
         renderer: Some(&Words),
         only: None,
+        ignore_unknown_keys: false,
     };
     let report = run_file("plugins.yml", text, &tools);
     assert!(report.passed(), "{report}");
@@ -190,6 +191,7 @@ steps:
         provider: Some(Arc::new(Native)),
         renderer: None,
         only: None,
+        ignore_unknown_keys: false,
     };
     let report = run_file("on_error.yml", text, &tools);
     assert!(report.passed(), "{report}");

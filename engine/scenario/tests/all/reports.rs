@@ -35,41 +35,33 @@ steps:
 "#,
     );
     expect![[r#"
-        FAILED  wrong.yml (1 of 1 tests, 0 errors)
-          wrong.yml:10: everything here is expected wrongly
-              at 0s: firing
-              unexpected  Down{host="b"}
-          wrong.yml:11: everything here is expected wrongly
-              at 0s: silenced
-              missing     Down{host="a"}
-          wrong.yml:12: everything here is expected wrongly
-              at 0s: groups
-              unexpected  ops {host="b"} with {alertname="Down", host="b"}
-          wrong.yml:13: everything here is expected wrongly
-              at 0s: 1 + 1
-              differs     {}
-                  value
-                      expected "3"
-                      got      "2"
-          wrong.yml:13: everything here is expected wrongly
-              at 0s: up
-              missing     {} value="1"
-          wrong.yml:13: everything here is expected wrongly
-              at 0s: 1 +
-              failed: 1:4: parse error: unexpected end of input
-          wrong.yml:17: everything here is expected wrongly
-              at 10s: notification differs: at 10s ops (first_notification): firing Down{host="a"}
-              at: expected 9s, got 10s
-          wrong.yml:18: everything here is expected wrongly
-              at 10s: notification differs: at 10s ops (first_notification): firing Down{host="b"}
-              receiver: expected pager, got ops
-              reason: expected repeat_interval_elapsed, got first_notification
-          wrong.yml:19: everything here is expected wrongly
-              at 10s: nobody was told: any receiver
-          wrong.yml:20: everything here is expected wrongly
-              there is no silence "nothing"
-          wrong.yml:23: everything here is expected wrongly
-              a notification that no step expects: at 30s ops (first_notification): firing Down{host="c"}"#]]
+        FAILED  wrong.yml (1 of 1 test)
+          wrong.yml:10: everything here is expected wrongly: at 0s: firing
+            + Down{host="b"}
+          wrong.yml:11: everything here is expected wrongly: at 0s: silenced
+            - Down{host="a"}
+          wrong.yml:12: everything here is expected wrongly: at 0s: groups
+            + ops {host="b"} with Down{host="b"}
+          wrong.yml:13: everything here is expected wrongly: at 0s: 1 + 1
+              {}
+            -   value: 3
+            +   value: 2
+          wrong.yml:13: everything here is expected wrongly: at 0s: up
+            - {}
+            -   value: 1
+          wrong.yml:13: everything here is expected wrongly: at 0s: 1 +
+            + error: 1:4: parse error: unexpected end of input
+          wrong.yml:17: everything here is expected wrongly: at 10s: another notification: at 10s ops (first_notification): firing Down{host="a"}
+            - at: 9s
+            + at: 10s
+          wrong.yml:18: everything here is expected wrongly: at 10s: another notification: at 10s ops (first_notification): firing Down{host="b"}
+            - receiver: pager
+            + receiver: ops
+            - reason: repeat_interval_elapsed
+            + reason: first_notification
+          wrong.yml:19: everything here is expected wrongly: at 10s: nobody was told: any receiver
+          wrong.yml:20: everything here is expected wrongly: there is no silence "nothing"
+          wrong.yml:23: everything here is expected wrongly: a notification that no step expects: at 30s ops (first_notification): firing Down{host="c"}"#]]
     .assert_eq(&report.to_string());
 }
 
@@ -87,13 +79,17 @@ steps:
 "#,
     );
     expect![[r#"
-        FAILED  broken.yml (0 of 0 tests, 6 errors)
-          broken.yml:4:14: error: a step has no "sample"; it may have acknowledge, alerts, at, deliver, events, expect, reload, restart, samples, silence, snooze, unacknowledge, unsilence [unknown-key]
-          broken.yml:5:24: error: up{: 1:4: parse error: unexpected end of input inside braces [test-file]
-          broken.yml:6:10: error: at: not a valid duration string: "soon"; write it like 30s, 5m or 1h30m [test-file]
+        FAILED  broken.yml (6 errors)
+          broken.yml:4:14: error: unknown key "sample" in a step [unknown-key]
+            help: did you mean `samples`?
+          broken.yml:5:25: error: up{: 1:4: parse error: unexpected end of input inside braces [test-file]
+          broken.yml:5:5: error: this step is at 30s, after one at 1m [test-file]
+            help: write the steps in the order of time
+          broken.yml:6:10: error: at is not a duration: "soon" [bad-duration]
+            help: write a number with a unit: 30s, 5m, 1h30m, 1d; units are ms, s, m, h, d, w, y
           broken.yml:7:32: error: A{: 1:3: parse error: unexpected end of input inside braces [test-file]
-          broken.yml:7:55: error: an expected notification has no "reciever"; it may have alerts, at, attempt, firing, folded, group, integration, message, outcome, reason, receiver, resolved [unknown-key]
-          broken.yml:2:1: error: the steps must be in the order of time [test-file]"#]]
+          broken.yml:7:55: error: unknown key "reciever" in an expected notification [unknown-key]
+            help: did you mean `receiver`?"#]]
     .assert_eq(&report.to_string());
 }
 
@@ -111,7 +107,7 @@ config:
   route: {reciever: ops}
 "#,
     );
-    let places: Vec<_> = report.errors.iter().map(|error| (error.file.as_str(), error.line)).collect();
+    let places: Vec<_> = report.diagnostics.iter().map(|error| (error.file.as_str(), error.line)).collect();
     assert!(places.contains(&("inline.yml", 6)) && places.contains(&("inline.yml", 8)), "{report}");
 }
 
@@ -131,21 +127,18 @@ tests:
 "#,
     );
     expect![[r#"
-        FAILED  tests.yml (1 of 1 tests, 0 errors)
-          tests.yml:6: alerts
-              alert Down at 1m
-              missing     {alertname="Down", job="a"}
-          tests.yml:8: alerts
-              up at 2m
-              missing     {__name__="up"} value="2"
-              differs     {__name__="up", job="a"}
-                  value
-                      expected "1"
-                      got      "0"
-          tests.yml:9: alerts
-              up + on ( at 2m
-              failed: 1:10: parse error: unclosed left parenthesis"#]]
+        FAILED  tests.yml (1 of 1 test)
+          tests.yml:6: alerts: alert Down at 1m
+            - Down{job="a"}
+          tests.yml:8: alerts: up at 2m
+            - up
+            -   value: 2
+              up{job="a"}
+            -   value: 1
+            +   value: 0
+          tests.yml:9: alerts: up + on ( at 2m
+            + error: 1:10: parse error: unclosed left parenthesis"#]]
     .assert_eq(&report.to_string());
     let unknown = play("tests.yml", "tests: [{name: x, alert_rules_test: []}]");
-    assert!(unknown.to_string().contains("a test has no \"alert_rules_test\""), "{unknown}");
+    assert!(unknown.to_string().contains("unknown key \"alert_rules_test\" in a test"), "{unknown}");
 }

@@ -30,7 +30,14 @@ impl Files for Disk {
 
 fn run(path: &Path) -> Report {
     let environment = FixedEnvironment::default();
-    let tools = Tools { files: &Disk, environment: &environment, provider: None, renderer: None, only: None };
+    let tools = Tools {
+        files: &Disk,
+        environment: &environment,
+        provider: None,
+        renderer: None,
+        only: None,
+        ignore_unknown_keys: false,
+    };
     run_file(&path.to_string_lossy(), &std::fs::read_to_string(path).unwrap(), &tools)
 }
 
