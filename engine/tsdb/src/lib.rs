@@ -20,8 +20,8 @@ mod store;
 
 pub use error::{AppendError, Limit};
 pub use histogram::{
-    Bucket, BucketCount, CUSTOM_BUCKETS_SCHEMA, CombineNotes, CounterResetHint, Histogram, HistogramError,
-    HistogramSum, is_custom_schema, is_exponential_schema,
+    Bucket, BucketCount, CUSTOM_BUCKETS_SCHEMA, CombineNotes, CounterResetHint, EXPONENTIAL_SCHEMA_MAX, Histogram,
+    HistogramError, HistogramSum, is_custom_schema, is_exponential_schema, is_finer_schema,
 };
 pub use number::format_g;
 pub use point::{Point, SampleValue, SamplesRef};

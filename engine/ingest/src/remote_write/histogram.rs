@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use watchfire_model::Timestamp;
-use watchfire_tsdb::{BucketCount, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, Point, SampleValue};
+use watchfire_tsdb::{
+    BucketCount, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, EXPONENTIAL_SCHEMA_MAX, Histogram, Point, SampleValue,
+    is_finer_schema,
+};
 
 use crate::Limits;
 use crate::wire::{Reader, Value, WireError};
@@ -132,6 +135,11 @@ fn checked(
     histogram.positive = buckets(positive, is_float, limits)?;
     if histogram.custom_bounds.len() > limits.histogram_buckets_max {
         return Err(too_many(limits));
+    }
+    if is_finer_schema(histogram.schema) {
+        // Which reset it tells of is the same at every resolution.
+        let counter_reset_hint = histogram.counter_reset_hint;
+        histogram = Histogram { counter_reset_hint, ..histogram.at_schema(EXPONENTIAL_SCHEMA_MAX) };
     }
     histogram.validate().map_err(|error| error.to_string())?;
     if !is_float {

@@ -185,7 +185,7 @@ fn exemplars_metadata_and_histograms_are_counted() {
     let mut series = series_v1(&[("__name__", "h")], &[(1, 1.0)]);
     series.exemplars = vec![Exemplar { labels: vec![], value: 1.0, timestamp: 1 }; 2];
     let empty = Histogram { timestamp: 1, ..Histogram::default() };
-    let unknown = Histogram { schema: 9, ..empty.clone() };
+    let unknown = Histogram { schema: 53, ..empty.clone() };
     let only_histograms =
         TimeSeries { samples: vec![], histograms: vec![unknown.clone(), empty.clone(), unknown], ..series.clone() };
     let metadata = MetricMetadata {
@@ -376,6 +376,32 @@ fn histograms_are_read_in_every_form() {
             assert_eq!((point.timestamp, point.start), (Timestamp::from_millis(7), start));
         }
     }
+}
+
+#[test]
+fn histograms_of_a_finer_schema_come_at_the_finest_that_is_stored() {
+    let fine = Histogram {
+        schema: 10,
+        positive_spans: vec![BucketSpan { offset: -5, length: 2 }, BucketSpan { offset: 7, length: 1 }],
+        positive_deltas: vec![1, 1, 4],
+        negative_spans: vec![],
+        negative_deltas: vec![],
+        count_int: Some(9),
+        zero_count_int: None,
+        ..integer_histogram()
+    };
+    let finest = Histogram { schema: 52, ..fine.clone() };
+    let series = TimeSeries { histograms: vec![fine, finest], ..series_v1(&[("__name__", "h")], &[]) };
+    let (decoded, report) =
+        read(Message::V1, &WriteRequest { timeseries: vec![series], metadata: vec![] }.encode_to_vec());
+    assert_eq!((report.histograms, report.histograms_rejected), (2, 0), "{}", report.rejections);
+    let buckets = |at: usize| {
+        let histogram = decoded.series[0].1[at].value.histogram().unwrap();
+        (histogram.schema, histogram.positive.iter().map(|bucket| (bucket.index, bucket.count)).collect::<Vec<_>>())
+    };
+    // Buckets -5, -4 and 4; of the first schema four make one, of the other all below zero and all above.
+    assert_eq!(buckets(0), (8, vec![(-1, 3.0), (1, 6.0)]));
+    assert_eq!(buckets(1), (8, vec![(0, 3.0), (1, 6.0)]));
 }
 
 #[test]

@@ -10,7 +10,16 @@ pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
 /// Whether the schema's bounds are powers of two and roots of them.
 pub fn is_exponential_schema(schema: i32) -> bool {
-    (-4..=8).contains(&schema)
+    (-4..=EXPONENTIAL_SCHEMA_MAX).contains(&schema)
+}
+
+/// The finest exponential schema that is stored.
+pub const EXPONENTIAL_SCHEMA_MAX: i32 = 8;
+
+/// Whether the schema is one of the exponential ones that are finer than what is stored: senders may use them, and
+/// whoever takes them reduces their resolution (prometheus `model/histogram/generic.go`).
+pub fn is_finer_schema(schema: i32) -> bool {
+    (EXPONENTIAL_SCHEMA_MAX + 1..=52).contains(&schema)
 }
 
 /// Whether the schema's bounds are listed.

@@ -42,7 +42,8 @@ fn kahan(value: f64, sum: &mut f64, lost: &mut f64) {
 
 /// The index at a lower resolution.
 fn coarser(index: i32, steps: i32) -> i32 {
-    ((index - 1) >> steps) + 1
+    // Schemas that senders may use lie further apart than the index has bits.
+    ((index - 1) >> steps.min(31)) + 1
 }
 
 /// Buckets at a lower resolution.

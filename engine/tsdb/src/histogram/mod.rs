@@ -15,7 +15,9 @@ use thiserror::Error;
 
 use crate::format_g;
 
-pub use bounds::{Bucket, CUSTOM_BUCKETS_SCHEMA, is_custom_schema, is_exponential_schema};
+pub use bounds::{
+    Bucket, CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, is_custom_schema, is_exponential_schema, is_finer_schema,
+};
 pub use combine::{CombineNotes, HistogramSum};
 
 /// What is known about a counter reset between this histogram and the one before it.
