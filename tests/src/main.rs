@@ -16,6 +16,7 @@ mod intake;
 mod pipeline;
 mod query_api;
 mod reload;
+mod sources;
 mod support;
 mod tidy;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         pipeline::CASES,
         query_api::CASES,
         intake::CASES,
+        sources::CASES,
         browser::CASES,
         channels::CASES,
         broken::CASES,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use crate::Case;
-use crate::support::{Engine, Prometheus, Tool, block_on, client, eventually};
+use crate::support::{Engine, Prometheus, Tool, block_on, client, eventually, now};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -126,12 +126,6 @@ fn shape(value: &Value) -> Value {
             Value::Object(map.iter().map(|(key, value)| (key.clone(), of(key, value))).collect::<Map<_, _>>())
         }
     }
-}
-
-/// The time now in seconds.
-#[expect(clippy::disallowed_methods, reason = "a real Prometheus runs beside the engine and has a clock")]
-fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Both servers.

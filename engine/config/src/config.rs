@@ -1,6 +1,6 @@
 //! `watchfire.yml`: Alertmanager's configuration and what Watchfire adds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::global::{self, GlobalConfig};
 use crate::http::{headers, http_config, tls_config};
 use crate::interval::time_interval;
 use crate::plugins::PluginsConfig;
+use crate::prometheus::{PrometheusConfig, sources};
 use crate::receiver::{Receiver, receiver};
 use crate::route::{self, Names, Route};
 use crate::sections::{self, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, StorageConfig};
@@ -38,6 +39,8 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Where rules are.
     pub rules: RulesConfig,
+    /// Servers that rule groups may name, and from which the store can be filled.
+    pub sources: BTreeMap<String, PrometheusConfig>,
     /// Where plugins are, and what they may use.
     pub plugins: PluginsConfig,
     /// How rules are evaluated.
@@ -140,7 +143,8 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
     f.object("tracing", "tracing", tracing);
     f.object("event_recorder", "event_recorder", event_recorder);
     let server = f.object("server", "server", sections::server).unwrap_or_default();
-    let storage = f.object("storage", "storage", sections::storage).unwrap_or_default();
+    let sources = sources(f);
+    let storage = f.object("storage", "storage", |f| sections::storage(f, &sources)).unwrap_or_default();
     let rules = f.object("rules", "rules", sections::rules).unwrap_or_default();
     let plugins = f.object("plugins", "plugins", crate::plugins::plugins).unwrap_or_default();
     let evaluation = f.object("evaluation", "evaluation", sections::evaluation).unwrap_or_default();
@@ -159,6 +163,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
         server,
         storage,
         rules,
+        sources,
         plugins,
         evaluation,
         alerting,

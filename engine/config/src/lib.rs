@@ -17,6 +17,7 @@ pub mod lint;
 mod matcher;
 mod plugins;
 mod policy;
+mod prometheus;
 mod receiver;
 mod route;
 mod rules;
@@ -45,6 +46,7 @@ pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
 pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_matchers};
 pub use plugins::{GRANTS, PluginConfig, PluginsConfig};
+pub use prometheus::PrometheusConfig;
 pub use receiver::{
     Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink, Receiver,
     Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
@@ -53,7 +55,8 @@ pub use route::Route;
 pub use rules::{Allowed, LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
-    AuthConfig, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,
+    AuthConfig, EvaluationConfig, FillConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits,
+    StorageConfig,
 };
 pub use tree::Tree;
 pub use watchfire_plugin::PluginUse;

@@ -6,6 +6,8 @@ use globset::Glob;
 use watchfire_model::{Duration, Labels};
 
 use crate::decode::{Decoder, Fields};
+use crate::diagnostic::nearest;
+use crate::prometheus::PrometheusConfig;
 use crate::secret::{Credential, Secret};
 
 /// `server`: where and to whom the engine answers.
@@ -67,6 +69,17 @@ pub struct StorageConfig {
     pub url: Option<Credential>,
     /// How long history is kept.
     pub history: Duration,
+    /// From where the store is filled at the start.
+    pub fill: Option<FillConfig>,
+}
+
+/// `storage.fill`: a server that has the samples already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillConfig {
+    /// Which of `sources`.
+    pub from: String,
+    /// How long the start may wait for it.
+    pub timeout: Duration,
 }
 
 /// `rules`.
@@ -167,7 +180,7 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> StorageConfig {
-        StorageConfig { path: None, url: None, history: Duration::from_hours(30 * 24) }
+        StorageConfig { path: None, url: None, history: Duration::from_hours(30 * 24), fill: None }
     }
 }
 
@@ -219,7 +232,7 @@ impl Default for IngestConfig {
 }
 
 /// A count of at least one.
-fn at_least_one(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
+pub(crate) fn at_least_one(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
     match f.count(key) {
         Some(0) => {
             f.error(key, "bad-value", format!("{key} cannot be 0")).help("give at least 1, or leave it out");
@@ -316,12 +329,13 @@ fn own_secret_file(decoder: &mut Decoder<'_>, node: &std::rc::Rc<crate::yaml::No
     Some(Credential::File { path, content: content.map(Secret::new) })
 }
 
-pub(crate) fn storage(f: &mut Fields<'_, '_>) -> StorageConfig {
+pub(crate) fn storage(f: &mut Fields<'_, '_>, sources: &BTreeMap<String, PrometheusConfig>) -> StorageConfig {
     let defaults = StorageConfig::default();
     let config = StorageConfig {
         path: f.path("path"),
         url: f.credential("url", "url_file"),
         history: f.positive_duration("history").unwrap_or(defaults.history),
+        fill: f.object("fill", "storage.fill", |f| fill(f, sources)).flatten(),
     };
     if let Some(Credential::Inline(url)) = &config.url {
         let known = ["sqlite:", "postgres://", "postgresql://"];
@@ -331,6 +345,18 @@ pub(crate) fn storage(f: &mut Fields<'_, '_>) -> StorageConfig {
         }
     }
     config
+}
+
+fn fill(f: &mut Fields<'_, '_>, sources: &BTreeMap<String, PrometheusConfig>) -> Option<FillConfig> {
+    let from = f.required("from", "name one of `sources`");
+    let timeout = f.positive_duration("timeout").unwrap_or(Duration::from_secs(30));
+    let from = from?;
+    if !sources.contains_key(&from) {
+        let near = nearest(&from, sources.keys().map(String::as_str)).map(|near| format!("did you mean {near:?}?"));
+        f.error("from", "unknown-source", format!("there is no source {from:?}"))
+            .help(near.unwrap_or_else(|| "add it to `sources`, with the `url` of the server".to_owned()));
+    }
+    Some(FillConfig { from, timeout })
 }
 
 pub(crate) fn rules(f: &mut Fields<'_, '_>) -> RulesConfig {

@@ -127,6 +127,20 @@ fn alertmanagers_are_written_as_in_prometheus() {
 }
 
 #[test]
+fn sources_are_servers_by_name() {
+    let text = "route: {receiver: a}\nreceivers: [{name: a}]\nstorage: {fill: {from: mimir}}\nsources:\n\
+                \x20 mimir: {url: 'https://mimir/prometheus/', bearer_token: t, params: {a: b}, answer_bytes_max: 1MiB}\n";
+    let (config, diagnostics) = load_config(Source { name: "wf.yml", text }, &FixedEnvironment::default());
+    assert_eq!(diagnostics, []);
+    let config = config.unwrap();
+    let mimir = &config.sources["mimir"];
+    assert_eq!((mimir.url.as_str(), mimir.answer_bytes_max), ("https://mimir/prometheus", 1 << 20));
+    assert_eq!((mimir.timeout, mimir.queries_max), (Duration::from_secs(30), 8));
+    assert!(mimir.http.authorization.is_some() && mimir.params["a"] == "b");
+    assert_eq!(config.storage.fill.unwrap().timeout, Duration::from_secs(30));
+}
+
+#[test]
 fn routes_inherit_what_is_inherited() {
     let config = load();
     let child = &config.dispatch.route.routes[0];
@@ -180,7 +194,9 @@ fn secrets_are_never_printed() {
 fn the_schema_has_every_key() {
     let schema: Value = serde_json::from_str(&config_schema()).unwrap();
     let object = |name: &str| &schema["$defs"][name]["properties"];
-    for key in ["global", "route", "receivers", "inhibit_rules", "time_intervals", "server", "evaluation", "ingest"] {
+    for key in
+        ["global", "route", "receivers", "inhibit_rules", "time_intervals", "server", "sources", "evaluation", "ingest"]
+    {
         assert!(object("the_configuration").get(key).is_some(), "{key}");
     }
     assert_eq!(object("a_route")["routes"]["items"]["$ref"], "#/$defs/a_route");

@@ -4,6 +4,8 @@
 //! they read no clock and never answer with something that the service refuses for its size. One sender performs
 //! requests and says what is to happen next. This crate does not decide when to tell whom, nor when to try again: that is
 //! `alerting`, and what was sent is remembered by whoever calls.
+//!
+//! The same sender asks servers that hold series: [`Prometheus`].
 
 pub mod alertmanager;
 mod builtin;
@@ -17,6 +19,7 @@ mod integration;
 mod notification;
 pub mod outcome;
 pub mod pagerduty;
+pub mod prometheus;
 mod redact;
 mod request;
 mod signature;
@@ -33,5 +36,6 @@ pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};
 pub use deliverer::{Attempt, Deliverer, Exchange, PreviewError, Problem, Settings};
 pub use notification::{Notification, Topic, group_hash};
+pub use prometheus::{Prometheus, PrometheusError};
 pub use redact::Redactor;
 pub use request::{BuildError, Method, Request, go_json};

@@ -7,14 +7,14 @@ use thiserror::Error;
 use watchfire_events::EventWindows;
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
 use watchfire_plugin::{Batch, Condition, PluginError, State};
-use watchfire_promql::{Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
+use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
 use watchfire_tsdb::{SampleValue, Tsdb};
 
 use crate::condition::{ask, batch_of_events, batch_of_samples};
 use crate::instances::ElementIndex;
 use crate::labels::{Element, Labeler, SEVERITY_LABEL, Surroundings};
 use crate::presence::presence;
-use crate::{Alerting, ConditionUse, Instance, OnError, Outcome, Rule, RuleKind, SeverityThreshold, Source};
+use crate::{Alerting, ConditionUse, Instance, OnError, Outcome, Remote, Rule, RuleKind, SeverityThreshold, Source};
 
 /// Why a rule gave no answer. Nothing changes then: an error is never "no result".
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -22,6 +22,12 @@ pub enum EvaluateError {
     /// The query failed.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The server that answers the rule's queries gave no answer.
+    #[error("{0}")]
+    Remote(String),
+    /// The server has to be asked first: [`Remote::take_wanted`] says what.
+    #[error("the server has not been asked yet")]
+    Unanswered,
     /// The query's result is a text or a range.
     #[error("rule result is not a vector or scalar")]
     NotAVector,
@@ -100,6 +106,8 @@ pub struct Evaluator<'a> {
     pub prepared: Option<&'a Prepared>,
     /// The series that the plan is known to read; without it they are searched.
     pub tracked: Option<&'a mut Tracked>,
+    /// If a server answers the rule's queries: what it has answered.
+    pub remote: Option<&'a mut Remote>,
     /// The windows of an event rule.
     pub windows: Option<&'a mut EventWindows>,
     /// The condition, if the rule has one.
@@ -131,6 +139,7 @@ impl<'a> Evaluator<'a> {
             db,
             prepared: None,
             tracked: None,
+            remote: None,
             windows: None,
             condition: None,
             memory: None,
@@ -159,12 +168,16 @@ impl fmt::Debug for Evaluator<'_> {
 /// # Errors
 /// As [`EvaluateError`] says; nothing is then known about the rule.
 pub fn evaluate(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Outcome, EvaluateError> {
-    match &rule.kind {
+    let outcome = match &rule.kind {
         RuleKind::Recording => {
-            let samples = query(rule, at, evaluator)?;
-            record(rule, &samples).map(Outcome::Samples)
+            query(rule, at, evaluator).and_then(|samples| record(rule, &samples).map(Outcome::Samples))
         }
         RuleKind::Alerting(alerting) => alert(rule, alerting, at, evaluator),
+    };
+    // A template whose query was not answered yet has failed for now only.
+    match &evaluator.remote {
+        Some(remote) if remote.is_wanting() => Err(EvaluateError::Unanswered),
+        _ => outcome,
     }
 }
 
@@ -174,19 +187,29 @@ fn query(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Ve
         return Err(EvaluateError::Missing("an expression"));
     };
     let at = at - evaluator.query_offset;
-    let fresh;
-    let plan = match evaluator.prepared.and_then(Prepared::plan) {
-        Some(plan) => plan,
+    let answer = match &mut evaluator.remote {
+        Some(remote) => remote.ask(&source.text, at)?,
         None => {
-            fresh = Plan::new(&source.expr, evaluator.options);
-            &fresh
+            let fresh;
+            let plan = match evaluator.prepared.and_then(Prepared::plan) {
+                Some(plan) => plan,
+                None => {
+                    fresh = Plan::new(&source.expr, evaluator.options);
+                    &fresh
+                }
+            };
+            match &mut evaluator.tracked {
+                Some(tracked) => plan.instant_tracked(evaluator.db, tracked, at, evaluator.stop)?,
+                None => plan.instant(evaluator.db, at, evaluator.stop)?,
+            }
         }
     };
-    let answer = match &mut evaluator.tracked {
-        Some(tracked) => plan.instant_tracked(evaluator.db, tracked, at, evaluator.stop)?,
-        None => plan.instant(evaluator.db, at, evaluator.stop)?,
-    };
-    evaluator.warnings.extend(answer.warnings);
+    elements(answer, at, &mut evaluator.warnings)
+}
+
+/// The elements of an answer; what it remarks is a warning.
+fn elements(answer: Answer, at: Timestamp, warnings: &mut Vec<String>) -> Result<Vec<VectorSample>, EvaluateError> {
+    warnings.extend(answer.warnings);
     vector(answer.value, at).ok_or(EvaluateError::NotAVector)
 }
 
@@ -202,9 +225,20 @@ fn vector(value: Value, at: Timestamp) -> Option<Vec<VectorSample>> {
 }
 
 /// What a template's query answers.
-fn template_query(db: &Tsdb, options: &Options, at: Timestamp, text: &str) -> Result<Vec<(Labels, f64)>, String> {
-    let expr = watchfire_promql::parse(text).map_err(|error| error.to_string())?;
-    let answer = watchfire_promql::instant(db, &expr, at, options).map_err(|error| error.to_string())?;
+fn template_query(
+    db: &Tsdb,
+    options: &Options,
+    remote: Option<&mut Remote>,
+    at: Timestamp,
+    text: &str,
+) -> Result<Vec<(Labels, f64)>, String> {
+    let answer = match remote {
+        Some(remote) => remote.ask(text, at).map_err(|error| error.to_string())?,
+        None => {
+            let expr = watchfire_promql::parse(text).map_err(|error| error.to_string())?;
+            watchfire_promql::instant(db, &expr, at, options).map_err(|error| error.to_string())?
+        }
+    };
     let samples = vector(answer.value, at).ok_or_else(|| EvaluateError::NotAVector.to_string())?;
     // A native histogram has no number; Prometheus' templates see 0 there.
     Ok(samples.into_iter().map(|sample| (sample.labels.clone(), sample.float().unwrap_or(0.0))).collect())
@@ -281,8 +315,8 @@ fn alert(
             }
         }
     };
-    let (db, options) = (evaluator.db, evaluator.options);
-    let mut query = |text: &str| template_query(db, options, at, text);
+    let (db, options, remote) = (evaluator.db, evaluator.options, &mut evaluator.remote);
+    let mut query = |text: &str| template_query(db, options, remote.as_deref_mut(), at, text);
     let mut labeler = Labeler {
         rule,
         surroundings: Surroundings {
@@ -351,9 +385,11 @@ fn absentees(
     };
     let index = |plan: &Plan, evaluator: &mut Evaluator<'_>| {
         let at = at - evaluator.query_offset;
-        let answer = plan.instant(evaluator.db, at, evaluator.stop)?;
-        evaluator.warnings.extend(answer.warnings);
-        let samples = vector(answer.value, at).ok_or(EvaluateError::NotAVector)?;
+        let answer = match &mut evaluator.remote {
+            Some(remote) => remote.ask(&plan.expr().to_string(), at)?,
+            None => plan.instant(evaluator.db, at, evaluator.stop)?,
+        };
+        let samples = elements(answer, at, &mut evaluator.warnings)?;
         Ok::<_, EvaluateError>(ElementIndex::new(rule, alerting, samples.into_iter().map(|sample| sample.labels)))
     };
     let pick = |mut holds: Box<dyn FnMut(&Labels) -> bool + '_>| {

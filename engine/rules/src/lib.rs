@@ -15,12 +15,14 @@ mod instances;
 mod labels;
 mod outcome;
 mod presence;
+mod remote;
 mod rule;
 
 pub use absence::Absence;
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
 pub use outcome::{Instance, Outcome};
+pub use remote::{Remote, RemoteQuery};
 pub use rule::{
-    Alerting, ConditionUse, EventSource, ExprSource, OnError, Position, Rule, RuleFile, RuleGroup, RuleKind,
-    SeverityThreshold, Source, TemplateQueries,
+    Alerting, ConditionUse, EventSource, ExprSource, GroupSource, OnError, Position, Rule, RuleFile, RuleGroup,
+    RuleKind, SeverityThreshold, Source, TemplateQueries,
 };

@@ -45,12 +45,23 @@ pub struct RuleGroup {
     pub interval: Option<Duration>,
     /// How far in the past its queries look; the engine's offset if it does not say.
     pub query_offset: Option<Duration>,
+    /// Where its queries are answered if not by the engine's own series.
+    pub source: Option<GroupSource>,
     /// How many instances a rule may have; 0 for no limit.
     pub limit: usize,
     /// Labels of the group as they were written; already part of its rules' labels.
     pub labels: Vec<(String, String)>,
     /// The rules in order; a rule that a reload found unchanged is the same.
     pub rules: Vec<Arc<Rule>>,
+}
+
+/// The server that answers a group's queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSource {
+    /// The address of a Prometheus-compatible server, or the name that the configuration gives one.
+    pub prometheus: String,
+    /// Where it stands in the file.
+    pub position: Position,
 }
 
 /// One rule.

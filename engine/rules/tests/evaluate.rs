@@ -11,7 +11,7 @@ use watchfire_plugin::{
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{
     Alerting, ConditionUse, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OnError, OpenCondition,
-    Outcome, Position, Prepared, Rule, RuleKind, Source, evaluate,
+    Outcome, Position, Prepared, Remote, Rule, RuleKind, Source, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{SampleValue, Settings, Tsdb};
@@ -79,6 +79,30 @@ fn shown(outcome: &Result<Outcome, EvaluateError>) -> String {
     }
 }
 
+/// As if a server that has `db` answered the queries, and the engine had no series.
+fn through_a_server(rule: &Rule, db: &Tsdb, external: &Labels) -> Result<Outcome, EvaluateError> {
+    let (empty, options, mut remote) = (Tsdb::default(), Options::default(), Remote::default());
+    loop {
+        let mut evaluator = Evaluator {
+            remote: Some(&mut remote),
+            external_url: "http://w.example/p",
+            ..Evaluator::new(&empty, external, &options)
+        };
+        let outcome = evaluate(rule, AT, &mut evaluator);
+        let wanted = remote.take_wanted();
+        assert_eq!(outcome == Err(EvaluateError::Unanswered), !wanted.is_empty(), "{outcome:?} {wanted:?}");
+        if wanted.is_empty() {
+            return outcome;
+        }
+        for query in wanted {
+            let answer = watchfire_promql::parse(&query.text).map_err(|error| error.to_string()).and_then(|expr| {
+                watchfire_promql::instant(db, &expr, query.at, &options).map_err(|error| error.to_string())
+            });
+            remote.answer(query, answer);
+        }
+    }
+}
+
 fn run(rule: &Rule) -> (String, Vec<String>) {
     let (db, external, options) = (store(), Labels::from_pairs([("region", "eu")]), Options::default());
     let prepared = Prepared::new(rule, &options);
@@ -98,6 +122,7 @@ fn run(rule: &Rule) -> (String, Vec<String>) {
         &mut Evaluator { external_url: "http://w.example/p", ..Evaluator::new(&db, &external, &options) },
     );
     assert_eq!(shown(&outcome), shown(&plain));
+    assert_eq!(shown(&outcome), shown(&through_a_server(rule, &db, &external)), "the same if a server answers");
     (shown(&outcome), warnings)
 }
 

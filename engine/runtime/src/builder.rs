@@ -13,6 +13,7 @@ use watchfire_config::{Config, Diagnostic, RuleReader};
 use watchfire_delivery::{Channel, Deliverer};
 use watchfire_host::{Host, HostSettings};
 use watchfire_ingest::LabelNames;
+use watchfire_model::Timestamp;
 use watchfire_plugin::{Provider, State, StateLimits};
 use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
@@ -34,7 +35,7 @@ use crate::owner::{Owner, Request};
 use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
 use crate::reload::{self, Before, Fresh, Origin, Reloader};
-use crate::{deadlines, persist};
+use crate::{deadlines, fill, persist};
 
 /// Attempts to deliver at once.
 const ATTEMPTS_MAX: usize = 256;
@@ -256,6 +257,8 @@ impl Builder {
             tracing::error!("{warning}");
         }
         tracing::info!(from_snapshot, samples, events, records = records.len(), "state restored");
+        fill_from_source(&data, &loaded, now).await;
+        let now = clock.now();
 
         // The loop.
         let (owner, requests) = mpsc::unbounded_channel();
@@ -380,6 +383,31 @@ fn peek(origin: &Origin) -> Result<(Config, String), StartError> {
             }
         }
     }
+}
+
+/// Takes from `storage.fill` what the rules read and the store lacks. Rules are evaluated whatever comes of it.
+async fn fill_from_source(data: &Data, loaded: &crate::Loaded, now: Timestamp) {
+    let config = &loaded.config;
+    let Some(wanted) = &config.storage.fill else { return };
+    let Some(server) = config.sources.get(&wanted.from) else { return };
+    let (files, limits) = (&loaded.files, ingest_limits(config));
+    let filled = fill::fill(data, server, wanted.timeout, files, &config.evaluation, &limits, now).await;
+    let (source, selectors, samples) = (&wanted.from, filled.selectors, filled.samples);
+    data.metrics.filled.inc_by(samples);
+    data.metrics.fill_failures.set(i64::try_from(selectors - filled.done).unwrap_or(i64::MAX));
+    if filled.failures.is_empty() {
+        tracing::info!(source, selectors, samples, "the store was filled");
+        return;
+    }
+    let (done, reason) = (filled.done, filled.failures.join("; "));
+    tracing::error!(
+        source,
+        selectors,
+        done,
+        samples,
+        reason,
+        "the store was not filled; windows fill as samples arrive"
+    );
 }
 
 /// Takes what plugins remember out of the records: it belongs to the evaluations, not to the state machine.

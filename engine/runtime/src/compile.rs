@@ -14,6 +14,7 @@ use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup
 
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
+use crate::remote::{self, Server};
 use crate::touch::Reader;
 
 /// What the plugins of each rule remember; kept across reloads.
@@ -64,8 +65,22 @@ pub(crate) fn compile(
     };
     for group in files.iter().flat_map(|file| &file.groups) {
         let mut rules = Vec::with_capacity(group.rules.len());
+        let server = group
+            .source
+            .as_ref()
+            .map(|source| remote::resolve(group, source, config, &before.servers, &mut compiled.rules.servers));
+        let server = server.transpose().map_err(|diagnostic| compiled.diagnostics.push(diagnostic));
         for rule in &group.rules {
-            match compiled.add(config, group, rule, before, providers, host, states) {
+            // With an unknown server a rule goes on asking the one that it had.
+            let server = match (&server, before.rules.get(&rule.id).and_then(|ready| ready.server.clone())) {
+                (Ok(server), _) => server.clone(),
+                (Err(()), Some(running)) => Some(running),
+                (Err(()), None) => {
+                    compiled.quarantined += 1;
+                    continue;
+                }
+            };
+            match compiled.add(config, group, rule, server, before, providers, host, states) {
                 Ok(spec) => rules.push(spec),
                 Err(diagnostic) => {
                     compiled.diagnostics.push(diagnostic);
@@ -98,12 +113,13 @@ impl Compiled {
         config: &Config,
         group: &RuleGroup,
         rule: &Arc<Rule>,
+        server: Option<Arc<Server>>,
         before: &RuleSet,
         providers: &dyn Provider,
         host: &Host,
         states: &mut States,
     ) -> Result<RuleSpec, Diagnostic> {
-        if let Some(ready) = self.unchanged(rule, before) {
+        if let Some(ready) = self.unchanged(rule, server.as_ref(), before) {
             lock(&ready.state).set_limits(state_limits(config, None, host));
             self.readers.extend(ready.reader.clone());
             let spec = ready.spec.clone();
@@ -153,7 +169,8 @@ impl Compiled {
         let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
         let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
         let queried = rule.template_queries().names;
-        let reads = !selectors.is_empty() || !queried.is_empty();
+        // What a server elsewhere answers reads nothing here.
+        let reads = server.is_none() && (!selectors.is_empty() || !queried.is_empty());
         let reader = reads.then(|| Arc::new(Reader { rule: rule.id, selectors, queried, records }));
         self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
@@ -177,16 +194,17 @@ impl Compiled {
             generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
         };
         let (rule, state) = (Arc::clone(rule), Arc::clone(state));
-        let ready = Ready { rule, spec: spec.clone(), reader, prepared, tracked, condition, state };
+        let ready = Ready { rule, spec: spec.clone(), reader, prepared, tracked, server, condition, state };
         self.rules.rules.insert(spec.id, Arc::new(ready));
         Ok(spec)
     }
 
     /// What runs now, if it may stay as it is. Of events and conditions there is more to be looked at.
-    fn unchanged(&self, rule: &Arc<Rule>, before: &RuleSet) -> Option<Arc<Ready>> {
+    fn unchanged(&self, rule: &Arc<Rule>, server: Option<&Arc<Server>>, before: &RuleSet) -> Option<Arc<Ready>> {
         let ready = before.rules.get(&rule.id).filter(|ready| Arc::ptr_eq(&ready.rule, rule))?;
         let stays = matches!(rule.source, Source::Expr(_))
             && rule.condition.is_none()
+            && ready.server.as_ref().map(Arc::as_ptr) == server.map(Arc::as_ptr)
             && before.options == self.rules.options
             && before.external_url == self.rules.external_url;
         stays.then(|| Arc::clone(ready))

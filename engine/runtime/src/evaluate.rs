@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -10,12 +10,13 @@ use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, R
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Options, Tracked, Windows};
-use watchfire_rules::{ConditionUse, Evaluator, OpenCondition, Prepared, Rule};
+use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule};
 
 use crate::clock::Stopwatch;
 use crate::data::{Data, lock};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
+use crate::remote::{Server, Servers};
 use crate::touch::Reader;
 
 /// A plugin opened for one rule, with what it remembers.
@@ -35,6 +36,8 @@ pub(crate) struct RuleSet {
     pub(crate) options: Options,
     /// What all rules know about windows over series; a reload hands it on.
     pub(crate) windows: Arc<Windows>,
+    /// Who answers the queries of groups with a `source`.
+    pub(crate) servers: Servers,
     /// Routers, opened when they are asked first; a reload starts with none, so that a new version takes over.
     pub(crate) routers: Mutex<HashMap<PluginUse, Box<dyn Router>>>,
 }
@@ -49,18 +52,28 @@ pub(crate) struct Ready {
     pub(crate) prepared: Arc<Prepared>,
     /// The series that its selectors match, kept up to date by its evaluations; a reload hands it on with the plan.
     pub(crate) tracked: Arc<Mutex<Tracked>>,
+    /// Who answers its queries, if not the series here.
+    pub(crate) server: Option<Arc<Server>>,
     pub(crate) condition: Option<Arc<OpenedCondition>>,
     pub(crate) state: Arc<Mutex<State>>,
 }
 
+/// An evaluation on its way; that of a rule with a server goes from a thread to the server and back until it has all
+/// answers.
+struct Pending {
+    request: EvaluateRequest,
+    watch: Stopwatch,
+    remote: Remote,
+}
+
 enum Job {
-    Evaluate(EvaluateRequest),
+    Evaluate(Pending),
     Route(RouteRequest, Timestamp),
 }
 
 /// The threads, for the owner.
 pub(crate) struct Evaluators {
-    jobs: Sender<Job>,
+    jobs: Arc<Sender<Job>>,
 }
 
 /// What a thread needs.
@@ -70,10 +83,13 @@ struct Worker {
     data: Arc<Data>,
     owner: mpsc::UnboundedSender<Request>,
     metrics: Arc<Metrics>,
+    /// For evaluations that come back with answers; weak, because the threads end with the last sender.
+    jobs: Weak<Sender<Job>>,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Evaluators {
-    /// Starts as many threads as there are cores. They end when the `Evaluators` are gone.
+    /// Starts as many threads as there are cores. They end when the `Evaluators` are gone. Called within a runtime.
     pub(crate) fn start(
         rules: Arc<ArcSwap<RuleSet>>,
         providers: Arc<dyn Provider>,
@@ -82,8 +98,10 @@ impl Evaluators {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Evaluators> {
         let (jobs, receiver) = channel();
-        let receiver = Arc::new(Mutex::new(receiver));
-        let worker = Arc::new(Worker { rules, providers, data, owner, metrics });
+        let (jobs, receiver) = (Arc::new(jobs), Arc::new(Mutex::new(receiver)));
+        let runtime = tokio::runtime::Handle::current();
+        let jobs_left = Arc::downgrade(&jobs);
+        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, jobs: jobs_left, runtime });
         for number in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             let (receiver, worker) = (Arc::clone(&receiver), Arc::clone(&worker));
             std::thread::Builder::new().name(format!("evaluate-{number}")).spawn(move || worker.run(&receiver))?;
@@ -93,8 +111,9 @@ impl Evaluators {
 
     /// Hands out an evaluation; its answer reaches the owner as an input.
     pub(crate) fn evaluate(&self, request: EvaluateRequest) {
+        let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
         // The threads live as long as this sender.
-        drop(self.jobs.send(Job::Evaluate(request)));
+        drop(self.jobs.send(Job::Evaluate(pending)));
     }
 
     /// Hands out a question to a router plugin.
@@ -109,7 +128,7 @@ impl Worker {
             // Only the wait for a job is under the lock, never the job.
             let job = lock(jobs).recv();
             match job {
-                Ok(Job::Evaluate(request)) => self.evaluate(&request),
+                Ok(Job::Evaluate(pending)) => self.evaluate(pending),
                 Ok(Job::Route(request, now)) => self.route(request, now),
                 Err(_) => return,
             }
@@ -121,26 +140,28 @@ impl Worker {
         drop(self.owner.send(Request::Input(input)));
     }
 
-    fn evaluate(&self, request: &EvaluateRequest) {
-        let watch = Stopwatch::start();
+    fn evaluate(&self, mut pending: Pending) {
         let rules = self.rules.load();
         let mut state_writes = Vec::new();
-        let result = match rules.rules.get(&request.rule) {
+        let result = match rules.rules.get(&pending.request.rule) {
             // A reload took the rule away while the request was waiting.
             None => Err("the rule is no longer defined".to_owned()),
             Some(ready) => {
+                let (request, remote) = (&pending.request, &mut pending.remote);
                 // A panic in one evaluation must not take the thread, and with it other rules, down.
-                let evaluation = std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request));
-                match std::panic::catch_unwind(evaluation) {
-                    Ok(Ok((result, writes))) => {
+                let evaluation = std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request, remote));
+                match (std::panic::catch_unwind(evaluation), &ready.server) {
+                    (Ok(Ok((result, writes))), _) => {
                         state_writes = writes;
                         Ok(result)
                     }
-                    Ok(Err(error)) => Err(error),
-                    Err(_) => Err("the evaluation panicked; this is a defect, please report it".to_owned()),
+                    (Ok(Err(EvaluateError::Unanswered)), Some(server)) => return self.ask(server, pending),
+                    (Ok(Err(error)), _) => Err(error.to_string()),
+                    (Err(_), _) => Err("the evaluation panicked; this is a defect, please report it".to_owned()),
                 }
             }
         };
+        let Pending { request, watch, .. } = pending;
         let took = watch.elapsed();
         self.metrics.evaluations.get_or_create(&label("cause", request.cause.as_str())).inc();
         self.metrics.evaluation_seconds.observe(took.as_secs_f64());
@@ -157,12 +178,24 @@ impl Worker {
         }));
     }
 
+    /// Lets the server answer what an evaluation lacks, and the evaluation come back.
+    fn ask(&self, server: &Arc<Server>, mut pending: Pending) {
+        let (server, metrics, jobs) = (Arc::clone(server), Arc::clone(&self.metrics), Weak::clone(&self.jobs));
+        self.runtime.spawn(async move {
+            server.answer(&mut pending.remote, &pending.watch, &metrics).await;
+            if let Some(jobs) = jobs.upgrade() {
+                drop(jobs.send(Job::Evaluate(pending)));
+            }
+        });
+    }
+
     fn evaluate_rule(
         &self,
         rules: &RuleSet,
         ready: &Ready,
         request: &EvaluateRequest,
-    ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), String> {
+        remote: &mut Remote,
+    ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), EvaluateError> {
         let mut tracked = lock(&ready.tracked);
         let mut state = lock(&ready.state);
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
@@ -174,6 +207,7 @@ impl Worker {
             evaluator.prepared = Some(&ready.prepared);
             evaluator.tracked = Some(&mut tracked);
             evaluator.windows = windows.as_deref_mut();
+            evaluator.remote = ready.server.is_some().then_some(remote);
             match opened.as_deref_mut() {
                 Some(condition) => {
                     evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state: &mut state });
@@ -187,17 +221,16 @@ impl Worker {
             failure = evaluator.failure.take();
             outcome
         });
-        if let Err(watchfire_rules::EvaluateError::Condition { plugin, error }) = &result {
+        if let Err(EvaluateError::Condition { plugin, error }) = &result {
             self.failed(plugin, error);
         }
-        if let (Some(error), Some(condition)) = (&failure, &ready.rule.condition) {
+        if let (Some(error), Some(condition)) = (&failure, &ready.rule.condition)
+            && !matches!(result, Err(EvaluateError::Unanswered))
+        {
             self.failed(&condition.usage.plugin, error);
         }
-        let outcome = result.map_err(|error| {
-            // What a failed call wrote was staged only, and is forgotten.
-            state.rollback();
-            error.to_string()
-        })?;
+        // What a failed call wrote was staged only, and is forgotten.
+        let outcome = result.inspect_err(|_| state.rollback())?;
         let writes = state.commit();
         Ok((outcome.into(), writes))
     }

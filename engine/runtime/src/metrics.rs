@@ -13,6 +13,9 @@ use watchfire_host::PluginCounters;
 /// Label sets of one label are plain pairs.
 type Label = Vec<(&'static str, String)>;
 
+/// Bounds of the buckets of all times, in seconds.
+const BUCKETS: [f64; 11] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
 /// Every metric of the runtime. Names follow Prometheus' conventions: base units, `_total` for counters.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -25,6 +28,8 @@ pub(crate) struct Metrics {
     pub(crate) evaluations: Family<Label, Counter>,
     pub(crate) evaluation_failures: Counter,
     pub(crate) evaluation_seconds: Histogram,
+    pub(crate) source_queries: Family<Label, Counter>,
+    pub(crate) source_seconds: Family<Label, Histogram, fn() -> Histogram>,
     pub(crate) plugin_failures: Family<Label, Counter>,
     pub(crate) attempts: Family<Label, Counter>,
     pub(crate) attempt_seconds: Histogram,
@@ -37,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_failures: Counter,
     pub(crate) snapshot_bytes: Gauge,
+    pub(crate) filled: Counter,
+    pub(crate) fill_failures: Gauge,
     pub(crate) reloads: Family<Label, Counter>,
     pub(crate) last_reload_successful: Gauge,
     pub(crate) last_reload_seconds: Gauge<f64, AtomicU64>,
@@ -48,7 +55,6 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Metrics {
-        let buckets = || [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0].into_iter();
         let mut registry = Registry::with_prefix("watchfire");
         macro_rules! metric {
             ($name:literal, $help:literal, $metric:expr) => {{
@@ -67,12 +73,22 @@ impl Metrics {
         let evaluations = metric!("rule_evaluations", "Evaluations of rules, by cause", Family::default());
         let evaluation_failures = metric!("rule_evaluation_failures", "Evaluations that failed", Counter::default());
         let evaluation_seconds =
-            metric!("rule_evaluation_duration_seconds", "Time of an evaluation", Histogram::new(buckets()));
+            metric!("rule_evaluation_duration_seconds", "Time of an evaluation", Histogram::new(BUCKETS));
+        let source_queries = metric!(
+            "source_queries",
+            "Queries of rules that a server elsewhere answers, by source and outcome",
+            Family::default()
+        );
+        let source_seconds = metric!(
+            "source_query_duration_seconds",
+            "Time until a server elsewhere has answered a query, waiting for its turn included",
+            Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram)
+        );
         let plugin_failures = metric!("plugin_failures", "Failed plugin calls, by plugin and kind", Family::default());
         let attempts =
             metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
         let attempt_seconds =
-            metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(buckets()));
+            metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(BUCKETS));
         let forwarded =
             metric!("alertmanager_alerts", "Alerts for Alertmanagers beside the engine, by outcome", Family::default());
         let records_committed = metric!("store_records", "Records made durable", Counter::default());
@@ -84,6 +100,12 @@ impl Metrics {
         let snapshot_failures =
             metric!("snapshot_failures", "Snapshots of the series that could not be written", Counter::default());
         let snapshot_bytes = metric!("snapshot_bytes", "Size of the newest snapshot", Gauge::default());
+        let filled = metric!("fill_samples", "Samples that the start took from `storage.fill`", Counter::default());
+        let fill_failures = metric!(
+            "fill_incomplete",
+            "Selectors of rules whose series the last start could not fill",
+            Gauge::default()
+        );
         let reloads = metric!("reloads", "Reloads, by outcome", Family::default());
         let last_reload_successful =
             metric!("config_last_reload_successful", "Whether the last reload found no error", Gauge::default());
@@ -108,6 +130,8 @@ impl Metrics {
             evaluations,
             evaluation_failures,
             evaluation_seconds,
+            source_queries,
+            source_seconds,
             plugin_failures,
             attempts,
             attempt_seconds,
@@ -120,6 +144,8 @@ impl Metrics {
             snapshots,
             snapshot_failures,
             snapshot_bytes,
+            filled,
+            fill_failures,
             reloads,
             last_reload_successful,
             last_reload_seconds,

@@ -12,7 +12,8 @@ const LEAST: Duration = Duration::from_mins(30);
 /// The longest reach of all rules, with slack.
 pub fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration) -> Duration {
     let mut longest = LEAST;
-    for group in files.iter().flat_map(|file| &file.groups) {
+    // What a server elsewhere answers is not read here.
+    for group in files.iter().flat_map(|file| &file.groups).filter(|group| group.source.is_none()) {
         let offset = group.query_offset.unwrap_or(query_offset);
         for rule in &group.rules {
             let series = rule.selectors().iter().map(|selector| selector.reach + lookback).max();
@@ -47,8 +48,11 @@ mod tests {
             ("{alert: A, expr: up, annotations: {a: 'for 2h'}}", 30, 75),
             ("{alert: A, events: {match: {type: t}, count: {over: 40m, op: '>=', value: 1}}}", 50, 110),
         ];
-        for (rules, expected, with_offset) in table {
-            let text = format!("groups: [{{name: g, rules: [{rules}]}}]");
+        let local = table.map(|(rules, expected, with_offset)| (rules, "", expected, with_offset));
+        // What a server elsewhere answers is not read here.
+        let elsewhere = ("{alert: A, expr: 'rate(x[1h]) > 0'}", "source: {prometheus: 'http://p'}, ", 30, 30);
+        for (rules, source, expected, with_offset) in local.into_iter().chain([elsewhere]) {
+            let text = format!("groups: [{{name: g, {source}rules: [{rules}]}}]");
             let loaded = load_rules(Text { name: "r", text: &text });
             let files = [loaded.file];
             let kept = [0, 60].map(|offset| of(&files, minutes(5), minutes(offset)));

@@ -11,7 +11,7 @@ use watchfire_alerting::{
     SilenceDraft, SilenceId, SilenceState,
 };
 use watchfire_config::{Level, parse_matchers};
-use watchfire_model::{AlertStatus, Duration, Timestamp};
+use watchfire_model::{AlertStatus, Duration, RuleGroupId, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -79,6 +79,8 @@ struct GroupRow {
     name: String,
     file: String,
     interval: String,
+    /// The server that answers its queries; empty if they are answered here.
+    asks: String,
     rules: Vec<RuleRow>,
 }
 
@@ -283,11 +285,18 @@ pub(crate) async fn rules(State(app): State<App>) -> Response {
             None => diagnostic.message.clone(),
         },
     });
+    let asks = |id: RuleGroupId| {
+        let group = loaded.files.iter().flat_map(|file| &file.groups).find(|group| group.id == id);
+        group.and_then(|group| group.source.as_ref()).map(|source| source.prometheus.clone()).unwrap_or_default()
+    };
     page(&RulesPage {
         nav: Navigation::new(&app, "/rules"),
         rules: groups.iter().map(|group| group.rules.len()).sum(),
         problems: problems.collect(),
-        groups: groups.iter().map(|group| group_row(group, &sources, now)).collect(),
+        groups: groups
+            .iter()
+            .map(|group| GroupRow { asks: asks(group.id), ..group_row(group, &sources, now) })
+            .collect(),
     })
 }
 
@@ -326,6 +335,7 @@ fn group_row(
         name: group.name.to_string(),
         file: group.file.to_string(),
         interval: group.interval.to_string(),
+        asks: String::new(),
         rules: group.rules.iter().map(rule_row).collect(),
     }
 }

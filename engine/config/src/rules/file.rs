@@ -7,7 +7,7 @@ use std::sync::Arc;
 use watchfire_model::{METRIC_NAME_LABEL, RuleGroupId, RuleId};
 use watchfire_promql::Features;
 use watchfire_rules::{
-    Alerting, EventSource, ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource,
+    Alerting, EventSource, ExprSource, GroupSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource,
 };
 use watchfire_template::prometheus::RuleTemplate;
 
@@ -18,6 +18,7 @@ use super::{Allowed, LoadedRules, Quarantined};
 use crate::config::Source;
 use crate::decode::{Decoder, Fields};
 use crate::plugins::condition_use;
+use crate::prometheus::wrong_address;
 use crate::yaml::Node;
 
 /// Reads a rule file. What is wrong with one rule or group costs that one only.
@@ -70,6 +71,8 @@ struct GroupContext<'a> {
     name: &'a str,
     labels: &'a BTreeMap<String, RuleTemplate>,
     features: Features,
+    /// Whether a server elsewhere answers its queries.
+    is_remote: bool,
 }
 
 impl Reader {
@@ -113,10 +116,13 @@ impl Reader {
         let interval = f.duration("interval").filter(|interval| !interval.is_zero());
         let query_offset = f.duration("query_offset");
         let limit = f.integer("limit").unwrap_or(0);
+        let source = group_source(f);
         let labels = labels(f, Some(&name));
         let faults = f.decoder().diagnostics[first..].iter().position(|d| d.is_error()).map(|at| first + at);
         let id = RuleGroupId::new(&self.file, &name);
-        let context = GroupContext { id, name: &name, labels: &labels, features: self.features };
+        // Which experimental functions there are is for the server to say that evaluates them.
+        let features = if source.is_some() { Features::ALL } else { self.features };
+        let context = GroupContext { id, name: &name, labels: &labels, features, is_remote: source.is_some() };
         let mut ordinals = HashMap::new();
         let rules = f.list("rules", |decoder, node| self.rule(decoder, node, &context, &mut ordinals));
         let group = RuleGroup {
@@ -125,6 +131,7 @@ impl Reader {
             position,
             interval,
             query_offset,
+            source,
             limit: usize::try_from(limit).unwrap_or(0),
             labels: labels.iter().map(text_pair).collect(),
             rules,
@@ -164,6 +171,21 @@ impl Reader {
     }
 }
 
+/// `source`: the server that answers the group's queries.
+fn group_source(f: &mut Fields<'_, '_>) -> Option<GroupSource> {
+    let read = f.object("source", "the source of a rule group", |f| {
+        let help = "give an address, or a name of `sources` in watchfire.yml";
+        let prometheus = f.required("prometheus", help)?;
+        let wrong = prometheus.contains("://").then(|| wrong_address(&prometheus)).flatten();
+        if let Some((reason, help)) = wrong {
+            f.error("prometheus", "bad-url", format!("prometheus is not the address of a server: {reason}")).help(help);
+        }
+        let at = f.at("prometheus");
+        Some(GroupSource { prometheus, position: f.decoder().position(at) })
+    });
+    read.flatten()
+}
+
 fn text_pair((name, label): (&String, &RuleTemplate)) -> (String, String) {
     (name.clone(), label.text().to_owned())
 }
@@ -183,6 +205,10 @@ fn read_rule(f: &mut Fields<'_, '_>, group: &GroupContext<'_>) -> (String, Optio
         _ => {}
     }
     let source = source(f, group.features);
+    if group.is_remote && matches!(source, Some(RuleSource::Events(_))) {
+        f.key_error("events", "conflict", "a rule over events stands in a group that has a `source`")
+            .help("events are known here alone: put the rule into a group without `source`");
+    }
     let condition = condition_use(f);
     let life = alerting(f, group.features);
     let templated = alert.is_some();

@@ -80,6 +80,32 @@ pub(crate) struct Sent {
     pub(crate) answer: Option<Answer>,
 }
 
+/// An answer, its body read as far as it was wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    /// The status code.
+    pub(crate) status: u16,
+    /// The value of `Retry-After`.
+    pub(crate) retry_after: Option<String>,
+    /// The value of `Date`.
+    pub(crate) date: Option<String>,
+    /// The body.
+    pub(crate) body: Vec<u8>,
+    /// Why it ends where it ends.
+    pub(crate) end: End,
+}
+
+/// How a body ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It is whole.
+    Whole,
+    /// There is more of it than was wanted.
+    TooLong,
+    /// The connection broke.
+    BrokenOff(String),
+}
+
 /// How one integration reaches its service.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -116,40 +142,54 @@ impl Connection {
 
     /// Sends a request once, with what the configuration adds to it. A token that is refused is replaced once.
     pub(crate) async fn send(&self, request: &mut Request, dialect: Dialect, at: Timestamp) -> Sent {
-        self.complete(request);
-        let Some(tokens) = self.tokens.as_ref().filter(|_| request.header("Authorization").is_none()) else {
-            return self.once(request, dialect, at).await;
-        };
-        let mut sent = None;
-        for _ in 0..2 {
-            let token = match tokio::time::timeout(self.timeout, tokens.token()).await {
-                Ok(Ok(token)) => token,
-                Ok(Err(reason)) => {
-                    return Sent { outcome: DeliveryOutcome::Retry { after: None, reason }, answer: None };
-                }
-                Err(_) => return Sent { outcome: timed_out(self.timeout), answer: None },
-            };
-            request.set_header("Authorization", format!("Bearer {token}"));
-            let one = self.once(request, dialect, at).await;
-            let refused = one.answer.as_ref().is_some_and(|answer| answer.status == 401);
-            sent = Some(one);
-            if !refused {
-                break;
+        match self.fetch(request, ANSWER_BYTES_MAX).await {
+            Ok(fetched) => {
+                // The status says what happened; a body that breaks off takes nothing from it.
+                let Fetched { status, retry_after, date, body, .. } = fetched;
+                let body = String::from_utf8_lossy(&body).into_owned();
+                let answer = Answer { status, retry_after, date, body };
+                Sent { outcome: of_answer(dialect, &answer, at), answer: Some(answer) }
             }
-            tokens.forget(&token).await;
+            Err(outcome) => Sent { outcome, answer: None },
         }
-        sent.unwrap_or_else(|| Sent { outcome: timed_out(self.timeout), answer: None })
     }
 
-    async fn once(&self, request: &Request, dialect: Dialect, at: Timestamp) -> Sent {
-        let prepared = match prepare(&self.client, request) {
-            Ok(prepared) => prepared,
-            Err(reason) => return Sent { outcome: DeliveryOutcome::Rejected { reason }, answer: None },
+    /// The same for an answer whose body is wanted: at most `bytes_max` of it is read.
+    pub(crate) async fn fetch(&self, request: &mut Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
+        self.complete(request);
+        let Some(tokens) = self.tokens.as_ref().filter(|_| request.header("Authorization").is_none()) else {
+            return self.once(request, bytes_max).await;
         };
-        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared)).await {
-            Ok(Ok(answer)) => Sent { outcome: of_answer(dialect, &answer, at), answer: Some(answer) },
-            Ok(Err(error)) => Sent { outcome: of_error(error, self.timeout), answer: None },
-            Err(_) => Sent { outcome: timed_out(self.timeout), answer: None },
+        let mut token = self.token(tokens).await?;
+        request.set_header("Authorization", format!("Bearer {token}"));
+        let fetched = self.once(request, bytes_max).await?;
+        if fetched.status != 401 {
+            return Ok(fetched);
+        }
+        tokens.forget(&token).await;
+        token = self.token(tokens).await?;
+        request.set_header("Authorization", format!("Bearer {token}"));
+        let fetched = self.once(request, bytes_max).await?;
+        if fetched.status == 401 {
+            tokens.forget(&token).await;
+        }
+        Ok(fetched)
+    }
+
+    async fn token(&self, tokens: &Tokens) -> Result<String, DeliveryOutcome> {
+        match tokio::time::timeout(self.timeout, tokens.token()).await {
+            Ok(Ok(token)) => Ok(token),
+            Ok(Err(reason)) => Err(DeliveryOutcome::Retry { after: None, reason }),
+            Err(_) => Err(timed_out(self.timeout)),
+        }
+    }
+
+    async fn once(&self, request: &Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
+        let prepared = prepare(&self.client, request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
+        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared, bytes_max)).await {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(error)) => Err(of_error(error, self.timeout)),
+            Err(_) => Err(timed_out(self.timeout)),
         }
     }
 }
@@ -183,25 +223,34 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     Ok((name.parse().map_err(|_| error())?, HeaderValue::from_str(value.trim()).map_err(|_| error())?))
 }
 
-async fn exchange(client: &reqwest::Client, request: reqwest::Request) -> reqwest::Result<Answer> {
+async fn exchange(client: &reqwest::Client, request: reqwest::Request, bytes_max: usize) -> reqwest::Result<Fetched> {
     let mut response = client.execute(request).await?;
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut answer = Answer {
+    let mut fetched = Fetched {
         status: response.status().as_u16(),
         retry_after: text("retry-after"),
         date: text("date"),
-        body: String::new(),
+        body: Vec::new(),
+        end: End::Whole,
     };
-    let mut bytes = Vec::new();
-    // The status says what happened; a body that breaks off takes nothing from it.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - bytes.len())]);
-        if bytes.len() == ANSWER_BYTES_MAX {
-            break;
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = bytes_max - fetched.body.len();
+                fetched.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if chunk.len() > room {
+                    fetched.end = End::TooLong;
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                fetched.end = End::BrokenOff(chain(&error.without_url()));
+                break;
+            }
         }
     }
-    answer.body = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(answer)
+    Ok(fetched)
 }
 
 /// Without an answer nothing is known, and everything that can be wrong on the way can be right later.
