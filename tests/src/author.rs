@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::Case;
-use crate::support::{Tool, variable};
+use crate::support::{Engine, Tool, block_on, eventually, variable};
 
 const BUILT: Tool = Tool::Binary;
 
@@ -19,6 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "author::c", needs: &[BUILT, Tool::Program("clang")], run: || three("c") },
     Case { name: "author::cpp", needs: &[BUILT, Tool::Program("clang++")], run: || three("cpp") },
     Case { name: "author::wat", needs: &[BUILT], run: || tour("wat", "condition", None) },
+    Case { name: "author::a_failed_call_comes_back", needs: &[BUILT], run: comes_back },
+    Case { name: "author::dev_builds_tests_and_tries", needs: &[BUILT], run: dev },
     Case { name: "author::mistakes_are_told", needs: &[BUILT], run: mistakes },
 ];
 
@@ -70,6 +72,78 @@ fn watchfire(folder: &Path, shared: Option<&Path>, arguments: &[&str]) -> Result
     let output = command.args(arguments).current_dir(folder).output()?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+const WATCHING: &str = "rules: {paths: ['*.rules']}\nplugins: {dir: plugins}\nevaluation: {keep_unread: true}\n\
+                        route: {receiver: none}\nreceivers: [{name: none}]\n";
+const RULE: &str = "groups: [{name: g, rules: [{alert: A, expr: load, condition: {plugin: first}}]}]\n";
+
+/// A plugin traps in an engine; the call comes home, fails there in the same way, and succeeds once the plugin is mended.
+fn comes_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = |arguments: &[&str]| watchfire(folder.path(), None, arguments);
+    run(&["plugin", "new", "first", "--lang", "wat"])?;
+    let source = folder.path().join("first/plugin.wat");
+    let good = std::fs::read_to_string(&source)?;
+    let broken = good.replacen("(call $latest (i32.const 1024))", "(call $latest (i32.const 1024)) unreachable", 1);
+    ensure!(broken != good, "the template has changed");
+    std::fs::write(&source, broken)?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(0), "{told}");
+    block_on(async {
+        let mut engine = Engine::prepare(&[("watchfire.yml", WATCHING), ("a.rules", RULE)])?;
+        std::fs::create_dir_all(engine.folder().join("plugins"))?;
+        std::fs::copy(folder.path().join("first/build/first.wasm"), engine.folder().join("plugins/first.wasm"))?;
+        engine.run(&[]).await?;
+        engine.push("load{host=\"a\"} 12\n").await?;
+        let url = engine.url("");
+        eventually("the failed call is there", async || {
+            let (_, told) = run(&["plugin", "calls", "first", "--url", &url])?;
+            Ok(told.contains("unreachable").then_some(()))
+        })
+        .await?;
+        let replay = ["plugin", "replay", "first/1", "--folder", "first", "--save", "call.json", "--url", &url];
+        let (code, told) = run(&replay)?;
+        ensure!(code == Some(0) && told.contains("the same answer, byte by byte"), "{told}");
+        ensure!(told.contains("1 series") && told.contains("unreachable"), "{told}");
+        let (code, told) = run(&["plugin", "calls", "second", "--url", &url])?;
+        ensure!(code == Some(1) && told.contains("there is no plugin"), "{told}");
+        Ok(())
+    })?;
+    std::fs::write(&source, good)?;
+    run(&["plugin", "build", "first"])?;
+    let (code, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
+    ensure!(code == Some(1) && told.contains("from another build") && told.contains("1 found"), "{told}");
+    Ok(())
+}
+
+/// One round of the loop that an author works in: cases, a running engine, recorded samples.
+fn dev() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = |arguments: &[&str]| watchfire(folder.path(), None, arguments);
+    run(&["plugin", "new", "first", "--lang", "wat"])?;
+    std::fs::create_dir(folder.path().join("samples"))?;
+    std::fs::write(folder.path().join("samples/a.om"), "load{host=\"a\"} 0 100\nload{host=\"a\"} 7 160\n# EOF\n")?;
+    let recorded = ["plugin", "dev", "first", "--once", "--data", "samples", "--expr", "load", "--every", "60"];
+    let (code, told) = run(&recorded)?;
+    ensure!(code == Some(0) && told.contains("1 cases passed"), "{told}");
+    ensure!(told.contains("{__name__=\"load\", host=\"a\"}") || told.contains("host=\"a\""), "{told}");
+    ensure!(told.contains("1 evaluations, 1 with findings"), "{told}");
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", WATCHING)]).await?;
+        engine.push("load{host=\"live\"} 12\n").await?;
+        let url = engine.url("");
+        let (code, told) = run(&["plugin", "dev", "first", "--once", "--url", &url, "--expr", "load"])?;
+        ensure!(code == Some(0) && told.contains("host=\"live\"") && told.contains("1 found"), "{told}");
+        Ok(())
+    })?;
+    let (code, told) = run(&["plugin", "dev", "first", "--once", "--url", "127.0.0.1:9", "--expr", "load"])?;
+    ensure!(code == Some(1) && told.contains("no data: http://127.0.0.1:9 cannot be reached"), "{told}");
+    let source = folder.path().join("first/plugin.wat");
+    std::fs::write(&source, std::fs::read_to_string(&source)?.replace("f64.gt", "f64.lt"))?;
+    let (code, told) = run(&["plugin", "dev", "first", "--once"])?;
+    ensure!(code == Some(1) && told.contains("FAIL") && told.contains("expected a finding"), "{told}");
+    Ok(())
 }
 
 fn mistakes() -> Result<()> {

@@ -8,17 +8,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use watchfire_host::{Host, HostSettings, PluginCounters, Source};
+use watchfire_host::{Answer, Input, Recording, Trace};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{
-    AlertView, Batch, Decision, Message, MessageGroup, Outcome, PluginError, Provider, State, StateLimits,
-};
+use watchfire_plugin::{AlertView, Batch, Decision, Limits, Message, MessageGroup, Outcome};
 
-use crate::AuthorError;
 use crate::project::read_yaml;
+use crate::{AuthorError, Trial, state_after};
 
-/// The name under which the plugin is loaded for its tests.
-const PLUGIN: &str = "plugin";
 /// When the first case happens: any time will do, but always the same.
 const START_MS: i64 = 1_700_000_000_000;
 /// The time between two cases that say nothing of their time.
@@ -29,8 +25,6 @@ const STEP_MS: i64 = 60_000;
 pub struct CasesReport {
     /// Each case in order.
     pub cases: Vec<CaseReport>,
-    /// The most memory that the plugin had, in bytes.
-    pub memory_bytes: u64,
 }
 
 /// What came of one case.
@@ -40,8 +34,8 @@ pub struct CaseReport {
     pub name: String,
     /// Each line says what was expected and what came; none where it passed.
     pub failures: Vec<String>,
-    /// The instructions that the call took.
-    pub instructions: u64,
+    /// What the call took, and what it logged.
+    pub trace: Trace,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +60,9 @@ struct Case {
     series: Vec<SeriesCase>,
     #[serde(default)]
     alerts: Vec<AlertCase>,
+    /// For a formatter: by what the alerts are grouped.
+    #[serde(default)]
+    group_labels: BTreeMap<String, String>,
     findings: Option<Vec<FindingCase>>,
     #[serde(default)]
     unknown: Vec<BTreeMap<String, String>>,
@@ -131,6 +128,8 @@ struct AlertCase {
     #[serde(default)]
     resolved: bool,
     value: Option<f64>,
+    /// For how long it has fired: a minute unless it says more.
+    seconds: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -153,20 +152,13 @@ struct MessageCase {
     dedup_key: Option<String>,
 }
 
-/// Runs a file of cases against a plugin's file.
+/// Runs a file of cases against a plugin's file. `cache` keeps the compiled code between runs.
 ///
 /// # Errors
 /// If one of the files cannot be used; a case that fails is in the report.
 pub fn run_cases(plugin: &Path, cases: &Path, cache: Option<&Path>) -> Result<CasesReport, AuthorError> {
     let file: File = read_yaml(cases)?;
-    let settings = HostSettings {
-        metered: true,
-        cache_dir: cache.map(Path::to_owned),
-        instances_max: 16,
-        ..HostSettings::default()
-    };
-    let host = Host::new(settings)?;
-    host.load(PLUGIN, Source::File(plugin))?;
+    let trial = Trial::load(plugin, Limits::STANDARD, cache)?;
     let named = [&file.condition, &file.router, &file.formatter];
     if named.into_iter().flatten().count() != 1 {
         return Err(AuthorError::Content {
@@ -174,49 +166,57 @@ pub fn run_cases(plugin: &Path, cases: &Path, cache: Option<&Path>) -> Result<Ca
             message: "name one of `condition`, `router` and `formatter` that the cases are for".to_owned(),
         });
     }
-    let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
+    let mut state = BTreeMap::new();
     let mut reports = Vec::with_capacity(file.cases.len());
     for (number, case) in file.cases.iter().enumerate() {
         let at = case.at.unwrap_or(START_MS + i64::try_from(number).unwrap_or(0) * STEP_MS);
-        let before = counters(&host);
-        let run = Run { host: &host, file: &file, case, at: Timestamp::from_millis(at) };
-        let failures = run.failures(&mut state);
-        let instructions = counters(&host).instructions - before.instructions;
-        reports.push(CaseReport { name: case.name.clone(), failures, instructions });
+        let run = Run { file: &file, case, at: Timestamp::from_millis(at) };
+        reports.push(run.report(&trial, &mut state));
     }
-    Ok(CasesReport { cases: reports, memory_bytes: counters(&host).memory_bytes_peak })
-}
-
-fn counters(host: &Host) -> PluginCounters {
-    host.counters().into_iter().next().map(|(_, counters)| counters).unwrap_or_default()
+    Ok(CasesReport { cases: reports })
 }
 
 /// One case to be run.
 struct Run<'c> {
-    host: &'c Host,
     file: &'c File,
     case: &'c Case,
     at: Timestamp,
 }
 
 impl Run<'_> {
-    /// What is not as expected.
-    fn failures(&self, state: &mut State) -> Vec<String> {
-        let outcome = match (&self.file.condition, &self.file.router, &self.file.formatter) {
-            (Some(name), ..) => self.condition(name, state),
-            (_, Some(name), _) => self.router(name),
-            (_, _, Some(name)) => self.formatter(name),
-            // Checked when the file was read.
-            (None, None, None) => Ok(Vec::new()),
+    /// Makes the call and says what is not as expected.
+    fn report(&self, trial: &Trial, state: &mut BTreeMap<String, Vec<u8>>) -> CaseReport {
+        let (name, input) = match (&self.file.condition, &self.file.router, &self.file.formatter) {
+            (Some(name), ..) => (name, Input::Condition(self.batch(), state.clone())),
+            (_, Some(name), _) => (name, Input::Router(self.at, self.alerts())),
+            (_, _, name) => (name.as_ref().unwrap_or(&self.case.name), Input::Formatter(self.group())),
         };
-        match (outcome, &self.case.error) {
-            (Ok(failures), None) => failures,
+        let recording = trial.call_or_failure(Some(name), &self.config(), &input);
+        if matches!(input, Input::Condition(..)) {
+            *state = state_after(&recording);
+        }
+        let Recording { answer, trace, .. } = recording;
+        let failures = match (answer, &self.case.error) {
+            (Ok(answer), None) => self.compare(&input, answer),
             (Ok(_), Some(expected)) => vec![format!("expected the error {expected:?}, got an answer")],
-            (Err(error), None) => vec![format!("failed: {error}")],
-            (Err(error), Some(expected)) if error.to_string().contains(expected.as_str()) => Vec::new(),
-            (Err(error), Some(expected)) => {
-                vec![format!("expected the error {expected:?}, got {:?}", error.to_string())]
+            (Err(failure), None) => vec![format!("failed: {}", failure.message)],
+            (Err(failure), Some(expected)) if failure.message.contains(expected.as_str()) => Vec::new(),
+            (Err(failure), Some(expected)) => {
+                vec![format!("expected the error {expected:?}, got {:?}", failure.message)]
             }
+        };
+        CaseReport { name: self.case.name.clone(), failures, trace }
+    }
+
+    fn compare(&self, input: &Input, answer: Answer) -> Vec<String> {
+        match (input, answer) {
+            (Input::Condition(batch, _), Answer::Condition(outcome, _)) => self.compare_outcome(batch, &outcome),
+            (_, Answer::Router(decisions)) => self.compare_decisions(decisions),
+            (_, Answer::Formatter(message)) => {
+                self.case.message.as_ref().map_or_else(Vec::new, |expected| compare_message(expected, &message))
+            }
+            // A condition is answered as one.
+            (_, Answer::Condition(..)) => Vec::new(),
         }
     }
 
@@ -228,42 +228,23 @@ impl Run<'_> {
         }
     }
 
-    fn condition(&self, name: &str, state: &mut State) -> Result<Vec<String>, PluginError> {
-        let mut condition = self.open(name, |address, config| self.host.open_condition(address, config))?;
-        let batch = self.batch();
-        let outcome = condition.evaluate(&batch, state).inspect_err(|_| state.rollback())?;
-        state.commit();
-        Ok(self.compare_outcome(&batch, &outcome))
-    }
-
-    fn router(&self, name: &str) -> Result<Vec<String>, PluginError> {
-        let mut router = self.open(name, |address, config| self.host.open_router(address, config))?;
-        let decisions = router.route(self.at, &self.alerts())?;
+    fn compare_decisions(&self, decisions: Vec<Decision>) -> Vec<String> {
         let came: Vec<DecisionCase> = decisions.into_iter().map(decision).collect();
-        let Some(expected) = &self.case.decisions else { return Ok(Vec::new()) };
+        let Some(expected) = &self.case.decisions else { return Vec::new() };
         let pairs = (0..expected.len().max(came.len())).map(|i| (i, expected.get(i), came.get(i)));
         let wrong = pairs.filter(|(_, expected, came)| expected != came);
-        Ok(wrong.map(|(i, expected, came)| format!("alert {i}: expected {expected:?}, got {came:?}")).collect())
+        wrong.map(|(i, expected, came)| format!("alert {i}: expected {expected:?}, got {came:?}")).collect()
     }
 
-    fn formatter(&self, name: &str) -> Result<Vec<String>, PluginError> {
-        let mut formatter = self.open(name, |address, config| self.host.open_formatter(address, config))?;
-        let message = formatter.format(&MessageGroup {
+    fn group(&self) -> MessageGroup {
+        MessageGroup {
             at: self.at,
             key: "group".to_owned(),
             receiver: "receiver".to_owned(),
-            group_labels: BTreeMap::new(),
+            group_labels: self.case.group_labels.clone(),
             external_url: "http://watchfire.example".to_owned(),
             alerts: self.alerts(),
-        })?;
-        Ok(self.case.message.as_ref().map_or_else(Vec::new, |expected| compare_message(expected, &message)))
-    }
-
-    /// Opens what the file names: under the plugin's own name, or as the one thing of its kind.
-    fn open<T>(&self, name: &str, open: impl Fn(&str, &str) -> Result<T, PluginError>) -> Result<T, PluginError> {
-        let config = self.config();
-        let parts = format!("{PLUGIN}/{name}");
-        open(&parts, &config)
+        }
     }
 
     fn batch(&self) -> Batch {
@@ -281,7 +262,8 @@ impl Run<'_> {
 
     fn alerts(&self) -> Vec<AlertView> {
         let alerts = self.case.alerts.iter().map(|alert| {
-            let starts = Timestamp::from_millis(self.at.as_millis() - STEP_MS);
+            let since = alert.seconds.map_or(STEP_MS, |seconds| seconds * 1_000);
+            let starts = Timestamp::from_millis(self.at.as_millis() - since);
             let alert = Alert {
                 labels: Labels::from_pairs(alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
                 annotations: alert.annotations.clone(),

@@ -16,6 +16,7 @@ mod manifest;
 mod project;
 mod scaffold;
 mod sdk;
+mod trial;
 
 pub use bench::{BenchLine, bench};
 pub use build::{Built, build};
@@ -27,3 +28,4 @@ pub use language::Language;
 pub use manifest::{Manifest, read_manifest};
 pub use project::Project;
 pub use scaffold::scaffold;
+pub use trial::{Offer, Replayed, Trial, state_after};

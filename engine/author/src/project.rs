@@ -1,5 +1,6 @@
 //! A plugin's folder, as `plugin.yml` describes it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -82,6 +83,55 @@ impl Project {
     /// Where a build puts the plugin unless it is told otherwise.
     pub fn output(&self) -> PathBuf {
         self.folder.join("build").join(self.name()).with_extension("wasm")
+    }
+
+    /// Where compiled code is kept between runs of the author's tools.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.join("build").join("compiled")
+    }
+
+    /// The files with cases, sorted.
+    ///
+    /// # Errors
+    /// If the folder `tests` cannot be read; where there is none there are no cases.
+    pub fn cases(&self) -> Result<Vec<PathBuf>, AuthorError> {
+        let tests = self.folder.join("tests");
+        if !tests.is_dir() {
+            return Ok(Vec::new());
+        }
+        let entries = std::fs::read_dir(&tests).map_err(AuthorError::file(&tests))?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(AuthorError::file(&tests)));
+        let mut files: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml"));
+        files.sort();
+        Ok(files)
+    }
+
+    /// A number that changes whenever a file is saved that the plugin may be made of. What is built, installed or
+    /// downloaded does not count.
+    pub fn saved(&self) -> u64 {
+        const NOT_WRITTEN_BY_HAND: [&str; 4] = ["build", "node_modules", "target", "watchfire"];
+        let mut hasher = DefaultHasher::new();
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            // What is gone between two looks is a change that the next look finds.
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            paths.sort();
+            for path in paths {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                if name.starts_with('.') || name == "__pycache__" || NOT_WRITTEN_BY_HAND.contains(&name) {
+                    continue;
+                }
+                let Ok(metadata) = path.symlink_metadata() else { continue };
+                if metadata.is_dir() {
+                    folders.push(path);
+                } else {
+                    (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
+                }
+            }
+        }
+        hasher.finish()
     }
 
     /// The world of the contract that a plugin in a language without an SDK of all kinds is built for.

@@ -1,21 +1,29 @@
 //! `watchfire plugin`: the author's tools on the command line.
 
+mod data;
+mod dev;
+mod replay;
+mod show;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use watchfire_author::{Built, Language, Project};
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_plugin::Kind;
 
+use show::Paint;
+
 const HELP: &str = "\
 From nothing to a plugin that passes its tests:
   watchfire plugin new above --lang python --kind condition
-  cd above && watchfire plugin build && watchfire plugin test
+  cd above && watchfire plugin dev        builds, tests and tries it on every save
 
-Then put build/above.wasm into the folder that the configuration names under `plugins.dir`.";
+Then put build/above.wasm into the folder that the configuration names under `plugins.dir`. What goes wrong
+there comes back here: watchfire plugin calls above, watchfire plugin replay above/1";
 
 /// Start, build, try and measure plugins
 #[derive(Debug, Args)]
@@ -59,6 +67,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         plugin: Option<PathBuf>,
     },
+    /// Build on every save, run the cases, try it on live or recorded data
+    Dev(dev::Dev),
+    /// List the recorded calls of a plugin in a running engine: those that failed, and those that were asked for
+    Calls(replay::Calls),
+    /// Make a recorded call again: the same answer? with instructions, memory and log
+    Replay(replay::Replay),
     /// Measure time per call, beside a plugin that does nothing
     Bench {
         /// The plugin's file
@@ -108,6 +122,9 @@ pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { folder, plugin } => test(folder, plugin.as_deref()),
+        Command::Dev(options) => crate::block_on(dev::run(options)),
+        Command::Calls(options) => crate::block_on(replay::calls(options)),
+        Command::Replay(options) => crate::block_on(replay::replay(options)),
         Command::Bench { plugin, config, items } => bench(plugin, config, items),
         Command::Inspect { plugin, json } => inspect(plugin, *json),
         Command::Doctor { lang } => Ok(doctor(lang)),
@@ -123,7 +140,7 @@ fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<Ex
     let folder = watchfire_author::scaffold(into, name, language, kind)?;
     println!("{} is a {} in {language}. Next:\n", folder.display(), kind.as_str());
     println!("  cd {}", folder.display());
-    println!("  watchfire plugin build\n  watchfire plugin test");
+    println!("  watchfire plugin dev      # builds, tests and tries it on every save");
     for check in watchfire_author::doctor(&[language]).iter().filter(|check| check.version.is_none()) {
         println!("\n{} is not installed: {}", check.program, check.remedy);
     }
@@ -133,22 +150,18 @@ fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<Ex
 fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     let project = Project::open(folder)?;
     let plugin = plugin.map_or_else(|| project.output(), Path::to_owned);
-    let tests = folder.join("tests");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&tests)
-        .with_context(|| tests.display().to_string())?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<std::io::Result<_>>()?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml"));
-    files.sort();
     let (mut passed, mut failed) = (0, 0);
-    for file in &files {
-        let report = watchfire_author::run_cases(&plugin, file, None)?;
-        println!("{} (at most {} of memory)", file.display(), size(report.memory_bytes));
+    let paint = Paint::of_terminal();
+    for file in project.cases()? {
+        let report = watchfire_author::run_cases(&plugin, &file, Some(&project.cache()))?;
+        println!("{}", file.display());
         for case in &report.cases {
-            let verdict = if case.failures.is_empty() { "ok  " } else { "FAIL" };
-            println!("  {verdict} {} ({} instructions)", case.name, case.instructions);
+            let good = case.failures.is_empty();
+            let verdict = if good { paint.good("ok  ") } else { paint.bad("FAIL") };
+            println!("  {verdict} {} ({})", case.name, show::cost(&case.trace));
             case.failures.iter().for_each(|failure| println!("         {failure}"));
-            if case.failures.is_empty() { passed += 1 } else { failed += 1 }
+            show::log(&case.trace, paint);
+            if good { passed += 1 } else { failed += 1 }
         }
     }
     println!("{passed} passed, {failed} failed");

@@ -8,6 +8,7 @@ use watchfire_model::Timestamp;
 use watchfire_plugin::{Batch, Limits, State};
 
 use crate::counters::Counters;
+use crate::recording::LogLine;
 
 scoped_tls::scoped_thread_local! {
     /// The batch of the `evaluate` that runs on this thread. Lent and not stored, because a batch has thousands of
@@ -98,6 +99,7 @@ impl Context {
         if !self.log.admits(message.len()) {
             return;
         }
+        self.log.lines.push(LogLine { level, message: message.to_owned() });
         let plugin = &*self.plugin;
         match level {
             tracing::Level::ERROR => tracing::error!(target: "watchfire::plugin", plugin, "{message}"),
@@ -190,15 +192,25 @@ pub(crate) struct LogBudget {
     bytes: usize,
     written: u64,
     dropped: u64,
+    /// What was written in this call.
+    pub(crate) lines: Vec<LogLine>,
 }
 
 impl LogBudget {
     fn new(limits: &Limits) -> LogBudget {
-        LogBudget { bytes_max: limits.log_bytes, lines_max: limits.log_lines, bytes: 0, written: 0, dropped: 0 }
+        LogBudget {
+            bytes_max: limits.log_bytes,
+            lines_max: limits.log_lines,
+            bytes: 0,
+            written: 0,
+            dropped: 0,
+            lines: Vec::new(),
+        }
     }
 
     fn begin(&mut self) {
         (self.bytes, self.written, self.dropped) = (0, 0, 0);
+        self.lines.clear();
     }
 
     fn admits(&mut self, bytes: usize) -> bool {

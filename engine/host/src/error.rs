@@ -1,4 +1,4 @@
-//! Why a plugin cannot be loaded.
+//! Why a plugin cannot be loaded, and why a recorded call cannot be read.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +22,17 @@ pub enum HostError {
     /// The thread that watches deadlines cannot be started.
     #[error("cannot start the thread that watches plugins' deadlines: {0}")]
     Thread(io::Error),
+}
+
+/// Why a recorded call cannot be read.
+#[derive(Debug, Error)]
+pub enum RecordingError {
+    /// It is not written as recorded calls are.
+    #[error("this is no recorded call of a plugin: {0}")]
+    Json(serde_json::Error),
+    /// It says what cannot be.
+    #[error("this is no recorded call of a plugin: {0}")]
+    Content(String),
 }
 
 /// Why a plugin cannot be loaded. Whatever was loaded under its name before stays.

@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::engine::Sandbox;
 use crate::loaded::{Loaded, Surroundings};
 use crate::opened::Opened;
+use crate::recording::{Recorder, Recording};
 use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, Suspension};
 
 /// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
@@ -43,6 +44,8 @@ struct Plugins {
     loaded: BTreeMap<String, Entry>,
     /// Kept across reloads and unloads, since a metric must not run backwards.
     counters: BTreeMap<String, Arc<Counters>>,
+    /// Kept likewise: a call that failed in one version is tried with the next.
+    recorders: BTreeMap<String, Arc<Recorder>>,
 }
 
 struct Entry {
@@ -135,7 +138,11 @@ impl Host {
                 &bytes
             }
         };
-        let counters = self.write().counters.entry(name.to_owned()).or_default().clone();
+        let (counters, recorder) = {
+            let mut plugins = self.write();
+            let counters = plugins.counters.entry(name.to_owned()).or_default().clone();
+            (counters, plugins.recorders.entry(name.to_owned()).or_default().clone())
+        };
         let standard = self.0.settings.limits;
         let with = Surroundings {
             sandbox: &self.0.sandbox,
@@ -145,6 +152,7 @@ impl Host {
             breaker: self.0.settings.breaker,
             instances_max: self.0.settings.instances_max,
             counters,
+            recorder,
         };
         let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Candidate { plugin: Arc::new(Loaded::new(name, wasm, with)?), path })
@@ -263,6 +271,20 @@ impl Host {
     /// What each plugin has done since the host was made, by name. Plugins that are gone are still there.
     pub fn counters(&self) -> Vec<(String, PluginCounters)> {
         self.read_plugins().counters.iter().map(|(name, counters)| (name.clone(), counters.snapshot())).collect()
+    }
+
+    /// Records the next calls of a plugin, whatever becomes of them; those that fail are recorded anyway. Answers
+    /// whether there is such a plugin.
+    pub fn record(&self, plugin: &str, calls: u32) -> bool {
+        let recorder = self.read_plugins().recorders.get(plugin).cloned();
+        recorder.map(|recorder| recorder.want(calls)).is_some()
+    }
+
+    /// The recorded calls of a plugin, the oldest first: the newest few that failed or were asked for. `None` where no
+    /// plugin of that name was ever loaded.
+    pub fn recordings(&self, plugin: &str) -> Option<Vec<Recording>> {
+        let recorder = self.read_plugins().recorders.get(plugin).cloned();
+        recorder.map(|recorder| recorder.recordings())
     }
 
     /// Whether instances come from a pool; if not, calls are slower, because the process may not reserve addresses.

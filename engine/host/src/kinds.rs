@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wasmtime::Store;
 use watchfire_model::{AlertStatus, Severity, Timestamp};
 use watchfire_plugin::{
     AlertView, Batch, Condition, Decision, Finding, Formatter, Limits, Message, MessageGroup, Outcome, PluginError,
@@ -10,9 +11,10 @@ use watchfire_plugin::{
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
 use crate::bindings::watchfire::plugin::{alerts, types};
-use crate::context::BATCH;
+use crate::context::{BATCH, Context};
 use crate::failure::cut;
 use crate::opened::Opened;
+use crate::recording::{Answer, Input};
 
 /// Receivers that a router may name for one alert.
 const RECEIVERS_MAX: usize = 32;
@@ -43,12 +45,18 @@ const HEADERS_REFUSED: [&str; 14] = [
 
 impl Condition for Opened<condition::Guest> {
     fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError> {
-        self.call(
+        let result = self.call(
             batch.at,
             Some(state),
             |store, guest, handle| BATCH.set(batch, || guest.call_evaluate(store, handle)),
             |outcome, limits| check_outcome(outcome, batch.series.len(), limits.text_bytes),
-        )
+        );
+        self.record(
+            &result,
+            || Input::of_condition(batch, state),
+            |outcome| Answer::Condition(outcome.clone(), state.staged()),
+        );
+        result
     }
 
     fn limit(&mut self, limits: Limits) {
@@ -111,12 +119,14 @@ impl Router for Opened<router::Guest> {
     fn route(&mut self, at: Timestamp, alerts: &[AlertView]) -> Result<Vec<Decision>, PluginError> {
         let views: Vec<_> = alerts.iter().map(LentAlert::new).collect();
         let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
-        self.call(
+        let result = self.call(
             at,
             None,
             |store, guest, handle| guest.call_route(store, handle, at.as_millis(), &lowered),
             |decisions, limits| check_decisions(decisions, alerts.len(), limits),
-        )
+        );
+        self.record(&result, || Input::Router(at, alerts.to_vec()), |decisions| Answer::Router(decisions.clone()));
+        result
     }
 }
 
@@ -170,7 +180,11 @@ impl Formatter for Opened<formatter::Guest> {
             external_url: &group.external_url,
             alerts: &lowered,
         };
-        self.call(group.at, None, |store, guest, handle| guest.call_format(store, handle, lowered), check_message)
+        let run =
+            |store: &mut Store<Context>, guest: &formatter::Guest, handle| guest.call_format(store, handle, lowered);
+        let result = self.call(group.at, None, run, check_message);
+        self.record(&result, || Input::Formatter(group.clone()), |message| Answer::Formatter(message.clone()));
+        result
     }
 }
 

@@ -24,13 +24,16 @@ mod inspect;
 mod kinds;
 mod loaded;
 mod opened;
+mod recording;
+mod recording_json;
 mod settings;
 mod wasi;
 
 pub use breaker::Suspension;
 pub use counters::PluginCounters;
-pub use error::{HostError, LoadError};
+pub use error::{HostError, LoadError, RecordingError};
 pub use host::{Candidate, Host, Source};
 pub use inspect::CONTRACT_VERSION;
 pub use loaded::PluginInfo;
+pub use recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 pub use settings::{BreakerSettings, HostSettings};

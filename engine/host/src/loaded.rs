@@ -19,6 +19,7 @@ use crate::engine::Sandbox;
 use crate::failure::{classify_start, cut};
 use crate::gate::Gate;
 use crate::inspect::{self, Outline};
+use crate::recording::Recorder;
 use crate::{BreakerSettings, LoadError, wasi};
 
 /// Things that one component may offer.
@@ -67,6 +68,7 @@ pub(crate) struct Loaded {
     pub(crate) gate: Gate,
     pub(crate) instances_max: u32,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 /// What a plugin is loaded with.
@@ -78,6 +80,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) breaker: BreakerSettings,
     pub(crate) instances_max: u32,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 impl Loaded {
@@ -127,6 +130,7 @@ impl Loaded {
             gate: Gate::new(with.limits.calls),
             instances_max: with.instances_max,
             counters: with.counters,
+            recorder: with.recorder,
         };
         loaded.offered = loaded.describe(&describe, &kinds)?;
         // An SDK may export every kind; what counts is what the plugin names.

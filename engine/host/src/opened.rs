@@ -19,6 +19,7 @@ use crate::breaker::SharedBreaker;
 use crate::context::Context;
 use crate::failure::{classify, classify_start, from_guest};
 use crate::loaded::Loaded;
+use crate::recording::{Answer as Recorded, Failure, Input, Recording, Trace};
 
 /// What a guest says, within what wasmtime says.
 pub(crate) type Answer<T> = wasmtime::Result<Result<T, types::PluginError>>;
@@ -65,6 +66,8 @@ pub(crate) struct Opened<G> {
     limits: Limits,
     live: Option<Live<G>>,
     breaker: SharedBreaker,
+    /// What the last call did on its way; none where it was refused.
+    trace: Option<Trace>,
 }
 
 struct Live<G> {
@@ -79,7 +82,8 @@ impl<G: Guest> Opened<G> {
         let limits = plugin.limits;
         let live = Opened::start(&plugin, name, config, &limits).inspect_err(|error| plugin.counters.failed(error))?;
         let breaker = plugin.breakers.of(G::KIND, name, config);
-        Ok(Opened { plugin, name: name.to_owned(), config: config.to_owned(), limits, live: Some(live), breaker })
+        let (name, config) = (name.to_owned(), config.to_owned());
+        Ok(Opened { plugin, name, config, limits, live: Some(live), breaker, trace: None })
     }
 
     /// Allows less. Memory that an instance has cannot be taken from it, so that the next call gets a fresh one.
@@ -119,6 +123,7 @@ impl<G: Guest> Opened<G> {
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
         check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
+        self.trace = None;
         if let Some(refusal) = self.breaker.lock().refusal(at) {
             self.plugin.counters.refused();
             return Err(PluginError::Internal(refusal));
@@ -143,13 +148,39 @@ impl<G: Guest> Opened<G> {
         result.inspect_err(|error| self.plugin.counters.failed(error))
     }
 
+    /// Keeps the last call if it failed or somebody wants to see it. `input` and `answer` are asked for only then.
+    pub(crate) fn record<R>(
+        &mut self,
+        result: &Result<R, PluginError>,
+        input: impl FnOnce() -> Input,
+        answer: impl FnOnce(&R) -> Recorded,
+    ) {
+        let Some(trace) = self.trace.take() else { return };
+        let plugin = &self.plugin;
+        if !plugin.recorder.wants(result.is_err()) {
+            return;
+        }
+        plugin.recorder.keep(Recording {
+            plugin: plugin.name.to_string(),
+            number: 0,
+            digest: plugin.info.digest.clone(),
+            part: self.name.clone(),
+            config: self.config.clone(),
+            limits: self.limits,
+            input: input(),
+            answer: result.as_ref().map(answer).map_err(Failure::from),
+            trace,
+        });
+    }
+
     fn call_guarded<T>(
         &mut self,
         at: Timestamp,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
     ) -> Result<T, PluginError> {
-        let Opened { plugin, name, config, limits, live, .. } = self;
+        let Opened { plugin, name, config, limits, live, trace, .. } = self;
+        let trace = trace.insert(Trace::default());
         let Live { store, guest, handle } = match live {
             Some(live) => live,
             None => live.insert(Opened::start(plugin, name, config, limits)?),
@@ -173,9 +204,14 @@ impl<G: Guest> Opened<G> {
             }
             None => run(store, guest, *handle),
         };
-        plugin.counters.called(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        plugin.counters.spent(plugin.instructions(store));
-        store.data_mut().end();
+        trace.nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        trace.instructions = plugin.instructions(store);
+        plugin.counters.called(trace.nanoseconds);
+        plugin.counters.spent(trace.instructions);
+        let context = store.data_mut();
+        context.end();
+        trace.log = mem::take(&mut context.log.lines);
+        trace.memory_bytes = context.limiter.memory_bytes as u64;
         match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(from_guest(error, limits)),

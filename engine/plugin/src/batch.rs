@@ -7,7 +7,7 @@ use watchfire_model::{Event, Labels, Timestamp};
 /// Series `i` owns the rows `offsets[i]..offsets[i + 1]` of `timestamps` and `values`; `offsets` has one entry more
 /// than `series`. For an expression each series has one row; for event windows the rows are the events of the group,
 /// oldest first, and `events` holds them in the same order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The time of the evaluation.
     pub at: Timestamp,

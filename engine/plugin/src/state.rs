@@ -110,6 +110,16 @@ impl State {
         kept.chain(staged).map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
+    /// What was there before anything was staged.
+    pub fn committed(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.committed
+    }
+
+    /// The staged writes in the order of the keys.
+    pub fn staged(&self) -> Vec<StateWrite> {
+        self.staged.iter().map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
+    }
+
     /// Makes the staged writes part of the state and returns them, so that they can be made durable.
     pub fn commit(&mut self) -> Vec<StateWrite> {
         let staged = std::mem::take(&mut self.staged);

@@ -8,7 +8,7 @@ use watchfire_plugin::{Batch, Condition, Outcome, PluginError, State};
 use watchfire_promql::VectorSample;
 
 /// The batch for the result of an expression: one row per series. Native histograms have no number and are left out.
-pub(crate) fn batch_of_samples(at: Timestamp, samples: &[VectorSample]) -> Batch {
+pub fn batch_of_samples(at: Timestamp, samples: &[VectorSample]) -> Batch {
     let mut batch = Batch::new(at);
     for sample in samples {
         if let Some(value) = sample.float() {

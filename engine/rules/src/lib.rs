@@ -19,6 +19,7 @@ mod remote;
 mod rule;
 
 pub use absence::Absence;
+pub use condition::batch_of_samples;
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
 pub use outcome::{Instance, Outcome};
 pub use remote::{Remote, RemoteQuery};

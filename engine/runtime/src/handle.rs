@@ -13,7 +13,7 @@ use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
 };
 use watchfire_delivery::Deliverer;
-use watchfire_host::Host;
+use watchfire_host::{Host, Recording};
 use watchfire_ingest::Metadata;
 use watchfire_ingest::remote_write::{Message, Report};
 use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
@@ -402,6 +402,17 @@ impl Watchfire {
     /// Whether the state is restored and rules are evaluated.
     pub fn ready(&self) -> bool {
         self.inner.ready.load(Ordering::Acquire)
+    }
+
+    /// The recorded calls of a plugin, the oldest first: the newest few that failed or were asked for. `None` if there
+    /// never was such a plugin.
+    pub fn plugin_calls(&self, plugin: &str) -> Option<Vec<Recording>> {
+        self.inner.host.recordings(plugin)
+    }
+
+    /// Records the next calls of a plugin as well as those that fail. Answers whether there is such a plugin.
+    pub fn record_plugin_calls(&self, plugin: &str, calls: u32) -> bool {
+        self.inner.host.record(plugin, calls)
     }
 
     /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'.

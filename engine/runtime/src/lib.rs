@@ -61,6 +61,7 @@ pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
 pub use providers::open_plugins;
 pub use reload::{ReloadError, ReloadReport};
 pub use retention::of as retention_of;
+pub use watchfire_host::Recording;
 
 pub use {
     watchfire_alerting as alerting, watchfire_config as config, watchfire_delivery as delivery,

@@ -13,6 +13,7 @@ mod explain;
 mod inbound;
 mod named;
 mod origin;
+mod plugins;
 mod prometheus;
 mod receive;
 mod receivers;
@@ -83,6 +84,8 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/api/watchfire/v1/acknowledgements", post(acknowledgement::set).delete(acknowledgement::withdraw))
         .route("/api/watchfire/v1/explain", get(explain::explain))
         .route("/api/watchfire/v1/routes", get(routes::routes))
+        .route("/api/watchfire/v1/plugins/{plugin}/calls", get(plugins::calls).post(plugins::record))
+        .route("/api/watchfire/v1/plugins/{plugin}/calls/{number}", get(plugins::call))
         .route("/api/v1/write", post(receive::write))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use watchfire_sdk::words::{cut, span};
 use watchfire_sdk::{Alert, Descriptor, Error, Formatter, Group, Message, Severity};
 
-use text::{encode, is_link, mrkdwn, plain};
+use text::{encode, is_link, mrkdwn};
 
 /// Slack's limits, in characters and counts.
 const HEADER_MAX: usize = 150;
@@ -69,7 +70,7 @@ impl Formatter for SlackCard {
         if config.fields.len() > FIELDS_MAX {
             return Err(Error::config("/fields", format!("Slack shows {FIELDS_MAX} fields at most")));
         }
-        if let Some(severity) = config.mention.keys().find(|key| !SEVERITIES.iter().any(|s| s.as_str() == **key)) {
+        if let Some(severity) = config.mention.keys().find(|key| !Severity::ALL.iter().any(|s| s.as_str() == **key)) {
             let message = format!("{severity:?} is no severity; use info, warning, error or critical");
             return Err(Error::config(format!("/mention/{severity}"), message));
         }
@@ -77,10 +78,8 @@ impl Formatter for SlackCard {
     }
 
     fn format(&mut self, group: &Group) -> Result<Message, Error> {
-        let firing = group.alerts.iter().filter(|alert| alert.firing).count();
-        let worst = group.alerts.iter().filter(|alert| alert.firing || firing == 0).map(|alert| alert.severity).max();
-        let worst = worst.unwrap_or_default();
-        let headline = headline(group, firing, worst);
+        let (firing, worst) = (group.firing(), group.worst());
+        let headline = cut(&group.headline(), HEADER_MAX);
         let mut blocks =
             vec![json!({"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": true}})];
         let mut budget = Budget(BUDGET.saturating_sub(HEADER_MAX));
@@ -99,7 +98,7 @@ impl Formatter for SlackCard {
         let body = json!({
             // What a notification on a phone shows, and where blocks are not.
             "text": mrkdwn(&headline, 3_000),
-            "attachments": [{"color": colour(firing, worst), "fallback": mrkdwn(&headline, 3_000), "blocks": blocks}],
+            "attachments": [{"color": format!("#{:06x}", group.colour()), "fallback": mrkdwn(&headline, 3_000), "blocks": blocks}],
         });
         Ok(Message {
             title: headline,
@@ -109,8 +108,6 @@ impl Formatter for SlackCard {
         })
     }
 }
-
-const SEVERITIES: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
 
 /// What may still be written.
 struct Budget(usize);
@@ -126,7 +123,7 @@ impl SlackCard {
     fn mention(&self, firing: usize, worst: Severity, budget: &mut Budget) -> Option<Value> {
         let who = self.config.mention.get(worst.as_str()).filter(|who| firing > 0 && !who.is_empty())?;
         // The operator's own mark-up: it must stay as it is to work.
-        let text = budget.take(plain(who, 200))?;
+        let text = budget.take(cut(who, 200))?;
         Some(json!({"type": "section", "text": {"type": "mrkdwn", "text": text}}))
     }
 
@@ -135,7 +132,7 @@ impl SlackCard {
         let chosen: Vec<(&str, String)> = if self.config.fields.is_empty() {
             group.group_labels.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
         } else {
-            self.config.fields.iter().map(|name| (name.as_str(), values(&group.alerts, name))).collect()
+            self.config.fields.iter().map(|name| (name.as_str(), group.values(name))).collect()
         };
         let fields: Vec<Value> = chosen
             .into_iter()
@@ -167,55 +164,12 @@ impl SlackCard {
                 json!({
                     "type": "button",
                     "action_id": format!("open-{number}"),
-                    "text": {"type": "plain_text", "text": plain(text, BUTTON_MAX)},
+                    "text": {"type": "plain_text", "text": cut(text, BUTTON_MAX)},
                     "url": address,
                 })
             })
             .collect();
         (!buttons.is_empty()).then(|| json!({"type": "actions", "elements": buttons}))
-    }
-}
-
-fn headline(group: &Group, firing: usize, worst: Severity) -> String {
-    let name = group
-        .group_labels
-        .iter()
-        .find(|(name, _)| name == "alertname")
-        .map(|(_, value)| value.clone())
-        .unwrap_or_else(|| values(&group.alerts, "alertname"));
-    let name = if name.is_empty() { "Alerts" } else { &name };
-    let text = match firing {
-        0 => format!("✅ Resolved: {name}"),
-        1 => format!("{} {name}", sign(worst)),
-        many => format!("{} {name} ({many} firing)", sign(worst)),
-    };
-    plain(&text, HEADER_MAX)
-}
-
-/// The distinct values of a label, in order.
-fn values(alerts: &[Alert], label: &str) -> String {
-    let mut distinct: Vec<&str> = alerts.iter().filter_map(|alert| alert.label(label)).collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    distinct.join(", ")
-}
-
-fn sign(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "🔵",
-        Severity::Warning => "🟡",
-        Severity::Error => "🟠",
-        Severity::Critical => "🔴",
-    }
-}
-
-fn colour(firing: usize, worst: Severity) -> &'static str {
-    match worst {
-        _ if firing == 0 => "#2eb67d",
-        Severity::Info => "#36a2eb",
-        Severity::Warning => "#ecb22e",
-        Severity::Error => "#f2711c",
-        Severity::Critical => "#e01e5a",
     }
 }
 
@@ -228,7 +182,7 @@ fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
         Some(address) => format!("<{}|{}>", address.replace('&', "&amp;"), name.replace('|', "¦")),
         None => name,
     };
-    let mut text = format!("{} *{name}*", if alert.firing { sign(alert.severity) } else { "✅" });
+    let mut text = format!("{} *{name}*", alert.sign());
     if !alert.summary.is_empty() {
         text.push_str(&format!("\n{}", mrkdwn(&alert.summary, 300)));
     }
@@ -246,17 +200,6 @@ fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
         _ => text.push_str(&format!("\nsince {}, for {}", since(alert.starts_ms), span(at_ms - alert.starts_ms))),
     }
     text
-}
-
-/// A length of time as its two largest units.
-fn span(ms: i64) -> String {
-    let seconds = ms.max(0) / 1_000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds % 3_600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3_600),
-    }
 }
 
 /// The group's labels as the query of a link that begins a silence.

@@ -36,20 +36,9 @@ pub(crate) fn mrkdwn(text: &str, characters: usize) -> String {
     out
 }
 
-/// `text` as it is, in at most `characters` characters.
-pub(crate) fn plain(text: &str, characters: usize) -> String {
-    if text.len() <= characters || text.chars().count() <= characters {
-        return text.to_owned();
-    }
-    let mut out: String = text.chars().take(characters.saturating_sub(1)).collect();
-    out.push('…');
-    out
-}
-
 /// A link, if the address is one that Slack opens; Slack refuses the whole message for one that is too long.
 pub(crate) fn is_link(address: &str) -> bool {
-    let web = address.starts_with("https://") || address.starts_with("http://");
-    web && address.chars().count() <= 3_000 && !address.contains(|c: char| c.is_whitespace() || "<>|\"".contains(c))
+    watchfire_sdk::words::is_link(address) && address.chars().count() <= 3_000
 }
 
 /// Text for a part of an address, percent-encoded.

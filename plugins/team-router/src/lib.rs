@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use watchfire_sdk::calendar::{Calendar, OfficeHours};
 use watchfire_sdk::{Alert, Decision, Descriptor, Error, Router, Severity};
-
-const MINUTES_PER_DAY: i64 = 24 * 60;
 
 /// The configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +33,9 @@ pub struct TeamConfig {
     /// Minutes that the team's clock is ahead of UTC.
     #[serde(default)]
     pub zone_offset_minutes: i32,
+    /// Days without office hours: `2026-12-31`, or `12-25` for every year.
+    #[serde(default)]
+    pub holidays: Vec<String>,
     /// The receiver in office hours.
     pub in_hours: String,
     /// The receiver at all other times.
@@ -56,7 +58,7 @@ pub struct TeamRouter {
 
 #[derive(Debug)]
 struct Team {
-    hours: Hours,
+    hours: Calendar,
     in_hours: String,
     off_hours: String,
     critical: Option<String>,
@@ -78,15 +80,9 @@ impl Router for TeamRouter {
                     return Err(Error::config(path(field), "the name of a receiver is missing"));
                 }
             }
-            let (begin, end) = clock_hours(&team.hours).map_err(|message| Error::config(path("hours"), message))?;
-            let days =
-                day_mask(&team.days).map_err(|(at, message)| Error::config(path(&format!("days/{at}")), message))?;
-            if !(-14 * 60..=14 * 60).contains(&team.zone_offset_minutes) {
-                let message = format!("no zone is {} minutes from UTC; use -840 to 840", team.zone_offset_minutes);
-                return Err(Error::config(path("zone_offset_minutes"), message));
-            }
-            let hours = Hours { begin, end, days, zone_offset: i64::from(team.zone_offset_minutes) };
-            let TeamConfig { in_hours, off_hours, critical, .. } = team;
+            let TeamConfig { hours, days, zone_offset_minutes, holidays, in_hours, off_hours, critical } = team;
+            let office = OfficeHours { hours, days, zone_offset_minutes, holidays };
+            let hours = office.calendar(path("").trim_end_matches('/'))?;
             teams.insert(name, Team { hours, in_hours, off_hours, critical });
         }
         let default = config.default.map(Decision::to).unwrap_or_default();
@@ -99,65 +95,11 @@ impl Router for TeamRouter {
         };
         let receiver = match &team.critical {
             Some(critical) if alert.severity == Severity::Critical => critical,
-            _ if team.hours.contain(at_ms) => &team.in_hours,
+            _ if team.hours.is_open(at_ms) => &team.in_hours,
             _ => &team.off_hours,
         };
         Ok(Decision::to(receiver))
     }
-}
-
-/// Office hours on a clock that is ahead of UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hours {
-    /// Minutes since midnight.
-    begin: i64,
-    end: i64,
-    /// Bit 0 is Monday.
-    days: u8,
-    zone_offset: i64,
-}
-
-impl Hours {
-    fn contain(&self, at_ms: i64) -> bool {
-        let local = at_ms.div_euclid(60_000) + self.zone_offset;
-        let (day, minute) = (local.div_euclid(MINUTES_PER_DAY), local.rem_euclid(MINUTES_PER_DAY));
-        // 1970 began on a Thursday.
-        let begins_on = |day: i64| self.days & (1 << (day + 3).rem_euclid(7)) != 0;
-        if self.begin < self.end {
-            begins_on(day) && (self.begin..self.end).contains(&minute)
-        } else {
-            // Past midnight the hours belong to the day on which they began.
-            (begins_on(day) && minute >= self.begin) || (begins_on(day - 1) && minute < self.end)
-        }
-    }
-}
-
-fn clock_hours(text: &str) -> Result<(i64, i64), String> {
-    let wrong = || format!("{text:?} is not of the form \"09:00-18:00\"");
-    let minutes = |clock: &str| {
-        let (hour, minute) = clock.trim().split_once(':')?;
-        let two_digits = |text: &str| (text.len() == 2).then(|| text.parse::<i64>().ok()).flatten();
-        let (hour, minute) = (two_digits(hour)?, two_digits(minute)?);
-        let total = hour * 60 + minute;
-        (minute < 60 && (0..=MINUTES_PER_DAY).contains(&total)).then_some(total)
-    };
-    let (begin, end) = text.split_once('-').ok_or_else(wrong)?;
-    let (begin, end) = (minutes(begin).ok_or_else(wrong)?, minutes(end).ok_or_else(wrong)?);
-    if begin == end || begin == MINUTES_PER_DAY {
-        return Err(format!("{text:?} is no time at all; for the whole day write \"00:00-24:00\""));
-    }
-    Ok((begin, end))
-}
-
-fn day_mask(days: &[String]) -> Result<u8, (usize, String)> {
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    if days.is_empty() {
-        return Ok(0x7f);
-    }
-    days.iter().enumerate().try_fold(0, |mask, (at, day)| match NAMES.iter().position(|name| name == day) {
-        Some(bit) => Ok(mask | 1 << bit),
-        None => Err((at, format!("{day:?} is no day; use {}", NAMES.join(", ")))),
-    })
 }
 
 watchfire_sdk::export! { router: "team-router" => TeamRouter }

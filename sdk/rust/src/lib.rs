@@ -54,6 +54,7 @@
 //! network. Memory is a cache and may vanish between two calls; what has to be remembered belongs into [`State`].
 //! A panic costs the instance and is reported with its message, an [`Error`] costs nothing and reads better.
 
+pub mod calendar;
 mod config;
 mod error;
 mod export;
@@ -62,6 +63,7 @@ mod kinds;
 mod series;
 mod state;
 pub mod testing;
+pub mod words;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

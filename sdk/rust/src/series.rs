@@ -81,7 +81,7 @@ macro_rules! record {
 /// it lies. Series that were not seen for the time to forget are dropped when room is made.
 #[derive(Debug)]
 pub struct SeriesTable<R> {
-    prefix: &'static str,
+    prefix: String,
     chunks: Vec<Vec<u8>>,
     /// Where the next record is expected.
     cursor: Place,
@@ -109,7 +109,7 @@ impl<R: Record> SeriesTable<R> {
 
     /// Reads the table that [`SeriesTable::save`] wrote under `prefix`. `now_ms` is the time of the evaluation, and
     /// series that were not seen for `forget_ms` may be forgotten.
-    pub fn load(state: &State, prefix: &'static str, now_ms: i64, forget_ms: i64) -> SeriesTable<R> {
+    pub fn load(state: &State, prefix: &str, now_ms: i64, forget_ms: i64) -> SeriesTable<R> {
         let mut chunks: Vec<Vec<u8>> = Vec::new();
         while chunks.len() < CHUNKS_MAX
             && let Some(mut chunk) = state.get(&key(prefix, chunks.len()))
@@ -126,7 +126,7 @@ impl<R: Record> SeriesTable<R> {
         let records = chunks.iter().map(|chunk| chunk.len() / Self::SIZE).sum();
         let seconds = |ms: i64| u32::try_from(ms.max(0) / 1_000).unwrap_or(u32::MAX);
         SeriesTable {
-            prefix,
+            prefix: prefix.to_owned(),
             chunks,
             cursor: Place::default(),
             index: None,
@@ -165,10 +165,10 @@ impl<R: Record> SeriesTable<R> {
             self.forget();
         }
         for (number, chunk) in self.chunks.iter().enumerate() {
-            state.set(&key(self.prefix, number), chunk)?;
+            state.set(&key(&self.prefix, number), chunk)?;
         }
         for number in self.chunks.len()..before {
-            state.delete(&key(self.prefix, number));
+            state.delete(&key(&self.prefix, number));
         }
         Ok(())
     }

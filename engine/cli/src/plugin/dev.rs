@@ -1,0 +1,252 @@
+//! `watchfire plugin dev`: build on every save, try it on data, show what it decides.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration as StdDuration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use watchfire_author::{Offer, Project, Trial, state_after};
+use watchfire_host::{Answer, Input, Recording};
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Kind, Limits};
+
+use super::data::{self, Live};
+use super::show::{self, Paint};
+use super::{replay, size};
+
+/// How often the folder is looked at.
+const LOOK: StdDuration = StdDuration::from_millis(150);
+
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// The plugin's folder
+    #[arg(default_value = ".", value_name = "DIR")]
+    folder: PathBuf,
+    /// Live data: a running engine, or a Prometheus for conditions
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    url: Option<String>,
+    /// Recorded data: the data folder of an engine, or OpenMetrics files
+    #[arg(long, value_name = "DIR", requires = "expr")]
+    data: Option<PathBuf>,
+    /// What a condition looks at
+    #[arg(long, value_name = "PROMQL")]
+    expr: Option<String>,
+    /// A recorded call, made again after each build; see `watchfire plugin calls`
+    #[arg(long, value_name = "FILE")]
+    call: Vec<PathBuf>,
+    /// The configuration as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    config: String,
+    /// Which of the things that the plugin offers
+    #[arg(long, value_name = "NAME")]
+    part: Option<String>,
+    /// Seconds between two evaluations over live or recorded data
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
+    /// Once, without waiting for a save
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
+    let paint = Paint::of_terminal();
+    let live = options.url.as_deref().map(|url| Live::new(url, options.expr.as_deref())).transpose()?;
+    // What a condition remembers of live data survives a save, as it would in an engine.
+    let mut state = BTreeMap::new();
+    loop {
+        let project = Project::open(&options.folder)?;
+        let saved = project.saved();
+        let good = match Round::begin(options, &project, paint) {
+            Ok(round) => {
+                let mut good = round.cases(&project)? & round.calls()?;
+                good &= round.played()?;
+                loop {
+                    if let Some(live) = &live {
+                        good &= round.live(live, &mut state).await;
+                    }
+                    if options.once || wait(&project, saved, live.as_ref().map(|_| options.every)).await {
+                        break;
+                    }
+                }
+                good
+            }
+            Err(error) => {
+                println!("  {} {error:#}", paint.bad("failed:"));
+                if !options.once {
+                    wait(&project, saved, None).await;
+                }
+                false
+            }
+        };
+        if options.once {
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+}
+
+/// Waits for a save, or so many seconds; answers whether something was saved.
+async fn wait(project: &Project, saved: u64, seconds: Option<u32>) -> bool {
+    let begin = now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if project.saved() != saved {
+            return true;
+        }
+        if seconds.is_some_and(|seconds| begin.elapsed() >= StdDuration::from_secs(seconds.into())) {
+            return false;
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long it took is shown, and when to look again decides nothing")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A build, and what it is tried on.
+struct Round<'d> {
+    options: &'d Dev,
+    paint: Paint,
+    plugin: PathBuf,
+    trial: Trial,
+    cache: PathBuf,
+}
+
+impl<'d> Round<'d> {
+    fn begin(options: &'d Dev, project: &Project, paint: Paint) -> Result<Round<'d>> {
+        let began = now();
+        let built = watchfire_author::build(project, None)?;
+        let (took, cache) = (began.elapsed(), project.cache());
+        let began = now();
+        let trial = Trial::load(&built.path, Limits::STANDARD, Some(&cache))?;
+        println!(
+            "{} {}",
+            paint.bold(project.name()),
+            paint.faint(&format!(
+                "built in {:.1} s, loaded in {} ms, {}",
+                took.as_secs_f64(),
+                began.elapsed().as_millis(),
+                size(built.bytes)
+            ))
+        );
+        Ok(Round { options, paint, plugin: built.path, trial, cache })
+    }
+
+    /// The plugin's own cases; those that pass are only counted.
+    fn cases(&self, project: &Project) -> Result<bool> {
+        let (mut passed, mut failed) = (0, 0);
+        for file in project.cases()? {
+            let report = watchfire_author::run_cases(&self.plugin, &file, Some(&self.cache))?;
+            for case in &report.cases {
+                if case.failures.is_empty() {
+                    passed += 1;
+                    continue;
+                }
+                failed += 1;
+                println!("  {} {}: {}", self.paint.bad("FAIL"), shown(&file), case.name);
+                case.failures.iter().for_each(|failure| println!("       {failure}"));
+                show::log(&case.trace, self.paint);
+            }
+        }
+        match (passed, failed) {
+            (0, 0) => {}
+            (_, 0) => println!("  {}", self.paint.good(&format!("{passed} cases passed"))),
+            _ => println!("  {passed} cases passed, {}", self.paint.bad(&format!("{failed} failed"))),
+        }
+        Ok(failed == 0)
+    }
+
+    /// The recorded calls.
+    fn calls(&self) -> Result<bool> {
+        let mut answered = true;
+        for path in &self.options.call {
+            let recorded = replay::read(path)?;
+            let replayed = self.trial.replay(&recorded);
+            answered &= replayed.recording.answer.is_ok();
+            replay::tell(&recorded, &replayed, self.paint);
+        }
+        Ok(answered)
+    }
+
+    /// Recorded data: each evaluation with findings or a failure is shown.
+    fn played(&self) -> Result<bool> {
+        let (Some(folder), Some(expr)) = (&self.options.data, &self.options.expr) else { return Ok(true) };
+        let offer = self.offer()?;
+        let (mut state, mut evaluations, mut found, mut good) = (BTreeMap::new(), 0_u64, 0_u64, true);
+        data::play(folder, expr, self.options.every, &mut |batch| {
+            let call = self.call(&offer, &Input::Condition(batch, std::mem::take(&mut state)));
+            evaluations += 1;
+            state = state_after(&call);
+            let quiet = match &call.answer {
+                Ok(Answer::Condition(outcome, _)) => outcome.findings.is_empty(),
+                _ => false,
+            };
+            if !quiet {
+                found += 1;
+                self.tell(&call);
+            }
+            good &= call.answer.is_ok();
+            Ok(())
+        })?;
+        println!("  {expr} over {}: {evaluations} evaluations, {found} with findings", shown(folder));
+        Ok(good)
+    }
+
+    /// What is so now.
+    async fn live(&self, live: &Live, state: &mut BTreeMap<String, Vec<u8>>) -> bool {
+        let input = match self.offer() {
+            Ok(offer) => live.input(offer.kind, state).await.map(|input| (offer, input)),
+            Err(error) => Err(error),
+        };
+        match input {
+            Ok((offer, input)) => {
+                let call = self.call(&offer, &input);
+                if offer.kind == Kind::Condition {
+                    *state = state_after(&call);
+                }
+                self.tell(&call);
+                call.answer.is_ok()
+            }
+            // The engine may be back when it is asked again.
+            Err(error) => {
+                println!("  {} {error:#}", self.paint.bad("no data:"));
+                false
+            }
+        }
+    }
+
+    /// What of the plugin is tried.
+    fn offer(&self) -> Result<Offer> {
+        let offers = self.trial.offers();
+        let fits = |offer: &&Offer| self.options.part.is_none() || offer.part == self.options.part;
+        match offers.iter().filter(fits).collect::<Vec<_>>()[..] {
+            [only] => Ok(only.clone()),
+            _ => {
+                let names: Vec<&str> = offers.iter().filter_map(|offer| offer.part.as_deref()).collect();
+                bail!("say with --part which one to try: {}", names.join(", "))
+            }
+        }
+    }
+
+    fn call(&self, offer: &Offer, input: &Input) -> Recording {
+        self.trial.call_or_failure(offer.part.as_deref(), &self.options.config, input)
+    }
+
+    fn tell(&self, call: &Recording) {
+        println!("{} {}", self.paint.bold(&clock(call.input.at())), show::input(&call.input));
+        show::log(&call.trace, self.paint);
+        show::answer(call, self.paint);
+        println!("  {}", self.paint.faint(&show::cost(&call.trace)));
+    }
+}
+
+/// The time of day.
+fn clock(at: Timestamp) -> String {
+    at.to_rfc3339().get(11..19).unwrap_or_default().to_owned()
+}
+
+fn shown(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,148 @@
+//! `watchfire plugin calls` and `watchfire plugin replay`: what went wrong in an engine, again, here.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde_json::Value;
+use watchfire_author::{Project, Replayed, Trial};
+use watchfire_host::{Input, Recording};
+
+use super::show::{self, Paint};
+use crate::args::Server;
+use crate::client::Client;
+use crate::table::Table;
+
+#[derive(Debug, Args)]
+pub(super) struct Calls {
+    /// The plugin's name in the engine
+    plugin: String,
+    /// Record the next calls as well, whatever becomes of them; those that fail are recorded anyway
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..=8))]
+    record: Option<u32>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// A file with a recorded call, or PLUGIN/NUMBER for one of a running engine
+    #[arg(value_name = "CALL")]
+    call: String,
+    /// The plugin's file [default: what was built in the folder]
+    #[arg(long, value_name = "FILE")]
+    plugin: Option<PathBuf>,
+    /// The plugin's folder
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    folder: PathBuf,
+    /// Keep the call in this file, to replay it without the engine
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
+    let client = Client::new(&options.server.url)?;
+    let path = format!("api/watchfire/v1/plugins/{}/calls", options.plugin);
+    if let Some(calls) = options.record {
+        client.form(&format!("{path}?calls={calls}"), &[]).await?;
+        println!("The next {calls} calls of {} will be recorded.", options.plugin);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let answer = client.get(&path, &[]).await?;
+    let mut table = Table::new(["CALL", "AT", "KIND", "BUILD", "MS", "OUTCOME"]);
+    for call in answer["calls"].as_array().into_iter().flatten() {
+        let text = |member: &str| call[member].as_str().unwrap_or_default().to_owned();
+        table.row([
+            format!("{}/{}", options.plugin, call["number"]),
+            text("at"),
+            text("kind"),
+            text("digest").chars().take(12).collect(),
+            format!("{:.2}", call["nanoseconds"].as_f64().unwrap_or_default() / 1e6),
+            match &call["failure"] {
+                Value::Null => "answered".to_owned(),
+                failure => failure["message"].as_str().unwrap_or_default().to_owned(),
+            },
+        ]);
+    }
+    if table.is_empty() {
+        println!(
+            "No call of {} is recorded: none has failed. `--record 1` records the next whatever becomes of it.",
+            options.plugin
+        );
+    } else {
+        print!("{table}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn replay(options: &Replay) -> Result<ExitCode> {
+    let json = fetch(&options.call, &options.server.url).await?;
+    let recorded = Recording::from_json(&json).with_context(|| options.call.clone())?;
+    if let Some(path) = &options.save {
+        std::fs::write(path, &json).with_context(|| path.display().to_string())?;
+    }
+    let (plugin, cache) = match &options.plugin {
+        Some(plugin) => (plugin.clone(), None),
+        None => {
+            let project = Project::open(&options.folder)
+                .context("say with --plugin which file to use, or with --folder where the plugin is")?;
+            (project.output(), Some(project.cache()))
+        }
+    };
+    let trial = Trial::load(&plugin, recorded.limits, cache.as_deref())?;
+    let replayed = trial.replay(&recorded);
+    tell(&recorded, &replayed, Paint::of_terminal());
+    Ok(if replayed.same_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The text of a recorded call.
+async fn fetch(call: &str, url: &str) -> Result<String> {
+    if Path::new(call).is_file() {
+        return std::fs::read_to_string(call).with_context(|| call.to_owned());
+    }
+    match call.rsplit_once('/') {
+        Some((plugin, number)) if !plugin.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let path = format!("api/watchfire/v1/plugins/{plugin}/calls/{number}");
+            Ok(Client::new(url)?.get(&path, &[]).await?.to_string())
+        }
+        _ => bail!("{call}: neither a file nor PLUGIN/NUMBER, as `watchfire plugin calls PLUGIN` lists them"),
+    }
+}
+
+/// Reads a recorded call from a file.
+pub(super) fn read(path: &Path) -> Result<Recording> {
+    let json = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Recording::from_json(&json).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+pub(super) fn tell(recorded: &Recording, replayed: &Replayed, paint: Paint) {
+    let Recording { plugin, number, input, .. } = recorded;
+    println!("{} {} {}", paint.bold(&format!("{plugin}/{number}")), input.kind().as_str(), recorded.part);
+    println!("  {}", show::input(input));
+    println!("  {} {}", paint.faint("config"), recorded.config);
+    println!("\n{}", paint.bold("recorded"));
+    show::log(&recorded.trace, paint);
+    show::answer(recorded, paint);
+    println!("\n{} {}", paint.bold("replayed"), paint.faint(&show::cost(&replayed.recording.trace)));
+    show::log(&replayed.recording.trace, paint);
+    if replayed.same_answer {
+        println!("  {}", paint.good("the same answer, byte by byte"));
+        return;
+    }
+    show::answer(&replayed.recording, paint);
+    let why = match (replayed.same_plugin, input) {
+        (false, _) => "another answer, from another build of the plugin",
+        (true, Input::Condition(..)) => {
+            "another answer from the same build: it depends on more than series, configuration and state, such as what \
+             its memory held from earlier calls"
+        }
+        (true, _) => {
+            "another answer from the same build: it depends on more than its input and configuration, such as what its \
+             memory held from earlier calls"
+        }
+    };
+    println!("  {}", paint.bad(why));
+}

@@ -1,0 +1,209 @@
+//! Recorded calls: what went into a plugin and what came out, so that an author can run the call again.
+//!
+//! A call is a function of what is recorded here: the plugin, its configuration, its input, the state before. Failed
+//! calls are kept without being asked for, others on demand; per plugin the newest few, bounded in bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use watchfire_model::Timestamp;
+use watchfire_plugin::{
+    AlertView, Batch, Decision, Kind, Limits, Message, MessageGroup, Outcome, PluginError, State, StateWrite,
+};
+
+/// Recorded calls that are kept per plugin.
+const CALLS_MAX: usize = 8;
+/// Bytes that they may take together, as [`Input::bytes`] reckons.
+const BYTES_MAX: usize = 16 << 20;
+
+/// One call of `evaluate`, `route` or `format`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Counts the recorded calls of this plugin, from 1.
+    pub number: u64,
+    /// SHA-256 of the `.wasm` file as hexadecimal digits.
+    pub digest: String,
+    /// What of the plugin was called, as the plugin names it.
+    pub part: String,
+    /// Its configuration as JSON text.
+    pub config: String,
+    /// What the call might use.
+    pub limits: Limits,
+    /// What went in.
+    pub input: Input,
+    /// What came out.
+    pub answer: Result<Answer, Failure>,
+    /// What it cost.
+    pub trace: Trace,
+}
+
+/// What a plugin was given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// To `evaluate`: the series or events, and what the rule's state was before.
+    Condition(Batch, BTreeMap<String, Vec<u8>>),
+    /// To `route`.
+    Router(Timestamp, Vec<AlertView>),
+    /// To `format`.
+    Formatter(MessageGroup),
+}
+
+/// What a plugin answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The findings, and what it wrote into its state.
+    Condition(Outcome, Vec<StateWrite>),
+    /// One decision per alert.
+    Router(Vec<Decision>),
+    /// The message.
+    Formatter(Message),
+}
+
+/// Why there was no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The word of [`PluginError::kind`].
+    pub kind: String,
+    /// What the user was told.
+    pub message: String,
+}
+
+/// What a call did on its way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// What it logged, as far as its limits let it.
+    pub log: Vec<LogLine>,
+    /// Linear memory of the instance after the call.
+    pub memory_bytes: u64,
+    /// How long it took.
+    pub nanoseconds: u64,
+    /// The instructions that it took; 0 where the host does not count them.
+    pub instructions: u64,
+}
+
+/// A line of a plugin's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How bad it is.
+    pub level: tracing::Level,
+    /// The text.
+    pub message: String,
+}
+
+impl Input {
+    /// What the plugin was asked for.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Input::Condition(..) => Kind::Condition,
+            Input::Router(..) => Kind::Router,
+            Input::Formatter(_) => Kind::Formatter,
+        }
+    }
+
+    /// The time that the plugin saw.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Input::Condition(batch, _) => batch.at,
+            Input::Router(at, _) => *at,
+            Input::Formatter(group) => group.at,
+        }
+    }
+
+    /// For `evaluate`: with the state as it was before the call, whether its writes are staged still or gone.
+    pub(crate) fn of_condition(batch: &Batch, state: &State) -> Input {
+        Input::Condition(batch.clone(), state.committed().clone())
+    }
+
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        /// Numbers, pointers and lengths beside a text.
+        const BESIDES: usize = 48;
+        let alerts = |alerts: &[AlertView]| -> usize {
+            let texts = alerts.iter().map(|view| {
+                let annotations = view.alert.annotations.iter().map(|(name, value)| name.len() + value.len() + BESIDES);
+                view.alert.labels.heap_bytes() + view.alert.generator_url.len() + annotations.sum::<usize>()
+            });
+            texts.map(|bytes| bytes + 4 * BESIDES).sum()
+        };
+        match self {
+            Input::Condition(batch, state) => {
+                let labels: usize = batch.series.iter().map(|labels| labels.heap_bytes() + BESIDES).sum();
+                let events: usize = batch
+                    .events
+                    .iter()
+                    .map(|event| {
+                        let fields =
+                            event.fields.iter().map(|(name, value)| name.len() + value.to_text().len() + BESIDES);
+                        event.id.len() + event.kind.len() + event.body.len() + fields.sum::<usize>() + 2 * BESIDES
+                    })
+                    .sum();
+                let state: usize = state.iter().map(|(key, value)| key.len() + value.len() + BESIDES).sum();
+                labels + events + state + batch.values.len() * 16
+            }
+            Input::Router(_, views) => alerts(views),
+            Input::Formatter(group) => alerts(&group.alerts),
+        }
+    }
+}
+
+impl From<&PluginError> for Failure {
+    fn from(error: &PluginError) -> Failure {
+        Failure { kind: error.kind().to_owned(), message: error.to_string() }
+    }
+}
+
+/// Keeps the recorded calls of one plugin, across its reloads.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// Calls that are still to be recorded because somebody asked.
+    wanted: AtomicU32,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    recordings: VecDeque<(usize, Recording)>,
+    count: u64,
+}
+
+impl Recorder {
+    /// Records the next calls, whatever becomes of them.
+    pub(crate) fn want(&self, calls: u32) {
+        self.wanted.store(calls, Ordering::Relaxed);
+    }
+
+    /// Whether to keep a call that just ended. Two calls at once may both take the last place, which costs nothing.
+    pub(crate) fn wants(&self, failed: bool) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted > 0 {
+            self.wanted.store(wanted - 1, Ordering::Relaxed);
+        }
+        failed || wanted > 0
+    }
+
+    /// Keeps a recording under the next number; the oldest make room.
+    pub(crate) fn keep(&self, recording: Recording) {
+        let mut kept = self.lock();
+        kept.count += 1;
+        let bytes = recording.input.bytes();
+        let number = kept.count;
+        kept.recordings.push_back((bytes, Recording { number, ..recording }));
+        while kept.recordings.len() > CALLS_MAX
+            || kept.recordings.iter().map(|(bytes, _)| bytes).sum::<usize>() > BYTES_MAX
+        {
+            kept.recordings.pop_front();
+        }
+    }
+
+    /// What is kept, the oldest first.
+    pub(crate) fn recordings(&self) -> Vec<Recording> {
+        self.lock().recordings.iter().map(|(_, recording)| recording.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
