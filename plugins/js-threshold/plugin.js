@@ -42,7 +42,7 @@ export const condition = {
 
   evaluate(handle) {
     const values = new Float64Array(aligned(input.latestLe()));
-    const ids = new BigUint64Array(aligned(input.seriesIdsLe()));
+    const ids = () => new BigUint64Array(aligned(input.seriesIdsLe()));
     const remembered = state.get("active");
     const active = new Set(remembered ? new BigUint64Array(aligned(remembered)) : []);
     const outcome = judge(rules[handle], values, ids, active);
@@ -55,7 +55,8 @@ export const condition = {
   },
 };
 
-// The bytes in a buffer of their own: a wider typed array must begin at a multiple of its width.
+// The bytes from the beginning of a buffer: a wider typed array must begin at a multiple of its width.
 function aligned(bytes) {
-  return new Uint8Array(bytes).buffer;
+  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+  return whole ? bytes.buffer : new Uint8Array(bytes).buffer;
 }

@@ -26,31 +26,32 @@ export function open(text) {
 
 /**
  * Judges the newest values. `active` holds the ids of the series that fired last time: they fire until they are back
- * within `recover`.
+ * within `recover`. `ids` gives the ids of all series; it is called only where one is needed, because a column that is
+ * not read costs nothing.
  */
 export function judge(rule, values, ids, active) {
   const { rising, limit, recover, severity } = rule;
   const findings = [];
   const unknown = [];
   const next = [];
-  const quiet = active.size === 0;
-  for (let series = 0; series < values.length; series++) {
+  // Within this a series is fine whatever was before. NaN is within nothing.
+  const within = active.size === 0 ? limit : recover;
+  let column;
+  for (let series = 0, count = values.length; series < count; series++) {
     const value = values[series];
+    if (rising ? value <= within : value >= within) continue;
+    column ??= ids();
+    const id = column[series];
+    const fired = active.has(id);
     const beyond = rising ? value > limit : value < limit;
-    if (!beyond) {
-      // NaN is beyond nothing; the two rare cases are told apart only here.
-      if (value === value && (quiet || !(rising ? value > recover : value < recover))) continue;
-      const fired = !quiet && active.has(ids[series]);
-      if (value !== value) {
-        unknown.push(series);
-        if (fired) next.push(ids[series]);
-        continue;
-      }
-      if (!fired) continue;
+    if (beyond || (fired && value === value)) {
+      const summary = `${value} is ${rising ? "above" : "below"} ${beyond ? limit : recover}`;
+      findings.push({ series, severity, value, summary });
+      next.push(id);
+    } else if (value !== value) {
+      unknown.push(series);
+      if (fired) next.push(id);
     }
-    next.push(ids[series]);
-    const summary = `${value} is ${rising ? "above" : "below"} ${beyond ? limit : recover}`;
-    findings.push({ series, severity, value, summary });
   }
   return { findings, unknown, active: next };
 }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { judge, open } from "./threshold.js";
 
 const run = (rule, values, active = new Set()) =>
-  judge(rule, Float64Array.from(values), BigUint64Array.from(values.map((_, i) => BigInt(i))), active);
+  judge(rule, Float64Array.from(values), () => BigUint64Array.from(values.map((_, i) => BigInt(i))), active);
 
 test("a series fires beyond the limit and until it is back within recover", () => {
   const rule = open('{"above": 10, "recover": 8}');

@@ -149,11 +149,13 @@ fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<Ex
 
 fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     let project = Project::open(folder)?;
+    // What lies elsewhere was built elsewhere; then nothing is written into the folder.
+    let cache = plugin.is_none().then(|| project.cache());
     let plugin = plugin.map_or_else(|| project.output(), Path::to_owned);
     let (mut passed, mut failed) = (0, 0);
     let paint = Paint::of_terminal();
     for file in project.cases()? {
-        let report = watchfire_author::run_cases(&plugin, &file, Some(&project.cache()))?;
+        let report = watchfire_author::run_cases(&plugin, &file, cache.as_deref())?;
         println!("{}", file.display());
         for case in &report.cases {
             let good = case.failures.is_empty();

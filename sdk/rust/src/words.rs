@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_headline_counts_what_fires() {
-        let alert = |firing| Alert { firing, severity: Severity::Error, ..crate::testing::alert(&[("alertname", "A")], 0) };
+        let alert =
+            |firing| Alert { firing, severity: Severity::Error, ..crate::testing::alert(&[("alertname", "A")], 0) };
         for (alerts, expected) in [
             (vec![], "✅ Resolved: Alerts"),
             (vec![alert(false)], "✅ Resolved: A"),
