@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Tool, block_on, client, eventually, root, variable};
+use crate::support::{Tool, block_on, client, eventually, install_plugins, root, variable};
 
 pub(crate) const CASES: &[Case] = &[Case {
     name: "browser::the_demo_ends_with_three_messages_on_the_page",
@@ -125,10 +125,11 @@ impl Drop for Demo {
 fn demo() -> Result<()> {
     block_on(async {
         let folder = tempfile::tempdir()?;
-        let output = folder.path().join("demo.out");
+        let (output, plugins) = (folder.path().join("demo.out"), folder.path().join("plugins"));
+        install_plugins(&plugins, &["ewma-anomaly", "team-router", "slack-card"])?;
         let child = Command::new(variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?)
             .args(["demo", "--listen", "127.0.0.1:0", "--plugins"])
-            .arg(variable("WATCHFIRE_PLUGINS").context("WATCHFIRE_PLUGINS")?)
+            .arg(&plugins)
             .arg("--data")
             .arg(folder.path().join("data"))
             .current_dir(root())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::Case;
-use crate::support::{Engine, Mailbox, Prometheus, Sink, Tool, block_on, eventually};
+use crate::support::{Engine, Mailbox, Prometheus, Sink, Tool, block_on, eventually, install_plugins};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -176,9 +176,8 @@ fn amtool() -> Result<()> {
 fn plugins() -> Result<()> {
     block_on(async {
         let sink = Sink::start().await?;
-        let dir = crate::support::variable("WATCHFIRE_PLUGINS").context("WATCHFIRE_PLUGINS")?;
         let config = format!(
-            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\nplugins: {{dir: {dir:?}}}\n\
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\nplugins: {{dir: plugins}}\n\
              route:\n\
              \x20 receiver: fallback\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\n\
              \x20 router: {{plugin: team-router, config: {{teams: {{search: {{hours: '00:00-24:00', in_hours: search, off_hours: search}}}}, default: fallback}}}}\n\
@@ -190,7 +189,9 @@ fn plugins() -> Result<()> {
         );
         let rules = "groups: [{name: g, rules: [{alert: Odd, expr: latency, \
                      condition: {plugin: ewma-anomaly, config: {sigma: 4, alpha: 0.1, warmup: 5}}, labels: {team: search}}]}]";
-        let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
+        install_plugins(&engine.folder().join("plugins"), &["ewma-anomaly", "team-router", "slack-card"])?;
+        engine.run(&[]).await?;
         for round in 0..20 {
             let value = 10.0 + f64::from(round % 3) * 0.1;
             engine.push_seen_by("ewma-anomaly", &format!("latency{{service=\"a\"}} {value}\n")).await?;

@@ -17,6 +17,8 @@ pub(crate) use tool::Tool;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
+
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -57,4 +59,15 @@ pub(crate) async fn eventually<T>(
         anyhow::ensure!(tokio::time::Instant::now() < limit, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Puts some of the built plugins into a folder: compiling all of them would take longer than most tests.
+pub(crate) fn install_plugins(folder: &Path, names: &[&str]) -> anyhow::Result<()> {
+    let built = variable("WATCHFIRE_PLUGINS").context("WATCHFIRE_PLUGINS")?;
+    std::fs::create_dir_all(folder)?;
+    for name in names {
+        let file = format!("{name}.wasm");
+        std::fs::copy(Path::new(&built).join(&file), folder.join(&file)).with_context(|| file)?;
+    }
+    Ok(())
 }
