@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use watchfire_model::{Alert, AlertStatus, Duration, Event, FieldValue, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Decision, Finding, Limits, Message, MessageGroup, Outcome, StateWrite};
 
-use crate::recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 use crate::RecordingError;
+use crate::recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 
 impl Recording {
     /// The recording as one JSON object.
