@@ -53,7 +53,7 @@ fn good() -> Result<()> {
         let (code, told) = watchfire(&["check", "--strict", &file("rules.yml")])?;
         ensure!(code == Some(0) && told.contains("0 errors"), "{pack}: {code:?}: {told}");
         let (code, told) = watchfire(&["test", &file("tests.yml")])?;
-        ensure!(code == Some(0) && told.contains("1 files passed, 0 failed"), "{pack}: {code:?}: {told}");
+        ensure!(code == Some(0) && told.contains("1 passed, 0 failed"), "{pack}: {code:?}: {told}");
     }
     let (code, _) = watchfire(&["test", "rules-rules.yml"])?;
     ensure!(code == Some(1), "a file that is no test must fail, not {code:?}");

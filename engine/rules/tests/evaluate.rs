@@ -274,7 +274,7 @@ fn a_failing_condition_comes_to_what_the_rule_says() {
             OnError::Fire,
             "{alertname=\"A\", host=\"a\", severity=\"page\"} {\"finding\": \"the condition odd failed: the plugin was stopped \
              after 5 ms\"} = 1.1\n{alertname=\"A\", host=\"b\", severity=\"page\"} {\"finding\": \"the condition odd failed: the \
-             plugin was stopped after 5 ms\"} = 2",
+             plugin was stopped after 5 ms\"} = 2.1",
         ),
     ] {
         let rule = with_on_error(alert(expression("sum by (host) (m)"), &[("severity", "page")], &[]), on_error);

@@ -305,7 +305,7 @@ mod tests {
         let wanted = wanted(&files, &EvaluationConfig::default());
         let shown: Vec<String> =
             wanted.iter().map(|one| format!("{} {}", selector(&one.matchers), one.reach)).collect();
-        assert_eq!(shown, [r#"{__name__="y"} 1h10m"#, r#"{__name__="x"} 25m"#, r#"{__name__="x",job="a"} 1d5m"#]);
+        assert_eq!(shown, [r#"{__name__="y"} 1h10m"#, r#"{__name__="x"} 25m"#, r#"{job="a",__name__="x"} 24h6m"#]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ rules:
         - {alert: Absent, expr: m, condition: {plugin: not-there, on_error: fire}}
 config:
   route: {receiver: ops}
-  receivers: [{name: ops, webhook_configs: [{url: http://ops.example}]}]
+  receivers: [{name: ops}]
   evaluation: {on_ingest: false}
 steps:
   - at: 59s
