@@ -54,6 +54,13 @@ const SAME: &[&str] = &[
     "query_exemplars?query=load&start=T-60&end=T",
     "metadata",
     "format_query?query=sum(load)by(job)",
+    "targets",
+    "targets?state=active",
+    "targets/metadata",
+    "scrape_pools",
+    "alertmanagers",
+    "notifications",
+    "status/walreplay",
 ];
 
 /// Requests that both refuse, with the same status and kind of error, and the same text unless it is a parser's.

@@ -8,6 +8,7 @@ mod query;
 mod rules;
 mod series;
 mod status;
+mod targets;
 
 use axum::Json;
 use axum::Router;
@@ -38,6 +39,12 @@ pub(crate) fn router() -> Router<App> {
         .route("/metadata", get(series::metadata))
         .route("/rules", get(rules::rules))
         .route("/alerts", get(rules::alerts))
+        .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(targets::metadata))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/alertmanagers", get(targets::alertmanagers))
+        .route("/notifications", get(targets::notifications))
+        .route("/status/walreplay", get(targets::wal_replay))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/config", get(status::config))
