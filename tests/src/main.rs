@@ -13,6 +13,7 @@ mod crash;
 mod differential;
 mod hostile;
 mod intake;
+mod otlp;
 mod pipeline;
 mod query_api;
 mod reload;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         query_api::CASES,
         intake::CASES,
         sources::CASES,
+        otlp::CASES,
         browser::CASES,
         channels::CASES,
         broken::CASES,

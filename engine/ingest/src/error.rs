@@ -30,13 +30,20 @@ pub enum Item {
     Symbol(usize),
     /// The n-th metadata entry of a write request, from 0.
     Metadata(usize),
+    /// The n-th metric of an OTLP request, from 0.
+    Metric(usize),
 }
 
 impl Item {
     /// The bare number.
     pub const fn number(self) -> usize {
         match self {
-            Item::Series(n) | Item::Line(n) | Item::Element(n) | Item::Symbol(n) | Item::Metadata(n) => n,
+            Item::Series(n)
+            | Item::Line(n)
+            | Item::Element(n)
+            | Item::Symbol(n)
+            | Item::Metadata(n)
+            | Item::Metric(n) => n,
         }
     }
 }
@@ -49,6 +56,7 @@ impl fmt::Display for Item {
             Item::Element(n) => write!(f, "element {n}"),
             Item::Symbol(n) => write!(f, "symbol {n}"),
             Item::Metadata(n) => write!(f, "metadata {n}"),
+            Item::Metric(n) => write!(f, "metric {n}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Wire formats in, values of the model out: remote-write, text exposition, answers to queries, events, alerts.
+//! Wire formats in, values of the model out: remote-write, OTLP, text exposition, answers to queries, events, alerts.
 //!
 //! Every decoder is a pure function from bytes to values: no clock, no I/O, no state that one request leaves to the
 //! next. Each is bounded by [`Limits`], keeps the good part of a batch where the protocol allows it, and names the
@@ -17,6 +17,7 @@ mod wire;
 
 pub mod alerts;
 pub mod events;
+pub mod otlp;
 pub mod query;
 pub mod remote_read;
 pub mod remote_write;

@@ -3,7 +3,7 @@
 use watchfire_model::{MatchOp, Matcher, Timestamp};
 
 use crate::remote_write::{Message, decode_plain, uncompress};
-use crate::wire::Reader;
+use crate::wire::{Reader, write_bytes, write_number};
 use crate::{DecodeError, Decoded, KeySeed, Limits};
 
 const RESPONSE_RESULTS: u32 = 1;
@@ -12,8 +12,8 @@ const RESPONSE_RESULTS: u32 = 1;
 /// query, compressed.
 pub fn encode_request(matchers: &[Matcher], start: Timestamp, end: Timestamp) -> Vec<u8> {
     let mut query = Vec::new();
-    number(&mut query, 1, start.as_millis().cast_unsigned());
-    number(&mut query, 2, end.as_millis().cast_unsigned());
+    write_number(&mut query, 1, start.as_millis().cast_unsigned());
+    write_number(&mut query, 2, end.as_millis().cast_unsigned());
     for matcher in matchers {
         let mut message = Vec::new();
         let kind = match matcher.op() {
@@ -22,13 +22,13 @@ pub fn encode_request(matchers: &[Matcher], start: Timestamp, end: Timestamp) ->
             MatchOp::Regex => 2,
             MatchOp::NotRegex => 3,
         };
-        number(&mut message, 1, kind);
-        bytes(&mut message, 2, matcher.name().as_bytes());
-        bytes(&mut message, 3, matcher.value().as_bytes());
-        bytes(&mut query, 3, &message);
+        write_number(&mut message, 1, kind);
+        write_bytes(&mut message, 2, matcher.name().as_bytes());
+        write_bytes(&mut message, 3, matcher.value().as_bytes());
+        write_bytes(&mut query, 3, &message);
     }
     let mut request = Vec::new();
-    bytes(&mut request, 1, &query);
+    write_bytes(&mut request, 1, &query);
     // Compression fails only for what is longer than four gigabytes.
     snap::raw::Encoder::new().compress_vec(&request).unwrap_or_default()
 }
@@ -50,25 +50,6 @@ pub fn decode_response(body: &[u8], limits: &Limits) -> Result<Decoded, DecodeEr
         }
     }
     Ok(decoded)
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn number(out: &mut Vec<u8>, field: u64, value: u64) {
-    varint(out, field << 3);
-    varint(out, value);
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
 }
 
 #[cfg(test)]

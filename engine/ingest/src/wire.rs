@@ -1,4 +1,4 @@
-//! The protobuf wire format, read without copying.
+//! The protobuf wire format: read without copying, and the little of it that is written.
 
 use crate::DecodeError;
 
@@ -129,6 +129,71 @@ impl<'a> Value<'a> {
     pub(crate) fn double(self) -> Result<f64, WireError> {
         if let Value::Fixed64(bits) = self { Ok(f64::from_bits(bits)) } else { Err(WRONG_TYPE) }
     }
+}
+
+/// A number whose sign is in its lowest bit.
+pub(crate) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}
+
+/// Reads repeated numbers, packed or one by one.
+pub(crate) fn varints(field: Value<'_>, mut take: impl FnMut(u64)) -> Result<(), WireError> {
+    match field {
+        Value::Varint(value) => take(value),
+        Value::Bytes(bytes) => {
+            let mut reader = Reader::new(bytes);
+            while reader.left() > 0 {
+                take(reader.varint()?);
+            }
+        }
+        Value::Fixed32 | Value::Fixed64(_) => return Err(WRONG_TYPE),
+    }
+    Ok(())
+}
+
+/// The same for doubles.
+pub(crate) fn doubles(field: Value<'_>, out: &mut Vec<f64>) -> Result<(), WireError> {
+    match field {
+        Value::Fixed64(bits) => out.push(f64::from_bits(bits)),
+        Value::Bytes(bytes) => {
+            let (whole, rest) = bytes.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(WireError("a list of doubles ends inside one"));
+            }
+            out.extend(whole.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+        }
+        Value::Fixed32 | Value::Varint(_) => return Err(WRONG_TYPE),
+    }
+    Ok(())
+}
+
+/// The same for unsigned numbers of 64 bits.
+pub(crate) fn fixed64s(field: Value<'_>, out: &mut Vec<u64>) -> Result<(), WireError> {
+    let mut numbers = Vec::new();
+    doubles(field, &mut numbers)?;
+    out.extend(numbers.into_iter().map(f64::to_bits));
+    Ok(())
+}
+
+fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Writes a field with a number.
+pub(crate) fn write_number(out: &mut Vec<u8>, field: u32, value: u64) {
+    write_varint(out, u64::from(field) << 3);
+    write_varint(out, value);
+}
+
+/// Writes a field with a text or a message.
+pub(crate) fn write_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+    write_varint(out, u64::from(field) << 3 | 2);
+    write_varint(out, value.len() as u64);
+    out.extend_from_slice(value);
 }
 
 #[cfg(test)]

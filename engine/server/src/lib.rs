@@ -29,6 +29,7 @@ use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use watchfire::config::ServerLimits;
 use watchfire::{PushError, Watchfire};
+use watchfire_ingest::otlp::Deltas;
 use watchfire_model::Timestamp;
 
 pub use ui::{SCRIPT, STYLE, ago};
@@ -46,12 +47,17 @@ pub struct Settings {
     pub more_pages: Vec<(String, String)>,
 }
 
+/// Series of OTLP deltas whose totals are remembered.
+const DELTA_SERIES_MAX: usize = 100_000;
+
 /// What every handler gets.
 #[derive(Clone)]
 pub(crate) struct App {
     engine: Watchfire,
     settings: Arc<Settings>,
     started_at: Timestamp,
+    /// What series of OTLP deltas have come to.
+    deltas: Arc<tokio::sync::Mutex<Deltas>>,
 }
 
 impl App {
@@ -74,7 +80,8 @@ impl App {
 /// All routes over a running engine.
 pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
-    let app = App { engine, settings: Arc::new(settings), started_at };
+    let deltas = Arc::new(tokio::sync::Mutex::new(Deltas::new(DELTA_SERIES_MAX)));
+    let app = App { engine, settings: Arc::new(settings), started_at, deltas };
     Router::new()
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))
@@ -87,6 +94,8 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/api/watchfire/v1/plugins/{plugin}/calls", get(plugins::calls).post(plugins::record))
         .route("/api/watchfire/v1/plugins/{plugin}/calls/{number}", get(plugins::call))
         .route("/api/v1/write", post(receive::write))
+        .route("/v1/metrics", post(receive::otlp_metrics))
+        .route("/api/v1/otlp/v1/metrics", post(receive::otlp_metrics))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))
         .nest("/api/v1", prometheus::router())

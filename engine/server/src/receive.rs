@@ -1,11 +1,11 @@
-//! What comes in: remote-write, text exposition, events.
+//! What comes in: remote-write, OTLP, text exposition, events.
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use watchfire::{Pushed, WriteError};
-use watchfire_ingest::{DecodeError, Rejections, events, remote_write, text};
+use watchfire_ingest::{DecodeError, Rejections, events, otlp, remote_write, text};
 
 use crate::{App, body, push_refused};
 
@@ -67,6 +67,40 @@ pub(crate) async fn write(State(app): State<App>, headers: HeaderMap, body: Body
         }
     }
     response
+}
+
+/// `POST /v1/metrics`: OpenTelemetry's protocol. What cannot be taken is told in the answer, whose status is 200 even so:
+/// the protocol has a sender repeat whole requests only.
+pub(crate) async fn otlp_metrics(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let bytes = match body::read(&headers, body, app.body_bytes_max()).await {
+        Ok(bytes) => bytes,
+        Err(error) => return error.into_response(),
+    };
+    let limits = app.ingest_limits();
+    let (media, encoding) = (text_of(&headers, header::CONTENT_TYPE), text_of(&headers, header::CONTENT_ENCODING));
+    let decoded = otlp::plain(media, encoding, &bytes, &limits).and_then(|plain| otlp::decode(&plain, &limits));
+    let mut metrics = match decoded {
+        Ok(metrics) => metrics,
+        Err(error) => return decode_refused(&error),
+    };
+    // Requests with deltas come one after another: a total counts only when it is stored.
+    let mut deltas = None;
+    if !metrics.deltas.is_empty() {
+        let mut totals = app.deltas.lock().await;
+        metrics.series.extend(totals.add(metrics.deltas, &limits, &mut metrics.rejections));
+        deltas = Some(totals);
+    }
+    let pushed = match app.engine.push_samples(metrics.series).await {
+        Ok(pushed) => pushed,
+        Err(error) => return push_refused(error),
+    };
+    if let Some(mut deltas) = deltas {
+        deltas.keep();
+    }
+    app.engine.push_metadata(metrics.metadata);
+    let rejected = metrics.rejections.count + pushed.rejected_count;
+    let answer = otlp::response(rejected, reasons(&metrics.rejections, &pushed).trim_end());
+    ([(header::CONTENT_TYPE, "application/x-protobuf")], answer).into_response()
 }
 
 /// `POST /api/v1/import/prometheus`: text exposition, pushed.

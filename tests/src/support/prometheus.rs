@@ -15,6 +15,15 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it in a folder, with a configuration that may name its address and with what lies in `tsdb` there.
     pub(crate) fn start(folder: &Path, config: impl Fn(SocketAddr) -> String) -> Result<Prometheus> {
+        Prometheus::start_with(folder, &[], config)
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(
+        folder: &Path,
+        flags: &[&str],
+        config: impl Fn(SocketAddr) -> String,
+    ) -> Result<Prometheus> {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         std::fs::create_dir_all(folder)?;
@@ -24,6 +33,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
             .arg(format!("--web.listen-address={address}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

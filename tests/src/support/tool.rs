@@ -25,6 +25,8 @@ pub(crate) enum Tool {
     Chromium,
     /// A mail server with TLS and authentication.
     Aiosmtpd,
+    /// OpenTelemetry's SDK for Python with its exporter.
+    OpenTelemetry,
     /// A program of this name, such as a compiler.
     Program(&'static str),
 }
@@ -50,6 +52,13 @@ impl Tool {
             },
             Tool::Promtool => absent("promtool"),
             Tool::Amtool => absent("amtool"),
+            Tool::OpenTelemetry => {
+                let modules =
+                    "import opentelemetry.sdk.metrics, opentelemetry.exporter.otlp.proto.http.metric_exporter";
+                let found = Command::new("python3").args(["-c", modules]).output();
+                let there = found.is_ok_and(|output| output.status.success());
+                (!there).then(|| "OpenTelemetry's SDK is not installed for python3".to_owned())
+            }
             Tool::Program(name) => absent(name),
             Tool::Chromium => absent("chromium").or_else(|| absent("chromedriver")),
             Tool::Aiosmtpd => {

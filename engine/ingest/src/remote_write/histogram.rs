@@ -9,7 +9,7 @@ use watchfire_tsdb::{
 };
 
 use crate::Limits;
-use crate::wire::{Reader, Value, WireError};
+use crate::wire::{Reader, WireError, doubles, unzigzag, varints};
 
 /// The buckets of one side as the wire has them.
 #[derive(Default)]
@@ -20,42 +20,6 @@ struct Side {
     deltas: Vec<i64>,
     /// Of a float histogram: what each bucket holds.
     counts: Vec<f64>,
-}
-
-const WRONG_TYPE: WireError = WireError("a field has the wrong wire type");
-
-const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
-}
-
-/// Reads repeated numbers, packed or one by one.
-fn varints(field: Value<'_>, mut take: impl FnMut(u64)) -> Result<(), WireError> {
-    match field {
-        Value::Varint(value) => take(value),
-        Value::Bytes(bytes) => {
-            let mut reader = Reader::new(bytes);
-            while reader.left() > 0 {
-                take(reader.varint()?);
-            }
-        }
-        Value::Fixed32 | Value::Fixed64(_) => return Err(WRONG_TYPE),
-    }
-    Ok(())
-}
-
-fn doubles(field: Value<'_>, out: &mut Vec<f64>) -> Result<(), WireError> {
-    match field {
-        Value::Fixed64(bits) => out.push(f64::from_bits(bits)),
-        Value::Bytes(bytes) => {
-            let (whole, rest) = bytes.as_chunks::<8>();
-            if !rest.is_empty() {
-                return Err(WireError("a list of doubles ends inside one"));
-            }
-            out.extend(whole.iter().map(|bytes| f64::from_le_bytes(*bytes)));
-        }
-        Value::Fixed32 | Value::Varint(_) => return Err(WRONG_TYPE),
-    }
-    Ok(())
 }
 
 fn read_span(bytes: &[u8]) -> Result<(i32, u32), WireError> {
