@@ -245,6 +245,12 @@ fn like_prometheus() -> Result<()> {
                 differences.push(format!("{request}\n  {status} {real}\n  {our_status} {ours}"));
             }
         }
+        let long = format!("{}/api/v1/query_range?query=load&start={}&end={newest}&step=1", pair.engine, newest - 300);
+        let answer = pair.http.get(long).header("accept-encoding", "gzip").send().await?;
+        let encoding =
+            answer.headers().get("content-encoding").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = answer.bytes().await?;
+        ensure!(encoding.as_deref() == Some("gzip") && body.starts_with(&[0x1f, 0x8b]), "{encoding:?}");
         ensure!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
         Ok(())
     })

@@ -9,6 +9,7 @@ mod alertmanager;
 mod auth;
 mod body;
 mod bounds;
+mod compress;
 mod explain;
 mod inbound;
 mod named;
@@ -98,7 +99,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/api/v1/otlp/v1/metrics", post(receive::otlp_metrics))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))
-        .nest("/api/v1", prometheus::router())
+        .nest("/api/v1", prometheus::router().layer(middleware::from_fn(compress::gzip)))
         .route("/api/v2/status", get(alertmanager::status))
         .route("/api/v2/receivers", get(alertmanager::receivers))
         .route("/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts))
