@@ -159,9 +159,16 @@ fn by_query() -> Result<()> {
         ensure!(alert["labels"]["job"] == "a" && alert["labels"]["team"] == "x", "{alert}");
         ensure!(alert["annotations"]["all"] == "5.5" && alert["value"] == "5e+00", "{alert}");
         fires("Recorded").await?;
-        let waiting = alerts(&engine, "Waiting").await?;
+        // The rules of a group come one after the other.
+        let waiting = eventually("the last rule has its alert", async || {
+            Ok(Some(alerts(&engine, "Waiting").await?).filter(|waiting| !waiting.is_empty()))
+        })
+        .await?;
         ensure!(waiting.len() == 1 && waiting[0]["state"] == "pending", "{waiting:?}");
-        ensure!(health(&engine).await?.iter().all(|(health, _)| health == "ok"), "{:?}", health(&engine).await?);
+        eventually("the server answers", async || {
+            Ok(health(&engine).await?.iter().all(|(health, _)| health == "ok").then_some(()))
+        })
+        .await?;
         ensure!(proxy.header("authorization").as_deref() == Some("Bearer hidden-token"), "credentials go along");
         ensure!(proxy.header("x-scope-orgid").as_deref() == Some("team-a"), "headers go along");
 
