@@ -5,12 +5,11 @@ use anyhow::{Context, Result, ensure};
 use crate::Case;
 use crate::support::{Engine, Sink, Tool, block_on, eventually, variable};
 
-#[path = "../../engine/host/tests/support/fixture.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the host's own tests, which use the rest")]
-mod fixture;
-use fixture::{Fixture, GOOD};
+use crate::fixture::{Fixture, GOOD};
 
 pub(crate) const CASES: &[Case] = &[
+    Case { name: "hostile::a_failing_plugin_never_costs_a_page", needs: &[Tool::Binary], run: failing },
+    Case { name: "hostile::c2_a_version_that_does_not_open_never_takes_over", needs: &[Tool::Binary], run: unfit },
     Case { name: "hostile::c3_a_folder_of_hostile_plugins_stops_nothing", needs: &[Tool::Binary], run: folder },
     Case {
         name: "hostile::c2_c3_a_plugin_is_swapped_while_it_runs_and_a_broken_one_never_takes_over",
@@ -103,6 +102,96 @@ fn folder() -> Result<()> {
         })
         .await?;
         Ok(())
+    })
+}
+
+/// A router and a formatter that trap, and a condition that traps where its rule says that this fires: everybody is told
+/// all the same, and everything that keeps failing is suspended and seen to be.
+fn failing() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\nplugins: {{dir: plugins}}\n\
+             route:\n  receiver: all\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\n  router: {{plugin: traps-router}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}', formatter: {{plugin: traps-formatter}}}}]}}]\n",
+            sink.url("/")
+        );
+        let rules = "groups:\n- name: g\n  rules:\n  - {alert: Good, expr: value > 1}\n\
+                     \x20 - {alert: Watched, expr: value, condition: {plugin: traps-condition, on_error: fire}}\n";
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
+        let plugins = engine.folder().join("plugins");
+        std::fs::create_dir_all(&plugins)?;
+        for kind in ["condition", "router", "formatter"] {
+            let fixture = Fixture { kind, evaluate: "unreachable", ..GOOD };
+            std::fs::write(plugins.join(format!("traps-{kind}.wasm")), fixture.build())?;
+        }
+        engine.run(&[]).await?;
+        for round in 0..7 {
+            engine.push(&format!("value{{round=\"{round}\"}} 5\n")).await?;
+            for alert in ["Good", "Watched"] {
+                sink.until(&format!("{alert} pages in its built-in words, round {round}"), |received| {
+                    received.iter().any(|one| {
+                        one.json["commonLabels"]["alertname"] == alert
+                            && one.json["commonLabels"]["round"] == round.to_string().as_str()
+                    })
+                })
+                .await?;
+            }
+        }
+        eventually("all three are suspended and said to be", async || {
+            let plugins = engine.get("/api/watchfire/v1/plugins").await?;
+            let plugins = plugins["plugins"].as_array().cloned().unwrap_or_default();
+            let suspended = |plugin: &serde_json::Value| {
+                plugin["suspensions"][0]["last"].as_str().is_some_and(|last| last.contains("trapped"))
+            };
+            Ok((plugins.len() == 3 && plugins.iter().all(suspended)).then_some(()))
+        })
+        .await?;
+        let metrics = engine.text("/metrics").await?;
+        ensure!(metrics.contains("watchfire_plugin_suspended{plugin=\"traps-formatter\"} 1"), "{metrics}");
+        let page = engine.text("/plugins").await?;
+        ensure!(page.contains("is left alone until"), "{page}");
+        Ok(())
+    })
+}
+
+/// A version that refuses the configuration that is live stays outside; the next one that takes it comes in.
+fn unfit() -> Result<()> {
+    block_on(async {
+        let config =
+            "rules: {paths: [rules.yml]}\nplugins: {dir: plugins}\nroute: {receiver: a}\nreceivers: [{name: a}]\n";
+        let rules = "groups: [{name: g, rules: [{alert: A, expr: value, condition: {plugin: good}}]}]\n";
+        let mut engine = Engine::prepare(&[("watchfire.yml", config), ("rules.yml", rules)])?;
+        let plugins = engine.folder().join("plugins");
+        std::fs::create_dir_all(&plugins)?;
+        let install = |fixture: Fixture| -> Result<()> {
+            std::fs::write(plugins.join("new"), fixture.build())?;
+            Ok(std::fs::rename(plugins.join("new"), plugins.join("good.wasm"))?)
+        };
+        install(GOOD)?;
+        engine.run(&[]).await?;
+        let status = async || -> Result<serde_json::Value> {
+            Ok(engine.get("/api/watchfire/v1/plugins").await?["plugins"][0].clone())
+        };
+        let first = status().await?["inForce"]["digest"].clone();
+        ensure!(first.is_string(), "the first version is in force");
+        let refusing = r#"(data (i32.const 256) "\01\00\00\00\03\00\00\00\80\00\00\00\04\00\00\00")"#;
+        install(Fixture { data: refusing, ..GOOD })?;
+        let refused = eventually("the new version is refused", async || {
+            let plugin = status().await?;
+            Ok(plugin["error"].is_string().then_some(plugin))
+        })
+        .await?;
+        let error = refused["error"].as_str().unwrap_or_default();
+        ensure!(error.contains("cannot be opened as the rule \"A\" has it configured"), "{error}");
+        ensure!(refused["inForce"]["digest"] == first, "the first version goes on: {refused}");
+        install(Fixture { data: "(data (i32.const 3000) \"2\")", ..GOOD })?;
+        eventually("the next version takes over", async || {
+            let plugin = status().await?;
+            let took_over = plugin["error"].is_null() && plugin["inForce"]["digest"] != first;
+            Ok(took_over.then_some(()))
+        })
+        .await
     })
 }
 

@@ -11,15 +11,20 @@ mod commands;
 mod compliance;
 mod crash;
 mod differential;
+#[path = "../../engine/host/tests/support/fixture.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the host's own tests, which use the rest")]
+mod fixture;
 mod hostile;
 mod intake;
 mod otlp;
 mod pipeline;
 mod query_api;
 mod reload;
+mod soak;
 mod sources;
 mod support;
 mod tidy;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -54,6 +59,8 @@ fn main() -> ExitCode {
         channels::CASES,
         broken::CASES,
         hostile::CASES,
+        trust::CASES,
+        soak::CASES,
         differential::CASES,
         compliance::CASES,
         author::CASES,

@@ -1,29 +1,58 @@
-//! `cargo xtask fuzz promql --minutes N [--seed S]`: generated queries to a real Prometheus and to the engine.
+//! Tests that go on for as long as one likes: generated input, and replacing under load.
 
 use anyhow::{Context, Result, bail};
 
 use crate::step;
 
+/// `cargo xtask fuzz promql|plugins --minutes N [--seed S]`.
 pub(crate) fn run(options: &[String]) -> Result<()> {
-    const USAGE: &str = "usage: cargo xtask fuzz promql --minutes N [--seed S]";
-    let (mut minutes, mut seed) = (None, None);
-    let mut rest = options.iter();
-    if rest.next().map(String::as_str) != Some("promql") {
-        bail!(USAGE);
-    }
-    while let Some(option) = rest.next() {
-        let value: u64 = rest.next().context(USAGE)?.parse().context(USAGE)?;
-        match option.as_str() {
-            "--minutes" => minutes = Some(value),
-            "--seed" => seed = Some(value),
-            _ => bail!(USAGE),
-        }
-    }
-    let filter = ["test", "--package", "watchfire-tests", "--test", "all", "--", "differential::promql", "--nocapture"];
-    let mut command = step::cargo(&filter);
-    command.env("WATCHFIRE_FUZZ_MINUTES", minutes.context(USAGE)?.to_string());
+    const USAGE: &str = "usage: cargo xtask fuzz promql|plugins --minutes N [--seed S]";
+    let (what, minutes, seed) = read(options, USAGE)?;
+    let mut command = match what {
+        "promql" => step::cargo(&[
+            "test",
+            "--package",
+            "watchfire-tests",
+            "--test",
+            "all",
+            "--",
+            "differential::promql",
+            "--nocapture",
+        ]),
+        "plugins" => step::cargo(&["test", "--package", "watchfire-host", "--test", "fuzz", "--", "--nocapture"]),
+        _ => bail!(USAGE),
+    };
+    command.env("WATCHFIRE_FUZZ_MINUTES", minutes.to_string());
     if let Some(seed) = seed {
         command.env("WATCHFIRE_SEED", seed.to_string());
     }
-    step::run("the comparison", &mut command)
+    step::run("the fuzzer", &mut command)
+}
+
+/// `cargo xtask soak plugins --minutes N`.
+pub(crate) fn soak(options: &[String]) -> Result<()> {
+    const USAGE: &str = "usage: cargo xtask soak plugins --minutes N";
+    let ("plugins", minutes, None) = read(options, USAGE)? else { bail!(USAGE) };
+    step::run("the engine", step::cargo(&["build"]).args(["--package", "watchfire-cli"]))?;
+    let binary = step::target_dir().join("debug/watchfire");
+    let mut command =
+        step::cargo(&["test", "--package", "watchfire-tests", "--test", "all", "--", "soak::", "--nocapture"]);
+    command.env("WATCHFIRE_SOAK_MINUTES", minutes.to_string()).env("WATCHFIRE_BINARY", binary);
+    step::run("the soak", &mut command)
+}
+
+/// What to do, for how many minutes, and from which seed.
+fn read<'o>(options: &'o [String], usage: &'static str) -> Result<(&'o str, u64, Option<u64>)> {
+    let (mut minutes, mut seed) = (None, None);
+    let mut rest = options.iter();
+    let what = rest.next().context(usage)?;
+    while let Some(option) = rest.next() {
+        let value: u64 = rest.next().context(usage)?.parse().context(usage)?;
+        match option.as_str() {
+            "--minutes" => minutes = Some(value),
+            "--seed" => seed = Some(value),
+            _ => bail!(usage),
+        }
+    }
+    Ok((what, minutes.context(usage)?, seed))
 }

@@ -23,6 +23,10 @@ Tasks of the project.
   cargo xtask bench     measure detection, ingest and plugins, beside Prometheus and Alertmanager if installed
   cargo xtask fuzz promql --minutes N [--seed S]
                         ask a real Prometheus and the engine the same generated queries
+  cargo xtask fuzz plugins --minutes N [--seed S]
+                        mutated components for the loader, generated answers for the border
+  cargo xtask soak plugins --minutes N
+                        replace a plugin every second under load
   cargo xtask compliance  run the alert generator compliance suite, which takes 40 minutes
 
 Options after the task are passed on: `cargo xtask demo --listen 127.0.0.1:8080`.
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         Some("plugins") => plugins::build().map(|built| println!("{}", built.folder.display())),
         Some("bench") => bench::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("soak") => fuzz::soak(&rest),
         Some("compliance") => compliance::run(&rest),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

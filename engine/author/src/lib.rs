@@ -25,7 +25,6 @@ pub use component::wrap;
 pub use doctor::{Check, doctor};
 pub use error::AuthorError;
 pub use language::Language;
-pub use manifest::{Manifest, read_manifest};
 pub use project::Project;
 pub use scaffold::scaffold;
 pub use trial::{Offer, Replayed, Trial, state_after};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use watchfire_config::{Source, Tree};
+use watchfire_host::{Manifest, ManifestLimits};
 use watchfire_plugin::Kind;
 
-use crate::{AuthorError, Language, Manifest};
+use crate::{AuthorError, Language};
 
 /// The file that describes a plugin.
 const FILE: &str = "plugin.yml";
@@ -41,6 +42,8 @@ struct Described {
     source: String,
     #[serde(default)]
     license: String,
+    #[serde(default)]
+    limits: ManifestLimits,
 }
 
 impl Project {
@@ -71,6 +74,7 @@ impl Project {
             authors: described.authors,
             source: described.source,
             license: described.license,
+            limits: described.limits,
         };
         Ok(Project { folder: folder.to_owned(), language, kinds, manifest })
     }

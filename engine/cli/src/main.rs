@@ -12,6 +12,7 @@ mod explain;
 mod junit;
 mod matchers;
 mod notify;
+mod oci;
 mod plugin;
 mod recording;
 mod route;
@@ -20,6 +21,7 @@ mod serve;
 mod silence;
 mod table;
 mod test;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,8 @@ use watchfire_author::{Built, Language, Project};
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_plugin::Kind;
 
+use crate::oci::Reference;
+use crate::trust;
 use show::Paint;
 
 const HELP: &str = "\
@@ -94,6 +96,30 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the digests of the plugins that are in use into the lock file
+    Lock {
+        /// The configuration, whose `plugins.dir` and `plugins.lock` say what and where
+        #[arg(default_value = "watchfire.yml", value_name = "CONFIG")]
+        config: PathBuf,
+    },
+    /// Say which plugins would be loaded: by digest, lock file, signature, grant and limits
+    Verify {
+        /// The configuration
+        #[arg(default_value = "watchfire.yml", value_name = "CONFIG")]
+        config: PathBuf,
+    },
+    /// Fetch a plugin from an OCI registry by its digest
+    Pull {
+        /// oci://HOST/REPOSITORY@sha256:DIGEST, the digest being the manifest's
+        #[arg(value_name = "REFERENCE")]
+        reference: Reference,
+        /// The folder to put it into
+        #[arg(long, value_name = "DIR", default_value = "plugins")]
+        into: PathBuf,
+        /// What to call it [default: the last part of the repository]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Say which toolchains are here, and how to get the others
     Doctor {
         /// Only these languages
@@ -127,6 +153,9 @@ pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
         Command::Replay(options) => crate::block_on(replay::replay(options)),
         Command::Bench { plugin, config, items } => bench(plugin, config, items),
         Command::Inspect { plugin, json } => inspect(plugin, *json),
+        Command::Lock { config } => trust::lock(config),
+        Command::Verify { config } => trust::verify(config),
+        Command::Pull { reference, into, name } => trust::pull(reference, into, name.as_deref()),
         Command::Doctor { lang } => Ok(doctor(lang)),
     }
 }
@@ -187,7 +216,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     let began = Instant::now();
     let info = host.load(name, Source::File(plugin))?;
     let compiled = began.elapsed();
-    let manifest = watchfire_author::read_manifest(&std::fs::read(plugin)?)?;
+    let manifest = &info.manifest;
     if json {
         let offers: Vec<_> = info
             .descriptors
@@ -196,7 +225,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
             .collect();
         let object = serde_json::json!({
             "manifest": manifest, "digest": format!("sha256:{}", info.digest), "offers": offers,
-            "imports": info.imports, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
+            "imports": info.imports, "grants": info.grants, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
             "compile_ms": compiled.as_secs_f64() * 1e3,
         });
         println!("{object:#}");
@@ -216,7 +245,8 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     }
     println!("\nimports");
     info.imports.iter().for_each(|import| println!("  {import}"));
-    println!("\ndigest        sha256:{}", info.digest);
+    println!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
+    println!("digest        sha256:{}", info.digest);
     println!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
     println!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
     println!(

@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) limiter: Limiter,
     /// Here during `evaluate` only.
     pub(crate) state: Option<State>,
+    /// The version of the layout in which the plugin that runs writes its state.
+    pub(crate) state_version: u32,
     state_writes: u32,
     pub(crate) at: Timestamp,
     /// What the next random number is made from; a function of plugin, configuration and time.
@@ -50,6 +52,7 @@ impl Context {
             plugin,
             limiter: Limiter::new(limits),
             state: None,
+            state_version: 0,
             state_writes: 0,
             at: Timestamp::EPOCH,
             random: seed,

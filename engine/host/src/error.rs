@@ -55,19 +55,17 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file is too large to be compiled.
-    #[error(
-        "the plugin has {bytes} bytes, the limit is {limit}; strip debug information or raise `plugins.file_bytes_max`"
-    )]
+    #[error("the plugin has {bytes} bytes, the limit is {limit}; strip debug information")]
     TooLarge {
         /// How large it is.
         bytes: u64,
         /// How large it may be.
         limit: u64,
     },
-    /// It begins with more memory or larger tables than it may have.
-    #[error("the plugin wants {wanted} {unit} of {resource} from the start, the limit is {limit}")]
+    /// It begins with more memory, larger tables or longer functions than it may have.
+    #[error("the plugin begins with {wanted} {unit} of {resource}, the limit is {limit}")]
     Limit {
-        /// `memory` or `tables`.
+        /// `memory`, `tables`, ...
         resource: &'static str,
         /// How much it wants.
         wanted: u64,
@@ -88,6 +86,12 @@ pub enum LoadError {
     /// It does not offer what the contract asks for.
     #[error("{0}")]
     Contract(String),
+    /// The operator did not say that it may be loaded.
+    #[error("{0}")]
+    Untrusted(String),
+    /// It was refused for what it does with what is configured.
+    #[error("{0}")]
+    Unfit(String),
     /// It failed when it was asked what it offers.
     #[error("`describe` failed: {0}")]
     Describe(#[source] watchfire_plugin::PluginError),

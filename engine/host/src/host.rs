@@ -17,7 +17,7 @@ use crate::engine::Sandbox;
 use crate::loaded::{Loaded, Surroundings};
 use crate::opened::Opened;
 use crate::recording::{Recorder, Recording};
-use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, Suspension};
+use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
 
 /// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
 ///
@@ -51,6 +51,7 @@ struct Plugins {
 struct Entry {
     plugin: Arc<Loaded>,
     path: Option<PathBuf>,
+    policy: PluginPolicy,
     generation: u64,
 }
 
@@ -74,6 +75,7 @@ pub enum Source<'a> {
 pub struct Candidate {
     plugin: Arc<Loaded>,
     path: Option<PathBuf>,
+    policy: PluginPolicy,
 }
 
 impl Host {
@@ -105,7 +107,7 @@ impl Host {
     /// # Errors
     /// What is wrong with the plugin and what to do; the one that was loaded before stays in use.
     pub fn load(&self, name: &str, source: Source<'_>) -> Result<PluginInfo, LoadError> {
-        Ok(self.install(self.prepare(name, source, None)?))
+        Ok(self.install(self.prepare(name, source, PluginPolicy::default())?))
     }
 
     /// As [`Host::load`], with limits that this plugin gets where they are lower than the host's.
@@ -113,7 +115,7 @@ impl Host {
     /// # Errors
     /// As for [`Host::load`].
     pub fn load_limited(&self, name: &str, source: Source<'_>, limits: Limits) -> Result<PluginInfo, LoadError> {
-        Ok(self.install(self.prepare(name, source, Some(limits))?))
+        Ok(self.install(self.prepare(name, source, PluginPolicy { limits, ..PluginPolicy::default() })?))
     }
 
     /// Does everything of [`Host::load`] but the last step, so that the rules which use the plugin can be opened with
@@ -121,7 +123,7 @@ impl Host {
     ///
     /// # Errors
     /// As for [`Host::load`].
-    pub fn prepare(&self, name: &str, source: Source<'_>, limits: Option<Limits>) -> Result<Candidate, LoadError> {
+    pub fn prepare(&self, name: &str, source: Source<'_>, policy: PluginPolicy) -> Result<Candidate, LoadError> {
         if !is_plugin_name(name) {
             return Err(LoadError::Name { name: name.to_owned() });
         }
@@ -143,27 +145,27 @@ impl Host {
             let counters = plugins.counters.entry(name.to_owned()).or_default().clone();
             (counters, plugins.recorders.entry(name.to_owned()).or_default().clone())
         };
-        let standard = self.0.settings.limits;
         let with = Surroundings {
             sandbox: &self.0.sandbox,
             linker: &self.0.linker,
             cache: self.0.cache.as_ref(),
-            limits: limits.map_or(standard, |limits| limits.least(standard)),
+            limits: policy.limits.least(self.0.settings.limits),
+            grant: policy.grant.clone(),
             breaker: self.0.settings.breaker,
             instances_max: self.0.settings.instances_max,
             counters,
             recorder,
         };
         let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Candidate { plugin: Arc::new(Loaded::new(name, wasm, with)?), path })
+        Ok(Candidate { plugin: Arc::new(Loaded::new(name, wasm, with)?), path, policy })
     }
 
     /// Puts a prepared plugin in use.
     pub fn install(&self, candidate: Candidate) -> PluginInfo {
-        let Candidate { plugin, path } = candidate;
+        let Candidate { plugin, path, policy } = candidate;
         let mut plugins = self.write();
         plugins.generation += 1;
-        let entry = Entry { plugin, path, generation: plugins.generation };
+        let entry = Entry { plugin, path, policy, generation: plugins.generation };
         let info = entry.info();
         let replaced = plugins.loaded.insert(info.name.clone(), entry);
         drop(plugins);
@@ -177,15 +179,15 @@ impl Host {
     /// # Errors
     /// [`LoadError::Unknown`] if nothing of that name was loaded from a file, else as for [`Host::load`].
     pub fn reload(&self, name: &str) -> Result<PluginInfo, LoadError> {
-        let (path, limits, digest) = {
+        let (path, policy, digest) = {
             let plugins = self.read_plugins();
             let entry = plugins.loaded.get(name);
             let Some((entry, path)) = entry.and_then(|entry| Some((entry, entry.path.clone()?))) else {
                 return Err(LoadError::Unknown(format!("no plugin {name:?} was loaded from a file")));
             };
-            (path, entry.plugin.limits, entry.plugin.info.digest.clone())
+            (path, entry.policy.clone(), entry.plugin.info.digest.clone())
         };
-        let candidate = self.prepare(name, Source::File(&path), Some(limits))?;
+        let candidate = self.prepare(name, Source::File(&path), policy)?;
         if candidate.plugin.info.digest == digest
             && let Some(info) = self.info(name)
         {
@@ -203,12 +205,18 @@ impl Host {
         removed.is_some()
     }
 
-    /// Makes the set of loaded plugins what lies as `*.wasm` in a directory: loads what is new or has changed, unloads
-    /// what is gone. A plugin that cannot be loaded keeps its last good version.
+    /// Makes the set of loaded plugins what lies as `*.wasm` in a directory and is trusted: loads what is new, has changed
+    /// or is to be treated differently, and unloads what is gone. A plugin that cannot be loaded keeps its last good
+    /// version. `approve` has the last word over each version before it takes over.
     ///
     /// # Errors
     /// If the directory cannot be read. What happened to each changed plugin is in the list.
-    pub fn load_dir(&self, directory: &Path) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
+    pub fn load_dir(
+        &self,
+        directory: &Path,
+        policy: &Policy,
+        approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
+    ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
         let failed = |source| LoadError::Read { path: directory.to_owned(), source };
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
@@ -225,17 +233,33 @@ impl Host {
         }
         let mut changes = Vec::new();
         for (name, path) in files {
-            let known = self.info(&name).map(|info| info.digest);
-            let result = match known {
-                Some(digest) => match self.read(&path) {
-                    Ok(bytes) if crate::cache::sha256(&bytes) == digest => continue,
-                    _ => self.load(&name, Source::File(&path)),
-                },
-                None => self.load(&name, Source::File(&path)),
-            };
-            changes.push((name, result));
+            if let Some(result) = self.load_trusted(&name, &path, policy, approve).transpose() {
+                changes.push((name, result));
+            }
         }
         Ok(changes)
+    }
+
+    /// Loads a file unless this version is loaded already.
+    fn load_trusted(
+        &self,
+        name: &str,
+        path: &Path,
+        policy: &Policy,
+        approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
+    ) -> Result<Option<PluginInfo>, LoadError> {
+        let wasm = self.read(path)?;
+        let digest = crate::cache::sha256(&wasm);
+        policy.admit(name, &digest, path, &wasm)?;
+        let own = policy.of(name);
+        let is_same = |entry: &Entry| entry.plugin.info.digest == digest && entry.policy == own;
+        if self.read_plugins().loaded.get(name).is_some_and(is_same) {
+            return Ok(None);
+        }
+        let mut candidate = self.prepare(name, Source::Bytes(&wasm), own)?;
+        candidate.path = Some(path.to_owned());
+        approve(name, &candidate).map_err(LoadError::Unfit)?;
+        Ok(Some(self.install(candidate)))
     }
 
     /// What is loaded, sorted by name.

@@ -193,6 +193,11 @@ impl state::Host for Context {
         })
     }
 
+    fn version(&mut self) -> Result<u32> {
+        let own = self.state_version;
+        Ok(self.state.as_ref().and_then(watchfire_plugin::State::version).unwrap_or(own))
+    }
+
     fn delete(&mut self, key: String) -> Result<()> {
         self.count_state_write()?;
         if let Some(state) = &mut self.state {

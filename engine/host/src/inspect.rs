@@ -26,6 +26,31 @@ pub(crate) struct Outline {
     pub(crate) kinds: BTreeSet<Kind>,
 }
 
+/// What an import needs to be granted, by the name that operators give it; types need nothing.
+pub(crate) fn grant_for(import: &str) -> Option<&'static str> {
+    match import.strip_prefix(PACKAGE).map(|own| split_version(own).0) {
+        Some("input") => Some("input"),
+        Some("log") => Some("log"),
+        Some("state") => Some("state"),
+        Some(_) => None,
+        None => Some("wasi"),
+    }
+}
+
+/// Refuses a plugin that asks for more than it was granted.
+pub(crate) fn check_grant(imports: &[String], grant: &BTreeSet<String>) -> Result<(), LoadError> {
+    let missing = imports.iter().find_map(|import| {
+        let needed = grant_for(import).filter(|needed| !grant.contains(*needed))?;
+        Some((import, needed))
+    });
+    match missing {
+        None => Ok(()),
+        Some((import, needed)) => Err(LoadError::Untrusted(format!(
+            "it imports `{import}`, for which `plugins.settings.NAME.grant` would have to name {needed:?}"
+        ))),
+    }
+}
+
 /// Reads the outline, or says why the file cannot be a plugin for this host.
 pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError> {
     refuse_other_formats(wasm)?;
@@ -38,6 +63,7 @@ pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError
     let bounds = [
         ("memory", sections.memory_bytes, limits.memory_bytes, "bytes"),
         ("tables", sections.table_elements, limits.table_elements, "elements"),
+        ("one function", sections.function_bytes as u64, FUNCTION_BYTES_MAX, "bytes"),
     ];
     for (resource, wanted, limit, unit) in bounds {
         let limit = limit as u64;
@@ -62,6 +88,9 @@ fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {
             "this WebAssembly file has an unknown version; a plugin is a component of the WebAssembly component model"
         }
         [] => "the file is empty",
+        [0x1f, 0x8b, ..] | [b'P', b'K', 3, 4, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            "this is compressed, which is never unpacked here; unpack it first"
+        }
         _ if wasm.trim_ascii_start().starts_with(b"(") => {
             "this is WebAssembly text; assemble it first with `wasm-tools parse plugin.wat -o plugin.wasm`"
         }
@@ -71,6 +100,10 @@ fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {
     };
     Err(LoadError::NotAComponent(refusal.to_owned()))
 }
+
+/// Bytes of one function. The largest of interpreters have a tenth of that, and the time to compile one grows faster than
+/// its length.
+const FUNCTION_BYTES_MAX: usize = 1 << 20;
 
 /// What the sections of a file say.
 #[derive(Default)]
@@ -83,6 +116,8 @@ struct Sections {
     memory_bytes: u64,
     /// That the largest table begins with.
     table_elements: u64,
+    /// Of the largest function.
+    function_bytes: usize,
 }
 
 fn sections(wasm: &[u8]) -> wasmparser::Result<Sections> {
@@ -103,6 +138,9 @@ fn sections(wasm: &[u8]) -> wasmparser::Result<Sections> {
                 for export in section {
                     sections.exports.insert(export?.name.name.to_owned());
                 }
+            }
+            Payload::CodeSectionEntry(body) => {
+                sections.function_bytes = sections.function_bytes.max(body.range().len());
             }
             Payload::MemorySection(section) => {
                 for memory in section {
@@ -150,6 +188,7 @@ fn check_import(import: &str) -> Result<(), LoadError> {
 
 fn check_exports(exports: &BTreeSet<String>) -> Result<BTreeSet<Kind>, LoadError> {
     let own: Vec<_> = exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)).map(split_version).collect();
+    // What is exported is looked at even where nothing is imported, so that the version is told before anything else.
     if let Some((_, version)) = own.iter().find(|(_, version)| !speaks(version)) {
         return Err(LoadError::Contract(other_version(version)));
     }
@@ -175,15 +214,59 @@ fn split_version(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
 }
 
-/// Whether a version is compatible: within 0.1 functions are only ever added.
+/// The minor versions of contract 0 that this host speaks: the current one and, once there is one, the one before it.
+/// Within one of them functions are only ever added, so that its bindings serve every plugin built for it; another one
+/// gets bindings and a linker of its own beside `crate::bindings`. What every version ever released must go on doing,
+/// `sdk/golden` keeps.
+const MINOR_VERSIONS: [u64; 1] = [1];
+
+/// Whether this host speaks a version.
 fn speaks(version: &str) -> bool {
-    version == "0.1" || version.starts_with("0.1.")
+    matches!(parse(version), Some((0, minor)) if MINOR_VERSIONS.contains(&minor))
+}
+
+/// Major and minor number.
+fn parse(version: &str) -> Option<(u64, u64)> {
+    let mut parts = version.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
 fn other_version(version: &str) -> String {
+    let newest = MINOR_VERSIONS.into_iter().max().unwrap_or_default();
+    let spoken: Vec<_> = MINOR_VERSIONS.iter().map(|minor| format!("0.{minor}")).collect();
+    let advice = match parse(version) {
+        Some(asked) if asked > (0, newest) => "update Watchfire, or rebuild the plugin with the SDK of this version",
+        _ => "rebuild the plugin with the SDK of this version",
+    };
     let version = if version.is_empty() { "no version" } else { version };
     format!(
-        "the plugin was built for watchfire:plugin {version}, this Watchfire speaks 0.1; rebuild it with the SDK of this \
-         version"
+        "the plugin was built for watchfire:plugin {version}, this Watchfire speaks {}; {advice}",
+        spoken.join(" and ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_told_what_to_do() {
+        for (version, expected) in [
+            ("0.1.0", None),
+            ("0.1.7", None),
+            ("0.1", None),
+            ("0.2.0", Some("update Watchfire")),
+            ("1.0.0", Some("update Watchfire")),
+            ("0.10.0", Some("update Watchfire")),
+            ("0.0.9", Some("speaks 0.1; rebuild the plugin")),
+            ("", Some("built for watchfire:plugin no version, this Watchfire speaks 0.1; rebuild the plugin")),
+            ("next", Some("rebuild the plugin")),
+        ] {
+            assert_eq!(speaks(version), expected.is_none(), "{version}");
+            if let Some(expected) = expected {
+                let told = other_version(version);
+                assert!(told.contains(expected), "{version}: {told}");
+            }
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::engine::Sandbox;
 use crate::failure::{classify_start, cut};
 use crate::gate::Gate;
 use crate::inspect::{self, Outline};
+use crate::manifest::Manifest;
 use crate::recording::Recorder;
 use crate::{BreakerSettings, LoadError, wasi};
 
@@ -48,8 +49,12 @@ pub struct PluginInfo {
     pub code_bytes: u64,
     /// Whether the machine code came from the cache.
     pub from_cache: bool,
-    /// What it may use.
+    /// What it may use: the least of what the server, the operator and the plugin itself say.
     pub limits: Limits,
+    /// What its imports need to be granted, sorted.
+    pub grants: Vec<&'static str>,
+    /// What it says of itself, where its author let it.
+    pub manifest: Option<Manifest>,
 }
 
 /// Shared by everything that is opened from one version of a plugin.
@@ -77,6 +82,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) linker: &'a Linker<Context>,
     pub(crate) cache: Option<&'a Cache>,
     pub(crate) limits: Limits,
+    pub(crate) grant: Option<BTreeSet<String>>,
     pub(crate) breaker: BreakerSettings,
     pub(crate) instances_max: u32,
     pub(crate) counters: Arc<Counters>,
@@ -87,7 +93,12 @@ impl Loaded {
     /// Checks, compiles and asks the plugin what it offers. The generation is given when it is installed.
     pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
         let outline = inspect::outline(wasm, &with.limits)?;
+        if let Some(grant) = &with.grant {
+            inspect::check_grant(&outline.imports, grant)?;
+        }
         let digest = sha256(wasm);
+        let manifest = Manifest::read(wasm)?;
+        let limits = manifest.as_ref().map_or(with.limits, |manifest| with.limits.least(manifest.limits.limits()));
         let (component, from_cache) = compile(wasm, &digest, &with)?;
         let pre = link(with.linker, &component)?;
         let missing = |error: wasmtime::Error| {
@@ -104,6 +115,8 @@ impl Loaded {
         let formatter =
             offers(Kind::Formatter).then(|| formatter::GuestIndices::new(&pre)).transpose().map_err(missing)?;
         let Outline { imports, kinds } = outline;
+        let grants = imports.iter().filter_map(|import| inspect::grant_for(import)).collect::<BTreeSet<_>>();
+        let grants = grants.into_iter().collect();
         let info = PluginInfo {
             name: name.to_owned(),
             digest,
@@ -114,7 +127,9 @@ impl Loaded {
             wasm_bytes: wasm.len() as u64,
             code_bytes: component.image_range().end as u64 - component.image_range().start as u64,
             from_cache,
-            limits: with.limits,
+            limits,
+            grants,
+            manifest,
         };
         let mut loaded = Loaded {
             name: name.into(),
@@ -125,9 +140,9 @@ impl Loaded {
             router,
             formatter,
             sandbox: with.sandbox.clone(),
-            limits: with.limits,
+            limits,
             breakers: Breakers::new(with.breaker),
-            gate: Gate::new(with.limits.calls),
+            gate: Gate::new(limits.calls),
             instances_max: with.instances_max,
             counters: with.counters,
             recorder: with.recorder,
@@ -137,6 +152,12 @@ impl Loaded {
         loaded.info.kinds.retain(|kind| loaded.offered.iter().any(|offered| offered.kind == *kind));
         loaded.info.descriptors = loaded.addressed();
         Ok(loaded)
+    }
+
+    /// The version of the layout in which a part writes its state.
+    pub(crate) fn state_version(&self, kind: Kind, name: &str) -> u32 {
+        let offered = self.offered.iter().find(|offered| offered.kind == kind && offered.name == name);
+        offered.map_or(0, |offered| offered.state_version)
     }
 
     /// A store with everything that bounds what happens in it, the time to open included.

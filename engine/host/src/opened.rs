@@ -123,6 +123,9 @@ impl<G: Guest> Opened<G> {
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
         check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
+        let span =
+            tracing::debug_span!("plugin", plugin = &*self.plugin.name, kind = G::KIND.as_str(), name = self.name);
+        let _entered = span.enter();
         self.trace = None;
         if let Some(refusal) = self.breaker.lock().refusal(at) {
             self.plugin.counters.refused();
@@ -193,11 +196,15 @@ impl<G: Guest> Opened<G> {
             Some(lent) => {
                 let empty = State::new(StateLimits::STANDARD, BTreeMap::new());
                 store.data_mut().state = Some(mem::replace(lent, empty));
+                let version = plugin.state_version(G::KIND, name);
+                store.data_mut().state_version = version;
                 let outcome = run(store, guest, *handle);
                 if let Some(returned) = store.data_mut().state.take() {
                     *lent = returned;
                 }
-                if !matches!(outcome, Ok(Ok(_))) {
+                if matches!(outcome, Ok(Ok(_))) {
+                    lent.set_version(version);
+                } else {
                     lent.rollback();
                 }
                 outcome

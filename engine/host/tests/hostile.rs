@@ -339,7 +339,7 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
         function import: the plugin imports `now`, which is not offered: a plugin may import only watchfire:plugin and WASI 0.2; link other components into it, for example with `wac plug`
         unknown interface: the plugin imports `watchfire:plugin/secrets@0.1.0`, which is not part of the contract 0.1.0; it may need a newer Watchfire
         unknown function: the plugin imports something that contract 0.1.0 does not have, or has with another type: component imports instance `watchfire:plugin/log@0.1.0`, but a matching implementation was not found in the linker: instance export `shout` has the wrong type: function implementation is missing
-        other contract: the plugin was built for watchfire:plugin 0.2.0, this Watchfire speaks 0.1; rebuild it with the SDK of this version
+        other contract: the plugin was built for watchfire:plugin 0.2.0, this Watchfire speaks 0.1; update Watchfire, or rebuild the plugin with the SDK of this version
         only describe: the plugin exports neither `condition` nor `router` nor `formatter`, so there is nothing to use it for
         exports without functions: the plugin does not fit the contract 0.1.0: instance export `watchfire:plugin/plugin@0.1.0` does not have export `describe`
         describes nothing: `describe` names nothing that the plugin offers
@@ -350,9 +350,9 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
         describe loops: `describe` failed: the plugin was stopped after 50 ms
         start function loops: `describe` failed: the plugin was stopped after 50 ms
         start function traps: `describe` failed: the plugin trapped: wasm `unreachable` instruction executed (in s)
-        large memory: the plugin wants 6553600 bytes of memory from the start, the limit is 4194304
-        huge memory: the plugin wants 4294967296 bytes of memory from the start, the limit is 4194304
-        huge table: the plugin wants 1000000 elements of tables from the start, the limit is 20000
+        large memory: the plugin begins with 6553600 bytes of memory, the limit is 4194304
+        huge memory: the plugin begins with 4294967296 bytes of memory, the limit is 4194304
+        huge table: the plugin begins with 1000000 elements of tables, the limit is 20000
         threads: the component is broken: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x16f)
         code of wrong types: the component is broken: failed to compile: wasm[0]::function[3]::evaluate: WebAssembly translation error: Invalid input WebAssembly code at offset 612: type mismatch: expected i32, found i64
         truncated: the component is broken: unexpected end-of-file (at offset 0x70c)
@@ -375,7 +375,7 @@ fn a_name_or_a_size_that_cannot_be_is_refused() {
         ".hidden" is no name for a plugin: use letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit
         "ünicode" is no name for a plugin: use letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" is no name for a plugin: use letters, digits, `.`, `_` and `-`, at most 64, beginning with a letter or digit
-        the plugin has 101 bytes, the limit is 100; strip debug information or raise `plugins.file_bytes_max`
+        the plugin has 101 bytes, the limit is 100; strip debug information
     "#]].assert_eq(&table);
 }
 

@@ -8,9 +8,9 @@ use std::path::Path;
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD};
 use support::{batch, load, settings, state};
-use watchfire_host::{BreakerSettings, Host, HostSettings, Source};
+use watchfire_host::{BreakerSettings, Host, HostSettings, PluginPolicy, Policy, Source};
 use watchfire_model::Duration;
-use watchfire_plugin::{Condition, Kind, Provider};
+use watchfire_plugin::{Condition, Kind, Limits, Provider};
 
 /// A plugin whose condition answers with an error of this text; four letters.
 fn saying(text: &'static str) -> Vec<u8> {
@@ -49,7 +49,7 @@ fn what_is_opened_keeps_its_version_while_a_new_one_takes_over() {
 fn a_candidate_can_be_tried_before_it_takes_over() {
     let host = Host::new(settings()).unwrap();
     load(&host, "evil", &saying("one.")).unwrap();
-    let candidate = host.prepare("evil", Source::Bytes(&saying("two.")), None).unwrap();
+    let candidate = host.prepare("evil", Source::Bytes(&saying("two.")), PluginPolicy::default()).unwrap();
     assert_eq!(says(&mut candidate.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
     assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: one.");
     let info = host.install(candidate);
@@ -63,7 +63,7 @@ fn a_directory_is_followed() {
     let write = |name: &str, bytes: &[u8]| fs::write(directory.path().join(name), bytes).unwrap();
     let host = Host::new(settings()).unwrap();
     let changes = |host: &Host| -> Vec<String> {
-        let changes = host.load_dir(directory.path()).unwrap();
+        let changes = host.load_dir(directory.path(), &Policy::default(), &|_, _| Ok(())).unwrap();
         changes.into_iter().map(|(name, result)| format!("{name} {}", result.is_ok())).collect()
     };
     write("a.wasm", &saying("one."));
@@ -224,4 +224,114 @@ fn there_are_so_many_instances_and_no_more() {
     expect!["the plugin passed its limit of 2 instances of instances"].assert_eq(&error.to_string());
     drop(first);
     assert!(host.open_condition("evil", "{}").is_ok());
+}
+
+/// The memory of this process in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
+/// Two versions by turns, from the cache, while what is open goes on and is opened anew.
+#[test]
+#[cfg(target_os = "linux")]
+fn thousands_of_swaps_leave_nothing_behind() {
+    let cache = tempfile::tempdir().unwrap();
+    let settings = HostSettings { cache_dir: Some(cache.path().join("compiled")), ..settings() };
+    let host = Host::new(settings).unwrap();
+    let versions = [saying("one."), saying("two.")];
+    let swap = |round: usize| {
+        host.load("evil", Source::Bytes(&versions[round % 2])).unwrap();
+        let mut condition = host.open_condition("evil", "{}").unwrap();
+        assert_eq!(says(&mut condition), format!("the plugin failed: {}", ["one.", "two."][round % 2]));
+        condition
+    };
+    let mut open = swap(0);
+    // What is kept for good, such as the pool's memory, is there after some rounds.
+    for round in 0..200 {
+        open = swap(round);
+    }
+    let before = resident();
+    for round in 0..2_000 {
+        open = swap(round);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "2,000 swaps left {} KiB behind", grown >> 10);
+    assert_eq!(host.counters()[0].1.instances, 1);
+    drop(open);
+    let counters = host.counters().remove(0).1;
+    assert_eq!((counters.instances, counters.memory_bytes), (0, 0));
+}
+
+/// A thousand rules over one plugin: each has an instance, all share the code.
+#[test]
+fn a_thousand_rules_share_one_copy_of_the_code() {
+    let host = Host::new(HostSettings { instances_max: 1_100, ..settings() }).unwrap();
+    let info = load(&host, "evil", &saying("one.")).unwrap();
+    let mut open: Vec<_> = (0..1_000).map(|_| host.open_condition("evil", "{}").unwrap()).collect();
+    assert_eq!(says(&mut open[999]), "the plugin failed: one.");
+    let counters = host.counters().remove(0).1;
+    assert_eq!(counters.instances, 1_000);
+    // One page of linear memory each; the code is counted once, because there is one.
+    assert_eq!(counters.memory_bytes, 1_000 * (64 << 10));
+    assert_eq!(host.plugins().len(), 1);
+    assert!(info.code_bytes > 0);
+}
+
+/// What rules allow is less than what the plugin may use, never more.
+#[test]
+fn a_rule_may_allow_less() {
+    let host = Host::new(settings()).unwrap();
+    let growing = Fixture {
+        evaluate: "(if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable)) (i32.const 512)",
+        ..GOOD
+    };
+    load(&host, "evil", &growing.build()).unwrap();
+    let mut told = String::new();
+    for limits in [
+        Limits::UNLIMITED,
+        Limits { memory_bytes: 1 << 20, ..Limits::UNLIMITED },
+        Limits { memory_bytes: usize::MAX, call_time: Duration::MAX, ..Limits::UNLIMITED },
+    ] {
+        let mut condition = host.open_condition("evil", "{}").unwrap();
+        condition.limit(limits);
+        let outcome = condition.evaluate(&batch(0, &[]), &mut state());
+        told += &outcome.map_or_else(|error| format!("{error}\n"), |_| "fine\n".to_owned());
+    }
+    assert_eq!(told, "fine\nthe plugin passed its limit of 1048576 bytes of memory\nfine\n");
+    assert_eq!(host.counters()[0].1.limits, [("memory", 1)]);
+}
+
+/// What a new version finds: the old one's state, and in which layout it is.
+#[test]
+fn a_new_version_gets_the_state_and_its_version() {
+    let host = Host::new(settings()).unwrap();
+    let imports = r#"(import "watchfire:plugin/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))
+        (import "watchfire:plugin/state@0.1.0" "version" (func $version (result i32)))"#;
+    // Writes the version that it finds under the key "evil".
+    let noting = |own: &'static str| Fixture {
+        imports,
+        data: own,
+        evaluate: "(i32.store (i32.const 3000) (call $version))
+            (call $set (i32.const 128) (i32.const 4) (i32.const 3000) (i32.const 4) (i32.const 2048)) (i32.const 512)",
+        ..GOOD
+    };
+    let mut remembered = state();
+    let mut found = Vec::new();
+    for (own, failing) in [(1, false), (1, false), (2, true), (2, false), (2, false)] {
+        let data = format!(r#"(data (i32.const 60) "\0{own}")"#);
+        let fixture = noting(data.leak());
+        let fixture = if failing { Fixture { evaluate: "unreachable", ..fixture } } else { fixture };
+        load(&host, "evil", &fixture.build()).unwrap();
+        let mut condition = host.open_condition("evil", "{}").unwrap();
+        match condition.evaluate(&batch(0, &[]), &mut remembered) {
+            Ok(_) => drop(remembered.commit()),
+            Err(_) => remembered.rollback(),
+        }
+        let noted = u32::from_le_bytes(remembered.get("evil").unwrap().try_into().unwrap());
+        found.push((noted, remembered.version().unwrap()));
+    }
+    // A call that fails converts nothing.
+    assert_eq!(found, [(1, 1), (1, 1), (1, 1), (1, 2), (2, 2)]);
 }

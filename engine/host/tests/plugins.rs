@@ -20,7 +20,8 @@ fn the_anomaly_condition_learns_and_fires() {
         let wave = [0.0, 0.5, 1.0, 0.5, 0.0, -0.5, -1.0, -0.5][round as usize % 8];
         let outcome = condition.evaluate(&batch(round * 15_000, &[10.0 + wave, 100.0 + wave]), &mut state).unwrap();
         assert_eq!((outcome.findings.len(), outcome.unknown.len()), (0, 0), "{round}");
-        assert_eq!(state.commit().len(), 1);
+        // The first time it is noted in which layout the state is.
+        assert_eq!(state.commit().len(), if round == 0 { 2 } else { 1 });
     }
     let outcome = condition.evaluate(&batch(300_000, &[30.0, 101.0]), &mut state).unwrap();
     expect![[r#"
@@ -160,7 +161,9 @@ fn the_anomaly_condition_and_its_native_twin_agree_to_the_bit() {
         let batch = batch(round * 15_000, &values);
         let answer = plugin.evaluate(&batch, &mut plugin_state).unwrap();
         assert_eq!(answer, twin.evaluate(&batch, &mut twin_state).unwrap(), "{round}");
-        assert_eq!(plugin_state.commit(), twin_state.commit(), "{round}");
+        let mut writes = plugin_state.commit();
+        writes.retain(|write| !write.key.starts_with("watchfire:"));
+        assert_eq!(writes, twin_state.commit(), "{round}");
         findings += answer.findings.len();
     }
     assert!(findings > 50, "{findings}");

@@ -21,6 +21,9 @@ impl StateLimits {
         StateLimits { key_bytes_max: 256, value_bytes_max: 64 << 10, total_bytes_max: 1 << 20 };
 }
 
+/// The key under which stands which version of the layout the other values have; no plugin may write it.
+const VERSION_KEY: &str = "watchfire:state-version";
+
 /// Why a write was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("state: {what} would take {bytes} bytes, the limit is {limit}")]
@@ -70,6 +73,22 @@ impl State {
         }
     }
 
+    /// The version of the layout in which what is remembered was written; absent while nothing is.
+    pub fn version(&self) -> Option<u32> {
+        self.get(VERSION_KEY).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+    }
+
+    /// Notes the version of the layout, if anything is remembered.
+    pub fn set_version(&mut self, version: u32) {
+        let is_empty = self.committed.is_empty() && self.staged.values().all(Option::is_none);
+        if !is_empty && self.version() != Some(version) {
+            // Four bytes more are not the plugin's, so that its limits do not count.
+            let replaced = self.get(VERSION_KEY).map_or(0, |old| VERSION_KEY.len() + old.len());
+            self.bytes = self.bytes - replaced + VERSION_KEY.len() + 4;
+            self.staged.insert(VERSION_KEY.to_owned(), Some(version.to_le_bytes().to_vec()));
+        }
+    }
+
     /// Replaces the limits. What is remembered beyond them stays, and only what does not add to it is written.
     pub fn set_limits(&mut self, limits: StateLimits) {
         self.limits = limits;
@@ -81,6 +100,9 @@ impl State {
     /// If a limit would be passed; the state stays as it was.
     pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
         let check = |what, bytes, limit| if bytes > limit { Err(StateError { what, bytes, limit }) } else { Ok(()) };
+        if key == VERSION_KEY {
+            return Err(StateError { what: "this key, which is the host's,", bytes: key.len(), limit: 0 });
+        }
         check("key", key.len(), self.limits.key_bytes_max)?;
         check("value", value.len(), self.limits.value_bytes_max)?;
         let replaced = self.get(key).map_or(0, |old| key.len() + old.len());
@@ -103,11 +125,12 @@ impl State {
         self.bytes
     }
 
-    /// All keys with their values, staged writes included; committed ones first, each in the order of the keys.
+    /// All of the plugin's keys with their values, staged writes included; committed ones first, each in the order of the keys.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let kept = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));
         let staged = self.staged.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        kept.chain(staged).map(|(key, value)| (key.as_str(), value.as_slice()))
+        let own = kept.chain(staged).filter(|(key, _)| *key != VERSION_KEY);
+        own.map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
     /// What was there before anything was staged.
@@ -178,6 +201,20 @@ mod tests {
         state.set("a", vec![]).unwrap();
         state.set("c", vec![0; 8]).unwrap();
         assert_eq!(state.bytes(), 1 + 9 + 9);
+    }
+
+    #[test]
+    fn the_version_of_the_layout_is_kept_with_what_it_is_about() {
+        let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
+        state.set_version(1);
+        assert_eq!((state.version(), state.commit()), (None, vec![]));
+        state.set("a", vec![1]).unwrap();
+        state.set_version(1);
+        assert_eq!((state.version(), state.commit().len()), (Some(1), 2));
+        state.set_version(2);
+        state.rollback();
+        assert_eq!(state.version(), Some(1));
+        assert!(state.set(VERSION_KEY, vec![0; 4]).is_err());
     }
 
     #[test]

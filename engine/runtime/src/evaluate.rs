@@ -141,6 +141,9 @@ impl Worker {
     }
 
     fn evaluate(&self, mut pending: Pending) {
+        let request = &pending.request;
+        let span = tracing::debug_span!("evaluate", rule = %request.rule, at = %request.at.to_rfc3339());
+        let _entered = span.enter();
         let rules = self.rules.load();
         let mut state_writes = Vec::new();
         let result = match rules.rules.get(&pending.request.rule) {

@@ -399,6 +399,10 @@ impl Watchfire {
         self.inner.clock.now()
     }
 
+    pub(crate) fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
     /// Whether the state is restored and rules are evaluated.
     pub fn ready(&self) -> bool {
         self.inner.ready.load(Ordering::Acquire)
@@ -429,7 +433,7 @@ impl Watchfire {
         let store = [("series", stats.series, settings.series_max), ("samples_bytes", stats.bytes, settings.bytes_max)];
         let bounds = self.inner.bounds.usage(&self.inner.loaded.load().config.server.limits);
         let usage = [&usage[..], &store[..], &bounds[..]].concat();
-        crate::metrics::append(&mut text, &counters, &usage, &self.inner.host.counters());
+        crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
         text
     }
 

@@ -37,6 +37,7 @@ mod metadata;
 mod metrics;
 mod owner;
 mod persist;
+mod plugins;
 mod providers;
 mod recovery;
 mod reload;
@@ -58,10 +59,11 @@ pub use clock::{Clock, SystemClock};
 pub use deliveries::{DeliveryRecord, deliveries_of};
 pub use handle::{Answered, QueryFailure, QuerySettings, Storage, Watchfire};
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
+pub use plugins::{PluginReport, plugin_policy};
 pub use providers::open_plugins;
 pub use reload::{ReloadError, ReloadReport};
 pub use retention::of as retention_of;
-pub use watchfire_host::Recording;
+pub use watchfire_host::{PluginCounters, PluginInfo, Recording, Suspension};
 
 pub use {
     watchfire_alerting as alerting, watchfire_config as config, watchfire_delivery as delivery,

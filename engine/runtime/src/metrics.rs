@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use watchfire_host::PluginCounters;
 
+use crate::plugins::PluginReport;
+
 /// Label sets of one label are plain pairs.
 type Label = Vec<(&'static str, String)>;
 
@@ -170,7 +172,7 @@ pub(crate) fn append(
     text: &mut String,
     counters: &[(&str, &str, u64)],
     usage: &[(&str, usize, usize)],
-    plugins: &[(String, PluginCounters)],
+    plugins: &[PluginReport],
 ) {
     let mut lines = Vec::new();
     for (name, help, value) in counters {
@@ -187,20 +189,72 @@ pub(crate) fn append(
             lines.push(format!("watchfire_engine_bound_{name}{{bound=\"{bound}\"}} {value}"));
         }
     }
-    for (name, help, read) in [
-        ("calls", "Calls of plugins", (|c| c.calls as f64) as fn(&PluginCounters) -> f64),
-        ("seconds", "Time spent in plugins", |c| c.nanoseconds as f64 / 1e9),
-        ("instantiations", "Instances of plugins made", |c| c.instantiations as f64),
-        ("suspended_calls", "Calls refused because the plugin is suspended", |c| c.suspended as f64),
-    ] {
-        lines.push(format!("# HELP watchfire_plugin_{name} {help}.\n# TYPE watchfire_plugin_{name} counter"));
-        for (plugin, counters) in plugins {
-            let plugin = plugin.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            lines.push(format!("watchfire_plugin_{name}_total{{plugin=\"{plugin}\"}} {}", read(counters)));
-        }
-    }
+    plugin_lines(&mut lines, plugins);
     let end = text.rfind("# EOF").unwrap_or(text.len());
     text.insert_str(end, &(lines.join("\n") + "\n"));
+}
+
+fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport]) {
+    let head = |lines: &mut Vec<String>, name: &str, help: &str, kind: &str| {
+        lines.push(format!("# HELP watchfire_plugin_{name} {help}.\n# TYPE watchfire_plugin_{name} {kind}"));
+    };
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    for (name, help, kind, read) in [
+        (
+            "instantiations",
+            "Instances of plugins made",
+            "counter",
+            (|c| c.instantiations) as fn(&PluginCounters) -> u64,
+        ),
+        ("suspended_calls", "Calls refused because the plugin is suspended", "counter", |c| c.suspended),
+        ("log_lines", "Lines that plugins logged", "counter", |c| c.log_lines),
+        ("log_lines_dropped", "Lines not logged because a call wrote too many", "counter", |c| c.log_lines_dropped),
+        ("instances", "Instances that live", "gauge", |c| c.instances),
+        ("memory_bytes", "Linear memory of the instances that live", "gauge", |c| c.memory_bytes),
+        ("memory_bytes_peak", "The most linear memory that an instance had", "gauge", |c| c.memory_bytes_peak),
+    ] {
+        head(lines, name, help, kind);
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        for plugin in plugins {
+            let value = read(&plugin.counters);
+            lines.push(format!(
+                "watchfire_plugin_{name}{suffix}{{plugin=\"{}\"}} {value}",
+                escaped(&plugin.status.name)
+            ));
+        }
+    }
+    head(lines, "suspended", "Parts of plugins that are suspended because they kept failing", "gauge");
+    for plugin in plugins {
+        let (name, suspended) = (escaped(&plugin.status.name), plugin.suspensions.len());
+        lines.push(format!("watchfire_plugin_suspended{{plugin=\"{name}\"}} {suspended}"));
+    }
+    head(lines, "limit_hits", "How often plugins passed a limit, by what is limited", "counter");
+    for plugin in plugins {
+        let name = escaped(&plugin.status.name);
+        for (resource, count) in &plugin.counters.limits {
+            lines.push(format!("watchfire_plugin_limit_hits_total{{plugin=\"{name}\",limit=\"{resource}\"}} {count}"));
+        }
+    }
+    head(lines, "version", "The version in force, as its author counts and by its digest", "gauge");
+    for (plugin, info) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.info.as_ref()?))) {
+        let version = info.manifest.as_ref().map_or("", |manifest| &manifest.version);
+        let (name, version, digest) = (escaped(&plugin.status.name), escaped(version), &info.digest);
+        lines.push(format!(
+            "watchfire_plugin_version{{plugin=\"{name}\",version=\"{version}\",digest=\"sha256:{digest}\"}} 1"
+        ));
+    }
+    head(lines, "call_duration_seconds", "Time of a call", "histogram");
+    for plugin in plugins {
+        let (name, counters) = (escaped(&plugin.status.name), &plugin.counters);
+        let metric = "watchfire_plugin_call_duration_seconds";
+        for (nanoseconds, count) in &counters.buckets {
+            let bound = *nanoseconds as f64 / 1e9;
+            lines.push(format!("{metric}_bucket{{plugin=\"{name}\",le=\"{bound:?}\"}} {count}"));
+        }
+        lines.push(format!("{metric}_bucket{{plugin=\"{name}\",le=\"+Inf\"}} {}", counters.calls));
+        lines.push(format!("{metric}_sum{{plugin=\"{name}\"}} {}", counters.nanoseconds as f64 / 1e9));
+        lines.push(format!("{metric}_count{{plugin=\"{name}\"}} {}", counters.calls));
+    }
 }
 
 /// One label as the families take it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use watchfire_host::{Host, HostSettings};
+use watchfire_host::{Host, HostSettings, Policy};
 use watchfire_plugin::{Condition, Descriptor, Formatter, PluginError, Provider, Router};
 use watchfire_rules::builtin::Builtins;
 
@@ -18,7 +18,9 @@ pub fn open_plugins(folder: Option<&Path>) -> Result<Arc<dyn Provider>, String> 
     let mut sources: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(folder) = folder {
         let host = Host::new(HostSettings::default()).map_err(|error| error.to_string())?;
-        for (name, result) in host.load_dir(folder).map_err(|error| error.to_string())? {
+        for (name, result) in
+            host.load_dir(folder, &Policy::default(), &|_, _| Ok(())).map_err(|error| error.to_string())?
+        {
             result.map_err(|error| format!("plugin {name}: {error}"))?;
         }
         sources.push(Arc::new(host));

@@ -24,11 +24,11 @@ use crate::data::Data;
 use crate::evaluate::RuleSet;
 use crate::forward::Forwarder;
 use crate::last_good::LastGood;
-use crate::load::{self, Loaded, PluginStatus, ProcessEnvironment};
+use crate::load::{self, Loaded, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::watch::{Watch, folder_of};
-use crate::{retention, self_alerts};
+use crate::{plugins, retention, self_alerts};
 
 /// Somebody wants everything to be read again.
 pub(crate) struct ReloadRequest {
@@ -117,9 +117,10 @@ pub(crate) fn inputs(config_file: &Path, config: &Config) -> Inputs {
     let mut unreported = Vec::new();
     let mut files = load::matching(&config.rules.paths, &folder, &mut unreported);
     files.extend(load::matching(&config.templates, &folder, &mut unreported));
-    files.extend(
-        config.plugins.dir.iter().flat_map(|dir| load::matching(&[format!("{dir}/*.wasm")], &folder, &mut Vec::new())),
-    );
+    let components =
+        config.plugins.dir.iter().flat_map(|dir| [format!("{dir}/*.wasm"), format!("{dir}/*.wasm.minisig")]);
+    files.extend(load::matching(&components.collect::<Vec<_>>(), &folder, &mut unreported));
+    files.extend(config.plugins.lock.iter().map(|lock| folder.join(lock)));
     let integrations = config.receivers.iter().flat_map(|receiver| &receiver.integrations);
     files.extend(integrations.filter_map(|integration| integration.template.as_ref()).map(|path| folder.join(path)));
     files.push(absolute);
@@ -172,7 +173,6 @@ pub(crate) fn read(
         }
     };
     let in_force = before.loaded.map_or(&[][..], |before| &before.files);
-    let plugins = plugins(&config, &folder, host, before.loaded, &mut diagnostics);
     let mut quarantined = 0;
     let files = match origin {
         Origin::Values(_, files) => files.clone(),
@@ -183,6 +183,7 @@ pub(crate) fn read(
             found.files
         }
     };
+    let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
     let mut compiled = compile::compile(&config, &files, running, providers, host, states);
     diagnostics.append(&mut compiled.diagnostics);
     compiled.quarantined += quarantined;
@@ -202,51 +203,6 @@ pub(crate) fn folder(origin: &Origin) -> PathBuf {
         }
         Origin::Values(..) => PathBuf::from("."),
     }
-}
-
-fn plugins(
-    config: &Config,
-    folder: &Path,
-    host: &Host,
-    before: Option<&Loaded>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<PluginStatus> {
-    let Some(dir) = &config.plugins.dir else { return Vec::new() };
-    let mut errors: Vec<(String, String)> = Vec::new();
-    match host.load_dir(&folder.join(dir)) {
-        Ok(changes) => {
-            for (name, result) in changes {
-                match result {
-                    Ok(info) => tracing::info!(plugin = %name, digest = %info.digest, "plugin loaded"),
-                    Err(error) => {
-                        tracing::error!(plugin = %name, %error, "plugin refused");
-                        errors.push((name, error.to_string()));
-                    }
-                }
-            }
-        }
-        Err(error) => diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}"))),
-    }
-    let mut found: Vec<PluginStatus> = host
-        .plugins()
-        .into_iter()
-        .map(|info| PluginStatus { name: info.name, digest: info.digest, error: None })
-        .collect();
-    for (name, error) in errors {
-        match found.iter_mut().find(|plugin| plugin.name == name) {
-            Some(plugin) => plugin.error = Some(error),
-            None => found.push(PluginStatus { name, digest: String::new(), error: Some(error) }),
-        }
-    }
-    // A file that is still broken is reported as long as it is there.
-    for old in before.into_iter().flat_map(|before| &before.plugins).filter(|old| old.error.is_some()) {
-        let there = folder.join(dir).join(&old.name).with_extension("wasm").is_file();
-        if there && found.iter().all(|plugin| plugin.name != old.name) {
-            found.push(old.clone());
-        }
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found
 }
 
 impl Reloader {
@@ -271,6 +227,7 @@ impl Reloader {
                     drop(request.reply.send(result));
                 }
                 () = watch.changed() => {
+                    watch.settled().await;
                     // Logs, databases and editors write into the same folders; only what is read counts.
                     let inputs = self.inputs();
                     if inputs == self.seen {
@@ -300,6 +257,7 @@ impl Reloader {
         let mut folders: BTreeSet<PathBuf> = patterns.map(|pattern| folder_of(&folder.join(pattern))).collect();
         folders.extend(loaded.files.iter().map(|file| folder_of(Path::new(&file.path))));
         folders.extend(config.plugins.dir.iter().map(|dir| folder.join(dir)));
+        folders.extend(config.plugins.lock.iter().map(|lock| folder_of(&folder.join(lock))));
         folders.insert(folder_of(&std::path::absolute(path).unwrap_or_else(|_| path.clone())));
         folders.retain(|folder| folder.is_dir());
         folders
@@ -401,7 +359,13 @@ impl Reloader {
     pub(crate) fn raise(&mut self) {
         let now = self.clock.now();
         let loaded = self.loaded.load();
-        let firing = self_alerts::firing(&loaded.diagnostics, &loaded.plugins, self.data.health.failure(), now);
+        let firing = self_alerts::firing(
+            &loaded.diagnostics,
+            &loaded.plugins,
+            &self.host.suspensions(),
+            self.data.health.failure(),
+            now,
+        );
         let mut alerts = self_alerts::ended(&self.raised, &firing, now);
         alerts.extend(firing.iter().cloned());
         self.raised = firing;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use watchfire_config::Diagnostic;
+use watchfire_host::Suspension;
 use watchfire_model::{Alert, Duration, Labels, Timestamp};
 
 use crate::load::PluginStatus;
@@ -13,10 +14,11 @@ pub(crate) const LIVES: Duration = Duration::from_mins(5);
 /// How often the alerts are raised again.
 pub(crate) const REPEAT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The alerts that fire now: one per broken file, one per broken plugin, one if what arrives cannot be logged.
+/// The alerts that fire now: one per broken file, one per broken plugin, one per suspended plugin, one if what arrives cannot be logged.
 pub(crate) fn firing(
     diagnostics: &[Diagnostic],
     plugins: &[PluginStatus],
+    suspensions: &[(String, Suspension)],
     log_failure: Option<String>,
     now: Timestamp,
 ) -> Vec<Alert> {
@@ -49,7 +51,24 @@ pub(crate) fn firing(
             format!("{error}. Rules go on being evaluated on what there is; senders are told to try again.");
         alert("WatchfireLogFailing", "log", "input", summary, description, now)
     });
-    files.chain(plugins).chain(log).collect()
+    let mut suspended: BTreeMap<&str, Vec<&Suspension>> = BTreeMap::new();
+    for (plugin, suspension) in suspensions {
+        suspended.entry(plugin).or_default().push(suspension);
+    }
+    let suspended = suspended.into_iter().map(|(plugin, parts)| {
+        let first = parts[0];
+        let what = first.kind.as_str();
+        let summary = format!("plugin {plugin} keeps failing and is left alone for a while");
+        let description = format!(
+            "The {what} {} failed {} times in a row and is tried again at {}. The last failure: {}",
+            first.name,
+            first.failures,
+            first.until.to_rfc3339(),
+            first.last
+        );
+        alert("WatchfirePluginSuspended", "plugin", plugin, summary, description, now)
+    });
+    files.chain(plugins).chain(suspended).chain(log).collect()
 }
 
 /// Those of `before` that no longer fire, ended now.
@@ -82,11 +101,11 @@ mod tests {
         let diagnostic = |file: &str, line: usize| Diagnostic { line, ..crate::load::whole_file(file, "is wrong") };
         let diagnostics = [diagnostic("a.yml", 3), diagnostic("a.yml", 5), diagnostic("b.yml", 1)];
         let broken = PluginStatus { name: "p".into(), digest: String::new(), error: Some("no component".into()) };
-        let before = firing(&diagnostics, &[broken], None, now);
+        let before = firing(&diagnostics, &[broken], &[], None, now);
         let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(before[0].annotations["description"].starts_with("a.yml:3:1: error: is wrong"));
-        let after = firing(&diagnostics[2..], &[], None, now);
+        let after = firing(&diagnostics[2..], &[], &[], None, now);
         let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(ended.len(), 2, "{ended:?}");
     }

@@ -66,11 +66,15 @@ impl Watch {
         self.folders = watched;
     }
 
-    /// Waits until something has changed and the files have been quiet for a moment.
+    /// Waits until something has changed. Who gives the wait up loses nothing: what was not told is told next time.
     pub(crate) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until the files have been quiet for a moment; not to be given up, since what it hears of is told already.
+    pub(crate) async fn settled(&mut self) {
         let settle = async {
             while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}
         };
@@ -94,6 +98,18 @@ pub(crate) fn folder_of(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_told_however_short_somebody_waits() {
+        let (sender, changes) = mpsc::channel(1);
+        let mut watch = Watch { watcher: None, folders: BTreeSet::new(), changes };
+        sender.try_send(()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::ZERO, watch.changed()).await.expect("it is told at once");
+            tokio::time::timeout(Duration::ZERO, watch.changed()).await.expect_err("it is told once");
+        });
+    }
 
     #[test]
     fn the_folder_of_a_glob_ends_before_its_first_wildcard() {

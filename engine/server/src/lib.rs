@@ -14,6 +14,7 @@ mod explain;
 mod inbound;
 mod named;
 mod origin;
+mod plugin_calls;
 mod plugins;
 mod prometheus;
 mod receive;
@@ -91,9 +92,10 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route(STREAM, get(admin::stream))
         .route("/api/watchfire/v1/acknowledgements", post(acknowledgement::set).delete(acknowledgement::withdraw))
         .route("/api/watchfire/v1/explain", get(explain::explain))
+        .route("/api/watchfire/v1/plugins", get(plugins::plugins))
         .route("/api/watchfire/v1/routes", get(routes::routes))
-        .route("/api/watchfire/v1/plugins/{plugin}/calls", get(plugins::calls).post(plugins::record))
-        .route("/api/watchfire/v1/plugins/{plugin}/calls/{number}", get(plugins::call))
+        .route("/api/watchfire/v1/plugins/{plugin}/calls", get(plugin_calls::calls).post(plugin_calls::record))
+        .route("/api/watchfire/v1/plugins/{plugin}/calls/{number}", get(plugin_calls::call))
         .route("/api/v1/write", post(receive::write))
         .route("/v1/metrics", post(receive::otlp_metrics))
         .route("/api/v1/otlp/v1/metrics", post(receive::otlp_metrics))
@@ -124,6 +126,7 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/silences", get(ui::silences).post(ui::post_silence))
         .route("/silences/{id}/end", post(ui::end_silence))
         .route("/notifications", get(ui::notifications))
+        .route("/plugins", get(plugins::page))
         .route("/assets/watchfire.css", get(ui::style))
         .route("/assets/watchfire.js", get(ui::script))
         .with_state(app.clone())

@@ -23,14 +23,19 @@ pub const SCRIPT: &str = include_str!("../assets/watchfire.js");
 
 /// The bar at the top.
 pub(crate) struct Navigation {
-    pages: Vec<(String, String)>,
-    here: &'static str,
+    pub(crate) pages: Vec<(String, String)>,
+    pub(crate) here: &'static str,
 }
 
 impl Navigation {
-    fn new(app: &App, here: &'static str) -> Navigation {
-        let pages =
-            [("/", "Alerts"), ("/rules", "Rules"), ("/silences", "Silences"), ("/notifications", "Notifications")];
+    pub(crate) fn new(app: &App, here: &'static str) -> Navigation {
+        let pages = [
+            ("/", "Alerts"),
+            ("/rules", "Rules"),
+            ("/silences", "Silences"),
+            ("/notifications", "Notifications"),
+            ("/plugins", "Plugins"),
+        ];
         let own = pages.map(|(path, title)| (path.to_owned(), title.to_owned()));
         Navigation { pages: own.into_iter().chain(app.settings.more_pages.iter().cloned()).collect(), here }
     }
@@ -140,7 +145,7 @@ struct ToldRow {
     receipt: String,
 }
 
-fn page(template: &impl Template) -> Response {
+pub(crate) fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => Html(html).into_response(),
         Err(error) => {

@@ -13,12 +13,28 @@ use crate::guest::state as host;
 pub struct State {
     #[cfg(not(target_family = "wasm"))]
     memory: std::collections::BTreeMap<String, Vec<u8>>,
+    #[cfg(not(target_family = "wasm"))]
+    version: u32,
 }
 
 impl State {
     /// An empty one, for tests. In a guest there is but the host's.
     pub fn in_memory() -> State {
         State::default()
+    }
+
+    /// One that another version of the plugin wrote, for tests.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn in_memory_of_version(version: u32) -> State {
+        State { version, ..State::default() }
+    }
+
+    /// The state version of whichever version of the plugin wrote what is remembered; this one's own where nothing is.
+    pub fn version(&self) -> u32 {
+        #[cfg(target_family = "wasm")]
+        return host::version();
+        #[cfg(not(target_family = "wasm"))]
+        self.version
     }
 
     /// The value of a key, including what this call has written.

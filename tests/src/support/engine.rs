@@ -92,6 +92,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The memory of the process in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let child = self.process.as_ref().context("the engine does not run")?;
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", child.id()))?;
+        let pages: u64 = statm.split_whitespace().nth(1).context("statm has more fields")?.parse()?;
+        Ok(pages * 4_096)
+    }
+
     /// Waits for the process to end by itself; true if it ended well.
     pub(crate) async fn ended(&mut self) -> Result<bool> {
         let mut child = self.process.take().context("the engine does not run")?;
@@ -167,7 +175,7 @@ impl Engine {
     /// How often a plugin was called so far, by the engine's own metrics.
     pub(crate) async fn plugin_calls(&self, plugin: &str) -> Result<u64> {
         let metrics = self.text("/metrics").await?;
-        let name = format!("watchfire_plugin_calls_total{{plugin=\"{plugin}\"}} ");
+        let name = format!("watchfire_plugin_call_duration_seconds_count{{plugin=\"{plugin}\"}} ");
         let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
         Ok(count.map(str::parse::<f64>).transpose()?.unwrap_or(0.0) as u64)
     }

@@ -5,12 +5,14 @@ use wit_parser::Resolve;
 
 const CONTRACT: &str = include_str!("../../../../sdk/wit/watchfire.wit");
 
-/// A condition `evil` with replaceable parts. Without replacements it is a good plugin that finds nothing.
+/// A condition, router or formatter `evil` with replaceable parts. Without replacements it is a good plugin that finds nothing.
 ///
 /// Memory: 16 the list of descriptors, 32 the descriptor, 128 texts, 256 the answer of `open`, 512 the answer of
 /// `evaluate`, 1024 the finding, 4096 the heap. What is zero means `ok`, an empty list or the handle 0.
 #[derive(Clone, Copy)]
 pub struct Fixture {
+    /// `condition`, `router` or `formatter`.
+    pub kind: &'static str,
     pub imports: &'static str,
     pub memory: &'static str,
     pub data: &'static str,
@@ -27,6 +29,7 @@ pub struct Fixture {
 }
 
 pub const GOOD: Fixture = Fixture {
+    kind: "condition",
     imports: "",
     memory: "(memory (export \"memory\") 1)",
     data: "",
@@ -48,21 +51,26 @@ pub const ONE_FINDING: &str = r#"(data (i32.const 516) "\00\04\00\00\01\00\00\00
 
 impl Fixture {
     pub fn text(&self) -> String {
-        let Fixture { imports, memory, data, describe, open, evaluate, realloc, extra, .. } = self;
+        let (number, call, parameters) = match self.kind {
+            "router" => ("01", "route", "i32 i64 i32 i32"),
+            "formatter" => ("02", "format", "i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32"),
+            _ => ("00", "evaluate", "i32"),
+        };
+        let Fixture { kind, imports, memory, data, describe, open, evaluate, realloc, extra, .. } = self;
         format!(
             r#"(module
                 {imports}
                 {memory}
                 (global $heap (mut i32) (i32.const 4096))
                 (data (i32.const 16) "\20\00\00\00\01\00\00\00")
-                (data (i32.const 32) "\00\00\00\00\80\00\00\00\04\00\00\00\84\00\00\00\04\00\00\00\00\00\00\00\00\00\00\00\01\00\00\00")
+                (data (i32.const 32) "\{number}\00\00\00\80\00\00\00\04\00\00\00\84\00\00\00\04\00\00\00\00\00\00\00\00\00\00\00\01\00\00\00")
                 (data (i32.const 128) "evilgood")
                 {data}
                 (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
                 (func $describe (export "watchfire:plugin/plugin@0.1.0#describe") (result i32) {describe})
-                (func $open (export "watchfire:plugin/condition@0.1.0#open") (param i32 i32 i32 i32) (result i32) {open})
-                (func $evaluate (export "watchfire:plugin/condition@0.1.0#evaluate") (param i32) (result i32) {evaluate})
-                (func $close (export "watchfire:plugin/condition@0.1.0#close") (param i32))
+                (func $open (export "watchfire:plugin/{kind}@0.1.0#open") (param i32 i32 i32 i32) (result i32) {open})
+                (func $evaluate (export "watchfire:plugin/{kind}@0.1.0#{call}") (param {parameters}) (result i32) {evaluate})
+                (func $close (export "watchfire:plugin/{kind}@0.1.0#close") (param i32))
                 {extra})"#
         )
     }
@@ -75,7 +83,8 @@ impl Fixture {
             wat::parse_str(self.text().replace("@0.1.0#", &format!("{version}#"))).expect("the text is WebAssembly");
         let mut resolve = Resolve::default();
         let package = resolve.push_str("watchfire.wit", &contract).expect("the contract can be read");
-        let world = resolve.select_world(&[package], Some("condition-plugin")).expect("the world is there");
+        let world =
+            resolve.select_world(&[package], Some(&format!("{}-plugin", self.kind))).expect("the world is there");
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("it embeds");
         ComponentEncoder::default()
             .validate(false)

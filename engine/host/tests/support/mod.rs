@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use watchfire_host::{Host, HostSettings, LoadError, PluginInfo, Source};
-use watchfire_model::{Duration, Labels, Timestamp};
-use watchfire_plugin::Limits;
-use watchfire_plugin::{Batch, State, StateLimits};
+use watchfire_model::{Alert, Duration, Labels, Timestamp};
+use watchfire_plugin::{AlertView, Batch, Limits, MessageGroup, State, StateLimits};
 
 /// A host that is small enough for many of them to live at once, and more patient than the slowest machine is slow:
 /// whatever a test wants to see stopped by time gets a limit of its own.
@@ -65,5 +64,27 @@ pub fn built(test: &str, plugin: &str) -> Option<PathBuf> {
             println!("SKIPPED {test}: WATCHFIRE_PLUGINS is not set");
             None
         }
+    }
+}
+
+/// A group of one alert that fires.
+pub fn group() -> MessageGroup {
+    let alert = Alert {
+        labels: Labels::from_pairs([("alertname", "A")]),
+        annotations: BTreeMap::new(),
+        starts_at: Timestamp::EPOCH,
+        ends_at: None,
+        updated_at: Timestamp::EPOCH,
+        timeout: false,
+        generator_url: String::new(),
+        value: None,
+    };
+    MessageGroup {
+        at: Timestamp::EPOCH,
+        key: "group".to_owned(),
+        receiver: "all".to_owned(),
+        group_labels: BTreeMap::new(),
+        external_url: String::new(),
+        alerts: vec![AlertView::new(alert, Timestamp::EPOCH)],
     }
 }

@@ -1,0 +1,117 @@
+//! `watchfire plugin lock`, `verify` and `pull`: what an operator says about plugins that others built.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+use watchfire::{ProcessEnvironment, plugin_policy, read};
+use watchfire_config::{Config, Source, load_config};
+use watchfire_host::{Host, HostSettings, Lock};
+
+use crate::oci::{Reference, hex};
+
+/// The configuration with the folder that its paths are relative to.
+fn configuration(path: &Path) -> Result<(Config, PathBuf)> {
+    let absolute = std::path::absolute(path)?;
+    let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    let text = read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let environment = ProcessEnvironment { folder: folder.clone() };
+    let name = path.display().to_string();
+    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
+    let Some(config) = config else {
+        diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+        bail!("{name} is not valid");
+    };
+    Ok((config, folder))
+}
+
+/// The `.wasm` files of a folder by plugin name.
+fn components(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm")
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            found.insert(stem.to_owned(), path);
+        }
+    }
+    Ok(found)
+}
+
+fn plugin_folder<'c>(config: &'c Config, path: &Path) -> Result<&'c str> {
+    config.plugins.dir.as_deref().with_context(|| format!("{} names no folder under `plugins.dir`", path.display()))
+}
+
+/// Writes the digests of what lies in the plugin folder into the lock file.
+pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
+    let (config, folder) = configuration(config_path)?;
+    let dir = plugin_folder(&config, config_path)?;
+    let Some(lock) = &config.plugins.lock else {
+        bail!("{} names no file under `plugins.lock`, such as `lock: plugins.lock`", config_path.display());
+    };
+    let path = folder.join(lock);
+    let before = read(&path).ok().and_then(|text| Lock::parse(&text).ok()).unwrap_or_default();
+    let mut after = Lock::default();
+    for (name, file) in components(&folder.join(dir))? {
+        let digest = hex(&Sha256::digest(std::fs::read(&file)?));
+        match before.digests.get(&name) {
+            None => println!("new      {name:<24} sha256:{digest}"),
+            Some(old) if *old == digest => println!("same     {name:<24} sha256:{digest}"),
+            Some(old) => println!("changed  {name:<24} sha256:{digest}, was sha256:{old}"),
+        }
+        after.digests.insert(name, digest);
+    }
+    for name in before.digests.keys().filter(|name| !after.digests.contains_key(*name)) {
+        println!("gone     {name}");
+    }
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let plugins = folder.join(dir);
+    let shown = plugins.strip_prefix(beside).unwrap_or(&plugins);
+    std::fs::write(&path, after.text(shown)).with_context(|| path.display().to_string())?;
+    println!("{}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says of every plugin in the folder whether it would be loaded, and why not.
+pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
+    let (config, folder) = configuration(config_path)?;
+    let dir = plugin_folder(&config, config_path)?;
+    let (policy, wrong) = plugin_policy(&config, &folder);
+    if let Some(diagnostic) = &wrong {
+        eprintln!("{diagnostic}");
+    }
+    let host = Host::new(HostSettings { limits: config.plugins.limits, instances_max: 16, ..HostSettings::default() })?;
+    let mut refused = usize::from(wrong.is_some());
+    for (name, result) in host.load_dir(&folder.join(dir), &policy, &|_, _| Ok(()))? {
+        match result {
+            Ok(info) => println!("ok       {name:<24} sha256:{}", info.digest),
+            Err(error) => {
+                refused += 1;
+                println!("refused  {name:<24} {error}");
+            }
+        }
+    }
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Fetches a plugin by the digest of its manifest and puts it into a folder.
+pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>) -> Result<ExitCode> {
+    let settings = HostSettings { instances_max: 16, ..HostSettings::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let wasm = runtime.block_on(reference.pull(settings.file_bytes_max))?;
+    let name = name.unwrap_or_else(|| reference.name());
+    ensure!(into.is_dir(), "{} is not a folder", into.display());
+    // A file that cannot be a plugin here must not replace one that can.
+    Host::new(settings)?.load(name, watchfire_host::Source::Bytes(&wasm))?;
+    let path = into.join(name).with_extension("wasm");
+    let partial = into.join(format!(".{name}.partial"));
+    std::fs::write(&partial, &wasm).with_context(|| partial.display().to_string())?;
+    std::fs::rename(&partial, &path).with_context(|| path.display().to_string())?;
+    println!("{}\nsha256:{}", path.display(), hex(&Sha256::digest(&wasm)));
+    println!("\nNext: `watchfire plugin lock`, if the configuration has a lock file.");
+    Ok(ExitCode::SUCCESS)
+}

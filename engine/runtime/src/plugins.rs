@@ -1,0 +1,172 @@
+//! The plugins of the folder: which are trusted, which may take over, and what became of each.
+
+use std::path::Path;
+
+use watchfire_alerting::Route;
+use watchfire_config::{Config, Diagnostic};
+use watchfire_host::{Candidate, Host, Lock, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
+use watchfire_plugin::{Kind, PluginError, PluginUse, Provider};
+use watchfire_rules::RuleFile;
+
+use crate::Watchfire;
+use crate::load::{self, Loaded, PluginStatus};
+
+/// A plugin with everything that an operator may want to know of it.
+#[derive(Clone, Debug)]
+pub struct PluginReport {
+    /// The file and what became of it.
+    pub status: PluginStatus,
+    /// What is known about the version in force; absent if none is.
+    pub info: Option<PluginInfo>,
+    /// What it has done since the start.
+    pub counters: PluginCounters,
+    /// Which parts of it are left alone because they kept failing.
+    pub suspensions: Vec<Suspension>,
+}
+
+impl Watchfire {
+    /// The plugins of the folder, by name.
+    pub fn plugins(&self) -> Vec<PluginReport> {
+        let host = self.host();
+        let (counters, suspensions) = (host.counters(), host.suspensions());
+        let report = |status: &PluginStatus| PluginReport {
+            status: status.clone(),
+            info: host.info(&status.name),
+            counters: counters
+                .iter()
+                .find(|(name, _)| *name == status.name)
+                .map_or_else(Default::default, |c| c.1.clone()),
+            suspensions: suspensions.iter().filter(|(name, _)| *name == status.name).map(|s| s.1.clone()).collect(),
+        };
+        self.definitions().plugins.iter().map(report).collect()
+    }
+}
+
+/// What a configuration, whose paths are relative to `folder`, says about trust.
+///
+/// # Errors
+/// If the lock file cannot be used. Then nothing can be trusted, and the policy admits nothing.
+pub fn plugin_policy(config: &Config, folder: &Path) -> (Policy, Option<Diagnostic>) {
+    let plugins = &config.plugins;
+    let mut policy = Policy { signers: plugins.signers.clone(), ..Policy::default() };
+    for (name, said) in &plugins.settings {
+        let own = PluginPolicy { digest: said.digest.clone(), limits: said.limits, grant: said.grant.clone() };
+        policy.plugins.insert(name.clone(), own);
+    }
+    let Some(lock) = &plugins.lock else { return (policy, None) };
+    let path = folder.join(lock);
+    let read = load::read(&path).and_then(|text| Lock::parse(&text));
+    let wrong = read.as_ref().err().map(|error| {
+        let message = format!("the lock file cannot be used, so that no plugin is loaded: {error}");
+        let help = Some("run `watchfire plugin lock` to write it from what lies in the folder".to_owned());
+        Diagnostic { help, ..load::whole_file(&path.display().to_string(), &message) }
+    });
+    policy.lock = Some((path, read.unwrap_or_default()));
+    (policy, wrong)
+}
+
+/// One place where a plugin is used.
+struct Use<'a> {
+    kind: Kind,
+    usage: &'a PluginUse,
+    place: String,
+}
+
+/// Every place where something of a plugin is used.
+fn uses<'a>(config: &'a Config, files: &'a [RuleFile]) -> Vec<Use<'a>> {
+    let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
+    let mut uses: Vec<Use<'a>> = rules
+        .filter_map(|rule| {
+            let usage = &rule.condition.as_ref()?.usage;
+            Some(Use { kind: Kind::Condition, usage, place: format!("the rule {:?}", rule.name) })
+        })
+        .collect();
+    for receiver in &config.receivers {
+        let formatters = receiver.integrations.iter().filter_map(|integration| integration.formatter.as_ref());
+        let place = format!("the receiver {:?}", receiver.name);
+        uses.extend(formatters.map(|usage| Use { kind: Kind::Formatter, usage, place: place.clone() }));
+    }
+    routers(&config.dispatch.route, &mut uses);
+    uses
+}
+
+fn routers<'a>(route: &'a Route, uses: &mut Vec<Use<'a>>) {
+    if let Some(usage) = &route.router {
+        uses.push(Use { kind: Kind::Router, usage, place: format!("a route to {:?}", &*route.receiver) });
+    }
+    route.routes.iter().for_each(|child| routers(child, uses));
+}
+
+impl Use<'_> {
+    fn opens(&self, provider: &dyn Provider) -> Result<(), PluginError> {
+        let PluginUse { plugin, config_json } = self.usage;
+        match self.kind {
+            Kind::Condition => provider.open_condition(plugin, config_json).map(drop),
+            Kind::Router => provider.open_router(plugin, config_json).map(drop),
+            Kind::Formatter => provider.open_formatter(plugin, config_json).map(drop),
+        }
+    }
+}
+
+/// Whether a new version may take over: it must open wherever the old one does.
+fn approve(uses: &[Use<'_>], host: &Host, name: &str, candidate: &Candidate) -> Result<(), String> {
+    let concerned = uses.iter().filter(|used| used.usage.plugin.split('/').next() == Some(name));
+    for used in concerned {
+        if let Err(error) = used.opens(candidate)
+            && used.opens(host).is_ok()
+        {
+            return Err(format!("the new version cannot be opened as {} has it configured: {error}", used.place));
+        }
+    }
+    Ok(())
+}
+
+/// Loads what is new in the plugin folder. Answers what became of each plugin.
+pub(crate) fn load(
+    config: &Config,
+    files: &[RuleFile],
+    folder: &Path,
+    host: &Host,
+    before: Option<&Loaded>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<PluginStatus> {
+    let Some(dir) = &config.plugins.dir else { return Vec::new() };
+    let (policy, wrong) = plugin_policy(config, folder);
+    diagnostics.extend(wrong);
+    let uses = uses(config, files);
+    let mut errors: Vec<(String, String)> = Vec::new();
+    match host.load_dir(&folder.join(dir), &policy, &|name, candidate| approve(&uses, host, name, candidate)) {
+        Ok(changes) => {
+            for (name, result) in changes {
+                match result {
+                    Ok(info) => tracing::info!(plugin = %name, digest = %info.digest, "plugin loaded"),
+                    Err(error) => {
+                        tracing::error!(plugin = %name, %error, "plugin refused");
+                        errors.push((name, error.to_string()));
+                    }
+                }
+            }
+        }
+        Err(error) => diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}"))),
+    }
+    let mut found: Vec<PluginStatus> = host
+        .plugins()
+        .into_iter()
+        .map(|info| PluginStatus { name: info.name, digest: info.digest, error: None })
+        .collect();
+    for (name, error) in errors {
+        match found.iter_mut().find(|plugin| plugin.name == name) {
+            Some(plugin) => plugin.error = Some(error),
+            None => found.push(PluginStatus { name, digest: String::new(), error: Some(error) }),
+        }
+    }
+    // A file that is still broken is reported as long as it is there.
+    for old in before.into_iter().flat_map(|before| &before.plugins).filter(|old| old.error.is_some()) {
+        let there = folder.join(dir).join(&old.name).with_extension("wasm").is_file();
+        if there && found.iter().all(|plugin| plugin.name != old.name) {
+            found.push(old.clone());
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}

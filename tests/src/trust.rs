@@ -1,0 +1,230 @@
+//! Which plugins are trusted: pins, lock files, signatures, grants, and what a registry hands out.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use ring::digest::{SHA256, digest};
+
+use crate::Case;
+use crate::support::{Tool, block_on, client, eventually, variable};
+
+use crate::fixture::{Fixture, GOOD};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "trust::only_what_is_pinned_locked_and_granted_is_loaded", needs: &[Tool::Binary], run: locked },
+    Case {
+        name: "trust::only_what_is_signed_is_loaded",
+        needs: &[Tool::Binary, Tool::Program("minisign")],
+        run: signed,
+    },
+    Case {
+        name: "trust::a_registry_hands_out_what_its_digest_says",
+        needs: &[Tool::Binary, Tool::Program("docker-registry")],
+        run: pulled,
+    },
+];
+
+/// The binary in a folder; its exit code and what it says.
+fn watchfire(folder: &Path, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
+    let output = Command::new(binary).args(arguments).current_dir(folder).output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A folder with a configuration and the good plugin.
+fn prepared(plugins: &str) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("plugins"))?;
+    std::fs::write(folder.path().join("plugins/good.wasm"), GOOD.build())?;
+    configure(folder.path(), plugins)?;
+    Ok(folder)
+}
+
+fn configure(folder: &Path, plugins: &str) -> Result<()> {
+    let text = format!("plugins: {{dir: plugins, {plugins}}}\nroute: {{receiver: a}}\nreceivers: [{{name: a}}]\n");
+    Ok(std::fs::write(folder.join("watchfire.yml"), text)?)
+}
+
+fn expect(folder: &Path, arguments: &[&str], code: i32, part: &str) -> Result<String> {
+    let (came, told) = watchfire(folder, arguments)?;
+    ensure!(came == Some(code) && told.contains(part), "{arguments:?} gave {came:?} without {part:?}:\n{told}");
+    Ok(told)
+}
+
+fn locked() -> Result<()> {
+    let folder = prepared("lock: plugins.lock")?;
+    let (folder, verify) = (folder.path(), &["plugin", "verify"][..]);
+    expect(folder, verify, 1, "the lock file cannot be used, so that no plugin is loaded")?;
+    expect(folder, &["plugin", "lock"], 0, "new      good")?;
+    expect(folder, verify, 0, "ok       good")?;
+    let checked = Command::new("sha256sum").args(["--check", "plugins.lock"]).current_dir(folder).output()?;
+    ensure!(checked.status.success(), "sha256sum: {checked:?}");
+    // Another version is refused until it is locked, and so is a file that nobody has locked.
+    let other = Fixture { data: "(data (i32.const 3000) \"2\")", ..GOOD }.build();
+    std::fs::write(folder.join("plugins/good.wasm"), &other)?;
+    std::fs::write(folder.join("plugins/more.wasm"), &other)?;
+    let told = expect(folder, verify, 1, "run `watchfire plugin lock`")?;
+    ensure!(told.contains("refused  good") && told.contains("refused  more") && told.contains("is not in"), "{told}");
+    expect(folder, &["plugin", "lock"], 0, "changed  good")?;
+    expect(folder, verify, 0, "ok       more")?;
+    // A pin in the configuration.
+    let pin = sha256(&other);
+    configure(folder, &format!("settings: {{good: {{digest: 'sha256:{pin}'}}}}"))?;
+    expect(folder, verify, 0, "ok       good")?;
+    std::fs::write(folder.join("plugins/good.wasm"), GOOD.build())?;
+    expect(folder, verify, 1, &format!("allows only sha256:{pin}"))?;
+    // What is imported needs to be granted.
+    let imports = "(import \"watchfire:plugin/log@0.1.0\" \"log\" (func (param i32 i32 i32)))";
+    std::fs::write(folder.join("plugins/good.wasm"), Fixture { imports, ..GOOD }.build())?;
+    configure(folder, "settings: {good: {grant: [log]}}")?;
+    expect(folder, verify, 0, "ok       good")?;
+    expect(folder, &["plugin", "inspect", "plugins/good.wasm"], 0, "needs granted log")?;
+    configure(folder, "settings: {good: {grant: [state]}}")?;
+    expect(folder, verify, 1, "it imports `watchfire:plugin/log@0.1.0`")?;
+    // Machine code from outside is never run, whatever is said about it.
+    std::fs::write(folder.join("plugins/good.wasm"), b"\x7fELF\x02\x01\x01")?;
+    configure(folder, "limits: {call_timeout: 1s}")?;
+    expect(folder, verify, 1, "this is not WebAssembly")?;
+    Ok(())
+}
+
+fn signed() -> Result<()> {
+    let folder = prepared("limits: {call_timeout: 1s}")?;
+    let folder = folder.path();
+    let minisign = |arguments: &[&str]| -> Result<()> {
+        let output = Command::new("minisign").args(arguments).current_dir(folder).stdin(Stdio::null()).output()?;
+        ensure!(output.status.success(), "minisign {arguments:?}: {output:?}");
+        Ok(())
+    };
+    minisign(&["-G", "-W", "-p", "own.pub", "-s", "own.key"])?;
+    minisign(&["-G", "-W", "-p", "other.pub", "-s", "other.key"])?;
+    let key = std::fs::read_to_string(folder.join("own.pub"))?;
+    let key = key.lines().nth(1).context("minisign.pub has two lines")?;
+    configure(folder, &format!("signers: [{key}]"))?;
+    let verify = &["plugin", "verify"];
+    expect(folder, verify, 1, "sign it with `minisign -S`")?;
+    minisign(&["-S", "-s", "other.key", "-m", "plugins/good.wasm"])?;
+    expect(folder, verify, 1, "is not a signature of this file by one of `plugins.signers`")?;
+    minisign(&["-S", "-s", "own.key", "-m", "plugins/good.wasm"])?;
+    expect(folder, verify, 0, "ok       good")?;
+    let mut wasm = std::fs::read(folder.join("plugins/good.wasm"))?;
+    wasm.extend_from_slice(&[0, 2, 1, b'x']);
+    std::fs::write(folder.join("plugins/good.wasm"), &wasm)?;
+    expect(folder, verify, 1, "is not a signature of this file")?;
+    std::fs::write(folder.join("plugins/good.wasm.minisig"), "nonsense")?;
+    expect(folder, verify, 1, "is not a minisign signature")?;
+    Ok(())
+}
+
+/// A registry on the loopback interface, which ends with the test.
+struct Registry {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    async fn start() -> Result<Registry> {
+        let folder = tempfile::tempdir()?;
+        // The port is free now; that nobody takes it within the next moment is the best that can be had of this program.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let config = folder.path().join("config.yml");
+        let storage = folder.path().join("storage").display().to_string();
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{address}'}}\n"
+            ),
+        )?;
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let registry = Registry { child, address, _folder: folder };
+        let http = client()?;
+        eventually("the registry answers", async || {
+            Ok(http.get(registry.url("")).send().await.ok().filter(|answer| answer.status().is_success()).map(drop))
+        })
+        .await?;
+        Ok(registry)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/v2/{path}", self.address)
+    }
+
+    /// Uploads a blob; answers its digest.
+    async fn push_blob(&self, bytes: &[u8]) -> Result<String> {
+        let http = client()?;
+        let begun = http.post(self.url("oncall/blobs/uploads/")).send().await?.error_for_status()?;
+        let place = begun.headers()["location"].to_str()?.to_owned();
+        let digest = format!("sha256:{}", sha256(bytes));
+        let separator = if place.contains('?') { '&' } else { '?' };
+        let place = if place.starts_with('/') { format!("http://{}{place}", self.address) } else { place };
+        let url = format!("{place}{separator}digest={digest}");
+        http.put(url)
+            .header("content-type", "application/octet-stream")
+            .body(bytes.to_vec())
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(digest)
+    }
+
+    /// Pushes an artefact with one layer; answers the digest of its manifest.
+    async fn push(&self, layer_type: &str, layer: &[u8]) -> Result<String> {
+        const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+        let config = self.push_blob(b"{}").await?;
+        let digest = self.push_blob(layer).await?;
+        let manifest = serde_json::to_vec(&serde_json::json!({
+            "schemaVersion": 2, "mediaType": TYPE,
+            "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": config, "size": 2},
+            "layers": [{"mediaType": layer_type, "digest": digest, "size": layer.len()}],
+        }))?;
+        let digest = format!("sha256:{}", sha256(&manifest));
+        let url = self.url(&format!("oncall/manifests/{digest}"));
+        client()?.put(url).header("content-type", TYPE).body(manifest).send().await?.error_for_status()?;
+        Ok(digest)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn pulled() -> Result<()> {
+    block_on(async {
+        let folder = prepared("lock: plugins.lock")?;
+        let folder = folder.path();
+        let registry = Registry::start().await?;
+        let good = GOOD.build();
+        let digest = registry.push("application/wasm", &good).await?;
+        let reference = |digest: &str| format!("oci://{}/oncall@{digest}", registry.address);
+        expect(folder, &["plugin", "pull", &reference(&digest)], 0, &format!("sha256:{}", sha256(&good)))?;
+        ensure!(std::fs::read(folder.join("plugins/oncall.wasm"))? == good, "what was pulled is what was pushed");
+        expect(folder, &["plugin", "lock"], 0, "new      oncall")?;
+        expect(folder, &["plugin", "verify"], 0, "ok       oncall")?;
+        let unknown = format!("sha256:{}", "0".repeat(64));
+        expect(folder, &["plugin", "pull", &reference(&unknown)], 1, "404")?;
+        let tag = format!("oci://{}/oncall:latest", registry.address);
+        expect(folder, &["plugin", "pull", &tag], 2, "a tag can be moved")?;
+        let text = registry.push("text/plain", b"no plugin").await?;
+        expect(folder, &["plugin", "pull", &reference(&text)], 1, "there is no WebAssembly in it")?;
+        let broken = registry.push("application/wasm", &good[..good.len() / 2]).await?;
+        expect(folder, &["plugin", "pull", &reference(&broken)], 1, "the component is broken")?;
+        ensure!(std::fs::read(folder.join("plugins/oncall.wasm"))? == good, "a broken file replaces nothing");
+        Ok(())
+    })
+}
