@@ -8,7 +8,7 @@ use crate::mix;
 use crate::peer::{self, Peer};
 use crate::process::installed;
 use crate::quantile;
-use crate::remote_write::{Sample, post, request};
+use crate::remote_write::{Encoded, Sample, post, request};
 use crate::sink::Sink;
 
 pub(crate) async fn run(binary: &str) -> Result<()> {
@@ -17,7 +17,7 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     let (sink, address) = Sink::start().await?;
     let folder = tempfile::tempdir()?;
     let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address, "").await?;
-    let own = measure(&own, &sink, 300).await?;
+    let own = measure(&own, "idle", &sink, 300).await?;
     under_load(binary, &sink, address).await?;
     if !installed("prometheus") || !installed("prometheus-alertmanager") {
         println!("prometheus, prometheus-alertmanager: not installed, no ratio");
@@ -25,7 +25,7 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     }
     let folder = tempfile::tempdir()?;
     let prometheus = peer::prometheus(folder.path(), peer::probe_rule(), address).await?;
-    let theirs = measure(&prometheus, &sink, 60).await?;
+    let theirs = measure(&prometheus, "idle", &sink, 60).await?;
     println!("ratio at p50: 1 to {:.0}, at p99: 1 to {:.0}", theirs.0 / own.0, theirs.1 / own.1);
     Ok(())
 }
@@ -51,7 +51,7 @@ async fn under_load(binary: &str, sink: &Sink, address: std::net::SocketAddr) ->
             for part in series.chunks(PER_REQUEST) {
                 due.tick().await;
                 let millis = millis()?;
-                let samples = part.iter().map(|one| Sample { labels: &one.labels, value: one.value(millis), millis });
+                let samples = part.iter().map(|one| Sample { labels: &one.encoded, value: one.value(millis), millis });
                 post(&client, &url, request(samples)?).await?;
             }
         }
@@ -60,11 +60,17 @@ async fn under_load(binary: &str, sink: &Sink, address: std::net::SocketAddr) ->
     });
     // Series are new for a moment only.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let cpu = peer.server.cpu_seconds()?;
-    let begin = now();
-    measure(&peer, sink, 100).await?;
-    let cores = (peer.server.cpu_seconds()? - cpu) / begin.elapsed().as_secs_f64();
-    println!("{:<14}{cores:.2} cores meanwhile", peer.name);
+    let (cpu, samples, begin) = (peer.server.cpu_seconds()?, peer.counter("samples_accepted_total").await?, now());
+    measure(&peer, "loaded", sink, 100).await?;
+    let (cpu, wall) = (peer.server.cpu_seconds()? - cpu, begin.elapsed().as_secs_f64());
+    let samples = peer.counter("samples_accepted_total").await? - samples;
+    println!(
+        "{:<14}{:.2} cores meanwhile, at {:.0} samples/s: {:.2} µs CPU/sample",
+        peer.name,
+        cpu / wall,
+        samples / wall,
+        cpu / samples * 1e6
+    );
     if load.is_finished() {
         load.await??;
     } else {
@@ -83,12 +89,14 @@ fn millis() -> Result<i64> {
     Ok(i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?)
 }
 
-async fn measure(peer: &Peer, sink: &Sink, trials: usize) -> Result<(f64, f64)> {
+/// The name tells the trials of one measurement from those of others at the same sink.
+async fn measure(peer: &Peer, name: &str, sink: &Sink, trials: usize) -> Result<(f64, f64)> {
     let client = reqwest::Client::new();
     let mut times = Vec::with_capacity(trials);
     for trial in 0..trials {
-        let name = format!("{}-{trial}", peer.name);
+        let name = format!("{}-{name}-{trial}", peer.name);
         let labels = [("__name__", "probe_value"), ("trial", name.as_str())].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let labels = Encoded::new(&labels);
         let sample = Sample { labels: &labels, value: 10.0, millis: millis()? };
         let body = request([sample].into_iter())?;
         let begin = now();

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::peer::{self, Peer};
 use crate::process::installed;
-use crate::remote_write::{Sample, post, request};
+use crate::remote_write::{Encoded, Sample, post, request};
 use crate::sink::Sink;
 
 const PER_REQUEST: usize = 2_000;
@@ -56,6 +56,7 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
 async fn measure(peer: &Peer, series: usize, rounds: usize, what: &str) -> Result<Cost> {
     let client = reqwest::Client::new();
+    let encoded: Vec<Encoded> = (0..series).map(|n| Encoded::new(&labels(n))).collect();
     let now = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
     let empty = peer.server.memory_bytes()?;
     let (mut first, mut cpu, mut wall) = (0.0, 0.0, Duration::ZERO);
@@ -64,8 +65,8 @@ async fn measure(peer: &Peer, series: usize, rounds: usize, what: &str) -> Resul
         let before = peer.server.cpu_seconds()?;
         for start in (0..series).step_by(PER_REQUEST) {
             // The generator works while the server has nothing to do, and not while the clock runs.
-            let part: Vec<_> = (start..(start + PER_REQUEST).min(series)).map(|n| (n, labels(n))).collect();
-            let samples = part.iter().map(|(n, labels)| Sample { labels, value: value(*n, round), millis });
+            let part = start..(start + PER_REQUEST).min(series);
+            let samples = part.map(|n| Sample { labels: &encoded[n], value: value(n, round), millis });
             let body = request(samples)?;
             let begin = Instant::now();
             post(&client, &peer.write_url, body).await?;
@@ -90,7 +91,7 @@ async fn measure(peer: &Peer, series: usize, rounds: usize, what: &str) -> Resul
 
 /// What a host's exporter has: events counted, memory in pages, time in hundredths of a second, and ratios with all
 /// their digits.
-fn value(number: usize, round: usize) -> f64 {
+pub(crate) fn value(number: usize, round: usize) -> f64 {
     match number % 4 {
         0 => (number * 31 + round * (100 + number % 900)) as f64,
         1 => ((number * 7_919 + round * 104_729) % 1_000_000 * 4_096) as f64,

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use crate::remote_write::Encoded;
+
 const PER_INSTANCE: usize = 100;
 const PER_JOB: usize = 100 * PER_INSTANCE;
 const GAUGES: usize = 50;
@@ -32,6 +34,7 @@ pub(crate) type Labels = Vec<(String, String)>;
 /// One series of the fleet.
 pub(crate) struct Series {
     pub(crate) labels: Labels,
+    pub(crate) encoded: Encoded,
     number: usize,
     /// How much a counter rises in a second; a gauge does not.
     rise: Option<f64>,
@@ -67,7 +70,7 @@ pub(crate) fn series(count: usize) -> Vec<Series> {
             .to_vec();
             labels.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
             labels.sort();
-            all.push(Series { labels, number: all.len(), rise });
+            all.push(Series { encoded: Encoded::new(&labels), labels, number: all.len(), rise });
         };
         (0..GAUGES).for_each(|gauge| add(&gauge_name(gauge), &[], None));
         for (counter, method) in COUNTERS.iter().flat_map(|c| METHODS.map(|m| (*c, m))) {

@@ -18,6 +18,16 @@ pub(crate) struct Peer {
     _others: Vec<Server>,
 }
 
+impl Peer {
+    /// The sum of a counter over all its labels.
+    pub(crate) async fn counter(&self, name: &str) -> Result<f64> {
+        let text = reqwest::get(format!("{}/metrics", self.url)).await?.text().await?;
+        let prefix = format!("{}_{name}", self.name);
+        let values = text.lines().filter(|line| line.starts_with(&prefix)).filter_map(|line| line.rsplit_once(' '));
+        Ok(values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum())
+    }
+}
+
 const RULE: &str = "groups: [{name: probe, interval: 1s, rules: [{alert: Probe, expr: probe_value > 5}]}]\n";
 
 /// The engine itself, evaluating on arrival unless `settings` say otherwise: lines of its configuration.

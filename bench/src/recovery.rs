@@ -4,9 +4,9 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::ingest::labels;
+use crate::ingest::{labels, value};
 use crate::peer::{self, Peer};
-use crate::remote_write::{Sample, post, request};
+use crate::remote_write::{Encoded, Sample, post, request};
 use crate::sink::Sink;
 
 const SERIES: usize = 1_000_000;
@@ -23,21 +23,21 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     let (_, address) = Sink::start().await?;
     let folder = tempfile::tempdir()?;
     let client = reqwest::Client::new();
+    let encoded: Vec<Encoded> = (0..SERIES).map(|number| Encoded::new(&labels(number))).collect();
     let engine = peer::watchfire(binary, folder.path(), RULES, address, "").await?;
     let now = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())?;
     for round in 0..ROUNDS {
         let millis = now - 15_000 * (ROUNDS - round) as i64;
         for start in (0..SERIES).step_by(PER_REQUEST) {
-            let part: Vec<_> = (start..start + PER_REQUEST).map(|number| (number, labels(number))).collect();
-            let value =
-                |number: usize| (number * 7 + round * 13) as f64 * if number.is_multiple_of(2) { 1.0 } else { 0.1 };
-            let samples = part.iter().map(|(number, labels)| Sample { labels, value: value(*number), millis });
+            let part = start..start + PER_REQUEST;
+            let samples = part.map(|n| Sample { labels: &encoded[n], value: value(n, round), millis });
             post(&client, &engine.write_url, request(samples)?).await?;
         }
     }
     let held = engine.server.memory_bytes()?;
     // Dropping it kills it, as `kill -9` does.
     drop(engine);
+    drop(encoded);
     println!("{:<40}{:>10.0} MB", "data directory", size(&folder.path().join("data"))? / 1e6);
     let start = Instant::now();
     let engine = peer::watchfire(binary, folder.path(), RULES, address, "").await?;

@@ -73,7 +73,7 @@ fn file(rules: usize, interval: &str) -> String {
 async fn round(peer: &Peer, series: &[Series], millis: i64) -> Result<()> {
     let client = reqwest::Client::new();
     for part in series.chunks(PER_REQUEST) {
-        let samples = part.iter().map(|one| Sample { labels: &one.labels, value: one.value(millis), millis });
+        let samples = part.iter().map(|one| Sample { labels: &one.encoded, value: one.value(millis), millis });
         post(&client, &peer.write_url, request(samples)?).await?;
     }
     Ok(())
@@ -83,14 +83,6 @@ async fn reload(peer: &Peer) -> Result<Duration> {
     let begin = now();
     reqwest::Client::new().post(format!("{}/-/reload", peer.url)).send().await?.error_for_status()?;
     Ok(begin.elapsed())
-}
-
-/// How many evaluations of rules there have been.
-async fn evaluations(peer: &Peer) -> Result<f64> {
-    let text = reqwest::get(format!("{}/metrics", peer.url)).await?.text().await?;
-    let prefix = format!("{}_rule_evaluations_total", peer.name);
-    let values = text.lines().filter(|line| line.starts_with(&prefix)).filter_map(|line| line.rsplit_once(' '));
-    Ok(values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
@@ -108,19 +100,19 @@ async fn measure(peer: &Peer, folder: &Path) -> Result<Vec<Cost>> {
         reload(peer).await?;
         let reads: usize = mix::rules(rules, SERIES).iter().map(|rule| rule.reads).sum();
         // What the first evaluation of a rule finds out, the later ones know.
-        let (cpu, done, begin) = (peer.server.cpu_seconds()?, evaluations(peer).await?, now());
+        let (cpu, done, begin) = (peer.server.cpu_seconds()?, peer.counter("rule_evaluations_total").await?, now());
         let mut first = 0.0;
         while first < rules as f64 && begin.elapsed() < SETTLING_MAX {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            first = evaluations(peer).await? - done;
+            first = peer.counter("rule_evaluations_total").await? - done;
         }
         let first = (peer.server.cpu_seconds()? - cpu) / first * rules as f64 / reads as f64 * 1e9;
         // From here on each series has a sample in each 15 seconds; taking it is another measurement's matter.
         last = clock()?.max(last + 1);
         round(peer, &series, last).await?;
-        let (cpu, done, begin) = (peer.server.cpu_seconds()?, evaluations(peer).await?, now());
+        let (cpu, done, begin) = (peer.server.cpu_seconds()?, peer.counter("rule_evaluations_total").await?, now());
         tokio::time::sleep(MEASURED).await;
-        let (done, wall) = (evaluations(peer).await? - done, begin.elapsed().as_secs_f64());
+        let (done, wall) = (peer.counter("rule_evaluations_total").await? - done, begin.elapsed().as_secs_f64());
         let cpu = peer.server.cpu_seconds()? - cpu;
         let per_rule = cpu / done;
         let per_series_and_rule = per_rule / (reads as f64 / rules as f64) * 1e9;

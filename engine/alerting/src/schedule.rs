@@ -183,7 +183,7 @@ impl Engine {
                 Turn::Close => closed.push(rule),
                 turn => {
                     run.opens = turn == Turn::Evaluate;
-                    next = Some((rule, state.asked_about()));
+                    next = Some((rule, state.asked_about(), state.is_idle()));
                     break;
                 }
             }
@@ -191,7 +191,7 @@ impl Engine {
         for rule in closed {
             self.close_rule(id, rule, at);
         }
-        let Some((rule, instances)) = next else { return self.finish_run(id) };
+        let Some((rule, instances, idle)) = next else { return self.finish_run(id) };
         let Some(group) = self.rule_groups.get_mut(&id) else { return };
         let Some(run) = &mut group.run else { return };
         self.last_evaluation_id += 1;
@@ -209,6 +209,7 @@ impl Engine {
             query_offset: group.spec.query_offset,
             cause: run.cause,
             instances,
+            idle,
         };
         self.outputs.push_back(Output::Evaluate(request));
         self.evaluations.insert(evaluation, id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watchfire_model::Timestamp;
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
-use crate::eval::{self, Layouts, Query, Windows};
+use crate::eval::{self, Layouts, Parts, Query, Windows};
 use crate::{Answer, Plan, QueryError, Stop};
 
 /// The series that a plan's selectors match, kept up to date as series come and go, and what follows from them alone:
@@ -18,6 +18,8 @@ pub struct Tracked {
     /// For each selection of the plan its series, by slot.
     ids: Vec<Vec<SeriesId>>,
     layouts: Layouts,
+    /// What of the series has to do with what, found when it is asked for first.
+    parts: Option<Option<Arc<Parts>>>,
     windows: Arc<Windows>,
 }
 
@@ -46,6 +48,33 @@ impl Plan {
         eval::run(self, db, &tracked.ids, Some(&tracked.layouts), Query::instant(at), stop)
     }
 
+    /// Evaluates at one instant what these series have a say in, because only they have changed. The answer may hold
+    /// more of the whole one than that; what it holds is the same, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Plan::instant`].
+    pub fn instant_of_changed(
+        &self,
+        db: &Tsdb,
+        tracked: &mut Tracked,
+        changed: &[SeriesId],
+        at: Timestamp,
+        stop: &dyn Fn() -> Option<Stop>,
+    ) -> Result<Answer, QueryError> {
+        self.track(db, tracked);
+        let (ids, layouts) = (&tracked.ids, &tracked.layouts);
+        let parts = tracked.parts.get_or_insert_with(|| Parts::new(self, layouts, ids).map(Arc::new));
+        match parts.as_ref().and_then(|parts| parts.of(changed)) {
+            Some(ids) => eval::run(self, db, &ids, None, Query::instant(at), stop),
+            None => eval::run(self, db, ids, Some(layouts), Query::instant(at), stop),
+        }
+    }
+
+    /// Whether so many series were found that [`Plan::instant_of_changed`] may look at fewer than all.
+    pub fn is_worth_splitting(&self, tracked: &Tracked) -> bool {
+        !matches!(tracked.parts, Some(None)) && Parts::may_help(&tracked.ids)
+    }
+
     /// Brings what is known up to date: looks at the series that were created since, and forgets those that are gone.
     pub fn track(&self, db: &Tsdb, tracked: &mut Tracked) {
         let fresh = tracked.layouts.len() != self.nodes;
@@ -56,6 +85,7 @@ impl Plan {
             return;
         }
         tracked.layouts = Layouts::new(self, db, &tracked.ids, &tracked.windows);
+        tracked.parts = None;
     }
 
     fn drop_removed(&self, db: &Tsdb, tracked: &mut Tracked) -> bool {

@@ -27,6 +27,17 @@ pub enum Outcome {
     Samples(Vec<(Labels, SampleValue)>),
 }
 
+impl Outcome {
+    /// Whether nothing holds and nothing is in doubt.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Outcome::Instances { active, unknown, .. } => active.is_empty() && unknown.is_empty(),
+            Outcome::LastAnswer => false,
+            Outcome::Samples(samples) => samples.is_empty(),
+        }
+    }
+}
+
 /// An instance of an alert whose condition holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {

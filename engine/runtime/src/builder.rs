@@ -271,7 +271,9 @@ impl Builder {
             Arc::clone(&data),
             owner.clone(),
             Arc::clone(&metrics),
+            Arc::clone(&clock),
         )?;
+        let arrivals = loaded.config.evaluation.on_ingest.then(|| evaluators.clone());
         let history = Arc::new(History::default());
         let sender = Sender {
             deliverer: Arc::clone(&deliverer),
@@ -332,7 +334,7 @@ impl Builder {
         }
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
         tokio::spawn(keep_snapshots(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
-        let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), owner.clone(), Arc::clone(&metrics))?;
+        let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), arrivals, Arc::clone(&metrics))?;
         let inner = Inner {
             deliverer,
             history,

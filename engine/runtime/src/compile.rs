@@ -7,7 +7,7 @@ use watchfire_alerting::{Definitions, RuleGroupSpec, RuleSpec};
 use watchfire_config::{Config, Diagnostic, Level};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
-use watchfire_model::RuleId;
+use watchfire_model::{Duration, RuleId};
 use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, State, StateLimits};
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
@@ -119,7 +119,8 @@ impl Compiled {
         host: &Host,
         states: &mut States,
     ) -> Result<RuleSpec, Diagnostic> {
-        if let Some(ready) = self.unchanged(rule, server.as_ref(), before) {
+        let query_offset = group.query_offset.unwrap_or(config.evaluation.query_offset);
+        if let Some(ready) = self.unchanged(rule, query_offset, server.as_ref(), before) {
             lock(&ready.state).set_limits(state_limits(config, None, host));
             self.readers.extend(ready.reader.clone());
             let spec = ready.spec.clone();
@@ -194,16 +195,35 @@ impl Compiled {
             generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
         };
         let (rule, state) = (Arc::clone(rule), Arc::clone(state));
-        let ready = Ready { rule, spec: spec.clone(), reader, prepared, tracked, server, condition, state };
+        let quiet = Mutex::default();
+        let ready = Ready {
+            rule,
+            spec: spec.clone(),
+            query_offset,
+            reader,
+            prepared,
+            tracked,
+            server,
+            condition,
+            state,
+            quiet,
+        };
         self.rules.rules.insert(spec.id, Arc::new(ready));
         Ok(spec)
     }
 
     /// What runs now, if it may stay as it is. Of events and conditions there is more to be looked at.
-    fn unchanged(&self, rule: &Arc<Rule>, server: Option<&Arc<Server>>, before: &RuleSet) -> Option<Arc<Ready>> {
+    fn unchanged(
+        &self,
+        rule: &Arc<Rule>,
+        query_offset: Duration,
+        server: Option<&Arc<Server>>,
+        before: &RuleSet,
+    ) -> Option<Arc<Ready>> {
         let ready = before.rules.get(&rule.id).filter(|ready| Arc::ptr_eq(&ready.rule, rule))?;
         let stays = matches!(rule.source, Source::Expr(_))
             && rule.condition.is_none()
+            && ready.query_offset == query_offset
             && ready.server.as_ref().map(Arc::as_ptr) == server.map(Arc::as_ptr)
             && before.options == self.rules.options
             && before.external_url == self.rules.external_url;

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
 use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Timestamp};
 use watchfire_store::log::{Entry, LogError};
-use watchfire_tsdb::{AppendError, Point, Tsdb};
+use watchfire_tsdb::{AppendError, Point, SeriesId, Tsdb};
 
 use crate::deadlines::Deadlines;
 use crate::health::LogHealth;
@@ -39,6 +39,20 @@ pub(crate) struct Data {
     pub(crate) metadata: Mutex<MetadataTable>,
     pub(crate) health: LogHealth,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The rules whose answer may have changed, and the series through which.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) rules: BTreeSet<RuleId>,
+    pub(crate) series: Vec<SeriesId>,
+}
+
+impl Touched {
+    pub(crate) fn extend(&mut self, other: Touched) {
+        self.rules.extend(other.rules);
+        self.series.extend(other.series);
+    }
 }
 
 #[derive(Default)]
@@ -155,25 +169,21 @@ impl Data {
     ///
     /// # Errors
     /// If the log cannot be written: nothing was taken then.
-    pub(crate) fn accept(
-        &self,
-        entries: &[Entry],
-        now: Timestamp,
-    ) -> Result<(Vec<Pushed>, BTreeSet<RuleId>), LogError> {
+    pub(crate) fn accept(&self, entries: &[Entry], now: Timestamp) -> Result<(Vec<Pushed>, Touched), LogError> {
         // Held until everything is stored: whoever has this lock finds in the store what is in the log.
         let mut writer = lock(&self.writer);
         self.log(&mut writer, now, entries)?;
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
             answers.push(match entry {
                 Entry::Samples(series) => {
-                    let (pushed, rules) = self.store_samples(series);
-                    touched.extend(rules);
+                    let (pushed, found) = self.store_samples(series);
+                    touched.extend(found);
                     pushed
                 }
                 Entry::Events(events) => {
-                    touched.extend(self.store_events(events, now));
+                    touched.rules.extend(self.store_events(events, now));
                     Pushed { accepted: events.len(), ..Pushed::default() }
                 }
                 // Alerts from outside go to the state machine, which keeps them.
@@ -232,7 +242,7 @@ impl Data {
     }
 
     /// Stores samples that are logged already. Answers what became of them and which rules read them.
-    fn store_samples(&self, batch: &SeriesBatch) -> (Pushed, BTreeSet<RuleId>) {
+    fn store_samples(&self, batch: &SeriesBatch) -> (Pushed, Touched) {
         let mut pushed = Pushed::default();
         let mut stored = Vec::with_capacity(batch.len());
         let mut tsdb = self.write_tsdb();
@@ -255,9 +265,9 @@ impl Data {
         let mut touch = lock(&self.touch);
         touch.follow(&tsdb);
         drop(tsdb);
-        let touched = touch.touched_by_any(&stored);
+        let rules = touch.touched_by_any(&stored);
         self.metrics.samples_accepted.inc_by(pushed.accepted as u64);
-        (pushed, touched)
+        (pushed, Touched { rules, series: stored })
     }
 
     /// Logs and stores what the engine itself wrote: recorded series and `ALERTS`. Answers the rules to evaluate.

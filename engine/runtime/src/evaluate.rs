@@ -1,6 +1,6 @@
 //! Evaluations: threads that answer the owner's requests, so that a slow query or a spinning plugin stalls nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -9,14 +9,16 @@ use tokio::sync::mpsc;
 use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
-use watchfire_promql::{Options, Tracked, Windows};
-use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule};
+use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
+use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Source};
+use watchfire_tsdb::SeriesId;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::remote::{Server, Servers};
+use crate::screen::{Arrivals, Screen};
 use crate::touch::Reader;
 
 /// A plugin opened for one rule, with what it remembers.
@@ -45,6 +47,8 @@ pub(crate) struct RuleSet {
 /// One rule, ready to be evaluated.
 pub(crate) struct Ready {
     pub(crate) rule: Arc<Rule>,
+    /// How far in the past its query looks.
+    pub(crate) query_offset: Duration,
     /// The same for the state machine.
     pub(crate) spec: RuleSpec,
     /// What it reads, if it reads series.
@@ -56,6 +60,20 @@ pub(crate) struct Ready {
     pub(crate) server: Option<Arc<Server>>,
     pub(crate) condition: Option<Arc<OpenedCondition>>,
     pub(crate) state: Arc<Mutex<State>>,
+    /// Set while the rule is [quiet](crate::screen): how many arrivals it has been found to be so after.
+    pub(crate) quiet: Mutex<Option<Arrivals>>,
+}
+
+impl Ready {
+    /// Whether finding nothing says everything: conditions and servers
+    /// decide for themselves, and what remembers is to be asked.
+    fn can_be_quiet(&self) -> bool {
+        let alerting = self.rule.alerting().is_some_and(|alerting| alerting.absent.is_none());
+        alerting
+            && self.server.is_none()
+            && self.rule.condition.is_none()
+            && matches!(self.rule.source, Source::Expr(_))
+    }
 }
 
 /// An evaluation on its way; that of a rule with a server goes from a thread to the server and back until it has all
@@ -69,11 +87,19 @@ struct Pending {
 enum Job {
     Evaluate(Pending),
     Route(RouteRequest, Timestamp),
+    Screen,
 }
 
-/// The threads, for the owner.
+/// Rules that are screened before other jobs have their turn.
+const SCREENED_AT_ONCE: usize = 32;
+
+/// The threads, for the owner and for what arrives.
+#[derive(Clone)]
 pub(crate) struct Evaluators {
     jobs: Arc<Sender<Job>>,
+    screen: Arc<Screen>,
+    rules: Arc<ArcSwap<RuleSet>>,
+    owner: mpsc::UnboundedSender<Request>,
 }
 
 /// What a thread needs.
@@ -83,7 +109,10 @@ struct Worker {
     data: Arc<Data>,
     owner: mpsc::UnboundedSender<Request>,
     metrics: Arc<Metrics>,
-    /// For evaluations that come back with answers; weak, because the threads end with the last sender.
+    clock: Arc<dyn Clock>,
+    screen: Arc<Screen>,
+    /// For evaluations that come back with answers, and for screening that lets others have their turn; weak, because the
+    /// threads end with the last sender.
     jobs: Weak<Sender<Job>>,
     runtime: tokio::runtime::Handle,
 }
@@ -96,17 +125,25 @@ impl Evaluators {
         data: Arc<Data>,
         owner: mpsc::UnboundedSender<Request>,
         metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
     ) -> std::io::Result<Evaluators> {
         let (jobs, receiver) = channel();
-        let (jobs, receiver) = (Arc::new(jobs), Arc::new(Mutex::new(receiver)));
+        let receiver = Arc::new(Mutex::new(receiver));
+        let screen = Arc::new(Screen::default());
+        let evaluators = Evaluators {
+            jobs: Arc::new(jobs),
+            screen: Arc::clone(&screen),
+            rules: Arc::clone(&rules),
+            owner: owner.clone(),
+        };
         let runtime = tokio::runtime::Handle::current();
-        let jobs_left = Arc::downgrade(&jobs);
-        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, jobs: jobs_left, runtime });
+        let jobs = Arc::downgrade(&evaluators.jobs);
+        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, clock, screen, jobs, runtime });
         for number in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             let (receiver, worker) = (Arc::clone(&receiver), Arc::clone(&worker));
             std::thread::Builder::new().name(format!("evaluate-{number}")).spawn(move || worker.run(&receiver))?;
         }
-        Ok(Evaluators { jobs })
+        Ok(evaluators)
     }
 
     /// Hands out an evaluation; its answer reaches the owner as an input.
@@ -114,6 +151,25 @@ impl Evaluators {
         let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
         // The threads live as long as this sender.
         drop(self.jobs.send(Job::Evaluate(pending)));
+    }
+
+    /// Data of these rules have changed, through these series if any. Quiet rules are looked at first; the owner hears of
+    /// the others at once.
+    pub(crate) fn touched(&self, rules: BTreeSet<RuleId>, series: &[SeriesId]) {
+        if rules.is_empty() {
+            return;
+        }
+        self.screen.changed(series);
+        let ready = self.rules.load();
+        let is_quiet = |rule: &RuleId| ready.rules.get(rule).is_some_and(|ready| lock(&ready.quiet).is_some());
+        let (quiet, others): (Vec<RuleId>, Vec<RuleId>) = rules.into_iter().partition(is_quiet);
+        if self.screen.add(quiet) {
+            drop(self.jobs.send(Job::Screen));
+        }
+        if !others.is_empty() {
+            // Without an owner the process is ending; the log has what it needs to go on.
+            drop(self.owner.send(Request::Input(Input::Touched(others))));
+        }
     }
 
     /// Hands out a question to a router plugin.
@@ -130,6 +186,7 @@ impl Worker {
             match job {
                 Ok(Job::Evaluate(pending)) => self.evaluate(pending),
                 Ok(Job::Route(request, now)) => self.route(request, now),
+                Ok(Job::Screen) => self.screen(),
                 Err(_) => return,
             }
         }
@@ -200,6 +257,9 @@ impl Worker {
         remote: &mut Remote,
     ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), EvaluateError> {
         let mut tracked = lock(&ready.tracked);
+        // Until it has an answer, whatever arrives is told to the owner.
+        *lock(&ready.quiet) = None;
+        let arrivals = self.screen.arrivals();
         let mut state = lock(&ready.state);
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
         let windows = self.data.windows(request.rule);
@@ -235,7 +295,52 @@ impl Worker {
         // What a failed call wrote was staged only, and is forgotten.
         let outcome = result.inspect_err(|_| state.rollback())?;
         let writes = state.commit();
+        if request.idle && ready.can_be_quiet() && outcome.is_nothing() {
+            *lock(&ready.quiet) = Some(arrivals);
+        }
         Ok((outcome.into(), writes))
+    }
+
+    /// Looks at some of the quiet rules whose data have changed.
+    fn screen(&self) {
+        let chosen = self.screen.take(SCREENED_AT_ONCE);
+        if chosen.is_empty() {
+            return;
+        }
+        let (rules, now) = (self.rules.load(), self.clock.now());
+        let touched: Vec<RuleId> = chosen
+            .into_iter()
+            .filter(|rule| {
+                let ready = rules.rules.get(rule);
+                // The owner's evaluation tells what is wrong with a rule that cannot be looked at.
+                let look = std::panic::AssertUnwindSafe(|| ready.is_some_and(|ready| self.stays_quiet(ready, now)));
+                !std::panic::catch_unwind(look).unwrap_or(false)
+            })
+            .collect();
+        if !touched.is_empty() {
+            self.tell(Input::Touched(touched));
+        }
+        if let Some(jobs) = self.jobs.upgrade() {
+            drop(jobs.send(Job::Screen));
+        }
+    }
+
+    fn stays_quiet(&self, ready: &Ready, now: Timestamp) -> bool {
+        let mut tracked = lock(&ready.tracked);
+        let (arrivals, Some(seen)) = (self.screen.arrivals(), *lock(&ready.quiet)) else { return false };
+        let Some(plan) = ready.prepared.plan() else { return false };
+        self.metrics.evaluations.get_or_create(&label("cause", "screening")).inc();
+        let at = now - ready.query_offset;
+        let changed = plan.is_worth_splitting(&tracked).then(|| self.screen.changed_since(seen)).flatten();
+        let answer = self.data.with_tsdb(|db| match changed {
+            Some(changed) => plan.instant_of_changed(db, &mut tracked, &changed, at, &|| None),
+            None => plan.instant_tracked(db, &mut tracked, at, &|| None),
+        });
+        let nothing = matches!(&answer, Ok(Answer { value: Value::Vector(found), .. }) if found.is_empty());
+        if let (true, Some(quiet)) = (nothing, lock(&ready.quiet).as_mut()) {
+            *quiet = arrivals;
+        }
+        nothing
     }
 
     fn route(&self, request: RouteRequest, now: Timestamp) {

@@ -2,21 +2,19 @@
 //!
 //! One thread does it, so that everything that arrives while it writes shares the next write.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-use watchfire_alerting::Input;
+use tokio::sync::oneshot;
 use watchfire_ingest::remote_write::{Message, Report};
-use watchfire_model::{Event, RuleId, Timestamp};
+use watchfire_model::{Event, Timestamp};
 use watchfire_store::log::Entry;
 
 use crate::clock::Clock;
-use crate::data::{Data, SeriesBatch};
+use crate::data::{Data, SeriesBatch, Touched};
+use crate::evaluate::Evaluators;
 use crate::metrics::{Metrics, label};
-use crate::owner::Request;
 use crate::{PushError, Pushed, WriteError};
 
 /// Requests that may wait; one more is answered with 429.
@@ -47,17 +45,17 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Starts the thread. It ends when the last `Intake` is gone.
+    /// Starts the thread. It ends when the last `Intake` is gone. Rules are evaluated on arrival if there are evaluators.
     pub(crate) fn start(
         data: Arc<Data>,
         clock: Arc<dyn Clock>,
-        owner: mpsc::UnboundedSender<Request>,
+        evaluators: Option<Evaluators>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Intake> {
         let (jobs, receiver) = sync_channel(QUEUE_MAX);
         std::thread::Builder::new()
             .name("intake".to_owned())
-            .spawn(move || run(&receiver, &data, clock.as_ref(), &owner))?;
+            .spawn(move || run(&receiver, &data, clock.as_ref(), evaluators.as_ref()))?;
         Ok(Intake { jobs, metrics })
     }
 
@@ -86,12 +84,12 @@ impl Intake {
     }
 }
 
-fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, owner: &mpsc::UnboundedSender<Request>) {
+fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, evaluators: Option<&Evaluators>) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(REQUESTS_PER_WRITE - 1));
         let now = clock.now();
-        let mut touched = BTreeSet::new();
+        let mut touched = Touched::default();
         let (mut arrivals, mut requests) = (Vec::new(), Vec::new());
         for job in batch {
             match job {
@@ -101,9 +99,8 @@ fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, owner: &mpsc::Unbou
         }
         take_requests(requests, data, now, &mut touched);
         take_arrivals(arrivals, data, now, &mut touched);
-        if !touched.is_empty() {
-            // Without an owner the process is ending; the log has what it needs to go on.
-            drop(owner.send(Request::Input(Input::Touched(touched.into_iter().collect()))));
+        if let Some(evaluators) = evaluators {
+            evaluators.touched(touched.rules, &touched.series);
         }
     }
 }
@@ -112,15 +109,15 @@ fn take_requests(
     requests: Vec<(Message, Bytes, oneshot::Sender<Written>)>,
     data: &Data,
     now: Timestamp,
-    touched: &mut BTreeSet<RuleId>,
+    touched: &mut Touched,
 ) {
     if requests.is_empty() {
         return;
     }
     let bodies: Vec<(Message, &[u8])> = requests.iter().map(|(message, body, _)| (*message, body.as_ref())).collect();
     match data.write_requests(&bodies, now) {
-        Ok((answers, rules)) => {
-            touched.extend(rules);
+        Ok((answers, found)) => {
+            touched.extend(found);
             for ((_, _, reply), answer) in requests.into_iter().zip(answers) {
                 // A sender that has gone away needs no answer.
                 drop(reply.send(answer.map_err(WriteError::Decode)));
@@ -138,7 +135,7 @@ fn take_arrivals(
     arrivals: Vec<(Arrival, oneshot::Sender<Result<Pushed, PushError>>)>,
     data: &Data,
     now: Timestamp,
-    touched: &mut BTreeSet<RuleId>,
+    touched: &mut Touched,
 ) {
     if arrivals.is_empty() {
         return;
@@ -157,8 +154,8 @@ fn take_arrivals(
         replies.push((reply, unread, positions));
     }
     match data.accept(&entries, now) {
-        Ok((answers, rules)) => {
-            touched.extend(rules);
+        Ok((answers, found)) => {
+            touched.extend(found);
             for ((reply, unread, positions), mut pushed) in replies.into_iter().zip(answers) {
                 // Taken and known not to be needed: the sender has done nothing wrong.
                 pushed.accepted += unread;

@@ -43,6 +43,7 @@ mod recovery;
 mod reload;
 mod remote;
 mod retention;
+mod screen;
 mod self_alerts;
 mod touch;
 mod watch;

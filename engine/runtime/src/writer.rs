@@ -14,7 +14,7 @@ use watchfire_store::log::{Entry, Log, LogError, SeriesNumber, Snapshot};
 use watchfire_tsdb::{AppendError, Point, SamplesRef, SeriesId, Tsdb};
 
 use crate::Pushed;
-use crate::data::{Data, SeriesBatch, lock, reject};
+use crate::data::{Data, SeriesBatch, Touched, lock, reject};
 use crate::keys::{Keys, Target};
 use crate::touch::TouchIndex;
 
@@ -201,7 +201,7 @@ impl Data {
         &self,
         requests: &[(Message, &[u8])],
         now: Timestamp,
-    ) -> Result<(Vec<Result<(Report, Pushed), DecodeError>>, BTreeSet<RuleId>), LogError> {
+    ) -> Result<(Vec<Result<(Report, Pushed), DecodeError>>, Touched), LogError> {
         let mut writer = lock(&self.writer);
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
         let touch = lock(&self.touch);
@@ -271,7 +271,8 @@ impl Data {
         let mut touch = lock(&self.touch);
         touch.follow(&tsdb);
         drop(tsdb);
-        Ok((answers, touch.touched_by_any(&stored)))
+        let rules = touch.touched_by_any(&stored);
+        Ok((answers, Touched { rules, series: stored }))
     }
 }
 

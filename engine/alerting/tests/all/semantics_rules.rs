@@ -35,6 +35,7 @@ fn answer(world: &mut World, evaluation: u64, rule: u64) {
         query_offset: Duration::ZERO,
         cause: Cause::Interval,
         instances: std::sync::Arc::default(),
+        idle: true,
     };
     let answer = world.answer(request);
     world.input(Input::Evaluated(answer));

@@ -10,6 +10,7 @@ mod element;
 mod functions;
 mod layout;
 mod output;
+mod parts;
 mod read;
 mod subquery;
 mod windows;
@@ -30,6 +31,7 @@ pub(crate) use element::Projection;
 use element::{Element, NameState};
 pub(crate) use functions::info_matchers;
 pub(crate) use layout::Layouts;
+pub(crate) use parts::Parts;
 use subquery::KeptPoints;
 pub use windows::Windows;
 

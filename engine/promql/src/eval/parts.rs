@@ -1,0 +1,300 @@
+//! Which series of a query have a say in the same rows of its result, and which never meet.
+//!
+//! Where a few series change out of many, only the parts of the result that they belong to need a look: those of their
+//! group, of their histogram, of those that they are compared with. The parts follow from the layouts alone.
+
+use std::collections::BTreeSet;
+
+use watchfire_tsdb::SeriesId;
+
+use super::layout::{Layout, Layouts};
+use crate::plan::{Kind, Node, Plan};
+use crate::syntax::{BinaryOp, Cardinality, FunctionName, ValueType};
+
+/// Below so many series the whole is as quick as a part.
+const SERIES_MIN: usize = 1_024;
+
+/// A part is evaluated without layouts, which costs as much as so many times the series with them.
+const COST_OF_PART: usize = 64;
+
+/// The parts of a plan's series.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The slot of each series and the number of its part, by slot.
+    of_slot: Vec<(u32, u32)>,
+    /// For each part its series, and in which selections of the plan they are.
+    members: Vec<Vec<(u32, SeriesId)>>,
+    selections: usize,
+    /// Series of all selections.
+    series: usize,
+}
+
+impl Parts {
+    /// `None` if there is nothing to be gained: few series, or one part.
+    pub(crate) fn new(plan: &Plan, layouts: &Layouts, ids: &[Vec<SeriesId>]) -> Option<Parts> {
+        if Parts::may_help(ids) { Parts::split(plan, layouts, ids) } else { None }
+    }
+
+    fn split(plan: &Plan, layouts: &Layouts, ids: &[Vec<SeriesId>]) -> Option<Parts> {
+        let series = ids.iter().map(Vec::len).sum();
+        let mut slots: Vec<u32> = ids.iter().flatten().map(|id| narrow(id.slot())).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let mut joined = Joined { parents: (0..narrow(slots.len())).collect() };
+        Finder { layouts, ids, slots: &slots, joined: &mut joined }.rows(&plan.root)?;
+        let mut numbers = vec![u32::MAX; slots.len()];
+        let mut members: Vec<Vec<(u32, SeriesId)>> = Vec::new();
+        let mut part_at = |position: usize, members: &mut Vec<_>| {
+            let root = joined.root(narrow(position)) as usize;
+            if numbers[root] == u32::MAX {
+                numbers[root] = narrow(members.len());
+                members.push(Vec::new());
+            }
+            numbers[root]
+        };
+        let of_slot: Vec<(u32, u32)> =
+            slots.iter().enumerate().map(|(position, slot)| (*slot, part_at(position, &mut members))).collect();
+        if members.len() < 2 {
+            return None;
+        }
+        for (selection, id) in (0..).zip(ids).flat_map(|(number, ids)| ids.iter().map(move |id| (number, *id))) {
+            let position = slots.binary_search(&narrow(id.slot())).ok()?;
+            members[of_slot[position].1 as usize].push((selection, id));
+        }
+        Some(Parts { of_slot, members, selections: ids.len(), series })
+    }
+
+    /// Whether there are enough series for parts to be of use.
+    pub(crate) fn may_help(ids: &[Vec<SeriesId>]) -> bool {
+        ids.iter().map(Vec::len).sum::<usize>() >= SERIES_MIN
+    }
+
+    /// For each selection the series that some of the changed ones have to do with, or `None` if the whole is cheaper.
+    pub(crate) fn of(&self, changed: &[SeriesId]) -> Option<Vec<Vec<SeriesId>>> {
+        let part = |id: &SeriesId| {
+            let position = self.of_slot.binary_search_by_key(&narrow(id.slot()), |(slot, _)| *slot).ok()?;
+            Some(self.of_slot[position].1)
+        };
+        let parts: BTreeSet<u32> = changed.iter().filter_map(part).collect();
+        let count: usize = parts.iter().map(|part| self.members[*part as usize].len()).sum();
+        (COST_OF_PART * count <= self.series).then(|| self.ids(parts))
+    }
+
+    /// For each selection the series of these parts.
+    fn ids(&self, parts: impl IntoIterator<Item = u32>) -> Vec<Vec<SeriesId>> {
+        let mut ids = vec![Vec::new(); self.selections];
+        let members = parts.into_iter().flat_map(|part| &self.members[part as usize]);
+        members.for_each(|(selection, id)| ids[*selection as usize].push(*id));
+        // The order is that of a selection, as sums depend on it.
+        ids.iter_mut().for_each(|ids| ids.sort_unstable_by_key(|id| id.slot()));
+        ids
+    }
+}
+
+fn narrow(number: usize) -> u32 {
+    // A store has fewer slots than a u32 has values.
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Positions that were joined have one root.
+struct Joined {
+    parents: Vec<u32>,
+}
+
+impl Joined {
+    fn root(&mut self, mut position: u32) -> u32 {
+        while self.parents[position as usize] != position {
+            // Every second step is cut short, which keeps the ways short.
+            let above = self.parents[position as usize];
+            self.parents[position as usize] = self.parents[above as usize];
+            position = above;
+        }
+        position
+    }
+
+    fn join(&mut self, a: u32, b: u32) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.parents[a.max(b) as usize] = a.min(b);
+    }
+}
+
+struct Finder<'f> {
+    layouts: &'f Layouts,
+    ids: &'f [Vec<SeriesId>],
+    slots: &'f [u32],
+    joined: &'f mut Joined,
+}
+
+impl Finder<'_> {
+    /// For each row of a node the position of a series that has a say in it; all others that have are joined with it.
+    /// `None` if some row depends on everything.
+    fn rows(&mut self, node: &Node) -> Option<Vec<u32>> {
+        match (&node.kind, self.layouts.of(node)) {
+            (Kind::Instant(reading), Layout::Instant) => self.selection(reading.selection),
+            (Kind::Call(FunctionName::AbsentOverTime, _), _) => None,
+            (Kind::Call(_, args), Layout::Windows { .. }) => match &args[0].kind {
+                Kind::Range(reading, _) => self.selection(reading.selection),
+                _ => None,
+            },
+            (Kind::Call(_, args), Layout::Operand) => self.beside(&args[1..], &args[0]),
+            (Kind::Call(_, args), Layout::Histograms { buckets, ends }) => {
+                let rows = self.beside(&args[..1], &args[1])?;
+                let mut start = 0;
+                let mut firsts = Vec::with_capacity(ends.len());
+                for end in ends {
+                    let of_one = &buckets[start..*end as usize];
+                    start = *end as usize;
+                    let first = rows[of_one.first()?.1 as usize];
+                    of_one.iter().for_each(|(_, row)| self.joined.join(first, rows[*row as usize]));
+                    firsts.push(first);
+                }
+                Some(firsts)
+            }
+            (Kind::Negate(operand), Layout::Operand) => self.rows(operand),
+            (Kind::Aggregate(plan), Layout::Groups { of, first }) => {
+                let rows = self.beside(plan.param.as_slice(), &plan.inner)?;
+                for (row, group) in rows.iter().zip(of) {
+                    self.joined.join(*row, rows[first[*group as usize] as usize]);
+                }
+                Some(first.iter().map(|row| rows[*row as usize]).collect())
+            }
+            (Kind::Binary(plan), Layout::Operand) if plan.left.value_type == ValueType::Vector => {
+                self.beside(std::slice::from_ref(&plan.right), &plan.left)
+            }
+            (Kind::Binary(plan), Layout::Operand) => self.beside(std::slice::from_ref(&plan.left), &plan.right),
+            (Kind::Binary(plan), Layout::Join(meetings)) => {
+                let (left, right) = (self.rows(&plan.left)?, self.rows(&plan.right)?);
+                let mut first = vec![None; meetings.count];
+                let numbers = meetings.left.iter().chain(&meetings.right);
+                for (row, number) in left.iter().chain(&right).zip(numbers) {
+                    self.joined.join(*row, *first[*number as usize].get_or_insert(*row));
+                }
+                let swapped = plan.matching.as_ref().is_some_and(|m| m.cardinality == Cardinality::OneToMany);
+                Some(match plan.op {
+                    BinaryOp::Or => [left, right].concat(),
+                    BinaryOp::And | BinaryOp::Unless => left,
+                    _ if swapped => right,
+                    _ => left,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The rows of a vector beside numbers, unless those are taken from series.
+    fn beside(&mut self, numbers: &[Node], vector: &Node) -> Option<Vec<u32>> {
+        if numbers.iter().any(Node::reads_series) { None } else { self.rows(vector) }
+    }
+
+    fn selection(&self, selection: usize) -> Option<Vec<u32>> {
+        let position = |id: &SeriesId| self.slots.binary_search(&narrow(id.slot())).ok().map(narrow);
+        self.ids[selection].iter().map(position).collect()
+    }
+}
+
+impl Node {
+    /// Whether the result depends on any series.
+    fn reads_series(&self) -> bool {
+        match &self.kind {
+            Kind::Number(_) | Kind::String(_) => false,
+            Kind::Instant(_) | Kind::Range(..) | Kind::Subquery(_) => true,
+            Kind::Call(_, args) => args.iter().any(Node::reads_series),
+            Kind::Aggregate(plan) => plan.inner.reads_series(),
+            Kind::Binary(plan) => plan.left.reads_series() || plan.right.reads_series(),
+            Kind::Negate(operand) => operand.reads_series(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchfire_model::{Labels, Sample, Timestamp};
+    use watchfire_tsdb::Tsdb;
+
+    use super::super::{Query, Windows, run};
+    use super::*;
+    use crate::{Options, Value, parse};
+
+    /// A counter, a gauge and a histogram of two buckets for each of so many hosts, with half a minute of samples.
+    fn store(hosts: usize) -> Tsdb {
+        let mut db = Tsdb::default();
+        for host in 0..hosts {
+            for (name, le) in [("c_total", ""), ("g", ""), ("h_bucket", "1"), ("h_bucket", "+Inf")] {
+                let (instance, job) = (format!("h{host}"), format!("j{}", host % 3));
+                let pairs = [("__name__", name), ("instance", &instance), ("job", &job), ("le", le)];
+                let labels = Labels::from_pairs(pairs.map(|(name, value)| (name, value.to_owned())));
+                for second in [0, 10, 20, 30] {
+                    let value = (host * 7 + second * (host + 1) + usize::from(le == "+Inf") * 5) as f64 / 3.0;
+                    let timestamp = Timestamp::from_secs(i64::try_from(second).unwrap());
+                    db.append(&labels, Sample { timestamp, value }).unwrap();
+                }
+            }
+        }
+        db
+    }
+
+    fn elements(plan: &Plan, db: &Tsdb, ids: &[Vec<SeriesId>]) -> Vec<String> {
+        let answer = run(plan, db, ids, None, Query::instant(Timestamp::from_secs(30)), &|| None).unwrap();
+        let Value::Vector(samples) = answer.value else { panic!("{} gives no vector", plan.expr()) };
+        samples.iter().map(|sample| format!("{} {:?}", sample.labels, sample.value)).collect()
+    }
+
+    /// Expressions, and into how many parts they fall over 12 hosts in 3 jobs.
+    const EXPRESSIONS: [(&str, usize); 19] = [
+        ("g > 3", 12),
+        ("rate(c_total[30s]) * 2 > 0.1", 12),
+        ("-abs(g)", 12),
+        ("sum by (job) (rate(c_total[30s])) > 0", 3),
+        ("sum by (instance) (rate(c_total[30s])) / on (instance) g", 12),
+        ("sum by (job) (g) / sum by (job) (rate(c_total[30s]))", 3),
+        ("g / on (job) group_left sum by (job) (rate(c_total[30s]))", 3),
+        ("histogram_quantile(0.5, rate(h_bucket[30s]))", 12),
+        ("histogram_quantile(0.5, sum by (le, job) (rate(h_bucket[30s])))", 3),
+        ("g unless on (instance) (rate(c_total[30s]) > 1)", 12),
+        ("g and on (job) (rate(c_total[30s]) > 1)", 3),
+        ("g{job=\"j1\"} or c_total", 12),
+        ("time() - g > 2", 12),
+        ("sum(g)", 1),
+        ("absent(g)", 0),
+        ("g > scalar(sum(g)) / 20", 0),
+        ("topk(1, g)", 0),
+        ("g > bool 5", 12),
+        ("quantile by (job) (0.3, g)", 3),
+    ];
+
+    #[test]
+    fn parts_together_are_the_whole_and_a_change_costs_its_part() {
+        let db = store(12);
+        for (text, expected) in EXPRESSIONS {
+            let plan = Plan::new(&parse(text).unwrap(), &Options::default());
+            let ids = plan.select(&db);
+            let layouts = Layouts::new(&plan, &db, &ids, &Windows::default());
+            let parts = Parts::split(&plan, &layouts, &ids);
+            assert_eq!(parts.as_ref().map_or(expected.min(1), |parts| parts.members.len()), expected, "{text}");
+            let Some(parts) = parts else { continue };
+            let each = 0..narrow(parts.members.len());
+            let mut found: Vec<String> = each.flat_map(|part| elements(&plan, &db, &parts.ids([part]))).collect();
+            let mut whole = elements(&plan, &db, &ids);
+            found.sort();
+            whole.sort();
+            assert_eq!(found, whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_change_costs_does_not_depend_on_the_number_of_series() {
+        for (text, series) in [("g > 3", 1), ("sum by (instance) (rate(c_total[30s])) / on (instance) g", 2)] {
+            for hosts in [1_100, 2_200] {
+                let db = store(hosts);
+                let plan = Plan::new(&parse(text).unwrap(), &Options::default());
+                let ids = plan.select(&db);
+                let layouts = Layouts::new(&plan, &db, &ids, &Windows::default());
+                let parts = Parts::new(&plan, &layouts, &ids).unwrap();
+                let looked_at = parts.of(&ids[0][7..8]).unwrap();
+                assert_eq!(looked_at.iter().map(Vec::len).sum::<usize>(), series, "{text} over {hosts} hosts");
+                // Where most has changed, the whole is cheaper.
+                assert!(parts.of(&ids[0]).is_none());
+            }
+        }
+    }
+}
