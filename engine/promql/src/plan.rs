@@ -284,7 +284,8 @@ impl Compiler {
                 );
                 let named =
                     if keeps_series { !inner.one_name } else { grouping.iter().any(|l| l == METRIC_NAME_LABEL) };
-                let invariant = inner.invariant && param.as_ref().is_none_or(|p| p.invariant);
+                // As in Prometheus, the parameter has no say: over what is fixed with `@` it is that of the first step.
+                let invariant = inner.invariant;
                 let mut names = grouping.clone();
                 if aggregate.without {
                     names.push(METRIC_NAME_LABEL.to_owned());
@@ -345,6 +346,13 @@ impl Compiler {
         let mut nodes: Vec<Node> = args.iter().map(|arg| self.node(arg)).collect();
         self.statistics -= statistics;
         self.whole -= whole;
+        if function == FunctionName::Absent
+            && let (Some(Expr::Unary(_)), Some(Node { kind: Kind::Instant(reading), .. })) =
+                (args.first().map(Expr::inner), nodes.first_mut())
+        {
+            // Of the absence of `+x` only a selector's labels would say more, and `+x` is none.
+            reading.matchers.clear();
+        }
         if function == FunctionName::Info {
             // The second argument names labels of info metrics; what is read are the info metrics themselves.
             let given = match args.get(1).map(Expr::inner) {

@@ -75,7 +75,8 @@ fn note(text: &str, query: &str) -> Option<String> {
     let subquery = ["s:", "m:", ":]"].iter().any(|part| query.contains(part));
     let end = if subquery || query.contains('+') || !query.is_ascii() { text.rfind(" (") } else { None };
     // The last digit of a computed number may differ, and Prometheus doubles the count of samples with every merge.
-    let end = text.find(", got ").or(text.find(", over ")).or(end);
+    // So may those of the bounds of a histogram as text.
+    let end = text.find(", got ").or(text.find(", over ")).or(text.find("value of \"{count:")).or(end);
     Some(text[..end.unwrap_or(text.len())].to_owned())
 }
 

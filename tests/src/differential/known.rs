@@ -1,7 +1,7 @@
 //! What is different on purpose; the list with the reasons is `differences.txt`.
 
 use watchfire_model::MatchOp;
-use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName, RangeExtension};
+use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName};
 use watchfire_promql::{Features, parse_with};
 
 /// By name: whether a part of a query meets the difference.
@@ -15,15 +15,11 @@ const KNOWN: &[(&str, fn(&Expr) -> bool)] = &[
     ("word-boundary-beyond-ascii", has_non_boundary),
     ("long-category-names", has_long_category),
     ("library-digits", is_ill_conditioned),
-    ("smoothed-without-samples", is_smoothed_range),
-    ("absent-of-plus", is_absent_of_plus),
     ("hints-of-resets", |_| false),
     ("ties", has_ties),
     ("timestamp-at-offset", is_shifted_timestamp),
-    ("quantile-of-a-changing-parameter", is_quantile_of_steps),
-    ("info", |expr| is_call(expr, FunctionName::Info)),
+    ("remarks-of-fixed-subqueries", is_fixed_subquery),
     ("joined-mixture", |expr| is_call(expr, FunctionName::LabelJoin)),
-    ("fill", is_filled),
 ];
 
 /// The name of the difference that a query meets, if it meets one.
@@ -67,7 +63,7 @@ fn is_ratio(expr: &Expr) -> bool {
 }
 
 fn is_ill_conditioned(expr: &Expr) -> bool {
-    if matches!(expr, Expr::Binary(binary) if binary.op == BinaryOp::Pow) {
+    if matches!(expr, Expr::Binary(binary) if matches!(binary.op, BinaryOp::Pow | BinaryOp::Mod)) {
         return true;
     }
     let Expr::Call(call) = expr else { return false };
@@ -75,33 +71,18 @@ fn is_ill_conditioned(expr: &Expr) -> bool {
     match call.function.id {
         FunctionName::Sin | FunctionName::Cos | FunctionName::Tan => call.args.iter().any(of_computed),
         FunctionName::Ln | FunctionName::Log2 | FunctionName::Log10 => true,
+        FunctionName::Sinh
+        | FunctionName::Cosh
+        | FunctionName::Tanh
+        | FunctionName::Asinh
+        | FunctionName::Acosh
+        | FunctionName::Atanh => true,
         _ => false,
     }
 }
 
-fn is_smoothed_range(expr: &Expr) -> bool {
-    matches!(expr, Expr::Matrix(matrix) if matrix.selector.extension == Some(RangeExtension::Smoothed))
-}
-
-fn is_absent_of_plus(expr: &Expr) -> bool {
-    let Expr::Call(call) = expr else { return false };
-    let plus = |argument: &Expr| matches!(argument.inner(), Expr::Unary(unary) if !unary.negative);
-    call.function.id == FunctionName::Absent && call.args.iter().any(plus)
-}
-
 fn is_call(expr: &Expr, function: FunctionName) -> bool {
     matches!(expr, Expr::Call(call) if call.function.id == function)
-}
-
-fn is_quantile_of_steps(expr: &Expr) -> bool {
-    let Expr::Aggregate(aggregate) = expr else { return false };
-    let changes = aggregate.param.as_ref().is_some_and(|param| !matches!(param.inner(), Expr::Number(_)));
-    aggregate.op == AggregateOp::Quantile && changes
-}
-
-fn is_filled(expr: &Expr) -> bool {
-    let Expr::Binary(binary) = expr else { return false };
-    binary.matching.as_ref().is_some_and(|matching| matching.fill_left.is_some() || matching.fill_right.is_some())
 }
 
 fn has_ties(expr: &Expr) -> bool {
@@ -117,6 +98,10 @@ fn is_shifted_timestamp(expr: &Expr) -> bool {
         _ => false,
     };
     call.function.id == FunctionName::Timestamp && call.args.iter().any(shifted)
+}
+
+fn is_fixed_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(subquery) if subquery.at.is_some())
 }
 
 fn has_non_boundary(expr: &Expr) -> bool {

@@ -284,7 +284,11 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let mut out = Vec::with_capacity(many.len().min(count));
         let mut matched: Vec<bool> = vec![false; count];
         let mut inserted = Inserted::default();
-        let mut pair = |this: &mut Self, many: &Element<'a>, one: &Element<'a>, number: usize| {
+        let mut pair = |this: &mut Self, many: &Element<'a>, one: &Element<'a>, number: usize, fills: bool| {
+            // What gave no result before is filled in as if it were not there.
+            if fills && matched[number] {
+                return Ok(());
+            }
             let (a, b) = if swapped { (&one.value, &many.value) } else { (&many.value, &one.value) };
             let (value, passes) = match this.operate(plan.op, a, b, node.span) {
                 Outcome::Value(value, passes) => (value, passes),
@@ -318,18 +322,14 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         };
         for (element, number) in many.iter().zip(&many_numbers) {
             match (partners[*number], fill_one) {
-                (Some(partner), _) => pair(self, element, &one[partner], *number)?,
-                (None, Some(fill)) => pair(self, element, &stand_in(join, element, fill), *number)?,
+                (Some(partner), _) => pair(self, element, &one[partner], *number, false)?,
+                (None, Some(fill)) => pair(self, element, &stand_in(join, element, fill), *number, false)?,
                 (None, None) => {}
             }
         }
         if let Some(fill) = fill_many {
-            let mut present = vec![false; count];
-            many_numbers.iter().for_each(|number| present[*number] = true);
             for (element, number) in one.iter().zip(&one_numbers) {
-                if !present[*number] {
-                    pair(self, &stand_in(join, element, fill), element, *number)?;
-                }
+                pair(self, &stand_in(join, element, fill), element, *number, true)?;
             }
         }
         if !one_to_one && !self.options.delayed_name_removal {

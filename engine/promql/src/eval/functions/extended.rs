@@ -75,7 +75,7 @@ impl Notes<'_> {
     }
 }
 
-/// The samples that stand for the edges of a range: their positions, if the range has anything to measure.
+/// The samples that stand for the edges of a range: their positions, if one is not older than the range.
 fn edges<T>(samples: &[(i64, T)], range: &Range<'_, '_>, smoothed: bool) -> Option<(usize, usize)> {
     let mut last = samples.len().checked_sub(1)?;
     let before_last = &samples[..last];
@@ -83,8 +83,7 @@ fn edges<T>(samples: &[(i64, T)], range: &Range<'_, '_>, smoothed: bool) -> Opti
     if smoothed {
         last = before_last.partition_point(|s| s.0 < range.end);
     }
-    let nothing = samples[last].0 <= range.start || (smoothed && samples[first].0 > range.end);
-    (!nothing).then_some((first, last))
+    (samples[last].0 > range.start).then_some((first, last))
 }
 
 /// The values at both edges.
@@ -130,6 +129,9 @@ pub(super) fn extended_rate(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> 
     let is_counter = call.function != FunctionName::Delta;
     let floats = &samples.floats;
     let (first, last) = edges(floats, range, smoothed)?;
+    if smoothed && floats[first].0 > range.end {
+        return None;
+    }
     let (left, right) = edge_values(floats, range, first, last, is_counter);
     let mut result = right - left;
     if is_counter {
@@ -152,6 +154,9 @@ fn extended_histogram_rate(call: &mut RangeCall<'_>, range: &Range<'_, '_>) -> O
     let is_counter = call.function != FunctionName::Delta;
     let points = &range.samples.histograms;
     let (first, last) = edges(points, range, smoothed)?;
+    if smoothed && points[first].0 > range.end {
+        return None;
+    }
     let name = range.metric_name().to_owned();
     let is_gauge = |h: &Histogram| h.counter_reset_hint == CounterResetHint::Gauge;
     let custom = points[first].1.uses_custom_buckets();

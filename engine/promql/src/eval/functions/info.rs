@@ -1,6 +1,6 @@
 //! `info`: labels of info metrics for the series of the same instance and job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use watchfire_model::{Anchoring, METRIC_NAME_LABEL, MatchOp, Matcher};
 use watchfire_tsdb::SampleValue;
@@ -8,8 +8,8 @@ use watchfire_tsdb::SampleValue;
 use super::super::element::{Element, Metric, NameState, refuse_equal};
 use super::super::{Evaluator, fault};
 use crate::QueryError;
-use crate::plan::{Kind, Node};
-use crate::syntax::{At, DurationValue};
+use crate::plan::{Kind, Node, SubqueryPlan};
+use crate::syntax::{At, DurationValue, FunctionName, ValueType};
 
 /// What makes two series belong to the same thing.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -34,25 +34,85 @@ fn name_matchers(names: &[Matcher]) -> Vec<Matcher> {
     all
 }
 
-/// `@` and the offsets of the first selector in an expression.
-fn first_reading(node: &Node) -> Option<(Option<At>, Vec<&DurationValue>)> {
-    match &node.kind {
-        Kind::Instant(reading) | Kind::Range(reading, _) => Some((reading.at, reading.offset.iter().collect())),
-        Kind::Subquery(subquery) => {
-            let (at, mut offsets) = first_reading(&subquery.inner)?;
-            if at.is_some() {
-                return Some((at, offsets));
+/// When a selector reads: its `@`, and the offsets that count.
+#[derive(Debug, Default)]
+struct Readings<'s> {
+    all: Vec<(Option<At>, Vec<&'s DurationValue>)>,
+    /// Whether some vector is made without a selector, so that only the time of evaluation is known of it.
+    unread: bool,
+}
+
+impl<'s> Readings<'s> {
+    /// Collects those below a node, `around` being the subqueries around it. Answers whether there are any.
+    fn collect(&mut self, node: &'s Node, around: &mut Vec<&'s SubqueryPlan>) -> bool {
+        if !matches!(node.value_type, ValueType::Vector | ValueType::Matrix) {
+            return false;
+        }
+        let found = match &node.kind {
+            Kind::Instant(reading) | Kind::Range(reading, _) => {
+                let (mut at, mut offsets) = (reading.at, Vec::from_iter(&reading.offset));
+                // The offsets of subqueries add up until an `@` says when.
+                for subquery in around.iter().rev() {
+                    if at.is_some() {
+                        break;
+                    }
+                    offsets.extend(&subquery.offset);
+                    at = subquery.at;
+                }
+                self.all.push((at, offsets));
+                return true;
             }
-            offsets.extend(&subquery.offset);
-            Some((subquery.at, offsets))
+            Kind::Subquery(subquery) => {
+                around.push(subquery);
+                let found = self.collect(&subquery.inner, around);
+                around.pop();
+                found
+            }
+            Kind::Call(FunctionName::Info, args) => args.first().is_some_and(|arg| self.collect(arg, around)),
+            Kind::Call(_, args) => {
+                let mut found = false;
+                for arg in args {
+                    found |= self.collect(arg, around);
+                }
+                found
+            }
+            Kind::Aggregate(aggregate) => self.collect(&aggregate.inner, around),
+            Kind::Binary(binary) => {
+                let left = self.collect(&binary.left, around);
+                self.collect(&binary.right, around) || left
+            }
+            Kind::Negate(inner) => self.collect(inner, around),
+            Kind::Number(_) | Kind::String(_) => false,
+        };
+        self.unread |= !found;
+        found
+    }
+}
+
+/// Which identifying labels a series has, and with which values the series that are to be enriched have them.
+#[derive(Debug, Default)]
+struct Asked<'e>(BTreeMap<[bool; 2], [BTreeSet<&'e str>; 2]>);
+
+impl<'e> Asked<'e> {
+    fn of(elements: impl Iterator<Item = &'e Element<'e>>) -> Asked<'e> {
+        let mut asked = Asked::default();
+        for element in elements {
+            let values = IDENTIFYING.map(|label| element.get(label));
+            let present = values.map(|value| !value.is_empty());
+            if present != [false, false] {
+                let known = asked.0.entry(present).or_default();
+                for (known, value) in known.iter_mut().zip(values) {
+                    known.insert(value);
+                }
+            }
         }
-        Kind::Call(_, args) => args.iter().find_map(first_reading),
-        Kind::Aggregate(aggregate) => {
-            aggregate.param.as_ref().and_then(first_reading).or_else(|| first_reading(&aggregate.inner))
-        }
-        Kind::Binary(binary) => first_reading(&binary.left).or_else(|| first_reading(&binary.right)),
-        Kind::Negate(inner) => first_reading(inner),
-        Kind::Number(_) | Kind::String(_) => None,
+        asked
+    }
+
+    fn includes(&self, identity: &[String; 2]) -> bool {
+        let present = [0, 1].map(|label| !identity[label].is_empty());
+        let known = self.0.get(&present);
+        known.is_some_and(|known| known.iter().zip(identity).all(|(known, value)| known.contains(value.as_str())))
     }
 }
 
@@ -65,12 +125,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let names = name_matchers(&names);
         // Info metrics themselves are not enriched.
         let is_info = |e: &Element<'_>| names.iter().all(|m| m.matches(e.metric_name()));
-        let identified = base.iter().any(|e| !is_info(e) && IDENTIFYING.iter().any(|l| !e.get(l).is_empty()));
-        let infos = if identified {
-            self.info_series(&args[0], reading.selection, &base, &is_info, at)?
-        } else {
-            BTreeMap::new()
-        };
+        let asked = Asked::of(base.iter().filter(|element| !is_info(element)));
+        let infos = self.info_series(&args[0], reading.selection, &asked, at)?;
 
         let mut out = Vec::with_capacity(base.len());
         for element in base {
@@ -121,27 +177,12 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         &mut self,
         first: &'s Node,
         selection: usize,
-        base: &[Element<'a>],
-        is_info: &dyn Fn(&Element<'_>) -> bool,
+        asked: &Asked<'_>,
         at: i64,
     ) -> Result<BTreeMap<(String, [String; 2]), (Element<'a>, i64)>, QueryError> {
-        let (fixed, offsets) = first_reading(first).unwrap_or((None, Vec::new()));
-        let mut reference = self.reference(at, fixed, None)?;
-        for offset in offsets {
-            reference = reference.saturating_sub(self.duration(offset, true)?);
-        }
+        let reference = self.info_time(first, at)?;
         let oldest = reference.saturating_sub(self.options.lookback.as_millis());
         let source = self.source;
-        let known: Vec<Vec<&str>> = IDENTIFYING
-            .iter()
-            .map(|label| {
-                let mut values: Vec<&str> = base.iter().filter(|e| !is_info(e)).map(|e| e.get(label)).collect();
-                values.retain(|value| !value.is_empty());
-                values.sort_unstable();
-                values.dedup();
-                values
-            })
-            .collect();
         let mut infos: BTreeMap<(String, [String; 2]), (Element<'a>, i64)> = BTreeMap::new();
         for view in source.views(selection) {
             let Some(point) = view.at(watchfire_model::Timestamp::from_millis(reference)) else { continue };
@@ -151,11 +192,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             }
             let element = Element::new(Metric::Stored(view.labels()), 0.0, NameState::Kept);
             let identity = IDENTIFYING.map(|l| element.get(l).to_owned());
-            let asked = known
-                .iter()
-                .zip(&identity)
-                .all(|(values, value)| values.is_empty() || values.binary_search(&value.as_str()).is_ok());
-            if !asked {
+            if !asked.includes(&identity) {
                 continue;
             }
             if matches!(point.value, SampleValue::Histogram(_)) {
@@ -178,5 +215,26 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             }
         }
         Ok(infos)
+    }
+
+    /// When info metrics are read: when all selectors of the first argument read, or at the time of evaluation.
+    fn info_time(&mut self, first: &'s Node, at: i64) -> Result<i64, QueryError> {
+        let mut readings = Readings::default();
+        readings.collect(first, &mut Vec::new());
+        if readings.unread {
+            return Ok(at);
+        }
+        let mut times = BTreeSet::new();
+        for (fixed, offsets) in readings.all {
+            let mut time = self.reference(at, fixed, None)?;
+            for offset in offsets {
+                time = time.saturating_sub(self.duration(offset, true)?);
+            }
+            times.insert((fixed.is_some(), time));
+        }
+        match times.first() {
+            Some((_, time)) if times.len() == 1 => Ok(*time),
+            _ => Ok(at),
+        }
     }
 }
