@@ -15,7 +15,7 @@ use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
 use crate::remote::{self, Server};
-use crate::touch::Reader;
+use crate::touch::{Reader, Written};
 
 /// What the plugins of each rule remember; kept across reloads.
 pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
@@ -168,11 +168,14 @@ impl Compiled {
             self.queries.insert(rule.id, Arc::clone(&source.query));
         }
         let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
-        let records = matches!(rule.kind, RuleKind::Recording).then(|| rule.name.clone());
+        let writes = match rule.kind {
+            RuleKind::Recording => Written::Series(rule.name.clone()),
+            RuleKind::Alerting(_) => Written::Alert(rule.name.clone()),
+        };
         let queried = rule.template_queries().names;
         // What a server elsewhere answers reads nothing here.
         let reads = server.is_none() && (!selectors.is_empty() || !queried.is_empty());
-        let reader = reads.then(|| Arc::new(Reader { rule: rule.id, selectors, queried, records }));
+        let reader = reads.then(|| Arc::new(Reader { rule: rule.id, selectors, queried, writes }));
         self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
         let state =

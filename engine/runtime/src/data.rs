@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use tokio::sync::Notify;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
-use watchfire_model::{Event, Labels, METRIC_NAME_LABEL, RuleId, Timestamp};
+use watchfire_model::{Event, Labels, RuleId, Timestamp};
 use watchfire_store::log::{Entry, LogError};
 use watchfire_tsdb::{AppendError, Point, SeriesId, Tsdb};
 
@@ -292,9 +292,8 @@ impl Data {
         drop(tsdb);
         let mut touched = BTreeSet::new();
         for (labels, id) in stored {
-            let name = labels.value_or_empty(METRIC_NAME_LABEL);
-            // The engine's own series would start the evaluation that wrote them, over and over.
-            if !name.starts_with("ALERTS") && touch.may_propagate(name) {
+            // What leads back to the rule that wrote it would start its evaluation over and over.
+            if touch.may_propagate(labels) {
                 touched.extend(touch.touched_by(id).iter().copied());
             }
         }

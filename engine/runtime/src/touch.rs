@@ -4,8 +4,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use watchfire_model::{Labels, METRIC_NAME_LABEL, MatchOp, Matcher, RuleId};
+use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL, MatchOp, Matcher, RuleId};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
+
+/// What is written of every alert.
+const ALERT_SERIES: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
 
 /// A rule and what it reads.
 #[derive(Debug)]
@@ -15,8 +18,50 @@ pub(crate) struct Reader {
     pub(crate) selectors: Vec<Arc<[Matcher]>>,
     /// Metrics that its templates may query; their samples are stored and start nothing.
     pub(crate) queried: BTreeSet<String>,
-    /// The series that the rule itself writes, if it is a recording rule.
-    pub(crate) records: Option<String>,
+    /// The series that the rule itself writes.
+    pub(crate) writes: Written,
+}
+
+impl Reader {
+    /// Whether some alert's series could be among those that it selects.
+    fn may_read_alerts(&self) -> bool {
+        self.selectors.iter().any(|selector| ALERT_SERIES.iter().any(|name| agree(selector, METRIC_NAME_LABEL, name)))
+    }
+}
+
+/// The series that one rule writes, as far as the rule alone says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Written {
+    /// A recorded series, by its name.
+    Series(String),
+    /// `ALERTS` and `ALERTS_FOR_STATE` of an alert, by its name.
+    Alert(String),
+}
+
+impl Written {
+    /// What a series belongs to that a rule wrote.
+    fn of(series: &Labels) -> Written {
+        match series.value_or_empty(METRIC_NAME_LABEL) {
+            name if ALERT_SERIES.contains(&name) => Written::Alert(series.value_or_empty(ALERT_NAME_LABEL).to_owned()),
+            name => Written::Series(name.to_owned()),
+        }
+    }
+
+    /// Whether a selector may select it: labels that the rule alone does not decide may be anything.
+    fn may_meet(&self, selector: &[Matcher]) -> bool {
+        match self {
+            Written::Series(name) => agree(selector, METRIC_NAME_LABEL, name),
+            Written::Alert(alert) => {
+                ALERT_SERIES.iter().any(|name| agree(selector, METRIC_NAME_LABEL, name))
+                    && agree(selector, ALERT_NAME_LABEL, alert)
+            }
+        }
+    }
+}
+
+/// Whether nothing that a selector says of a label speaks against this value.
+fn agree(selector: &[Matcher], label: &str, value: &str) -> bool {
+    selector.iter().filter(|matcher| matcher.name() == label).all(|matcher| matcher.matches(value))
 }
 
 /// The number of the set of selectors of a series that nobody reads: the empty one.
@@ -91,8 +136,8 @@ pub(crate) struct TouchIndex {
     by_slot: Vec<u32>,
     sets: Sets,
     cursor: Cursor,
-    /// Names of recorded series whose arrival must not start an evaluation, because it would start itself again.
-    circular: BTreeSet<String>,
+    /// What rules write whose arrival must not start an evaluation, because it would start itself again.
+    circular: BTreeSet<Written>,
 }
 
 impl Default for TouchIndex {
@@ -114,7 +159,7 @@ impl TouchIndex {
             by_slot: Vec::new(),
             sets: Sets::new(),
             cursor: Cursor::default(),
-            circular: circular_names(readers),
+            circular: circular(readers),
         };
         let mut numbers: HashMap<&[Matcher], usize> = HashMap::new();
         for reader in readers {
@@ -224,9 +269,9 @@ impl TouchIndex {
         touched
     }
 
-    /// Whether a recorded series of this name may start evaluations.
-    pub(crate) fn may_propagate(&self, name: &str) -> bool {
-        !self.circular.contains(name)
+    /// Whether a series that a rule wrote may start evaluations.
+    pub(crate) fn may_propagate(&self, series: &Labels) -> bool {
+        !self.circular.contains(&Written::of(series))
     }
 
     /// Whether the series is kept whatever expressions select.
@@ -265,37 +310,35 @@ fn metric_name(selector: &[Matcher]) -> Option<&str> {
     selector.iter().find(named).map(Matcher::value)
 }
 
-/// Recorded names that reach themselves: recording `a` from `b` and `b` from `a`, or reading whatever there is.
-fn circular_names(readers: &[Arc<Reader>]) -> BTreeSet<String> {
-    let recorded: BTreeSet<&str> = readers.iter().filter_map(|reader| reader.records.as_deref()).collect();
-    let may_read = |reader: &Reader, name: &str| {
-        reader.selectors.iter().any(|selector| {
-            let names = selector.iter().filter(|matcher| matcher.name() == METRIC_NAME_LABEL);
-            names.into_iter().all(|matcher| matcher.matches(name))
-        })
-    };
-    // An edge leads from a recorded name to every recorded name whose rule may read it.
-    let edges: HashMap<&str, Vec<&str>> = recorded
+/// What reaches itself: recording `a` from `b` and `b` from `a`, an alert on all alerts, or reading whatever there is.
+fn circular(readers: &[Arc<Reader>]) -> BTreeSet<Written> {
+    let written: BTreeSet<&Written> = readers.iter().map(|reader| &reader.writes).collect();
+    // Few rules read alerts, and most rules write them.
+    let readers_of_alerts: Vec<&Arc<Reader>> = readers.iter().filter(|reader| reader.may_read_alerts()).collect();
+    let all: Vec<&Arc<Reader>> = readers.iter().collect();
+    // An edge leads from what is written to everything that is written by a rule that may read it.
+    let edges: HashMap<&Written, Vec<&Written>> = written
         .iter()
-        .map(|name| {
-            let readers = readers.iter().filter(|reader| may_read(reader, name));
-            (*name, readers.filter_map(|reader| reader.records.as_deref()).collect())
+        .map(|output| {
+            let candidates = if let Written::Alert(_) = output { &readers_of_alerts } else { &all };
+            let may_read = |reader: &&&Arc<Reader>| reader.selectors.iter().any(|selector| output.may_meet(selector));
+            (*output, candidates.iter().filter(may_read).map(|reader| &reader.writes).collect())
         })
         .collect();
-    let reaches_itself = |start: &str| {
-        let mut open: Vec<&str> = edges.get(start).cloned().unwrap_or_default();
+    let reaches_itself = |start: &Written| {
+        let mut open: Vec<&Written> = edges.get(start).cloned().unwrap_or_default();
         let mut seen = BTreeSet::new();
-        while let Some(name) = open.pop() {
-            if name == start {
+        while let Some(output) = open.pop() {
+            if output == start {
                 return true;
             }
-            if seen.insert(name) {
-                open.extend(edges.get(name).into_iter().flatten());
+            if seen.insert(output) {
+                open.extend(edges.get(output).into_iter().flatten());
             }
         }
         false
     };
-    recorded.iter().filter(|name| reaches_itself(name)).map(|name| (*name).to_owned()).collect()
+    written.iter().filter(|output| reaches_itself(output)).map(|output| (*output).clone()).collect()
 }
 
 #[cfg(test)]
@@ -304,17 +347,15 @@ mod tests {
     use watchfire_model::{Anchoring, Sample, Timestamp};
     use watchfire_tsdb::Settings;
 
+    /// A rule that records a series, or raises the alert `A` and the rule's number.
     fn reader(rule: u64, selectors: &[&[(&str, MatchOp, &str)]], records: Option<&str>) -> Arc<Reader> {
         let matcher = |(name, op, value): &(&str, MatchOp, &str)| {
             Matcher::new(*name, *op, *value, Anchoring::Prometheus).unwrap()
         };
         let selectors = selectors.iter().map(|selector| selector.iter().map(matcher).collect()).collect();
-        Arc::new(Reader {
-            rule: RuleId(rule),
-            selectors,
-            queried: BTreeSet::new(),
-            records: records.map(str::to_owned),
-        })
+        let writes =
+            records.map_or_else(|| Written::Alert(format!("A{rule}")), |name| Written::Series(name.to_owned()));
+        Arc::new(Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), writes })
     }
 
     #[test]
@@ -352,7 +393,12 @@ mod tests {
         let tsdb = Tsdb::default();
         let named = || reader(1, &[&[("__name__", Equal, "up"), ("job", Regex, "a|b")]], None);
         let queried = BTreeSet::from(["build_info".to_owned()]);
-        let templated = Arc::new(Reader { rule: RuleId(2), selectors: Vec::new(), queried, records: None });
+        let templated = Arc::new(Reader {
+            rule: RuleId(2),
+            selectors: Vec::new(),
+            queried,
+            writes: Written::Alert("A2".to_owned()),
+        });
         let narrow = TouchIndex::new(&[named()], false, &tsdb);
         let wide = TouchIndex::new(&[templated, named()], false, &tsdb);
         let all = TouchIndex::new(&[], true, &tsdb);
@@ -374,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_series_that_feed_themselves_start_nothing() {
+    fn what_feeds_itself_starts_nothing() {
         use MatchOp::{Equal, Regex};
         let readers = vec![
             reader(1, &[&[("__name__", Equal, "raw")]], Some("a")),
@@ -383,7 +429,15 @@ mod tests {
             reader(4, &[&[("__name__", Equal, "c")]], Some("d")),
             reader(5, &[&[("__name__", Regex, "e|f")]], Some("e")),
             reader(6, &[&[("__name__", Equal, "a")]], None),
+            // An alert on the alert of another rule, and back; one on an alert that follows from nothing else.
+            reader(7, &[&[("__name__", Equal, "ALERTS"), ("alertname", Equal, "A8")]], None),
+            reader(8, &[&[("__name__", Equal, "ALERTS"), ("alertname", Regex, "A[79]")]], None),
+            reader(9, &[&[("__name__", Equal, "ALERTS"), ("alertname", Equal, "A6")]], None),
+            // One on whatever fires, its own alert included.
+            reader(10, &[&[("__name__", Equal, "ALERTS"), ("alertstate", Equal, "firing")]], None),
         ];
-        assert_eq!(circular_names(&readers).into_iter().collect::<Vec<_>>(), ["c", "d", "e"]);
+        let series = ["c", "d", "e"].map(|name| Written::Series(name.to_owned()));
+        let alerts = ["A10", "A7", "A8"].map(|name| Written::Alert(name.to_owned()));
+        assert_eq!(circular(&readers).into_iter().collect::<Vec<_>>(), [series, alerts].concat());
     }
 }

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::recovery;
-    use crate::touch::Reader;
+    use crate::touch::{Reader, Written};
 
     /// A remote-write 1.0 request with one sample per metric, written by hand:
     /// <https://prometheus.io/docs/specs/prw/remote_write_spec/>.
@@ -320,7 +320,8 @@ mod tests {
 
     fn set_rules(data: &Data, names: &[&str], keep_unread: bool) {
         let selectors = names.iter().map(|name| [Matcher::equal("__name__", *name)].into()).collect();
-        let reader = Reader { rule: RuleId(1), selectors, queried: BTreeSet::new(), records: None };
+        let writes = Written::Alert("A".to_owned());
+        let reader = Reader { rule: RuleId(1), selectors, queried: BTreeSet::new(), writes };
         data.set_rules(&[Arc::new(reader)], Default::default(), keep_unread, Timestamp::EPOCH);
     }
 
