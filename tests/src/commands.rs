@@ -103,7 +103,7 @@ fn test() -> Result<()> {
     let run = |arguments: &[&str]| watchfire_in(folder.path(), &[&["test"], arguments].concat());
     let allow = "--ignore-unknown-fields";
     // Arguments, exit code, and what is said.
-    let unknown = "deep/rules.yml:3:44: error: unknown key \"runbook\"";
+    let unknown = "deep/rules.yml:3:40: error: unknown key \"runbook\"";
     let table: &[(&[&str], i32, &str)] = &[
         (&["."], 1, unknown),
         (&[".", allow], 1, "1 of 2 tests"),

@@ -17,16 +17,37 @@ use watchfire_scenario::{World, WorldSettings};
 use crate::Case;
 use crate::support::{Tool, variable};
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "compliance::alert_generator_cases_hold", needs: &[Tool::Data], run: cases }];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "compliance::alert_generator_cases_hold", needs: &[Tool::Data], run: || cases(Mode::AtTheInterval) },
+    Case {
+        name: "compliance::alert_generator_cases_hold_sooner_on_arrival",
+        needs: &[Tool::Data],
+        run: || cases(Mode::OnArrival),
+    },
+];
 
 const START: Timestamp = Timestamp::from_secs(1_700_000_100);
 /// Between two samples.
 const STEP: Duration = Duration::from_secs(15);
+/// Between two slots.
+const SLOT: Duration = Duration::from_secs(30);
+/// After more than this an alert is told again.
+const RESEND: Duration = Duration::from_mins(1);
+/// For so long an end is told.
+const RETENTION: Duration = Duration::from_mins(15);
 /// Samples between two evaluations.
 const SAMPLES_PER_SLOT: i64 = 2;
 /// The end, in samples: the longest case and a quarter of an hour more.
 const SAMPLES: i64 = 340;
+
+/// When rules are evaluated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// As in Prometheus, for which the suite was written: a change may be seen as late as at the next slot.
+    AtTheInterval,
+    /// A change is seen with the sample that makes it, and a `for` below the interval ends with a sample, too.
+    OnArrival,
+}
 
 /// What is known of one alert: its state at each evaluation.
 struct Expected {
@@ -36,14 +57,18 @@ struct Expected {
     states: Vec<(String, i64, i64)>,
 }
 
-fn cases() -> Result<()> {
+fn cases(mode: Mode) -> Result<()> {
     let folder = variable("WATCHFIRE_TEST_DATA").context("WATCHFIRE_TEST_DATA is not set")?;
     let folder = Path::new(&folder).join("compliance/alert_generator");
     let data: Json = serde_json::from_str(&std::fs::read_to_string(folder.join("CASES.json"))?)?;
     let rules = std::fs::read_to_string(folder.join("rules.yaml"))?;
     let loaded = load_rules(Source { name: "rules.yaml", text: &rules });
     ensure!(loaded.quarantined.is_empty(), "{:?}", loaded.diagnostics);
-    let settings = WorldSettings { start: START, resend_delay: Some(Duration::from_mins(1)), ..WorldSettings::new() };
+    let mut settings = WorldSettings { start: START, resend_delay: Some(RESEND), ..WorldSettings::new() };
+    settings.on_ingest = mode == Mode::OnArrival;
+    settings.engine.arrival_coalesce = Duration::ZERO;
+    // Samples that come between the slots show which of the two an evaluation belongs to.
+    let shift = if mode == Mode::OnArrival { Duration::from_secs(7) } else { Duration::ZERO };
     let mut world = World::new(settings, None);
     let nobody = ReceiverSpec { name: "none".into(), integrations: Vec::new() };
     world.reload(&[loaded.file], Dispatch::to(nobody));
@@ -54,23 +79,24 @@ fn cases() -> Result<()> {
         for (key, notation) in case["samples"].as_object().context("a case has samples")? {
             series.extend(samples(group, key, notation)?);
         }
-        expected.extend(alerts(group, case)?);
+        expected.extend(alerts(group, case, mode)?);
     }
     ensure!(expected.len() == 8, "{} alerts", expected.len());
 
     let mut states: Vec<Vec<String>> = vec![Vec::new(); expected.len()];
     for index in 0..SAMPLES {
-        let at = START + STEP.times(index);
+        let at = START + shift + STEP.times(index);
         world.advance_before(at)?;
         let due = series.iter().filter_map(|(labels, values)| Some((labels, *values.get(index as usize)?)));
         let batch: Vec<_> = due.map(|(labels, value)| (labels.clone(), Sample { timestamp: at, value })).collect();
         ensure!(world.push_samples(&batch).is_empty(), "samples were refused");
         world.advance_to(at)?;
-        if index % SAMPLES_PER_SLOT == 0 {
+        if mode == Mode::OnArrival || index % SAMPLES_PER_SLOT == 0 {
             for (alert, states) in expected.iter().zip(&mut states) {
                 let state = state(&world, alert, at)?;
-                // A change may be seen one evaluation later.
-                let allowed: Vec<&str> = (0..=SAMPLES_PER_SLOT).map(|late| alert.at(index - late)).collect();
+                // At the interval a change may be seen one evaluation later, and what follows from `ALERTS` too.
+                let late = if mode == Mode::OnArrival && !alert.follows_alerts() { 0 } else { SAMPLES_PER_SLOT };
+                let allowed: Vec<&str> = (0..=late).map(|late| alert.at(index - late)).collect();
                 ensure!(
                     allowed.contains(&state.as_str()),
                     "{} at sample {index}: {state}, not {allowed:?}",
@@ -82,11 +108,46 @@ fn cases() -> Result<()> {
     }
     for (alert, states) in expected.iter().zip(&states) {
         let told: Vec<String> = world.forwarded().iter().filter(|(_, told)| alert.is(told)).map(line).collect();
-        let due = due(states);
-        ensure!(told == due, "{} {:?}:\n told {told:#?}\n due {due:#?}", alert.name, alert.variant);
+        if mode == Mode::AtTheInterval {
+            let due = due(states);
+            ensure!(told == due, "{} {:?}:\n told {told:#?}\n due {due:#?}", alert.name, alert.variant);
+        } else {
+            let told: Vec<_> = world.forwarded().iter().filter(|(_, told)| alert.is(told)).collect();
+            is_told_in_time(alert, &told)?;
+        }
     }
     ensure!(world.forwarded().len() > 60, "only {} alerts were sent", world.forwarded().len());
     annotations(&world)
+}
+
+/// What holds however often an alert is evaluated: its beginning and its end are told when they come, the end for a
+/// quarter of an hour, and what is told comes again after the delay, at the latest with the next slot.
+fn is_told_in_time(alert: &Expected, told: &[&(Timestamp, Alert)]) -> Result<()> {
+    let name = &alert.name;
+    let is_end = |(at, alert): &(Timestamp, Alert)| alert.ends_at.is_some_and(|end| end <= *at);
+    for pair in told.windows(2) {
+        let [before, after] = pair else { continue };
+        let same = before.1.starts_at == after.1.starts_at && is_end(before) == is_end(after);
+        let pause = after.0.since(before.0);
+        ensure!(!same || pause > RESEND, "{name} came again after {pause}");
+        ensure!(!same || pause <= RESEND + SLOT, "{name} came again as late as after {pause}");
+    }
+    for first in told.iter().enumerate().filter(|(i, one)| *i == 0 || told[i - 1].1.starts_at != one.1.starts_at) {
+        let (at, first) = first.1;
+        ensure!(*at == first.starts_at, "{name} was told {} after it fired", at.since(first.starts_at));
+    }
+    let ends: Vec<_> = told.iter().filter(|one| is_end(one)).collect();
+    for (at, ended) in &ends {
+        let end = ended.ends_at.unwrap_or(*at);
+        let first = ends.iter().find(|(_, other)| other.ends_at == Some(end)).context("it is one of them")?;
+        ensure!(first.0 == end, "the end of {name} was told {} later", first.0.since(end));
+        ensure!(at.since(end) <= RETENTION + SLOT, "the end of {name} was told {} later still", at.since(end));
+        let last = ends.iter().rfind(|(_, other)| other.ends_at == Some(end)).context("it is one of them")?;
+        let comes_back = told.iter().any(|(_, other)| other.starts_at > end);
+        let kept_on = last.0.since(end) >= RETENTION - RESEND - SLOT || comes_back;
+        ensure!(kept_on, "the end of {name} was told for {} only", last.0.since(end));
+    }
+    Ok(())
 }
 
 /// `at firing|resolved start-end` in seconds after the start.
@@ -220,7 +281,7 @@ fn samples(group: &str, key: &str, notation: &Json) -> Result<Vec<(Labels, Vec<f
 }
 
 /// The alerts of a case with their states.
-fn alerts(group: &str, case: &Json) -> Result<Vec<Expected>> {
+fn alerts(group: &str, case: &Json, mode: Mode) -> Result<Vec<Expected>> {
     let only = case["samples"].as_object().and_then(|samples| samples.keys().next()).context("a case has samples")?;
     let mut found: Vec<Expected> = Vec::new();
     for state in case["states"].as_array().context("a case has states")? {
@@ -228,7 +289,8 @@ fn alerts(group: &str, case: &Json) -> Result<Vec<Expected>> {
         let (name, variant) = alert.split_once('/').map_or((alert, None), |(name, variant)| (name, Some(variant)));
         let (name, variant) = (format!("{group}_{name}"), variant.map(str::to_owned));
         let word = state["state"].as_str().context("a state has a name")?.to_owned();
-        let segment = (word, sample(&state["from"]).unwrap_or(0), sample(&state["to"]).unwrap_or(i64::MAX));
+        let (from, to) = (sample(&state["from"], mode), sample(&state["to"], mode));
+        let segment = (word, from.unwrap_or(0), to.unwrap_or(i64::MAX));
         match found.iter_mut().find(|known| known.name == name && known.variant == variant) {
             Some(known) => known.states.push(segment),
             None => found.push(Expected { name, variant, states: vec![segment] }),
@@ -237,10 +299,11 @@ fn alerts(group: &str, case: &Json) -> Result<Vec<Expected>> {
     Ok(found)
 }
 
-/// A position: a number, or one as many evaluations later as the text says.
-fn sample(position: &Json) -> Option<i64> {
+/// A position: a number, or a text that says that a `for` of one sample ends one evaluation later.
+fn sample(position: &Json, mode: Mode) -> Option<i64> {
+    let evaluation = if mode == Mode::OnArrival { 1 } else { SAMPLES_PER_SLOT };
     match position.as_str() {
-        Some(text) => text.split(' ').next()?.parse::<i64>().ok().map(|from| from + SAMPLES_PER_SLOT),
+        Some(text) => text.split(' ').next()?.parse::<i64>().ok().map(|from| from + evaluation),
         None => position.as_i64(),
     }
 }
@@ -250,6 +313,11 @@ impl Expected {
     fn at(&self, index: i64) -> &str {
         let segment = self.states.iter().rev().find(|(_, from, to)| (*from..*to).contains(&index));
         segment.map_or("inactive", |(word, _, _)| word)
+    }
+
+    /// Whether its rule reads what another rule of its group wrote about alerts.
+    fn follows_alerts(&self) -> bool {
+        self.name.ends_with("_Rule2")
     }
 
     fn is(&self, alert: &Alert) -> bool {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use watchfire_model::{self as model, Timestamp};
 
 use crate::Case;
 use crate::support::{Engine, Random, Received, Sink, Tool, block_on, eventually};
@@ -12,6 +13,7 @@ use crate::support::{Engine, Random, Received, Sink, Tool, block_on, eventually}
 pub(crate) const CASES: &[Case] = &[
     Case { name: "crash::c5_a_storm_survives_fifty_kills", needs: &[Tool::Binary], run: storm },
     Case { name: "crash::c5_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: pending },
+    Case { name: "crash::c5_what_is_kept_firing_ends_when_it_would_have", needs: &[Tool::Binary], run: kept },
     Case { name: "crash::c5_every_retry_carries_the_same_key", needs: &[Tool::Binary], run: retries },
     Case { name: "crash::c5_silences_survive", needs: &[Tool::Binary], run: silences },
     Case { name: "crash::c5_samples_and_events_survive", needs: &[Tool::Binary], run: data },
@@ -125,15 +127,60 @@ fn pending() -> Result<()> {
         })
         .await?;
         ensure!(after == active_at, "it was active since {active_at}, after the kill since {after}");
-        sink.until("it fires", |received| !received.is_empty()).await?;
+        let received = sink.until("it fires", |received| !received.is_empty()).await?;
+        let waited = time(&received[0].json["alerts"][0]["startsAt"])?.since(Timestamp::parse_rfc3339(&active_at)?);
+        ensure!(waited >= model::Duration::from_secs(6), "it fired {waited} after it became active");
         Ok(())
     })
 }
 
 /// When the first alert became active, if there is one.
 async fn pending_since(engine: &Engine) -> Result<Option<String>> {
-    let alerts = engine.get("/api/v1/alerts").await?;
-    Ok(alerts["data"]["alerts"][0]["activeAt"].as_str().map(str::to_owned))
+    first_alert(engine, "activeAt").await
+}
+
+/// A text of the first alert of the first rule.
+async fn first_alert(engine: &Engine, key: &str) -> Result<Option<String>> {
+    let rules = engine.get("/api/v1/rules").await?;
+    let alert = &rules["data"]["groups"][0]["rules"][0]["alerts"][0];
+    Ok(alert[key].as_str().map(str::to_owned))
+}
+
+fn time(text: &serde_json::Value) -> Result<Timestamp> {
+    Ok(Timestamp::parse_rfc3339(text.as_str().context("a time is a text")?)?)
+}
+
+fn kept() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+             route: {{receiver: all, group_wait: 0s, group_interval: 1s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/webhook")
+        );
+        let rules = "groups: [{name: g, rules: [{alert: Slow, expr: latency > 1, keep_firing_for: 5s}]}]";
+        let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("latency 5\n").await?;
+        sink.until("it fires", |received| !received.is_empty()).await?;
+        engine.push("latency 0\n").await?;
+        let since = async || first_alert(&engine, "keepFiringSince").await;
+        let before = eventually("it is kept firing", since).await?;
+        engine.kill()?;
+        engine.run(&[]).await?;
+        // After a pause that is longer than `keep_firing_for` it may end at the first evaluation.
+        if let Some(after) = first_alert(&engine, "keepFiringSince").await? {
+            ensure!(after == before, "it was kept since {before}, after the kill since {after}");
+        }
+        let received =
+            sink.until("it ends", |received| received.iter().any(|one| one.json["status"] == "resolved")).await?;
+        let told: Vec<&str> = received.iter().filter_map(|one| one.json["status"].as_str()).collect();
+        ensure!(told == ["firing", "resolved"], "the kill was told as {told:?}");
+        let last = received.last().context("something was told")?;
+        let kept = time(&last.json["alerts"][0]["endsAt"])?.since(Timestamp::parse_rfc3339(&before)?);
+        ensure!(kept >= model::Duration::from_secs(5), "it was kept for {kept}");
+        Ok(())
+    })
 }
 
 fn retries() -> Result<()> {

@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "tidy::heavy_libraries_have_one_owner", needs: &[], run: heavy_libraries_have_one_owner },
     Case { name: "tidy::every_crate_says_what_it_is", needs: &[], run: every_crate_says_what_it_is },
     Case { name: "tidy::no_test_is_ignored", needs: &[], run: no_test_is_ignored },
+    Case { name: "tidy::semantics_name_tests_that_exist", needs: &[], run: semantics_name_tests_that_exist },
     Case { name: "tidy::long_files_only_shrink", needs: &[], run: long_files_only_shrink },
 ];
 
@@ -219,5 +220,24 @@ fn long_files_only_shrink() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Each point of `engine/SEMANTICS.md` names files that are there, and functions that are in them.
+fn semantics_name_tests_that_exist() -> Result<()> {
+    let text = std::fs::read_to_string(root().join("engine/SEMANTICS.md"))?;
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")).collect();
+    let numbers: Vec<usize> = rows.iter().filter_map(|row| row.split('|').nth(1)?.trim().parse().ok()).collect();
+    ensure!(numbers == (1..=33).collect::<Vec<_>>(), "the points are {numbers:?}");
+    for row in rows {
+        let names: Vec<&str> = row.rsplit('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2).collect();
+        ensure!(!names.is_empty(), "nothing holds {row}");
+        for name in names {
+            let (path, function) = name.split_once("::").map_or((name, None), |(path, name)| (path, Some(name)));
+            let content = std::fs::read_to_string(root().join(path)).with_context(|| format!("{name} is not there"))?;
+            let is_there = function.is_none_or(|function| content.contains(&format!("fn {function}(")));
+            ensure!(is_there, "{path} has no {function:?}");
+        }
+    }
     Ok(())
 }
