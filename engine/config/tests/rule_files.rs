@@ -101,5 +101,5 @@ fn lints_find_only_what_is_wrong_in_the_public_collections() {
     }
     let counts: Vec<(&str, usize)> = found.iter().map(|(id, found)| (*id, found.len())).collect();
     // Each of these was looked at and is right; a new one must be looked at before its count goes in here.
-    assert_eq!(counts, [("missing-for", 4), ("template-label", 163)], "{found:#?}");
+    assert_eq!(counts, [("missing-for", 4), ("template-label", 163), ("value-label", 9)], "{found:#?}");
 }

@@ -25,8 +25,9 @@ use ignore::Ignored;
 pub use knowledge::{Knowledge, Question};
 
 /// Every lint by its id, with what it finds.
-pub const LINTS: [(&str, &str); 10] = [
+pub const LINTS: [(&str, &str); 11] = [
     ("template-label", "a template names a label that the expression drops"),
+    ("value-label", "a label holds the value, so that every new value is another alert"),
     ("dropped-label", "an aggregation names a label that the expression below it drops"),
     ("join-label", "two operands are joined on a label that one of them drops"),
     ("missing-series", "an expression needs series that do not exist"),
@@ -119,6 +120,14 @@ impl Linter<'_> {
                 self.warn(at, "no-condition", message, "compare it with something, such as `> 0`");
             }
             self.missing_for(rule, expr, alerting.for_);
+        }
+        for (name, template) in &rule.labels {
+            if let Some(offset) = printed_value(template.text()) {
+                let at = self.place(rule, &["labels", name], Some(offset));
+                let message = format!("the label {name} holds the value: every new value is another alert");
+                let help = "move it to an annotation; with a `for` the alert would never fire";
+                self.warn(at, "value-label", message, help);
+            }
         }
         let result = self.knowledge.labels_of(expr);
         let is_set = |label: &str| label == "severity" && !alerting.severities.is_empty();
@@ -342,6 +351,19 @@ fn may_be_false(expr: &Expr) -> bool {
         }
     });
     may
+}
+
+/// Where a template prints the value. One that only decides by it gives few texts, which is meant so.
+fn printed_value(text: &str) -> Option<usize> {
+    let actions = text.match_indices("{{").filter_map(|(at, _)| Some((at + 2, text[at + 2..].split("}}").next()?)));
+    actions.into_iter().find_map(|(at, action)| {
+        let first = action.trim_start_matches('-').split_whitespace().next().unwrap_or_default();
+        if ["if", "else", "with", "range"].contains(&first) {
+            return None;
+        }
+        let value = ["$value", ".Value"].iter().find_map(|word| action.find(word))?;
+        Some(at + value)
+    })
 }
 
 /// The labels that a template reads of the alert, and not of the results of a query that it makes.
