@@ -10,6 +10,7 @@ mod channels;
 mod commands;
 mod compliance;
 mod crash;
+mod database;
 mod differential;
 #[path = "../../engine/host/tests/support/fixture.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the host's own tests, which use the rest")]
@@ -17,6 +18,7 @@ mod fixture;
 mod hostile;
 mod intake;
 mod otlp;
+mod pair;
 mod pipeline;
 mod query_api;
 mod reload;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         tidy::CASES,
         commands::CASES,
         crash::CASES,
+        pair::CASES,
+        database::CASES,
         reload::CASES,
         pipeline::CASES,
         query_api::CASES,

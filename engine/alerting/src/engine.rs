@@ -69,6 +69,8 @@ pub struct Engine {
     /// What is to be persisted when the input is done with, each once however often it changed.
     pub(crate) dirty_alerts: BTreeSet<Fingerprint>,
     pub(crate) dirty_groups: BTreeSet<GroupKey>,
+    /// It only shows what another engine decides.
+    watches: bool,
 }
 
 impl Engine {
@@ -105,7 +107,14 @@ impl Engine {
             history: History::default(),
             dirty_alerts: BTreeSet::new(),
             dirty_groups: BTreeSet::new(),
+            watches: false,
         }
+    }
+
+    /// An engine that shows what another one on the same store decides: no time passes for it, and of its outputs only
+    /// the silences that it was asked for mean anything.
+    pub fn watching(settings: Settings) -> Engine {
+        Engine { watches: true, ..Engine::new(settings) }
     }
 
     /// Takes one input, then lets everything happen that is due. Afterwards all outputs are to be drained with
@@ -144,7 +153,7 @@ impl Engine {
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.definitions.as_ref().and_then(|_| self.timers.next())
+        self.definitions.as_ref().filter(|_| !self.watches).and_then(|_| self.timers.next())
     }
 
     /// Replaces the settings; a lower limit applies to what comes and removes nothing.
@@ -171,7 +180,7 @@ impl Engine {
     }
 
     fn run_timers(&mut self, until: Timestamp) {
-        if self.definitions.is_none() {
+        if self.definitions.is_none() || self.watches {
             return;
         }
         while let Some(timer) = self.timers.pop_due(until) {

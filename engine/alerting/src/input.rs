@@ -8,7 +8,8 @@ use watchfire_plugin::{Decision, PluginError, StateWrite};
 use watchfire_tsdb::SampleValue;
 
 use crate::{
-    AcknowledgeCommand, Definitions, EvaluationId, NotificationId, Record, RouteRequestId, SilenceDraft, SilenceId,
+    AcknowledgeCommand, Definitions, EvaluationId, NotificationId, Record, RouteRequestId, Silence, SilenceDraft,
+    SilenceId,
 };
 
 /// One thing that happened. The list is closed: nothing else can wake the engine.
@@ -57,6 +58,8 @@ pub enum SilenceCommand {
     Set(SilenceDraft),
     /// Ends one.
     Expire(SilenceId),
+    /// Takes these as they are: another engine on the same store made, changed or ended them.
+    Adopt(Vec<Silence>),
 }
 
 /// The answer to an evaluation request.

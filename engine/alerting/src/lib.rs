@@ -46,6 +46,7 @@ mod schedule;
 mod settings;
 mod silence;
 mod silencing;
+mod tenure;
 mod timers;
 mod view;
 
@@ -71,6 +72,7 @@ pub use route::{GroupBy, Route};
 pub use rule_schedule::{CronError, CronTimes, RuleSchedule};
 pub use settings::{Backoff, Settings};
 pub use silence::{Silence, SilenceDraft, SilenceError, SilenceState};
+pub use tenure::{Claim, Leave, Tenure, Term, Turn, Wish};
 pub use view::{
     AlertGroupView, AlertView, AlertViewState, GroupedAlert, Instance, InstanceState, LogView, OutboxView,
     RuleGroupView, RuleHealth, RuleView,

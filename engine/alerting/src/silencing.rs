@@ -4,7 +4,8 @@ use watchfire_model::Timestamp;
 
 use crate::timers::Timer;
 use crate::{
-    Engine, Reason, Record, RecordKey, SilenceCommand, SilenceDraft, SilenceError, SilenceId, SilenceState, Subject,
+    Engine, Reason, Record, RecordKey, Silence, SilenceCommand, SilenceDraft, SilenceError, SilenceId, SilenceState,
+    Subject,
 };
 
 impl Engine {
@@ -38,6 +39,10 @@ impl Engine {
         let refused = match command {
             SilenceCommand::Set(draft) => self.set(draft).err(),
             SilenceCommand::Expire(id) => self.expire(&id).err(),
+            SilenceCommand::Adopt(silences) => {
+                silences.into_iter().for_each(|silence| self.adopt(silence));
+                None
+            }
         };
         if let Some(error) = refused {
             self.emit(Subject::Engine, Reason::SilenceRefused(error.to_string().into()));
@@ -57,6 +62,17 @@ impl Engine {
         }
         self.keep_silence(&set.id, Reason::SilenceSet);
         Ok(set.id)
+    }
+
+    /// The newer state of a silence counts, whichever engine it comes from.
+    fn adopt(&mut self, silence: Silence) {
+        let id = silence.id.clone();
+        if self.silences.get(&id).is_some_and(|own| own.updated_at > silence.updated_at) {
+            return;
+        }
+        let over = silence.phase(self.now) == SilenceState::Expired;
+        self.silences.put(silence, self.now);
+        self.keep_silence(&id, if over { Reason::SilenceExpired } else { Reason::SilenceSet });
     }
 
     fn expire(&mut self, id: &SilenceId) -> Result<(), SilenceError> {

@@ -69,6 +69,8 @@ pub struct StorageConfig {
     pub url: Option<Credential>,
     /// How long history is kept.
     pub history: Duration,
+    /// How long an engine that shares its database may be silent before another takes over.
+    pub lease: Duration,
     /// From where the store is filled at the start.
     pub fill: Option<FillConfig>,
 }
@@ -180,7 +182,13 @@ impl Default for ServerConfig {
 
 impl Default for StorageConfig {
     fn default() -> StorageConfig {
-        StorageConfig { path: None, url: None, history: Duration::from_hours(30 * 24), fill: None }
+        StorageConfig {
+            path: None,
+            url: None,
+            history: Duration::from_hours(30 * 24),
+            lease: Duration::from_secs(10),
+            fill: None,
+        }
     }
 }
 
@@ -335,6 +343,7 @@ pub(crate) fn storage(f: &mut Fields<'_, '_>, sources: &BTreeMap<String, Prometh
         path: f.path("path"),
         url: f.credential("url", "url_file"),
         history: f.positive_duration("history").unwrap_or(defaults.history),
+        lease: f.positive_duration("lease").unwrap_or(defaults.lease),
         fill: f.object("fill", "storage.fill", |f| fill(f, sources)).flatten(),
     };
     if let Some(Credential::Inline(url)) = &config.url {

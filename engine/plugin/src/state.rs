@@ -89,6 +89,11 @@ impl State {
         }
     }
 
+    /// How much may be remembered.
+    pub fn limits(&self) -> StateLimits {
+        self.limits
+    }
+
     /// Replaces the limits. What is remembered beyond them stays, and only what does not add to it is written.
     pub fn set_limits(&mut self, limits: StateLimits) {
         self.limits = limits;

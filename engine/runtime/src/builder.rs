@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::{Semaphore, broadcast, mpsc};
-use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
+use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record, Tenure, Wish};
 use watchfire_config::{Config, Diagnostic, RuleReader};
 use watchfire_delivery::{Channel, Deliverer};
 use watchfire_host::{Host, HostSettings};
@@ -28,14 +28,17 @@ use crate::deliveries::History;
 use crate::evaluate::{Evaluators, RuleSet};
 use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
+use crate::health::Health;
 use crate::intake::Intake;
 use crate::last_good::LastGood;
 use crate::metrics::Metrics;
 use crate::owner::{Owner, Request};
+use crate::persist::Persister;
 use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
 use crate::reload::{self, Before, Fresh, Origin, Reloader};
-use crate::{deadlines, fill, persist};
+use crate::tenure::{self, Standing, Tenant};
+use crate::{deadlines, fill};
 
 /// Attempts to deliver at once.
 const ATTEMPTS_MAX: usize = 256;
@@ -204,7 +207,18 @@ impl Builder {
             Some(url) => StoreSettings::parse(url.expose()).map_err(|error| unusable(error.to_string()))?,
             None => StoreSettings::new(Database::File(data_dir.join("state.db"))),
         };
-        let store = Store::open(settings).await.map_err(|error| unusable(error.to_string()))?;
+        let store = Arc::new(Store::open(settings).await.map_err(|error| unusable(error.to_string()))?);
+        let shares = store.can_be_shared();
+        let mut tenure =
+            if shares { Tenure::sharing(config.storage.lease.max(tenure::SPAN_MIN)) } else { Tenure::alone() };
+        let name = tenure::name(&data_dir).map_err(|error| unusable(error.to_string()))?;
+        if shares {
+            let claim = store.claim(&name, Wish::Start, tenure.span()).await;
+            // Its time counts from before it was asked, which is before the clock of the engine begins.
+            tenure.answered(Timestamp::EPOCH, claim.map_err(|error| unusable(error.to_string()))?);
+        }
+        let term = tenure.term();
+        let (standing, changes_of_tenure) = Standing::new(tenure);
         let records = store.restore().await.map_err(|error| unusable(error.to_string()))?;
         for aside in &records.quarantined {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
@@ -282,14 +296,24 @@ impl Builder {
             history: Arc::clone(&history),
             clock: Arc::clone(&clock),
             permits: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
+            standing: standing.clone(),
         };
-        let persisting =
-            tokio::spawn(persist::run(decisions, store, move |delivery| sender.send(delivery), Arc::clone(&metrics)));
-        let mut engine = Engine::new(engine_settings(&loaded.config));
+        let (refused, store_health) = (Arc::new(Notify::new()), Arc::new(Health::default()));
+        let persister = Persister {
+            store: Arc::clone(&store),
+            deliver: move |term, delivery| sender.send(term, delivery),
+            refused: Arc::clone(&refused),
+            health: Arc::clone(&store_health),
+            metrics: Arc::clone(&metrics),
+        };
+        let persisting = tokio::spawn(persister.run(decisions));
+        let settings = engine_settings(&loaded.config);
+        let mut engine = if term.is_some() { Engine::new(settings) } else { Engine::watching(settings) };
         engine.handle(now, Input::Restore(records));
         let on_ingest = loaded.config.evaluation.on_ingest;
         let machine = Owner {
             engine,
+            term,
             clock: Arc::clone(&clock),
             data: Arc::clone(&data),
             evaluators,
@@ -305,6 +329,20 @@ impl Builder {
         metrics.last_reload_seconds.set(now.as_secs_f64());
         let loaded = Arc::new(ArcSwap::from_pointee(loaded));
         reload::apply(&data, &rules, compiled, &owner, &metrics, now).await.map_err(|_| StartError::Stopped)?;
+        metrics.deciding.set(i64::from(term.is_some()));
+        if shares {
+            let tenant = Tenant {
+                store,
+                engine: name,
+                standing,
+                tenure: changes_of_tenure,
+                refused,
+                owner: owner.clone(),
+                rules: Arc::clone(&rules),
+                metrics: Arc::clone(&metrics),
+            };
+            tokio::spawn(tenant.run());
+        }
 
         // What goes on beside it.
         let (reloads, reload_requests) = mpsc::channel(16);
@@ -315,6 +353,7 @@ impl Builder {
             deliverer: Arc::clone(&deliverer),
             delivery,
             forwarder,
+            store_health,
             rules,
             states,
             reader,
@@ -350,6 +389,7 @@ impl Builder {
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
             bounds: Arc::default(),
+            shares,
             persisting: tokio::sync::Mutex::new(Some(persisting)),
         };
         inner.ready.store(true, Ordering::Release);
@@ -413,7 +453,7 @@ async fn fill_from_source(data: &Data, loaded: &crate::Loaded, now: Timestamp) {
 }
 
 /// Takes what plugins remember out of the records: it belongs to the evaluations, not to the state machine.
-fn plugin_states(records: Vec<Record>, limits: StateLimits) -> (States, Vec<Record>) {
+pub(crate) fn plugin_states(records: Vec<Record>, limits: StateLimits) -> (States, Vec<Record>) {
     let mut remembered: HashMap<_, BTreeMap<String, Vec<u8>>> = HashMap::new();
     let mut rest = Vec::with_capacity(records.len());
     for record in records {

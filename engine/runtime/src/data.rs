@@ -10,7 +10,7 @@ use watchfire_store::log::{Entry, LogError};
 use watchfire_tsdb::{AppendError, Point, SeriesId, Tsdb};
 
 use crate::deadlines::Deadlines;
-use crate::health::LogHealth;
+use crate::health::Health;
 use crate::metadata::MetadataTable;
 use crate::metrics::{Metrics, label};
 use crate::touch::{Reader, TouchIndex};
@@ -37,7 +37,7 @@ pub(crate) struct Data {
     /// Told when a deadline of event windows comes before all others.
     pub(crate) deadline_moved: Notify,
     pub(crate) metadata: Mutex<MetadataTable>,
-    pub(crate) health: LogHealth,
+    pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -99,7 +99,7 @@ impl Data {
             events: Mutex::default(),
             deadline_moved: Notify::new(),
             metadata: Mutex::default(),
-            health: LogHealth::default(),
+            health: Health::default(),
             metrics,
         }
     }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use watchfire_alerting::{Delivery, DeliveryOutcome, Input};
+use watchfire_alerting::{Delivery, DeliveryOutcome, Input, Term};
 use watchfire_delivery::Deliverer;
 
 use crate::clock::{Clock, Stopwatch};
 use crate::deliveries::History;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
+use crate::tenure::Standing;
 
 /// Sends what the owner decided, with the receivers as they are configured now.
 #[derive(Clone)]
@@ -22,15 +23,19 @@ pub(crate) struct Sender {
     pub(crate) clock: Arc<dyn Clock>,
     /// Attempts at once; more than this many wait their turn.
     pub(crate) permits: Arc<tokio::sync::Semaphore>,
+    pub(crate) standing: Standing,
 }
 
 impl Sender {
     /// Starts an attempt and returns at once.
-    pub(crate) fn send(&self, delivery: Delivery) {
+    pub(crate) fn send(&self, term: Term, delivery: Delivery) {
         let sender = self.clone();
         tokio::spawn(async move {
             // The semaphore is never closed.
             let permit = sender.permits.acquire().await;
+            if !sender.standing.may_send(term).await {
+                return;
+            }
             let watch = Stopwatch::start();
             let deliverer = sender.deliverer.load_full();
             let attempt = deliverer.attempt(&delivery).await;

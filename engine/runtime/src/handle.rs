@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) ready: AtomicBool,
     pub(crate) alerts_waiting: Arc<tokio::sync::Semaphore>,
     pub(crate) bounds: Arc<Bounds>,
+    /// Whether other engines may use the same database.
+    pub(crate) shares: bool,
     /// Ends when everything decided is durable.
     pub(crate) persisting: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -188,7 +190,8 @@ impl Watchfire {
             self.inner.metrics.overloaded.get_or_create(&label("queue", "alerts")).inc();
             return Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) });
         };
-        let refused = self.act(move |engine, now| {
+        let input = self.inner.shares.then(|| Input::Alerts(alerts.clone()));
+        let refused = self.act(input, move |engine, now| {
             let before = engine.counters().alerts_refused;
             engine.handle(now, Input::Alerts(alerts));
             engine.counters().alerts_refused - before
@@ -206,13 +209,15 @@ impl Watchfire {
             // A caller that has gone away needs no answer.
             drop(reply.send(look(engine)));
         });
-        self.inner.owner.send(Request::Act(act, None)).ok()?;
+        self.inner.owner.send(Request::Act(act)).ok()?;
         answer.await.ok()
     }
 
-    /// Acts on the state machine and returns when what followed is durable.
+    /// Acts on the state machine and returns when what followed is durable. Where another engine decides it is asked for
+    /// `input`, or for the silences that come out of the action.
     async fn act<R: Send + 'static>(
         &self,
+        input: Option<Input>,
         act: impl FnOnce(&mut Engine, Timestamp) -> R + Send + 'static,
     ) -> Result<R, PushError> {
         let (reply, answer) = oneshot::channel();
@@ -220,7 +225,7 @@ impl Watchfire {
         let act = Box::new(move |engine: &mut Engine, now: Timestamp| {
             drop(reply.send(act(engine, now)));
         });
-        self.inner.owner.send(Request::Act(act, Some(durable))).map_err(|_| PushError::Closed)?;
+        self.inner.owner.send(Request::Ask(input, act, durable)).map_err(|_| PushError::Closed)?;
         let result = answer.await.map_err(|_| PushError::Closed)?;
         committed.await.map_err(|_| PushError::Closed)?.map_err(PushError::Storage)?;
         Ok(result)
@@ -231,7 +236,7 @@ impl Watchfire {
     /// # Errors
     /// The outer error if it could not be made durable, the inner one if the silence is not valid.
     pub async fn set_silence(&self, draft: SilenceDraft) -> Result<Result<SilenceId, SilenceError>, PushError> {
-        self.act(move |engine, now| engine.set_silence(now, draft)).await
+        self.act(None, move |engine, now| engine.set_silence(now, draft)).await
     }
 
     /// Acknowledges or snoozes alerts, or takes it back; durable on return. Gives the alerts concerned.
@@ -242,7 +247,8 @@ impl Watchfire {
         &self,
         command: AcknowledgeCommand,
     ) -> Result<Result<Vec<Fingerprint>, AcknowledgeError>, PushError> {
-        self.act(move |engine, now| engine.acknowledge(now, command)).await
+        let input = Input::Acknowledge(command.clone());
+        self.act(Some(input), move |engine, now| engine.acknowledge(now, command)).await
     }
 
     /// Ends a silence.
@@ -250,7 +256,7 @@ impl Watchfire {
     /// # Errors
     /// As for [`Watchfire::set_silence`].
     pub async fn expire_silence(&self, id: SilenceId) -> Result<Result<(), SilenceError>, PushError> {
-        self.act(move |engine, now| engine.expire_silence(now, &id)).await
+        self.act(None, move |engine, now| engine.expire_silence(now, &id)).await
     }
 
     /// What is configured and loaded now.

@@ -1,14 +1,13 @@
-//! Whether the input logs can be written, for those who must know: metrics, and an alert of the engine's own.
+//! Whether the input logs and the database can be written, for those who must know: metrics, and alerts of the engine's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
-use watchfire_store::log::LogError;
 
-/// What is wrong with the logs at the moment.
+/// What is wrong with one of them at the moment.
 #[derive(Debug, Default)]
-pub(crate) struct LogHealth {
+pub(crate) struct Health {
     /// The same as `failure.is_some()`, for the path that is taken with every request.
     failing: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -16,9 +15,9 @@ pub(crate) struct LogHealth {
     changed: Notify,
 }
 
-impl LogHealth {
+impl Health {
     /// A write failed; whether the one before did not.
-    pub(crate) fn fail(&self, error: &LogError) -> bool {
+    pub(crate) fn fail(&self, error: &dyn std::fmt::Display) -> bool {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         let begins = !self.failing.swap(true, Ordering::AcqRel);
         if begins {

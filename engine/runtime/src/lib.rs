@@ -45,6 +45,7 @@ mod remote;
 mod retention;
 mod screen;
 mod self_alerts;
+mod tenure;
 mod touch;
 mod watch;
 mod writer;

@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub(crate) records_committed: Counter,
     pub(crate) records_pending: Gauge,
     pub(crate) commit_failures: Counter,
+    pub(crate) store_failing: Gauge,
+    pub(crate) deciding: Gauge,
     pub(crate) log_failures: Counter,
     pub(crate) log_failing: Gauge,
     pub(crate) snapshots: Counter,
@@ -96,6 +98,9 @@ impl Metrics {
         let records_committed = metric!("store_records", "Records made durable", Counter::default());
         let records_pending = metric!("store_records_pending", "Records not yet durable", Gauge::default());
         let commit_failures = metric!("store_commit_failures", "Commits that failed", Counter::default());
+        let store_failing = metric!("store_failing", "Whether the last commit failed", Gauge::default());
+        let deciding =
+            metric!("deciding", "Whether this engine decides, and no other on its database", Gauge::default());
         let log_failures = metric!("log_write_failures", "Writes of the input log that failed", Counter::default());
         let log_failing = metric!("log_failing", "Whether the last write of the input log failed", Gauge::default());
         let snapshots = metric!("snapshots", "Snapshots of the series that were written", Counter::default());
@@ -141,6 +146,8 @@ impl Metrics {
             records_committed,
             records_pending,
             commit_failures,
+            store_failing,
+            deciding,
             log_failures,
             log_failing,
             snapshots,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
-use watchfire_alerting::{Change, Engine, Input, Output};
+use watchfire_alerting::{Change, Engine, Input, Output, Record, SilenceCommand, Term};
 use watchfire_model::Timestamp;
 
 use crate::clock::Clock;
@@ -13,6 +13,7 @@ use crate::evaluate::Evaluators;
 use crate::forward::Forwarder;
 use crate::metrics::Metrics;
 use crate::persist::Decided;
+use crate::tenure;
 
 /// Inputs that are handled before their outputs are drained: one commit then covers them all.
 const INPUTS_PER_TURN: usize = 256;
@@ -23,9 +24,15 @@ pub(crate) enum Request {
     Input(Input),
     /// Something has happened and the caller waits until it is durable.
     Durable(Input, oneshot::Sender<Result<(), String>>),
-    /// Somebody wants to look, or to act and take an answer with them; what it decides is durable before the answer
-    /// to `durable` comes.
-    Act(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>, Option<oneshot::Sender<Result<(), String>>>),
+    /// Somebody wants to look.
+    Act(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>),
+    /// Somebody wants to act and take an answer with them, and is told when what it led to is durable. Where another
+    /// engine decides it is asked for the input and for the silences that come out here.
+    Ask(Option<Input>, Box<dyn FnOnce(&mut Engine, Timestamp) + Send>, oneshot::Sender<Result<(), String>>),
+    /// This engine decides in a term from now on, or another one does; what is kept.
+    Turn { term: Option<Term>, records: Vec<Record> },
+    /// What other engines were asked for, and the numbers of what cannot be read of it.
+    Requested { inputs: Vec<(i64, Input)>, unreadable: Vec<i64> },
     /// The end: the sender is dropped when everything decided before is on its way.
     Stop(oneshot::Sender<()>),
 }
@@ -33,6 +40,8 @@ pub(crate) enum Request {
 /// Everything that the owner uses.
 pub(crate) struct Owner {
     pub(crate) engine: Engine,
+    /// The term in which it decides; nothing while another engine does.
+    pub(crate) term: Option<Term>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) data: Arc<Data>,
     pub(crate) evaluators: Evaluators,
@@ -47,7 +56,7 @@ pub(crate) struct Owner {
 impl Owner {
     /// Runs until it is told to stop or nobody is left who could tell it anything.
     pub(crate) async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
-        let mut replies = Vec::new();
+        let mut turn = Decided::default();
         loop {
             let request = tokio::select! {
                 request = requests.recv() => match request {
@@ -66,14 +75,30 @@ impl Owner {
                 match next {
                     // In compatibility mode rules are evaluated at their interval only.
                     Some(Request::Input(Input::Touched(_))) if !self.on_ingest => {}
-                    Some(Request::Input(input)) => self.engine.handle(now, input),
+                    Some(Request::Input(input)) => self.handle(now, input, &mut turn),
                     Some(Request::Durable(input, reply)) => {
-                        self.engine.handle(now, input);
-                        replies.push(reply);
+                        self.handle(now, input, &mut turn);
+                        turn.replies.push(reply);
                     }
-                    Some(Request::Act(act, reply)) => {
+                    Some(Request::Act(act)) => act(&mut self.engine, now),
+                    Some(Request::Ask(input, act, reply)) => {
                         act(&mut self.engine, now);
-                        replies.extend(reply);
+                        if self.term.is_none() {
+                            turn.requests.extend(input);
+                        }
+                        turn.replies.push(reply);
+                    }
+                    Some(Request::Requested { inputs, unreadable }) => {
+                        turn.done.extend(unreadable);
+                        for (number, input) in inputs {
+                            turn.done.push(number);
+                            self.engine.handle(now, input);
+                        }
+                    }
+                    Some(Request::Turn { term, records }) => {
+                        // What was decided until here belongs to the term that ends.
+                        self.drain(now, std::mem::take(&mut turn));
+                        self.turn(now, term, records);
                     }
                     Some(Request::Stop(done)) => {
                         stop = Some(done);
@@ -83,7 +108,7 @@ impl Owner {
                 }
                 next = requests.try_recv().ok();
             }
-            self.drain(now, &mut replies);
+            self.drain(now, std::mem::take(&mut turn));
             if let Some(done) = stop {
                 // Whoever asked may have gone away.
                 let _gone = done.send(());
@@ -92,9 +117,50 @@ impl Owner {
         }
     }
 
+    /// An engine that does not decide passes alerts on and takes only new definitions itself.
+    fn handle(&mut self, now: Timestamp, input: Input, turn: &mut Decided) {
+        match input {
+            Input::Alerts(_) if self.term.is_none() => turn.requests.push(input),
+            Input::Reload(_) => self.engine.handle(now, input),
+            _ if self.term.is_none() => {}
+            input => self.engine.handle(now, input),
+        }
+    }
+
+    /// Begins anew with what is kept, as after a restart, deciding or only showing it.
+    fn turn(&mut self, now: Timestamp, term: Option<Term>, records: Vec<Record>) {
+        let (settings, definitions) = (self.engine.settings().clone(), self.engine.definitions().cloned());
+        self.engine = if term.is_some() { Engine::new(settings) } else { Engine::watching(settings) };
+        self.term = term;
+        self.engine.handle(now, Input::Restore(records));
+        if let Some(definitions) = definitions {
+            self.engine.handle(now, Input::Reload(definitions));
+        }
+        self.drain(now, Decided::default());
+    }
+
+    /// What an engine that does not decide says means nothing but for the silences that it was asked for: these are for
+    /// the one that does.
+    fn drain_watching(&mut self, mut decided: Decided) {
+        let mut records = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            if let Output::Persist(record) = output {
+                records.push(record);
+            }
+        }
+        let silences = if decided.replies.is_empty() { Vec::new() } else { tenure::silences(records) };
+        if !silences.is_empty() {
+            decided.requests.push(Input::Silence(SilenceCommand::Adopt(silences)));
+        }
+        if !decided.is_empty() {
+            drop(self.decided.send(decided));
+        }
+    }
+
     /// Does what the engine says, in its order.
-    fn drain(&mut self, now: Timestamp, replies: &mut Vec<oneshot::Sender<Result<(), String>>>) {
-        let mut decided = Decided::default();
+    fn drain(&mut self, now: Timestamp, mut decided: Decided) {
+        let Some(term) = self.term else { return self.drain_watching(decided) };
+        decided.term = term;
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Evaluate(request) => self.evaluators.evaluate(request),
@@ -116,7 +182,6 @@ impl Owner {
                 }
             }
         }
-        decided.replies = std::mem::take(replies);
         if !decided.is_empty() {
             self.metrics
                 .queue

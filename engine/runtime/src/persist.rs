@@ -4,122 +4,179 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use watchfire_alerting::{Delivery, Record, RecordKey};
-use watchfire_store::Store;
+use tokio::sync::{Notify, mpsc, oneshot};
+use watchfire_alerting::{Delivery, Input, Record, RecordKey, Term};
+use watchfire_store::{Store, StoreError};
 
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 /// How long to wait after a failed commit before the next try.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long a database may take before it counts as failing. It may still do then what it was asked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What one turn of the owner decided.
 #[derive(Default)]
 pub(crate) struct Decided {
+    /// In which term.
+    pub(crate) term: Term,
     /// To be durable first.
     pub(crate) records: Vec<Record>,
+    /// Requests of other engines whose consequences these are.
+    pub(crate) done: Vec<i64>,
+    /// For the engine that decides, if that is another.
+    pub(crate) requests: Vec<Input>,
     /// To be sent after that.
     pub(crate) deliveries: Vec<Delivery>,
     /// Callers to be answered after that.
     pub(crate) replies: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
+/// What is not durable yet, all of one term.
+#[derive(Default)]
+struct Pending {
+    term: Term,
+    records: BTreeMap<RecordKey, Record>,
+    done: Vec<i64>,
+}
+
+/// What the persister uses.
+pub(crate) struct Persister<F> {
+    pub(crate) store: Arc<Store>,
+    /// Sends what was decided in a term.
+    pub(crate) deliver: F,
+    /// Told when the store refused a commit because the term is over.
+    pub(crate) refused: Arc<Notify>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 impl Decided {
     pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.deliveries.is_empty() && self.replies.is_empty()
+        self.records.is_empty()
+            && self.done.is_empty()
+            && self.requests.is_empty()
+            && self.deliveries.is_empty()
+            && self.replies.is_empty()
     }
-}
 
-/// Commits what was decided and releases what waits for it, until the owner is gone.
-///
-/// Whatever has piled up meanwhile goes into one transaction. Of several records with one key only the newest is
-/// kept, so that a database that is away for an hour costs memory for the state and not for its history.
-///
-/// While the database fails, callers are told so, but deliveries go on: a page that is sent twice after a crash is
-/// better than one that waits for a full disk.
-pub(crate) async fn run(
-    mut decided: mpsc::UnboundedReceiver<Decided>,
-    store: Store,
-    deliver: impl Fn(Delivery),
-    metrics: Arc<Metrics>,
-) {
-    let mut pending: BTreeMap<RecordKey, Record> = BTreeMap::new();
-    let mut retry = RETRY_MIN;
-    let mut failing = false;
-    loop {
-        let next = if failing {
-            // The timeout is the wait before the next try; new decisions cut it short and are handled meanwhile.
-            tokio::time::timeout(retry, decided.recv()).await.ok()
-        } else {
-            Some(decided.recv().await)
-        };
-        let mut batch = Decided::default();
-        let closed = matches!(next, Some(None));
-        if let Some(Some(first)) = next {
-            batch.merge(first);
-            while let Ok(more) = decided.try_recv() {
-                batch.merge(more);
-            }
-        }
-        for record in batch.records {
-            pending.insert(record.key(), record);
-        }
-        let outcome = commit(&store, &mut pending, &metrics).await;
-        match &outcome {
-            Ok(()) => {
-                if failing {
-                    tracing::info!("the store takes writes again; nothing was lost");
-                }
-                (failing, retry) = (false, RETRY_MIN);
-            }
-            Err(reason) => {
-                if !failing {
-                    tracing::error!(%reason, pending = pending.len(), "the store fails; deliveries go on from memory");
-                }
-                (failing, retry) = (true, (retry * 2).min(RETRY_MAX));
-            }
-        }
-        for delivery in batch.deliveries {
-            deliver(delivery);
-        }
-        for reply in batch.replies {
-            // A caller that has gone away needs no answer.
-            drop(reply.send(outcome.clone()));
-        }
-        if closed {
-            if failing {
-                tracing::error!(pending = pending.len(), "stopped while the store failed; these records are lost");
-            }
-            return;
-        }
-    }
-}
-
-async fn commit(store: &Store, pending: &mut BTreeMap<RecordKey, Record>, metrics: &Metrics) -> Result<(), String> {
-    metrics.records_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
-    if pending.is_empty() {
-        return Ok(());
-    }
-    let result = store.commit(pending.values()).await;
-    match result {
-        Ok(()) => {
-            metrics.records_committed.inc_by(pending.len() as u64);
-            metrics.records_pending.set(0);
-            pending.clear();
-            Ok(())
-        }
-        Err(error) => {
-            metrics.commit_failures.inc();
-            Err(error.to_string())
-        }
-    }
-}
-
-impl Decided {
     fn merge(&mut self, mut other: Decided) {
         self.records.append(&mut other.records);
+        self.done.append(&mut other.done);
+        self.requests.append(&mut other.requests);
         self.deliveries.append(&mut other.deliveries);
         self.replies.append(&mut other.replies);
+    }
+}
+
+impl<F: Fn(Term, Delivery)> Persister<F> {
+    /// Commits what was decided and releases what waits for it, until the owner is gone.
+    ///
+    /// Whatever has piled up meanwhile goes into one transaction. Of several records with one key only the newest is
+    /// kept, so that a database that is away for an hour costs memory for the state and not for its history.
+    ///
+    /// While the database fails, callers are told so, but deliveries go on: a page that is sent twice after a crash is
+    /// better than one that waits for a full disk. What was decided in a term that is over is dropped: the engine that
+    /// decides now has decided it too.
+    pub(crate) async fn run(self, mut decided: mpsc::UnboundedReceiver<Decided>) {
+        let mut pending = Pending::default();
+        let mut retry = RETRY_MIN;
+        let mut failing = false;
+        // What belongs to another term than what came before it.
+        let mut held: Option<Decided> = None;
+        loop {
+            let next = match held.take() {
+                Some(held) => Some(Some(held)),
+                // The timeout is the wait before the next try; new decisions cut it short and are handled meanwhile.
+                None if failing => tokio::time::timeout(retry, decided.recv()).await.ok(),
+                None => Some(decided.recv().await),
+            };
+            let closed = matches!(next, Some(None));
+            let mut batch = Decided { term: pending.term, ..Decided::default() };
+            if let Some(Some(first)) = next {
+                batch = first;
+                while let Ok(more) = decided.try_recv() {
+                    if more.term != batch.term {
+                        held = Some(more);
+                        break;
+                    }
+                    batch.merge(more);
+                }
+            }
+            if batch.term != pending.term {
+                pending = Pending { term: batch.term, ..Pending::default() };
+            }
+            for record in batch.records {
+                pending.records.insert(record.key(), record);
+            }
+            pending.done.append(&mut batch.done);
+            let outcome = self.write(&mut pending, &batch.requests).await;
+            let over = matches!(outcome, Err(StoreError::TermOver));
+            match &outcome {
+                Ok(()) => {
+                    if self.health.mend() {
+                        tracing::info!("the store takes writes again; nothing was lost");
+                    }
+                    (failing, retry) = (false, RETRY_MIN);
+                }
+                Err(StoreError::TermOver) => {
+                    pending = Pending::default();
+                    (failing, retry) = (false, RETRY_MIN);
+                    self.refused.notify_one();
+                }
+                Err(error) => {
+                    self.metrics.commit_failures.inc();
+                    if self.health.fail(error) {
+                        let pending = pending.records.len();
+                        tracing::error!(%error, pending, "the store fails; deliveries go on from memory");
+                    }
+                    (failing, retry) = (true, (retry * 2).min(RETRY_MAX));
+                }
+            }
+            self.metrics.store_failing.set(i64::from(failing));
+            if !over {
+                batch.deliveries.into_iter().for_each(|delivery| (self.deliver)(batch.term, delivery));
+            }
+            let outcome = outcome.map_err(|error| error.to_string());
+            for reply in batch.replies {
+                // A caller that has gone away needs no answer.
+                drop(reply.send(outcome.clone()));
+            }
+            if closed {
+                if failing {
+                    let pending = pending.records.len();
+                    tracing::error!(pending, "stopped while the store failed; these records are lost");
+                }
+                if pending.term != Term::ALONE
+                    && let Err(error) = self.store.release(pending.term).await
+                {
+                    tracing::warn!(%error, "other engines take over when the lease has run out");
+                }
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, pending: &mut Pending, requests: &[Input]) -> Result<(), StoreError> {
+        let length = pending.records.len();
+        self.metrics.records_pending.set(i64::try_from(length).unwrap_or(i64::MAX));
+        if !requests.is_empty() {
+            self.in_time(self.store.request(requests)).await?;
+        }
+        if length > 0 || !pending.done.is_empty() {
+            self.in_time(self.store.commit_in(pending.term, pending.records.values(), &pending.done)).await?;
+            self.metrics.records_committed.inc_by(length as u64);
+            self.metrics.records_pending.set(0);
+            *pending = Pending { term: pending.term, ..Pending::default() };
+        }
+        Ok(())
+    }
+
+    /// A database that hangs must not hold up deliveries.
+    async fn in_time(&self, work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+        tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::TooSlow { after: PATIENCE }))
     }
 }

@@ -23,6 +23,7 @@ use crate::compile::{self, Compiled, States};
 use crate::data::Data;
 use crate::evaluate::RuleSet;
 use crate::forward::Forwarder;
+use crate::health::Health;
 use crate::last_good::LastGood;
 use crate::load::{self, Loaded, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
@@ -93,6 +94,7 @@ pub(crate) struct Reloader {
     pub(crate) states: States,
     pub(crate) reader: RuleReader,
     pub(crate) last_good: LastGood,
+    pub(crate) store_health: Arc<Health>,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
@@ -217,7 +219,7 @@ impl Reloader {
             tracing::error!(%error, "not reloaded; what was in force goes on");
         }
         let mut again = tokio::time::interval(self_alerts::REPEAT);
-        let data = Arc::clone(&self.data);
+        let (data, store_health) = (Arc::clone(&self.data), Arc::clone(&self.store_health));
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -239,6 +241,7 @@ impl Reloader {
                     }
                 }
                 () = data.health.changed() => {}
+                () = store_health.changed() => {}
                 _ = again.tick() => {}
                 () = self.owner.closed() => return,
             }
@@ -364,6 +367,7 @@ impl Reloader {
             &loaded.plugins,
             &self.host.suspensions(),
             self.data.health.failure(),
+            self.store_health.failure(),
             now,
         );
         let mut alerts = self_alerts::ended(&self.raised, &firing, now);

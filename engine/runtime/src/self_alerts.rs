@@ -14,12 +14,14 @@ pub(crate) const LIVES: Duration = Duration::from_mins(5);
 /// How often the alerts are raised again.
 pub(crate) const REPEAT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The alerts that fire now: one per broken file, one per broken plugin, one per suspended plugin, one if what arrives cannot be logged.
+/// The alerts that fire now: one per broken file, one per broken plugin, one per suspended plugin, one if what arrives
+/// cannot be logged, and one if the database takes nothing.
 pub(crate) fn firing(
     diagnostics: &[Diagnostic],
     plugins: &[PluginStatus],
     suspensions: &[(String, Suspension)],
     log_failure: Option<String>,
+    store_failure: Option<String>,
     now: Timestamp,
 ) -> Vec<Alert> {
     let mut by_file: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
@@ -68,7 +70,15 @@ pub(crate) fn firing(
         );
         alert("WatchfirePluginSuspended", "plugin", plugin, summary, description, now)
     });
-    files.chain(plugins).chain(suspended).chain(log).collect()
+    let store = store_failure.map(|error| {
+        let summary = "the database cannot be written; notifications go on from memory".to_owned();
+        let description = format!(
+            "{error}. What is decided is kept in memory and written when the database is back; if the engine ends before \
+             that, it may tell again what it has told since. Silences and alerts from outside are refused meanwhile."
+        );
+        alert("WatchfireStoreFailing", "store", "state", summary, description, now)
+    });
+    files.chain(plugins).chain(suspended).chain(log).chain(store).collect()
 }
 
 /// Those of `before` that no longer fire, ended now.
@@ -101,11 +111,11 @@ mod tests {
         let diagnostic = |file: &str, line: usize| Diagnostic { line, ..crate::load::whole_file(file, "is wrong") };
         let diagnostics = [diagnostic("a.yml", 3), diagnostic("a.yml", 5), diagnostic("b.yml", 1)];
         let broken = PluginStatus { name: "p".into(), digest: String::new(), error: Some("no component".into()) };
-        let before = firing(&diagnostics, &[broken], &[], None, now);
+        let before = firing(&diagnostics, &[broken], &[], None, None, now);
         let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(before[0].annotations["description"].starts_with("a.yml:3:1: error: is wrong"));
-        let after = firing(&diagnostics[2..], &[], &[], None, now);
+        let after = firing(&diagnostics[2..], &[], &[], None, None, now);
         let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(ended.len(), 2, "{ended:?}");
     }

@@ -9,5 +9,5 @@ pub mod log;
 mod texts;
 mod twin;
 
-pub use database::{Database, Durability, Quarantined, Restored, Store, StoreError, StoreSettings};
+pub use database::{Database, Durability, Quarantined, Requests, Restored, Store, StoreError, StoreSettings, Watch};
 pub use texts::{Texts, Versions};

@@ -1,5 +1,6 @@
 //! What the tests stand on: tools, processes, ports.
 
+mod database;
 mod engine;
 mod mailbox;
 mod prometheus;
@@ -7,6 +8,7 @@ mod random;
 mod sink;
 mod tool;
 
+pub(crate) use database::Database;
 pub(crate) use engine::{Engine, client};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use prometheus::Prometheus;

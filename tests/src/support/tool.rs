@@ -19,6 +19,8 @@ pub(crate) enum Tool {
     Prometheus3,
     /// Prometheus' tool for its files.
     Promtool,
+    /// A PostgreSQL server, started by the task that runs the tests, and its client.
+    Postgres,
     /// Alertmanager's client.
     Amtool,
     /// A browser and its driver.
@@ -51,6 +53,7 @@ impl Tool {
                 }
             },
             Tool::Promtool => absent("promtool"),
+            Tool::Postgres => unset("WATCHFIRE_TEST_POSTGRES").or_else(|| absent("psql")),
             Tool::Amtool => absent("amtool"),
             Tool::OpenTelemetry => {
                 let modules =

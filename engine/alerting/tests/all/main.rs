@@ -7,6 +7,7 @@ mod c5_accepted_means_durable;
 mod c7_everything_is_bounded;
 mod delivering;
 mod forwarding;
+mod pair;
 mod semantics_dispatch;
 mod semantics_rules;
 mod simulation;

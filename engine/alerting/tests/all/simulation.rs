@@ -26,17 +26,17 @@ use crate::world::{START, alerting, external, instances, receiver, rule_group};
 const RULES: u64 = 6;
 
 /// xorshift64*; the only source of chance.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 16) % n
     }
 
@@ -685,7 +685,7 @@ impl Simulation {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run can be repeated and made longer from outside")]
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 

@@ -12,16 +12,17 @@ pub(super) struct Step {
 ///
 /// In SQLite the rows lie in the order of their creation with an index beside them: keys are hashes, and what is written
 /// together is mostly changed together. Keys are bytes in PostgreSQL because they hold label values, and its texts cannot hold a zero.
-pub(super) const STEPS: &[Step] = &[Step {
-    sqlite: &[
-        "CREATE TABLE records (
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        sqlite: &[
+            "CREATE TABLE records (
             kind TEXT NOT NULL,
             key TEXT NOT NULL,
             version INTEGER NOT NULL,
             body BLOB NOT NULL,
             PRIMARY KEY (kind, key)
         )",
-        "CREATE TABLE quarantined_records (
+            "CREATE TABLE quarantined_records (
             kind TEXT NOT NULL,
             key TEXT NOT NULL,
             version INTEGER NOT NULL,
@@ -29,16 +30,16 @@ pub(super) const STEPS: &[Step] = &[Step {
             reason TEXT NOT NULL,
             PRIMARY KEY (kind, key)
         )",
-    ],
-    postgres: &[
-        "CREATE TABLE records (
+        ],
+        postgres: &[
+            "CREATE TABLE records (
             kind TEXT NOT NULL,
             key BYTEA NOT NULL,
             version INT4 NOT NULL,
             body BYTEA NOT NULL,
             PRIMARY KEY (kind, key)
         )",
-        "CREATE TABLE quarantined_records (
+            "CREATE TABLE quarantined_records (
             kind TEXT NOT NULL,
             key BYTEA NOT NULL,
             version INT4 NOT NULL,
@@ -46,8 +47,23 @@ pub(super) const STEPS: &[Step] = &[Step {
             reason TEXT NOT NULL,
             PRIMARY KEY (kind, key)
         )",
-    ],
-}];
+        ],
+    },
+    Step {
+        // Nobody shares a file.
+        sqlite: &[],
+        postgres: &[
+            "CREATE TABLE lease (
+            engine TEXT NOT NULL,
+            term INT8 NOT NULL,
+            until TIMESTAMPTZ NOT NULL,
+            changes INT8 NOT NULL
+        )",
+            "INSERT INTO lease (engine, term, until, changes) VALUES ('', 0, '-infinity', 0)",
+            "CREATE TABLE requests (number BIGSERIAL PRIMARY KEY, body BYTEA NOT NULL)",
+        ],
+    },
+];
 
 /// The steps that a database of this schema still needs.
 pub(super) fn missing(found: i64) -> Result<&'static [Step], StoreError> {

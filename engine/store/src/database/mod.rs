@@ -5,6 +5,7 @@
 //! that it never stops a start (contract C3), and taken out of it by a version that can read it.
 
 mod batch;
+mod lease;
 mod migration;
 mod postgres;
 mod sqlite;
@@ -13,11 +14,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use watchfire_alerting::Record;
+use watchfire_alerting::{Claim, Input, Record, Term, Wish};
 use watchfire_model::{Duration, RuleId};
 
 use crate::twin::{self, Found};
 use batch::Batch;
+pub use lease::{Requests, Watch};
 use postgres::Postgres;
 use sqlite::Sqlite;
 
@@ -111,6 +113,15 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
+    /// It did not answer in time; whether it did what it was asked for is not known.
+    #[error("the database has not answered for {} s", .after.as_secs())]
+    TooSlow {
+        /// How long it was waited for.
+        after: std::time::Duration,
+    },
+    /// Another engine on this database decides by now, so that nothing is written of what this one decided.
+    #[error("another engine has taken over; try again")]
+    TermOver,
     /// The database says no.
     #[error("{what}: {source}")]
     Database {
@@ -124,7 +135,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later: the database was locked, full, slow or gone.
     pub fn is_transient(&self) -> bool {
-        let StoreError::Database { source, .. } = self else { return false };
+        let source = match self {
+            StoreError::Database { source, .. } => source,
+            other => return matches!(other, StoreError::TooSlow { .. }),
+        };
         match source {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
             sqlx::Error::Database(error) => {
@@ -195,13 +209,87 @@ impl Store {
     /// # Errors
     /// If the database says no; see [`StoreError::is_transient`].
     pub async fn commit<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
+        self.commit_in(Term::ALONE, records, &[]).await
+    }
+
+    /// The same for an engine that shares the database: what was decided in `term`, and the numbers of the requests whose
+    /// consequences these are.
+    ///
+    /// # Errors
+    /// [`StoreError::TermOver`] if another engine decides; otherwise as for [`Store::commit`].
+    pub async fn commit_in<'a>(
+        &self,
+        term: Term,
+        records: impl IntoIterator<Item = &'a Record>,
+        done: &[i64],
+    ) -> Result<(), StoreError> {
         let batch = Batch::new(records)?;
-        if batch.is_empty() {
+        if batch.is_empty() && done.is_empty() {
             return Ok(());
         }
         match &self.backend {
             Backend::Sqlite(database) => database.commit(batch).await,
-            Backend::Postgres(database) => database.commit(batch).await,
+            Backend::Postgres(database) => database.commit(term, batch, done).await,
+        }
+    }
+
+    /// Whether other engines can use the same database.
+    pub fn can_be_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
+    /// Asks for the lease of a database that can be shared; whoever has it decides.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn claim(&self, engine: &str, wish: Wish, span: Duration) -> Result<Claim, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(Claim::Held(Term::ALONE)),
+            Backend::Postgres(database) => database.claim(engine, wish, span).await,
+        }
+    }
+
+    /// Lets go of the lease, so that another engine need not wait until it runs out.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn release(&self, term: Term) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(database) => database.release(term).await,
+        }
+    }
+
+    /// Keeps inputs for the engine that decides: alerts, adopted silences, acknowledgements.
+    ///
+    /// # Errors
+    /// If the database says no, or an input is of another kind.
+    pub async fn request(&self, inputs: &[Input]) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(database) => database.request(inputs).await,
+        }
+    }
+
+    /// What other engines keep for this one, oldest first and not without bound.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn requests(&self) -> Result<Requests, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(Requests::default()),
+            Backend::Postgres(database) => database.requests().await,
+        }
+    }
+
+    /// Follows what other engines commit and ask for; nothing where there can be none.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn watch(&self) -> Result<Option<Watch>, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(_) => Ok(None),
+            Backend::Postgres(database) => database.watch().await.map(Some),
         }
     }
 

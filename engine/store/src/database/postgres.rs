@@ -1,18 +1,23 @@
 //! Records in PostgreSQL.
 
-use sqlx::postgres::{PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{PgPool, Row as _};
+
+use watchfire_alerting::Term;
 
 use super::batch::Batch;
 use super::{Moves, StoreError, StoreSettings, failed, migration};
 use crate::twin::Found;
+
+/// How long a session may pause within a transaction.
+const IDLE_MS: &str = "5000";
 
 /// Locks out other engines while the tables are made: any number that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x5741_5443_4846_4952;
 
 #[derive(Debug)]
 pub(super) struct Postgres {
-    pool: PgPool,
+    pub(super) pool: PgPool,
 }
 
 /// Keys were texts when they were written; what is none is made readable and will not decode.
@@ -28,17 +33,23 @@ fn read_rows(rows: Vec<PgRow>) -> Result<Vec<Found>, sqlx::Error> {
 
 impl Postgres {
     pub(super) async fn open(url: &str, settings: &StoreSettings) -> Result<Postgres, StoreError> {
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(settings.busy_timeout.to_std());
-        let pool = pool.connect(url).await.map_err(failed("cannot open the database"))?;
+        let wrong = || failed("cannot open the database");
+        let options: PgConnectOptions = url.parse().map_err(wrong())?;
+        // An engine that stops in the middle of a commit must not keep others from taking over.
+        let options = options.options([("idle_in_transaction_session_timeout", IDLE_MS)]);
+        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(settings.busy_timeout.to_std());
+        let pool = pool.connect_with(options).await.map_err(wrong())?;
         migrate(&pool).await?;
         Ok(Postgres { pool })
     }
 
-    pub(super) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.try_commit(batch).await.map_err(failed("cannot write to the database"))
+    pub(super) async fn commit(&self, term: Term, batch: Batch, done: &[i64]) -> Result<(), StoreError> {
+        let in_force = self.try_commit(term, batch, done).await.map_err(failed("cannot write to the database"))?;
+        if in_force { Ok(()) } else { Err(StoreError::TermOver) }
     }
 
-    async fn try_commit(&self, batch: Batch) -> Result<(), sqlx::Error> {
+    /// Whether the term was still in force; nothing is written otherwise.
+    async fn try_commit(&self, term: Term, batch: Batch, done: &[i64]) -> Result<bool, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         if !batch.puts.is_empty() {
             let (mut kinds, mut keys, mut versions, mut bodies) = (vec![], vec![], vec![], vec![]);
@@ -72,7 +83,16 @@ impl Postgres {
             .execute(&mut *transaction)
             .await?;
         }
-        transaction.commit().await
+        if !done.is_empty() {
+            Postgres::forget_requests(&mut transaction, done).await?;
+        }
+        // Last, because whoever wants to take over waits from here to the end.
+        if term != Term::ALONE && !Postgres::fence(&mut transaction, term).await? {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
 
     pub(super) async fn rows(&self) -> Result<Vec<Found>, StoreError> {

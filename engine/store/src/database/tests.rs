@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
-use watchfire_alerting::{PluginStateRecord, RecordKey, Silence, SilenceId};
+use watchfire_alerting::{PluginStateRecord, RecordKey, Silence, SilenceCommand, SilenceId};
 use watchfire_model::Timestamp;
 use watchfire_plugin::StateWrite;
 
@@ -255,5 +255,59 @@ fn a_database_in_memory_works_without_a_file() {
         let store = Store::open(StoreSettings::new(Database::Memory)).await.unwrap();
         store.commit(&[silence("a", "1")]).await.unwrap();
         assert_eq!(store.restore().await.unwrap().records.len(), 1);
+    });
+}
+
+#[test]
+fn tables_of_an_older_version_are_brought_up_to_date_with_what_is_in_them() {
+    run("tables_of_an_older_version", |place| async move {
+        let store = place.open().await;
+        store.commit(&[silence("a", "1")]).await.unwrap();
+        store.execute("SELECT 1", "DROP TABLE lease").await;
+        store.execute("SELECT 1", "DROP TABLE requests").await;
+        store.execute("PRAGMA user_version = 1", "UPDATE watchfire_schema SET version = 1").await;
+        store.close().await;
+        for _ in 0..2 {
+            let store = place.open().await;
+            assert_eq!(store.restore().await.unwrap().records, [silence("a", "1")]);
+            assert!(matches!(store.claim("x", Wish::Start, HOUR).await.unwrap(), Claim::Held(_)));
+            store.close().await;
+        }
+    });
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn who_lost_the_lease_writes_nothing_and_requests_are_done_with_their_consequences() {
+    run("who_lost_the_lease_writes_nothing", |place| async move {
+        let (first, second) = (place.open().await, place.open().await);
+        if !first.can_be_shared() {
+            assert_eq!(first.claim("first", Wish::Start, HOUR).await.unwrap(), Claim::Held(Term::ALONE));
+            return;
+        }
+        let held = |claim| if let Claim::Held(term) = claim { term } else { panic!("{claim:?}") };
+        let taken = |claim| assert!(matches!(claim, Claim::Taken { .. }), "{claim:?}");
+        let old = held(first.claim("first", Wish::Start, HOUR).await.unwrap());
+        assert_eq!(held(first.claim("first", Wish::Keep(old), HOUR).await.unwrap()), old);
+        taken(second.claim("second", Wish::Start, HOUR).await.unwrap());
+        taken(second.claim("second", Wish::Take, HOUR).await.unwrap());
+        first.commit_in(old, &[silence("a", "1")], &[]).await.unwrap();
+        first.release(old).await.unwrap();
+        let new = held(second.claim("second", Wish::Take, HOUR).await.unwrap());
+        assert!(new > old);
+        taken(first.claim("first", Wish::Keep(old), HOUR).await.unwrap());
+        let refused = first.commit_in(old, &[silence("a", "2")], &[]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::TermOver), "{refused}");
+        let asked = Input::Silence(SilenceCommand::Adopt(vec![]));
+        first.request(&[asked.clone(), Input::Tick]).await.unwrap_err();
+        first.request(&[asked]).await.unwrap();
+        let requests = second.requests().await.unwrap();
+        assert_eq!((requests.inputs.len(), requests.unreadable.len()), (1, 0));
+        second.commit_in(new, &[silence("b", "1")], &[requests.inputs[0].0]).await.unwrap();
+        assert_eq!(second.requests().await.unwrap().inputs.len(), 0);
+        assert_eq!(second.restore().await.unwrap().records, [silence("a", "1"), silence("b", "1")]);
+        // Started again, it has its own lease at once, in a new term.
+        assert!(held(second.claim("second", Wish::Start, HOUR).await.unwrap()) > new);
     });
 }

@@ -5,12 +5,15 @@
 //! plugin state, whose body is the value itself.
 
 mod history;
+mod request;
 mod v1;
 mod values;
 
 use watchfire_alerting::{PluginStateRecord, Record};
 use watchfire_model::RuleId;
 use watchfire_plugin::StateWrite;
+
+pub(crate) use request::{decode_request, encode_request};
 
 /// The version in which this Watchfire writes every kind.
 const VERSION: i32 = 1;

@@ -1,0 +1,206 @@
+//! Several engines on one database: asks for the lease, takes over, steps down, and shows what another engine decides.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc, watch};
+use watchfire_alerting::{Leave, Record, Tenure, Term, Turn};
+use watchfire_model::{Duration, Timestamp};
+use watchfire_plugin::{State, StateLimits};
+use watchfire_store::{Store, StoreError, Watch};
+
+use crate::builder::plugin_states;
+use crate::clock::Stopwatch;
+use crate::data::lock;
+use crate::evaluate::RuleSet;
+use crate::metrics::Metrics;
+use crate::owner::Request;
+
+/// What is kept is read again after at least so many times the time that it took last.
+const REST: u32 = 10;
+
+/// What everybody knows about this engine's tenure.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    tenure: watch::Receiver<Tenure>,
+    /// Counts from the start of the engine; it is never set.
+    since_start: Arc<Stopwatch>,
+}
+
+impl Standing {
+    /// Of an engine that asks for the lease as [`Tenant`] does, and the way to change it.
+    pub(crate) fn new(tenure: Tenure) -> (Standing, watch::Sender<Tenure>) {
+        let (sender, receiver) = watch::channel(tenure);
+        (Standing { tenure: receiver, since_start: Arc::new(Stopwatch::start()) }, sender)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.since_start.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether what was decided in a term may be sent; waits while that is not known.
+    pub(crate) async fn may_send(&self, term: Term) -> bool {
+        let mut tenure = self.tenure.clone();
+        loop {
+            match tenure.borrow_and_update().leave(term, self.now()) {
+                Leave::Granted => return true,
+                Leave::Refused => return false,
+                Leave::Unsure => {}
+            }
+            if tenure.changed().await.is_err() {
+                // The engine is stopping; the outbox has it for whoever decides next.
+                return false;
+            }
+        }
+    }
+}
+
+/// The name under which an engine holds a lease: the same after a restart, so that it has its own lease at once.
+pub(crate) fn name(data_dir: &Path) -> std::io::Result<String> {
+    let path = data_dir.join("engine-id");
+    if let Ok(name) = std::fs::read_to_string(&path)
+        && !name.trim().is_empty()
+    {
+        return Ok(name.trim().to_owned());
+    }
+    let random = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    let name = format!("{:016x}{:016x}", random(), random());
+    std::fs::write(&path, &name)?;
+    Ok(name)
+}
+
+/// The task that keeps the lease, or waits for it.
+pub(crate) struct Tenant {
+    pub(crate) store: Arc<Store>,
+    pub(crate) engine: String,
+    pub(crate) standing: Standing,
+    pub(crate) tenure: watch::Sender<Tenure>,
+    /// Told when the store refused a commit because the term is over.
+    pub(crate) refused: Arc<Notify>,
+    pub(crate) owner: mpsc::UnboundedSender<Request>,
+    pub(crate) rules: Arc<ArcSwap<RuleSet>>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Tenant {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self) {
+        let span = self.tenure.borrow().span();
+        let pause = StdDuration::from_millis(span.as_millis().unsigned_abs() / 4).max(StdDuration::from_millis(50));
+        let mut follow: Option<Watch> = None;
+        // The requests that the owner has and that are not done with.
+        let mut handed: BTreeSet<i64> = BTreeSet::new();
+        let mut rest = Stopwatch::start();
+        let mut rest_until = StdDuration::ZERO;
+        loop {
+            if follow.is_none() {
+                follow = self.store.watch().await.unwrap_or_default();
+            }
+            let asked_at = self.standing.now();
+            let wish = self.tenure.borrow().wish();
+            let answer = tokio::time::timeout(span.to_std(), self.store.claim(&self.engine, wish, span)).await;
+            let mut turn = None;
+            match answer {
+                Ok(Ok(claim)) => self.tenure.send_modify(|tenure| {
+                    // While it rests it does not look whether there is news.
+                    let holds = tenure.term().is_some();
+                    let held = matches!(claim, watchfire_alerting::Claim::Held(_));
+                    if holds || held || rest.elapsed() >= rest_until {
+                        turn = tenure.answered(asked_at, claim);
+                    }
+                }),
+                Ok(Err(_)) | Err(_) => self.tenure.send_modify(Tenure::unanswered),
+            }
+            if let Some(turn) = turn {
+                handed.clear();
+                let took = Stopwatch::start();
+                if let Err(error) = self.follow_turn(turn).await {
+                    tracing::error!(%error, "what is kept cannot be read");
+                    // It is asked for again as if nothing had been answered.
+                    self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(span));
+                }
+                rest_until = took.elapsed() * REST;
+                rest = Stopwatch::start();
+            }
+            self.metrics.deciding.set(i64::from(self.tenure.borrow().term().is_some()));
+            if self.tenure.borrow().term().is_some() {
+                self.hand_over(&mut handed).await;
+            }
+            let news = async {
+                match &mut follow {
+                    Some(watch) => watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.refused.notified() => {}
+                result = news => if result.is_err() { follow = None },
+                () = self.owner.closed() => return,
+            }
+        }
+    }
+
+    /// Does what follows from an answer of the store.
+    async fn follow_turn(&self, turn: Turn) -> Result<(), StoreError> {
+        let records = self.store.restore().await?.records;
+        let (states, records) = plugin_states(records, StateLimits::STANDARD);
+        let term = match turn {
+            Turn::TakeOver(term) => {
+                tracing::warn!(term = term.0, records = records.len(), "this engine decides from now on");
+                self.take_states(states);
+                Some(term)
+            }
+            Turn::StepDown => {
+                tracing::warn!("another engine decides from now on");
+                None
+            }
+            Turn::Refresh => None,
+        };
+        // Without an owner the process is ending.
+        drop(self.owner.send(Request::Turn { term, records }));
+        Ok(())
+    }
+
+    /// What plugins remember is what the engine before had kept.
+    fn take_states(&self, mut kept: HashMap<watchfire_model::RuleId, Arc<std::sync::Mutex<State>>>) {
+        for (rule, ready) in &self.rules.load().rules {
+            let state = kept.remove(rule).and_then(Arc::into_inner).and_then(|state| state.into_inner().ok());
+            let mut own = lock(&ready.state);
+            let limits = own.limits();
+            *own = state.unwrap_or_else(|| State::new(limits, BTreeMap::new()));
+            own.set_limits(limits);
+        }
+    }
+
+    /// Gives the owner what other engines were asked for, each once.
+    async fn hand_over(&self, handed: &mut BTreeSet<i64>) {
+        let Ok(requests) = self.store.requests().await else { return };
+        let kept: BTreeSet<i64> =
+            requests.inputs.iter().map(|(number, _)| *number).chain(requests.unreadable.iter().map(|u| u.0)).collect();
+        handed.retain(|number| kept.contains(number));
+        let fresh: Vec<_> = requests.inputs.into_iter().filter(|(number, _)| handed.insert(*number)).collect();
+        let mut unreadable = Vec::new();
+        for (number, reason) in requests.unreadable {
+            if handed.insert(number) {
+                tracing::error!(number, reason, "a request of another engine cannot be read and is dropped");
+                unreadable.push(number);
+            }
+        }
+        if !fresh.is_empty() || !unreadable.is_empty() {
+            drop(self.owner.send(Request::Requested { inputs: fresh, unreadable }));
+        }
+    }
+}
+
+/// The records that a follower was asked to change: silences, as they came out.
+pub(crate) fn silences(records: Vec<Record>) -> Vec<watchfire_alerting::Silence> {
+    let silence = |record| if let Record::Silence(silence) = record { Some(silence) } else { None };
+    records.into_iter().filter_map(silence).collect()
+}
+
+/// How long a lease lasts that is not renewed, at least.
+pub(crate) const SPAN_MIN: Duration = Duration::from_millis(500);
