@@ -136,7 +136,6 @@ fn asked() -> Result<()> {
         ensure!(decides(&second).await?, "the second engine decides");
         let told: Vec<String> = keys(&sink.received()).into_keys().collect();
         ensure!(told == ["Loud1", "Loud2"], "{told:?} were told");
-        ensure!(sink.received().len() == 2, "{} requests were received", sink.received().len());
         Ok(())
     })
 }
@@ -156,7 +155,13 @@ fn stopped() -> Result<()> {
         until_decides(&first, false).await?;
         post(&first, &["After".to_owned()]).await?;
         let received = sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
-        ensure!(received.len() == 3, "three alerts were told in {} requests", received.len());
+        // The page before may have been cut off from its answer, and goes out again under its key then. An engine whose
+        // connections were closed meanwhile says so in an alert of its own.
+        let keys: BTreeMap<String, usize> =
+            keys(&received).into_iter().map(|(name, keys)| (name, keys.len())).collect();
+        let own: Vec<_> = keys.iter().filter(|(name, _)| !name.starts_with("Watchfire")).collect();
+        let once = [("After", 1), ("Before", 1), ("While", 1)];
+        ensure!(own.iter().map(|(name, keys)| (name.as_str(), **keys)).eq(once), "keys by alert: {keys:?}");
         Ok(())
     })
 }

@@ -209,16 +209,19 @@ impl Builder {
         };
         let store = Arc::new(Store::open(settings).await.map_err(|error| unusable(error.to_string()))?);
         let shares = store.can_be_shared();
-        let mut tenure =
-            if shares { Tenure::sharing(config.storage.lease.max(tenure::SPAN_MIN)) } else { Tenure::alone() };
+        let tenure = if shares { Tenure::sharing(config.storage.lease.max(tenure::SPAN_MIN)) } else { Tenure::alone() };
+        let (standing, changes_of_tenure) = Standing::new(tenure.clone());
         let name = tenure::name(&data_dir).map_err(|error| unusable(error.to_string()))?;
         if shares {
+            let asked_at = standing.now();
             let claim = store.claim(&name, Wish::Start, tenure.span()).await;
-            // Its time counts from before it was asked, which is before the clock of the engine begins.
-            tenure.answered(Timestamp::EPOCH, claim.map_err(|error| unusable(error.to_string()))?);
+            let claim = claim.map_err(|error| unusable(error.to_string()))?;
+            changes_of_tenure.send_modify(|tenure| {
+                // What is kept is read next in any case.
+                let _turn = tenure.answered(asked_at, claim);
+            });
         }
-        let term = tenure.term();
-        let (standing, changes_of_tenure) = Standing::new(tenure);
+        let term = changes_of_tenure.borrow().term();
         let records = store.restore().await.map_err(|error| unusable(error.to_string()))?;
         for aside in &records.quarantined {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
