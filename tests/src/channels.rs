@@ -11,6 +11,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::what_is_sent_without_metrics_is_routed_and_ended", needs: &[Tool::Binary], run: sent },
     Case { name: "channels::a_webhook_of_pagerduty_ends_what_was_sent", needs: &[Tool::Binary], run: pagerduty },
     Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
+    Case { name: "channels::pages_test_preview_acknowledge_and_deliver_again", needs: &[Tool::Binary], run: pages },
+    Case { name: "channels::who_does_not_answer_is_escalated", needs: &[Tool::Binary], run: escalation },
 ];
 
 fn config(sink: &Sink, more: &str) -> String {
@@ -160,6 +162,88 @@ fn slack() -> Result<()> {
         let silences = engine.get("/api/v2/silences").await?;
         ensure!(silences[0]["createdBy"] == "ada (Slack)", "{silences}");
         ensure!(silences[0]["matchers"][0]["value"] == "system_down", "{silences}");
+        Ok(())
+    })
+}
+
+/// A form as a browser sends it.
+async fn submit(engine: &Engine, path: &str, fields: &[(&str, &str)]) -> Result<String> {
+    let request = crate::support::client()?.post(engine.url(path)).form(fields);
+    let answer = request.send().await?;
+    let (status, text) = (answer.status(), answer.text().await?);
+    ensure!(status.is_success(), "{path}: {status}: {text}");
+    Ok(text)
+}
+
+fn pages() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, ""))]).await?;
+        let shown = engine.text("/receivers").await?;
+        ensure!(shown.contains("not tried") && shown.contains("no integrations"), "{shown}");
+        let shown = engine.text("/receivers/preview?receiver=hook").await?;
+        ensure!(shown.contains("What hook would get") && shown.contains("WatchfireTest"), "{shown}");
+        ensure!(sink.received().is_empty(), "a preview sends nothing");
+        let shown = submit(&engine, "/receivers/test", &[("receiver", "hook")]).await?;
+        ensure!(shown.contains("A test of hook") && shown.contains("Answer: 200 ok"), "{shown}");
+        ensure!(sink.received().len() == 1, "it was sent");
+        let shown = submit(&engine, "/notifications/1/again", &[]).await?;
+        ensure!(sink.received().len() == 2 && shown.contains("/notifications/2/again"), "{shown}");
+        ensure!(!shown.contains("sesame-1234"), "{shown}");
+
+        let (_, sent) =
+            post(&engine, "/v1/alerting/send", &json!({"event_type": "system_down", "title": "Down"})).await?;
+        let path = format!("/alerts/{}", sent["fingerprint"].as_str().context("a fingerprint")?);
+        let shown = submit(&engine, &path, &[("action", "acknowledge"), ("by", "Ada"), ("comment", "on it")]).await?;
+        ensure!(shown.contains("acknowledged by Ada: on it") && shown.contains("Take back"), "{shown}");
+        let shown = submit(&engine, &path, &[("action", "snooze"), ("by", "Ada"), ("duration", "2h")]).await?;
+        ensure!(shown.contains("snoozed by Ada until "), "{shown}");
+        let shown = submit(&engine, &path, &[("action", "snooze"), ("by", "Ada"), ("duration", "soon")]).await?;
+        ensure!(shown.contains("role=\"alert\""), "a mistake is told: {shown}");
+        let shown = submit(&engine, &path, &[("action", "withdraw")]).await?;
+        ensure!(!shown.contains("Take back") && shown.contains("/silences?matchers="), "{shown}");
+        Ok(())
+    })
+}
+
+/// Two alerts of which one is acknowledged in PagerDuty: only the other is told to the next receiver.
+fn escalation() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "route: {{receiver: oncall, group_by: [alertname], group_wait: 0s, group_interval: 1s,\n  \
+             escalation: [{{after: 3s, receiver: lead}}]}}\n\
+             receivers:\n- name: oncall\n  webhook_configs: [{{url: '{0}/oncall'}}]\n  \
+             pagerduty_configs: [{{url: '{0}/pagerduty', routing_key: {1}, webhook_secret: whsec-1234}}]\n\
+             - {{name: lead, webhook_configs: [{{url: '{0}/lead'}}]}}\n",
+            sink.url(""),
+            "k".repeat(32)
+        );
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let told = |path: &str, name: &str| {
+            let (path, name) = (path.to_owned(), name.to_owned());
+            move |received: &[crate::support::Received]| {
+                let one =
+                    |one: &crate::support::Received| one.path == path && one.json["groupLabels"]["alertname"] == *name;
+                received.iter().any(one)
+            }
+        };
+        post(&engine, "/v1/alerting/send", &json!({"event_type": "system_down", "title": "Down"})).await?;
+        let received =
+            sink.until("PagerDuty is told", |received| received.iter().any(|one| one.path == "/pagerduty")).await?;
+        let incident = received.iter().find(|one| one.path == "/pagerduty").context("it was told")?;
+        let key = incident.json["dedup_key"].as_str().context("an incident has a key")?;
+        let event = json!({"event": {"event_type": "incident.acknowledged", "agent": {"summary": "Ada"},
+            "data": {"incident_key": key}}});
+        let signature = format!("v1={}", hmac("whsec-1234", &event.to_string()));
+        let path = "/api/watchfire/v1/pagerduty/webhook";
+        let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], event.to_string()).await?;
+        ensure!(answer.status() == 204, "{}", answer.status());
+        let shown = engine.text("/").await?;
+        ensure!(shown.contains("acknowledged by Ada (PagerDuty)"), "{shown}");
+        post(&engine, "/v1/alerting/send", &json!({"event_type": "high_latency", "title": "Slow"})).await?;
+        let received = sink.until("the lead is told of the other", told("/lead", "high_latency")).await?;
+        ensure!(!told("/lead", "system_down")(&received), "somebody looks after the first: {received:#?}");
         Ok(())
     })
 }

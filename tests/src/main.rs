@@ -3,12 +3,15 @@
 //! One package and one binary, because every further test binary would be linked again. A test names what it needs;
 //! what is not installed is reported as `SKIPPED name: reason` and counted by `cargo xtask test`.
 
+mod acceptance;
+mod api;
 mod author;
 mod broken;
 mod browser;
 mod channels;
 mod commands;
 mod compliance;
+mod contracts;
 mod crash;
 mod database;
 mod differential;
@@ -68,6 +71,9 @@ fn main() -> ExitCode {
         differential::CASES,
         compliance::CASES,
         author::CASES,
+        acceptance::CASES,
+        api::CASES,
+        &contracts::cases(),
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -127,6 +127,7 @@ fn storm(keeps: bool) -> Bench {
     bench.handle(Input::Reload(definitions()));
     for number in 0..100 {
         let draft = SilenceDraft {
+            annotations: BTreeMap::new(),
             id: None,
             matcher_sets: vec![vec![Matcher::equal("service", format!("service-x{number}"))]],
             starts_at: START,

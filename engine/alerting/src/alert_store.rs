@@ -123,7 +123,8 @@ impl StoredAlert {
 /// Fills in what a sender left out (alertmanager `api/v2/api.go`, `postAlertsHandler`); `None` if it cannot be an alert.
 pub(crate) fn complete(mut alert: Alert, now: Timestamp, resolve_timeout: Duration) -> Option<Alert> {
     alert.updated_at = now;
-    alert.timeout = alert.ends_at.is_none();
+    // Who decoded it may have set the end that follows from the timeout already.
+    alert.timeout |= alert.ends_at.is_none();
     if alert.starts_at == Timestamp::MIN {
         alert.starts_at = alert.ends_at.unwrap_or(now);
     }

@@ -33,6 +33,8 @@ pub struct Engine {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) now: Timestamp,
     pub(crate) timers: Timers,
+    /// No new group is told about before this.
+    pub(crate) dispatch_from: Timestamp,
     /// Absent until the first reload; until then nothing is due.
     pub(crate) definitions: Option<Arc<Definitions>>,
 
@@ -82,6 +84,7 @@ impl Engine {
             outputs: VecDeque::new(),
             now: Timestamp::MIN,
             timers: Timers::default(),
+            dispatch_from: Timestamp::from_secs(0),
             definitions: None,
             rule_groups: BTreeMap::new(),
             rule_group_order: Vec::new(),

@@ -269,6 +269,7 @@ impl Engine {
             Occasion::Begins | Occasion::Reload => self.now + wait,
             Occasion::Held { until } => until,
         };
+        let next_flush = next_flush.max(self.dispatch_from);
         let mut group = Group {
             key: wanted.key.clone(),
             route: wanted.route.clone(),

@@ -165,6 +165,7 @@ impl Engine {
                     route: group.route.clone(),
                     receiver: group.receiver.clone(),
                     labels: group.labels.clone(),
+                    route_labels: self.routes.find(&group.route).map(|node| node.labels.clone()).unwrap_or_default(),
                     created_at: group.created_at,
                     next_flush: group.next_flush,
                     unanswered_since: group.unanswered_since,

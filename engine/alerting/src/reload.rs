@@ -104,6 +104,7 @@ impl Engine {
         self.definitions = Some(definitions.clone());
         self.reload_rules(&definitions.groups);
         if first {
+            self.dispatch_from = self.now + self.settings.start_delay;
             self.check_restored_alerts();
         }
         self.reload_dispatch(&definitions.dispatch, first);

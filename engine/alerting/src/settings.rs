@@ -38,6 +38,9 @@ pub struct Settings {
     /// How many intervals a rule that is no longer defined may stay away before its alerts end.
     pub removed_rule_intervals: u32,
 
+    /// How long after the start a new group is told about at the earliest, so that those who send alerts have said by then
+    /// what else fires.
+    pub start_delay: Duration,
     /// How long an alert that ended is kept in dispatch if nothing waits for it.
     pub alert_retention: Duration,
     /// How long an expired silence is kept.
@@ -91,6 +94,7 @@ impl Default for Settings {
             alerts_series: true,
             resolved_retention: Duration::from_mins(15),
             removed_rule_intervals: 2,
+            start_delay: Duration::ZERO,
             alert_retention: Duration::from_mins(15),
             silence_retention: Duration::from_hours(120),
             log_retention: Duration::from_hours(120),

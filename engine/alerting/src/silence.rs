@@ -28,6 +28,8 @@ pub struct Silence {
     pub created_by: String,
     /// Why.
     pub comment: String,
+    /// What programs note about it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What somebody asks for: a new silence, or a change of one.
@@ -47,6 +49,8 @@ pub struct SilenceDraft {
     pub created_by: String,
     /// Why.
     pub comment: String,
+    /// What programs note about it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Where a silence is in its life.
@@ -262,6 +266,7 @@ impl Silences {
             updated_at: now,
             created_by: draft.created_by,
             comment: draft.comment,
+            annotations: draft.annotations,
         };
         if let Some(replaced) = &replaced {
             self.end(replaced, now);

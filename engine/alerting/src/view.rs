@@ -159,6 +159,8 @@ pub struct AlertGroupView {
     pub receiver: Arc<str>,
     /// The labels by which its alerts are grouped.
     pub labels: Labels,
+    /// The labels of its route, templates as they are configured.
+    pub route_labels: Arc<BTreeMap<String, String>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it looks next whether there is something to tell.

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Run the engine
     #[command(after_help = SERVE_HELP)]
     Serve(Serve),
+    /// Run the engine under Alertmanager's command line, in its place
+    #[command(after_help = crate::alertmanager::HELP)]
+    Alertmanager(crate::alertmanager::Alertmanager),
     /// Check rule files and configurations; every mistake at once, with file, line, column and remedy
     #[command(after_help = check_help())]
     Check(Check),

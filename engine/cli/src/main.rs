@@ -3,6 +3,7 @@
 //! It parses arguments, sets up the log, opens the socket and waits for signals. Whatever it can do, an embedding
 //! program can do as well: there is no engine in here.
 
+mod alertmanager;
 mod args;
 mod backtest;
 mod check;
@@ -23,6 +24,8 @@ mod table;
 mod test;
 mod trust;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Cli, Command, Log, LogFormat};
@@ -35,9 +38,13 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = start_log(&cli.log) {
-        eprintln!("error: --log {}: {error}", cli.log.filter);
+    let cli = Cli::parse_from(arguments());
+    let log = match &cli.command {
+        Command::Alertmanager(options) => options.log(),
+        _ => cli.log,
+    };
+    if let Err(error) = start_log(&log) {
+        eprintln!("error: --log {}: {error}", log.filter);
         return ExitCode::from(2);
     }
     // One TLS implementation for everything; a second installation by an embedding program is no error.
@@ -53,13 +60,24 @@ fn main() -> ExitCode {
         Command::Plugin(options) => plugin::run(&options),
         Command::Notify(options) => notify::run(&options),
         Command::Schema(options) => schema::run(&options),
-        Command::Serve(options) => block_on(serve::run(options)),
+        Command::Serve(options) => block_on(serve::run(options.into())),
+        Command::Alertmanager(options) => options.launch().and_then(|launch| block_on(serve::run(launch))),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The command line. A binary that is called `alertmanager` takes that program's flags at once.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments.first().map(|name| Path::new(name).file_name().unwrap_or_default().to_owned());
+    if name.is_some_and(|name| name == "alertmanager") {
+        arguments.insert(1, "alertmanager".into());
+    }
+    arguments
 }
 
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

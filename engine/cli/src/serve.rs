@@ -1,13 +1,14 @@
 //! `watchfire serve`: the engine, its socket, its signals.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use watchfire::config::Config;
 use watchfire::{StartError, Watchfire};
 use watchfire_server::Settings;
 
@@ -16,9 +17,36 @@ use crate::args::Serve;
 /// How long connections may take to finish after a SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
 
-pub(crate) async fn run(options: Serve) -> Result<ExitCode> {
-    let mut builder = Watchfire::builder().config_file(&options.config);
-    if let Some(data) = &options.data {
+/// The target of the line that says where the engine listens.
+pub(crate) const LISTENING: &str = "watchfire::listening";
+
+/// What a command line says about an engine that is to run.
+pub(crate) struct Launch {
+    /// The configuration.
+    pub(crate) config: PathBuf,
+    /// Where state is kept, if not where the configuration says.
+    pub(crate) data: Option<PathBuf>,
+    /// Whether it may listen beyond this machine although everybody may come in.
+    pub(crate) insecure: bool,
+    /// What is said over the configuration.
+    pub(crate) amend: Box<dyn Fn(&mut Config) + Send + Sync>,
+}
+
+impl From<Serve> for Launch {
+    fn from(options: Serve) -> Launch {
+        let Serve { config, listen, data, insecure } = options;
+        let amend = move |config: &mut Config| {
+            if let Some(listen) = listen {
+                config.server.listen = listen.to_string();
+            }
+        };
+        Launch { config, data, insecure, amend: Box::new(amend) }
+    }
+}
+
+pub(crate) async fn run(launch: Launch) -> Result<ExitCode> {
+    let mut builder = Watchfire::builder().config_file(&launch.config).amend(launch.amend);
+    if let Some(data) = &launch.data {
         builder = builder.data_dir(data);
     }
     let engine = match builder.start().await {
@@ -27,29 +55,30 @@ pub(crate) async fn run(options: Serve) -> Result<ExitCode> {
             for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
                 eprintln!("{}\n", diagnostic.render(&text));
             }
-            bail!("{} is not valid; `watchfire check {0}` shows everything", options.config.display());
+            bail!("{} is not valid; `watchfire check {0}` shows everything", launch.config.display());
         }
         Err(error) => return Err(error.into()),
     };
     let loaded = engine.definitions();
     let server = &loaded.config.server;
-    let listen: SocketAddr = match options.listen {
-        Some(listen) => listen,
-        None => resolve(&server.listen).await?,
-    };
-    let credentials_required = !listen.ip().is_loopback() && !options.insecure;
+    let listen = resolve(&server.listen).await?;
+    let beyond = !listen.ip().is_loopback();
+    let credentials_required = beyond && !launch.insecure;
     if credentials_required && server.auth.is_open() {
         bail!(
             "refusing to listen on {listen}: whoever reaches it could silence alerts.\n\
              Configure `server.auth` in {}, listen on 127.0.0.1, or say --insecure",
-            options.config.display()
+            launch.config.display()
         );
+    }
+    if beyond && server.auth.is_open() {
+        tracing::warn!(%listen, "whoever reaches this address may silence alerts: no server.auth is configured");
     }
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let settings = Settings { credentials_required, ..Settings::default() };
     let router = watchfire_server::router(engine.clone(), settings);
     let address = listener.local_addr()?;
-    tracing::info!(%address, "Listening on");
+    tracing::info!(target: LISTENING, %address, "Listening on");
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut draining = stopped.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
@@ -57,7 +86,7 @@ pub(crate) async fn run(options: Serve) -> Result<ExitCode> {
         drop(draining.wait_for(|stop| *stop).await);
     });
     let serving = tokio::spawn(async move { serving.await });
-    wait_for_signals(&engine, &options.config).await?;
+    wait_for_signals(&engine, &launch.config).await?;
     tracing::info!("stopping: no more input, finishing what is under way");
     let _ended = stop.send(true);
     match tokio::time::timeout(DRAIN, serving).await {

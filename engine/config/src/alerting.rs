@@ -13,6 +13,8 @@ pub struct AlertingConfig {
     pub alertmanagers: Vec<AlertmanagerConfig>,
     /// After what time an alert is sent again.
     pub resend_delay: Duration,
+    /// How long after a start receivers are told of a new alert group at the earliest.
+    pub start_delay: Duration,
 }
 
 /// One Alertmanager.
@@ -28,14 +30,16 @@ pub struct AlertmanagerConfig {
 
 impl Default for AlertingConfig {
     fn default() -> AlertingConfig {
-        AlertingConfig { alertmanagers: Vec::new(), resend_delay: Duration::from_mins(1) }
+        AlertingConfig { alertmanagers: Vec::new(), resend_delay: Duration::from_mins(1), start_delay: Duration::ZERO }
     }
 }
 
 pub(crate) fn alerting(f: &mut Fields<'_, '_>) -> AlertingConfig {
-    let resend_delay = f.positive_duration("resend_delay").unwrap_or(AlertingConfig::default().resend_delay);
+    let defaults = AlertingConfig::default();
+    let resend_delay = f.positive_duration("resend_delay").unwrap_or(defaults.resend_delay);
+    let start_delay = f.duration("start_delay").unwrap_or(defaults.start_delay);
     let sets = f.list("alertmanagers", |decoder, node| decoder.mapping(node, "Alertmanagers", alertmanagers));
-    AlertingConfig { alertmanagers: sets.into_iter().flatten().collect(), resend_delay }
+    AlertingConfig { alertmanagers: sets.into_iter().flatten().collect(), resend_delay, start_delay }
 }
 
 fn alertmanagers(f: &mut Fields<'_, '_>) -> Vec<AlertmanagerConfig> {

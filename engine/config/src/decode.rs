@@ -156,6 +156,14 @@ impl<'s> Decoder<'s> {
         self.recording.is_some()
     }
 
+    /// Notes that what was just described may be a text as well.
+    pub(crate) fn record_text_too(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            let more = recording.last.take().unwrap_or(Shape::Any);
+            recording.last = Some(Shape::TextOr(Box::new(more)));
+        }
+    }
+
     fn record(&mut self, shape: Shape) {
         if let Some(recording) = &mut self.recording {
             recording.last = Some(shape);

@@ -5,6 +5,7 @@
 //! mean together, such as whether a plugin exists that a rule names; whoever holds them all does.
 
 mod alerting;
+mod auth;
 mod channel;
 mod config;
 mod decode;
@@ -36,6 +37,7 @@ pub mod document {
 }
 
 pub use alerting::{AlertingConfig, AlertmanagerConfig};
+pub use auth::{AuthConfig, Login, Role};
 pub use channel::{
     AnswerDefinition, BodyDefinition, ChannelDefinition, LengthUnit, RequestDefinition, SettingDefinition, SettingKind,
 };
@@ -55,8 +57,7 @@ pub use route::Route;
 pub use rules::{Allowed, LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};
 pub use secret::{Credential, Secret};
 pub use sections::{
-    AuthConfig, EvaluationConfig, FillConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits,
-    StorageConfig,
+    EvaluationConfig, FillConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,
 };
 pub use tree::Tree;
 pub use watchfire_plugin::PluginUse;

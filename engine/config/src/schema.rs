@@ -23,6 +23,8 @@ pub(crate) enum Shape {
     Bytes,
     /// One of a few words.
     Words(&'static [&'static str]),
+    /// A text, or something with more to say.
+    TextOr(Box<Shape>),
     /// A list.
     List(Box<Shape>),
     /// A mapping with free keys.
@@ -53,6 +55,7 @@ impl Shape {
             Shape::Any => json!({}),
             // A text may be written like a number.
             Shape::Text => json!({ "type": ["string", "number", "boolean", "null"] }),
+            Shape::TextOr(more) => json!({ "anyOf": [Shape::Text.to_value(definitions), more.to_value(definitions)] }),
             // A placeholder such as ${NAME} is a text until it is replaced.
             Shape::Boolean => json!({ "type": ["boolean", "string", "null"] }),
             Shape::Count => json!({ "type": ["integer", "string", "null"], "minimum": 0 }),

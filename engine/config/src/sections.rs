@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use globset::Glob;
 use watchfire_model::{Duration, Labels};
 
-use crate::decode::{Decoder, Fields};
+use crate::auth::{self, AuthConfig};
+use crate::decode::Fields;
 use crate::diagnostic::nearest;
 use crate::prometheus::PrometheusConfig;
-use crate::secret::{Credential, Secret};
+use crate::secret::Credential;
 
 /// `server`: where and to whom the engine answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +18,8 @@ pub struct ServerConfig {
     pub listen: String,
     /// Where a reader reaches this engine, without a slash at the end; made from `listen` by the caller if absent.
     pub external_url: Option<String>,
+    /// What stands before every path: empty, or a slash and what follows it, without a slash at the end.
+    pub route_prefix: String,
     /// Who may come in.
     pub auth: AuthConfig,
     /// Origins of other sites whose pages may ask, as browsers name them, such as `https://grafana.example.org`.
@@ -25,19 +28,20 @@ pub struct ServerConfig {
     pub limits: ServerLimits,
 }
 
-/// Who may come in. Nobody given: everybody, which is allowed on loopback only.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AuthConfig {
-    /// Tokens for `Authorization: Bearer`.
-    pub bearer_tokens: Vec<Credential>,
-    /// Users and passwords for `Authorization: Basic`.
-    pub basic: BTreeMap<String, Credential>,
-}
-
-impl AuthConfig {
-    /// Whether nobody has to authenticate.
-    pub fn is_open(&self) -> bool {
-        self.bearer_tokens.is_empty() && self.basic.is_empty()
+impl ServerConfig {
+    /// A path for `route_prefix` as people write it, brought to the form with one slash before and none behind.
+    ///
+    /// # Errors
+    /// What is wrong with it, after the words "route_prefix".
+    pub fn clean_route_prefix(path: &str) -> Result<String, String> {
+        let path = path.trim_matches('/');
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '/');
+        match path.chars().find(|c| !fits(*c)) {
+            Some(odd) => Err(format!("may have letters, digits, -, _, ., ~ and /, not {odd:?}")),
+            None if path.contains("//") => Err("has two slashes in a row".to_owned()),
+            None if path.is_empty() => Ok(String::new()),
+            None => Ok(format!("/{path}")),
+        }
     }
 }
 
@@ -165,6 +169,7 @@ impl Default for ServerConfig {
         ServerConfig {
             listen: "127.0.0.1:9494".to_owned(),
             external_url: None,
+            route_prefix: String::new(),
             auth: AuthConfig::default(),
             cors_origins: Vec::new(),
             limits: ServerLimits {
@@ -259,7 +264,12 @@ pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
             .help("write it like 127.0.0.1:9494, or :9494 for all addresses");
     }
     let external_url = f.url("external_url").map(|url| url.trim_end_matches('/').to_owned());
-    let auth = f.object("auth", "auth", auth).unwrap_or_default();
+    let route_prefix = f.text_or("route_prefix", "");
+    let route_prefix = ServerConfig::clean_route_prefix(&route_prefix).unwrap_or_else(|reason| {
+        f.error("route_prefix", "bad-path", format!("route_prefix {reason}")).help("write it like /watchfire");
+        String::new()
+    });
+    let auth = f.object("auth", "auth", auth::read).unwrap_or_default();
     let limits = f.object("limits", "server limits", |f| ServerLimits {
         body_bytes_max: f.bytes("body_bytes_max").unwrap_or(defaults.limits.body_bytes_max),
         requests_max: at_least_one(f, "requests_max", defaults.limits.requests_max),
@@ -280,61 +290,7 @@ pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
         }
         Some(origin)
     });
-    ServerConfig { listen, external_url, auth, cors_origins, limits: limits.unwrap_or(defaults.limits) }
-}
-
-fn auth(f: &mut Fields<'_, '_>) -> AuthConfig {
-    let mut tokens: Vec<Credential> = f.list("bearer_tokens", |decoder, node| {
-        let token = decoder.text(node, "a token")?;
-        if token.is_empty() && !decoder.is_recording() {
-            decoder.error(node.start, "bad-value", "a token cannot be empty: it would let everybody in").help("set it");
-            return None;
-        }
-        Some(Credential::Inline(Secret::new(token)))
-    });
-    tokens.extend(f.list("bearer_tokens_files", own_secret_file));
-    let basic = f.read("basic", |decoder, node| {
-        Some(decoder.entries(node, "basic", |decoder, entry| {
-            if entry.value.text().is_some() && !decoder.is_recording() {
-                let password = decoder.text(&entry.value, "the password")?;
-                return own_secret(decoder, entry.value.start, password);
-            }
-            let read = decoder.mapping(&entry.value, "a user", |f| f.credential("password", "password_file"));
-            let credential = read.flatten();
-            if credential.as_ref().is_none_or(|c| c.expose().is_empty()) && !decoder.is_recording() {
-                decoder
-                    .error(entry.key_start, "missing-key", format!("the user {:?} has no password", entry.key))
-                    .help("give `password` or `password_file`; the file must be there when the engine starts");
-                return None;
-            }
-            credential
-        }))
-    });
-    AuthConfig { bearer_tokens: tokens, basic: basic.unwrap_or_default().into_iter().collect() }
-}
-
-fn own_secret(decoder: &mut Decoder<'_>, at: usize, text: String) -> Option<Credential> {
-    if text.is_empty() {
-        decoder.error(at, "bad-value", "a password cannot be empty: it would let everybody in").help("set it");
-        return None;
-    }
-    Some(Credential::Inline(Secret::new(text)))
-}
-
-/// A file with a secret of the engine itself, without which it must not start.
-fn own_secret_file(decoder: &mut Decoder<'_>, node: &std::rc::Rc<crate::yaml::Node>) -> Option<Credential> {
-    let path = decoder.text(node, "the path")?;
-    if decoder.is_recording() {
-        return None;
-    }
-    let path = decoder.resolve_path(&path);
-    let content = decoder.read_secret_file(node.start, &path).filter(|text| !text.is_empty());
-    if content.is_none() {
-        decoder
-            .error(node.start, "unreadable-file", format!("no token in {path}"))
-            .help("without it nobody could come in, so that it must be there when the engine starts");
-    }
-    Some(Credential::File { path, content: content.map(Secret::new) })
+    ServerConfig { listen, external_url, route_prefix, auth, cors_origins, limits: limits.unwrap_or(defaults.limits) }
 }
 
 pub(crate) fn storage(f: &mut Fields<'_, '_>, sources: &BTreeMap<String, PrometheusConfig>) -> StorageConfig {

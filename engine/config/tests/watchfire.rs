@@ -11,8 +11,8 @@ server:
   listen: ${LISTEN:-127.0.0.1:9494}
   external_url: https://alerts.example.com/
   auth:
-    bearer_tokens: ['${TOKEN}']
-    basic: {admin: {password_file: secrets/admin}}
+    bearer_tokens: ['${TOKEN}', {token: secret-view, role: viewer}]
+    basic: {admin: {password_file: secrets/admin, role: operator}}
   limits: {body_bytes_max: 8MiB}
 storage: {path: data, history: 90d}
 rules: {paths: ['rules/**/*.yml', /etc/watchfire/*.yml]}
@@ -80,8 +80,11 @@ fn a_whole_configuration_is_read() {
     let config = load();
     assert_eq!(config.server.listen, "127.0.0.1:9494");
     assert_eq!(config.server.external_url.as_deref(), Some("https://alerts.example.com"));
-    assert_eq!(config.server.auth.bearer_tokens[0].expose(), "secret-token");
-    assert_eq!(config.server.auth.basic["admin"].expose(), "secret-admin");
+    assert_eq!(config.server.auth.bearer_tokens[0].credential.expose(), "secret-token");
+    assert_eq!(config.server.auth.basic["admin"].credential.expose(), "secret-admin");
+    let roles = config.server.auth.bearer_tokens.iter().map(|login| login.role.as_str());
+    assert_eq!(roles.collect::<Vec<_>>(), ["administrator", "viewer"]);
+    assert_eq!(config.server.auth.basic["admin"].role.as_str(), "operator");
     assert_eq!(config.server.limits.body_bytes_max, 8 << 20);
     assert_eq!(config.storage.path.as_deref(), Some("/etc/wf/data"));
     assert_eq!(config.rules.paths, ["/etc/wf/rules/**/*.yml", "/etc/watchfire/*.yml"]);

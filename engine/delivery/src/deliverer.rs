@@ -143,9 +143,10 @@ impl Deliverer {
                 notes: Vec::new(),
             };
         };
-        let notification = Arc::new(Notification::of_delivery(delivery, &self.settings.external_url));
+        let (notification, mut notes) = self.notification(delivery);
         let redactor = integration.redactor();
-        let attempt = self.send(&integration, notification, &redactor).await;
+        let mut attempt = self.send(&integration, Arc::new(notification), &redactor).await;
+        attempt.notes.append(&mut notes);
         let (receiver, kind) = (&*delivery.receiver, &*attempt.kind);
         for note in &attempt.notes {
             tracing::warn!(receiver, kind, id = %delivery.id, "{note}");
@@ -247,8 +248,7 @@ impl Deliverer {
     /// If nothing could be sent.
     pub fn preview(&self, delivery: &Delivery) -> Result<Vec<Request>, PreviewError> {
         let integration = self.integration(delivery).ok_or_else(|| unknown(delivery))?;
-        let notification = Notification::of_delivery(delivery, &self.settings.external_url);
-        let mut notes = Vec::new();
+        let (notification, mut notes) = self.notification(delivery);
         let message = message(&integration, &*self.provider, &notification, &mut notes);
         let made = integration.make(&self.library, &notification, message.as_ref())?;
         let mut requests = match (made, &integration.target) {
@@ -276,6 +276,28 @@ impl Deliverer {
             *request = redactor.request(request);
         }
         Ok(requests)
+    }
+
+    /// What is to be told, with the labels of its route, and what failed on the way.
+    fn notification(&self, delivery: &Delivery) -> (Notification, Vec<String>) {
+        let mut notification = Notification::of_delivery(delivery, &self.settings.external_url);
+        let (labels, failed) = self.route_labels(&delivery.route_labels, &notification);
+        notification.route_labels = labels;
+        let notes =
+            failed.into_iter().map(|(name, error)| bounded(&format!("the route label {name} is left out: {error}")));
+        (notification, notes.collect())
+    }
+
+    /// The labels of a route for a notification: their values are templates. What fails is in the second part.
+    pub fn route_labels(
+        &self,
+        texts: &BTreeMap<String, String>,
+        notification: &Notification,
+    ) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+        if texts.is_empty() {
+            return (BTreeMap::new(), BTreeMap::new());
+        }
+        self.library.templates().route_labels(texts, &crate::view::data(notification), notification.at)
     }
 
     fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {

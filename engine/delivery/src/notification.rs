@@ -36,6 +36,8 @@ pub struct Notification {
     pub unsaid_firing: usize,
     /// Why this is told now, as a short stable word such as `first_notification`.
     pub reason: String,
+    /// The labels of its route, as their templates gave them.
+    pub route_labels: BTreeMap<String, String>,
     /// What is to be told.
     pub topic: Topic,
     /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
@@ -70,6 +72,7 @@ impl Notification {
             folded: 0,
             unsaid_firing: 0,
             reason: String::new(),
+            route_labels: BTreeMap::new(),
             topic: Topic::Alerts,
             receipt: String::new(),
         }

@@ -47,6 +47,19 @@ const fn palette(status: AlertStatus, severity: Severity) -> Palette {
     }
 }
 
+/// Why something is told, in the words that Alertmanager has for it; what it does not know keeps its own.
+pub(crate) fn reason(word: &str) -> &str {
+    match word {
+        "first_notification" => "first notification",
+        "new_alerts_in_group" => "new alerts added",
+        "new_resolved_alerts" => "some alerts resolved",
+        "all_alerts_resolved" => "all alerts resolved",
+        "repeat_interval_elapsed" => "repeat interval elapsed",
+        "" => "unknown",
+        other => other,
+    }
+}
+
 /// The data of the webhook, as templates know it.
 pub(crate) fn data(notification: &Notification) -> Data {
     let alert = |view: &AlertView| AlertData {
@@ -62,9 +75,11 @@ pub(crate) fn data(notification: &Notification) -> Data {
         receiver: notification.receiver.clone(),
         status: notification.status(),
         alerts: notification.alerts.iter().map(alert).collect(),
+        notification_reason: reason(&notification.reason).to_owned(),
         group_labels: notification.group_labels.clone(),
         common_labels: notification.common_labels.clone(),
         common_annotations: notification.common_annotations.clone(),
+        route_labels: notification.route_labels.clone(),
         external_url: notification.external_url.clone(),
     }
 }

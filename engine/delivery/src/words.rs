@@ -42,6 +42,11 @@ impl Library {
         (Library { templates, defined, parsed: Mutex::default() }, problems)
     }
 
+    /// The templates themselves.
+    pub(crate) fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     /// Whether a user's file gives this name a meaning of its own.
     pub(crate) fn redefines(&self, name: &str) -> bool {
         self.defined.contains(name)

@@ -36,7 +36,7 @@ use crate::owner::{Owner, Request};
 use crate::persist::Persister;
 use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
-use crate::reload::{self, Before, Fresh, Origin, Reloader};
+use crate::reload::{self, Amendment, Before, ConfigFile, Fresh, Origin, Reloader};
 use crate::tenure::{self, Standing, Tenant};
 use crate::{deadlines, fill};
 
@@ -56,6 +56,7 @@ const TRUNCATE_EVERY_SYNCS: u64 = 30;
 #[derive(Default)]
 pub struct Builder {
     config_file: Option<PathBuf>,
+    amendment: Option<Amendment>,
     values: Option<(Config, Vec<RuleFile>)>,
     data_dir: Option<PathBuf>,
     providers: Vec<Arc<dyn Provider>>,
@@ -149,6 +150,13 @@ impl Builder {
         self
     }
 
+    /// Changes every configuration that is read from the file, at the start and at each reload: what a command line says
+    /// over a file.
+    pub fn amend(mut self, amendment: impl Fn(&mut Config) + Send + Sync + 'static) -> Builder {
+        self.amendment = Some(Amendment(Arc::new(amendment)));
+        self
+    }
+
     /// Uses these values; nothing is read or followed.
     pub fn config(mut self, config: Config, rules: Vec<RuleFile>) -> Builder {
         self.values = Some((config, rules));
@@ -188,7 +196,10 @@ impl Builder {
     pub async fn start(self) -> Result<Watchfire, StartError> {
         let origin = match (self.config_file, self.values) {
             // From here on every path is absolute: the identity of rules must not depend on where the program was started.
-            (Some(path), _) => Origin::File(std::path::absolute(&path).unwrap_or(path)),
+            (Some(path), _) => {
+                let path = std::path::absolute(&path).unwrap_or(path);
+                Origin::File(ConfigFile { path, amendment: self.amendment.unwrap_or_default() })
+            }
             (None, Some((config, rules))) => Origin::Values(Box::new(config), rules),
             (None, None) => return Err(StartError::NoConfiguration),
         };
@@ -240,7 +251,7 @@ impl Builder {
         let now = clock.now();
         let running = RuleSet::default();
         let seen = match &origin {
-            Origin::File(path) => reload::inputs(path, &config),
+            Origin::File(file) => reload::inputs(&file.path, &config),
             Origin::Values(..) => reload::Inputs::new(),
         };
         let mut last_good = LastGood::open(data_dir.join("rules.json"));
@@ -414,18 +425,10 @@ fn open_log(dir: PathBuf) -> Result<Log, LogError> {
 fn peek(origin: &Origin) -> Result<(Config, String), StartError> {
     match origin {
         Origin::Values(config, _) => Ok((config.as_ref().clone(), String::new())),
-        Origin::File(path) => {
-            let name = path.display().to_string();
-            let text = crate::load::read(path).map_err(|error| StartError::Config {
-                diagnostics: vec![crate::load::whole_file(&name, &format!("cannot be read: {error}"))],
-                text: String::new(),
-            })?;
-            let environment = crate::load::ProcessEnvironment { folder: reload::folder(origin) };
-            let source = watchfire_config::Source { name: &name, text: &text };
-            match watchfire_config::load_config(source, &environment) {
-                (Some(config), _) => Ok((config, text)),
-                (None, diagnostics) => Err(StartError::Config { diagnostics, text }),
-            }
+        Origin::File(file) => {
+            let (config, text, _) =
+                file.read().map_err(|(diagnostics, text)| StartError::Config { diagnostics, text })?;
+            Ok((config, text))
         }
     }
 }
@@ -510,6 +513,7 @@ fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
         silences_max: size(config.limits.silences_max),
         rule_instances_max: size(config.limits.rule_instances_max),
         history_retention: config.storage.history,
+        start_delay: config.alerting.start_delay,
         ..watchfire_alerting::Settings::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use watchfire_alerting::{Definitions, RuleGroupSpec, RuleSpec};
-use watchfire_config::{Config, Diagnostic, Level};
+use watchfire_config::{Config, Diagnostic, Level, ServerConfig};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
 use watchfire_model::{Duration, RuleId};
@@ -101,9 +101,20 @@ pub(crate) fn compile(
     compiled
 }
 
-/// Where a reader of a message reaches this engine.
-pub(crate) fn external_url(config: &Config) -> String {
-    config.server.external_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen))
+/// Where a reader of a message reaches this engine, without a slash at the end.
+pub fn external_url(config: &Config) -> String {
+    config.server.external_url.clone().unwrap_or_else(|| {
+        let ServerConfig { listen, route_prefix, .. } = &config.server;
+        let everywhere = [":", "0.0.0.0:", "[::]:"].iter().find_map(|all| listen.strip_prefix(all));
+        match everywhere {
+            // Who listens on all addresses is reached by the name of the machine.
+            Some(port) => {
+                let name = hostname::get().ok().and_then(|name| name.into_string().ok());
+                format!("http://{}:{port}{route_prefix}", name.as_deref().unwrap_or("localhost"))
+            }
+            None => format!("http://{listen}{route_prefix}"),
+        }
+    })
 }
 
 impl Compiled {

@@ -1,12 +1,14 @@
 //! What was delivered, seen by people: the history of attempts, redelivery by hand, previews and tests of receivers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use watchfire_alerting::{Delivery, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId};
-use watchfire_delivery::{Attempt, PreviewError, Request};
+use watchfire_alerting::{AlertGroupView, Delivery, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId};
+use watchfire_delivery::{Attempt, Notification, PreviewError, Request};
 use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_plugin::AlertView;
 
+use crate::compile::external_url;
 use crate::handle::Watchfire;
 
 /// Attempts that are remembered; older ones are forgotten. Each is at most two times 16 KiB for each of its requests.
@@ -96,6 +98,22 @@ impl Watchfire {
             records.push(self.inner.history.add(self.now(), delivery, attempt));
         }
         records
+    }
+
+    /// The labels of the route of an alert group that has these alerts, as their templates give them.
+    pub fn route_labels(&self, group: &AlertGroupView, alerts: Vec<Alert>) -> BTreeMap<String, String> {
+        if group.route_labels.is_empty() {
+            return BTreeMap::new();
+        }
+        let now = self.now();
+        let views = alerts.into_iter().map(|alert| AlertView::new(alert, now)).collect();
+        let (key, labels) = (group.key.as_str(), group.labels.clone());
+        let notification = Notification {
+            at: now,
+            external_url: external_url(&self.definitions().config),
+            ..Notification::new(&group.receiver, key, labels, views)
+        };
+        self.inner.deliverer.load().route_labels(&group.route_labels, &notification).0
     }
 
     fn as_deliveries(&self, receiver: &str, alerts: &[Alert]) -> Vec<Delivery> {

@@ -58,6 +58,7 @@ pub use bounds::{Bound, Place};
 pub use builder::{Builder, StartError, ingest_limits};
 pub use check::{CheckedFile, NamedRules, check_file};
 pub use clock::{Clock, SystemClock};
+pub use compile::external_url;
 pub use deliveries::{DeliveryRecord, deliveries_of};
 pub use handle::{Answered, QueryFailure, QuerySettings, Storage, Watchfire};
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};

@@ -77,9 +77,49 @@ fn texts(diagnostics: &[Diagnostic]) -> String {
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// A file that is read and watched.
-    File(PathBuf),
+    File(ConfigFile),
     /// Values from an embedding program, which do not change.
     Values(Box<Config>, Vec<RuleFile>),
+}
+
+/// A configuration file, and what is changed in it before it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    pub(crate) path: PathBuf,
+    pub(crate) amendment: Amendment,
+}
+
+/// What is said over a configuration from outside of its file.
+#[derive(Clone)]
+pub(crate) struct Amendment(pub(crate) Arc<dyn Fn(&mut Config) + Send + Sync>);
+
+impl Default for Amendment {
+    fn default() -> Amendment {
+        Amendment(Arc::new(|_| {}))
+    }
+}
+
+impl fmt::Debug for Amendment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Amendment")
+    }
+}
+
+impl ConfigFile {
+    /// The configuration, the file's text and what is remarkable about it; or what is wrong, and the text.
+    pub(crate) fn read(&self) -> Result<(Config, String, Vec<Diagnostic>), (Vec<Diagnostic>, String)> {
+        let name = self.path.display().to_string();
+        let text = load::read(&self.path)
+            .map_err(|error| (vec![load::whole_file(&name, &format!("cannot be read: {error}"))], String::new()))?;
+        let environment = ProcessEnvironment { folder: folder_of_file(&self.path) };
+        match load_config(Source { name: &name, text: &text }, &environment) {
+            (Some(mut config), diagnostics) => {
+                (self.amendment.0)(&mut config);
+                Ok((config, text, diagnostics))
+            }
+            (None, diagnostics) => Err((diagnostics, text)),
+        }
+    }
 }
 
 /// Everything that a reload touches.
@@ -162,17 +202,7 @@ pub(crate) fn read(
     let folder = folder(origin);
     let (config, config_text, mut diagnostics) = match origin {
         Origin::Values(config, _) => (config.as_ref().clone(), String::new(), Vec::new()),
-        Origin::File(path) => {
-            let name = path.display().to_string();
-            let text = load::read(path)
-                .map_err(|error| (vec![load::whole_file(&name, &format!("cannot be read: {error}"))], String::new()))?;
-            let environment = ProcessEnvironment { folder: folder.clone() };
-            let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
-            match config {
-                Some(config) => (config, text, diagnostics),
-                None => return Err((diagnostics, text)),
-            }
-        }
+        Origin::File(file) => file.read()?,
     };
     let in_force = before.loaded.map_or(&[][..], |before| &before.files);
     let mut quarantined = 0;
@@ -199,12 +229,14 @@ pub(crate) fn read(
 /// Paths of a configuration are relative to its file.
 pub(crate) fn folder(origin: &Origin) -> PathBuf {
     match origin {
-        Origin::File(path) => {
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            absolute.parent().unwrap_or(Path::new("/")).to_owned()
-        }
+        Origin::File(file) => folder_of_file(&file.path),
         Origin::Values(..) => PathBuf::from("."),
     }
+}
+
+fn folder_of_file(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
 impl Reloader {
@@ -252,7 +284,7 @@ impl Reloader {
 
     /// The folders in which something that is read may change.
     fn folders(&self) -> BTreeSet<PathBuf> {
-        let Origin::File(path) = &self.origin else { return BTreeSet::new() };
+        let Origin::File(file) = &self.origin else { return BTreeSet::new() };
         let folder = folder(&self.origin);
         let loaded = self.loaded.load();
         let config = &loaded.config;
@@ -261,15 +293,15 @@ impl Reloader {
         folders.extend(loaded.files.iter().map(|file| folder_of(Path::new(&file.path))));
         folders.extend(config.plugins.dir.iter().map(|dir| folder.join(dir)));
         folders.extend(config.plugins.lock.iter().map(|lock| folder_of(&folder.join(lock))));
-        folders.insert(folder_of(&std::path::absolute(path).unwrap_or_else(|_| path.clone())));
+        folders.insert(folder_of(&file.path));
         folders.retain(|folder| folder.is_dir());
         folders
     }
 
     /// Every file that is read, with its time and length.
     fn inputs(&self) -> Inputs {
-        let Origin::File(path) = &self.origin else { return Inputs::new() };
-        inputs(path, &self.loaded.load().config)
+        let Origin::File(file) = &self.origin else { return Inputs::new() };
+        inputs(&file.path, &self.loaded.load().config)
     }
 
     async fn reload(&mut self) -> Result<ReloadReport, ReloadError> {
@@ -293,12 +325,14 @@ impl Reloader {
 
     /// What was changed without effect: what is made once, at the start.
     fn waits_for_restart(&self, config: &Config) -> Vec<Diagnostic> {
-        let Origin::File(path) = &self.origin else { return Vec::new() };
+        let Origin::File(file) = &self.origin else { return Vec::new() };
         let before = &self.started_with;
         // Bounds of event rules belong to the rules.
         let bounds = |config: &Config| Limits { event_groups_max: 0, events_max: 0, ..config.limits.clone() };
         let changed = [
             ("server.listen", before.server.listen != config.server.listen),
+            ("server.route_prefix", before.server.route_prefix != config.server.route_prefix),
+            ("alerting.start_delay", before.alerting.start_delay != config.alerting.start_delay),
             ("storage", before.storage != config.storage),
             ("plugins.limits", before.plugins.limits != config.plugins.limits),
             ("evaluation.on_ingest", before.evaluation.on_ingest != config.evaluation.on_ingest),
@@ -309,7 +343,7 @@ impl Reloader {
             code: "needs-restart",
             help: Some("restart the engine; nothing that it has accepted is lost".to_owned()),
             ..load::whole_file(
-                &path.display().to_string(),
+                &file.path.display().to_string(),
                 &format!("`{section}` was changed, which has no effect before the next start"),
             )
         });

@@ -3,13 +3,12 @@
 //! A series that was seen before is recognised by the hash of its labels as the wire spells them. Only a new one is
 //! parsed, looked up and given its label set.
 
-use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::PoisonError;
 
 use watchfire_ingest::remote_write::{Decoder, Message, Report};
 use watchfire_ingest::{DecodeError, KeySeed, Limits, Metadata, MetadataRef, SeriesKey, SeriesRef, Sink};
-use watchfire_model::{Labels, RuleId, Sample, SharedNames, Timestamp};
+use watchfire_model::{Labels, Sample, SharedNames, Timestamp};
 use watchfire_store::log::{Entry, Log, LogError, SeriesNumber, Snapshot};
 use watchfire_tsdb::{AppendError, Point, SamplesRef, SeriesId, Tsdb};
 

@@ -11,8 +11,8 @@ use watchfire_alerting::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, 
 use watchfire_model::{Fingerprint, Timestamp};
 
 use crate::App;
-use crate::alertmanager::{Refused, bad_request};
 use crate::body;
+use crate::receivers::refused;
 
 /// What is acknowledged: an alert by its fingerprint, or an alert group by its key.
 #[derive(Deserialize)]
@@ -30,19 +30,18 @@ struct Posted {
 }
 
 impl Posted {
-    fn read(bytes: &[u8]) -> Result<Posted, Refused> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| bad_request(format!("parsing the acknowledgement failed: {error}")))
+    fn read(bytes: &[u8]) -> Result<Posted, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("parsing the acknowledgement failed: {error}"))
     }
 
-    fn what(&self) -> Result<AcknowledgeWhat, Refused> {
+    fn what(&self) -> Result<AcknowledgeWhat, String> {
         match (&self.fingerprint, &self.group_key) {
             (Some(text), None) => match Fingerprint::parse(text) {
                 Some(fingerprint) => Ok(AcknowledgeWhat::Alert(fingerprint)),
-                None => Err(bad_request(format!("{text:?} is not a fingerprint: write its 16 hexadecimal digits"))),
+                None => Err(format!("{text:?} is not a fingerprint: write its 16 hexadecimal digits")),
             },
             (None, Some(key)) => Ok(AcknowledgeWhat::Group(GroupKey(key.as_str().into()))),
-            _ => Err(bad_request("name what is acknowledged: either `fingerprint` or `groupKey`")),
+            _ => Err("name what is acknowledged: either `fingerprint` or `groupKey`".to_owned()),
         }
     }
 }
@@ -50,24 +49,28 @@ impl Posted {
 /// `POST /api/watchfire/v1/acknowledgements`: `{fingerprint | groupKey, by, comment, until, snooze}`.
 pub(crate) async fn set(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
-    let command = read_set(&bytes).map_err(IntoResponse::into_response)?;
+    let command = read_set(&bytes).map_err(bad_request)?;
     carry_out(&app, command).await
 }
 
 /// `DELETE /api/watchfire/v1/acknowledgements`: `{fingerprint | groupKey}`.
 pub(crate) async fn withdraw(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
-    let what = Posted::read(&bytes).and_then(|posted| posted.what()).map_err(IntoResponse::into_response)?;
+    let what = Posted::read(&bytes).and_then(|posted| posted.what()).map_err(bad_request)?;
     carry_out(&app, AcknowledgeCommand::Withdraw { what }).await
 }
 
-fn read_set(bytes: &[u8]) -> Result<AcknowledgeCommand, Refused> {
+fn bad_request(message: String) -> Response {
+    refused(StatusCode::BAD_REQUEST, &message)
+}
+
+fn read_set(bytes: &[u8]) -> Result<AcknowledgeCommand, String> {
     let posted = Posted::read(bytes)?;
     let what = posted.what()?;
     if posted.by.is_empty() {
-        return Err(bad_request("say who acknowledges, in `by`"));
+        return Err("say who acknowledges, in `by`".to_owned());
     }
-    let until = posted.until.as_deref().map(Timestamp::parse_rfc3339).transpose().map_err(bad_request)?;
+    let until = posted.until.as_deref().map(Timestamp::parse_rfc3339).transpose().map_err(|error| error.to_string())?;
     Ok(AcknowledgeCommand::Set { what, by: posted.by, comment: posted.comment, until, snooze: posted.snooze })
 }
 
@@ -82,7 +85,7 @@ async fn carry_out(app: &App, command: AcknowledgeCommand) -> Result<Response, R
                 AcknowledgeError::NoSuchAlert(_) | AcknowledgeError::NoSuchGroup(_) => StatusCode::NOT_FOUND,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Err(Refused(status, error.to_string()).into_response())
+            Err(refused(status, &error.to_string()))
         }
     }
 }
@@ -110,7 +113,7 @@ mod tests {
                 (Ok(AcknowledgeCommand::Set { until, snooze, .. }), Ok(ends)) => {
                     assert_eq!(until.map(|_| snooze), ends, "{text}");
                 }
-                (Err(Refused(_, message)), Err(part)) => assert!(message.contains(part), "{text}: {message}"),
+                (Err(message), Err(part)) => assert!(message.contains(part), "{text}: {message}"),
                 (read, _) => panic!("{text}: {}", read.is_ok()),
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Shapes follow `api/v2/openapi.yaml` of Alertmanager; errors are JSON strings, as its generated server sends them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
@@ -11,10 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchfire::config::without_secrets;
 use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
-use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp};
+use watchfire_ingest::LabelNames;
+use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp, is_legacy_label_name};
 
 use crate::App;
 use crate::body;
+
+/// The release of Alertmanager whose API this is.
+const ALERTMANAGER_VERSION: &str = "0.34.2";
 
 /// When a sender should try again whose new alerts found no room.
 const ALERTS_FULL_RETRY_SECONDS: &str = "30";
@@ -154,19 +160,29 @@ fn gettable(view: &AlertView, resolve_at: Timestamp) -> GettableAlert {
     }
 }
 
-/// `GET /api/v2/status`
+/// `GET /api/v2/status`. There is no gossip, so that an engine is a cluster of itself, as an Alertmanager without peers.
 pub(crate) async fn status(State(app): State<App>) -> Response {
     let loaded = app.engine.definitions();
+    let url = watchfire::external_url(&loaded.config);
+    let own = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).split('/').next().unwrap_or_default();
     Json(json!({
-        "cluster": { "name": "", "peers": [], "status": "disabled" },
+        "cluster": { "name": own, "peers": [{ "name": own, "address": own }], "status": "ready" },
         "config": { "original": without_secrets(&loaded.config_text) },
         "uptime": app.started_at.to_rfc3339(),
-        "versionInfo": version_info(),
+        // Clients compare this with their own version and warn: it is that of the API. Who answers stands beside it.
+        "versionInfo": {
+            "branch": "watchfire",
+            "revision": env!("CARGO_PKG_VERSION"),
+            "version": ALERTMANAGER_VERSION,
+            "buildDate": "",
+            "buildUser": "",
+            "goVersion": "",
+        },
     }))
     .into_response()
 }
 
-/// What both APIs say about the build.
+/// What Prometheus' API says about the build.
 pub(crate) fn version_info() -> Value {
     json!({
         "branch": "",
@@ -204,18 +220,17 @@ pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQue
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let (groups, views) =
         app.engine.view(move |engine| (engine.alert_groups(now), engine.alerts(now))).await.ok_or_else(gone)?;
-    let views: std::collections::BTreeMap<_, _> = views.into_iter().map(|view| (view.fingerprint, view)).collect();
+    let views: BTreeMap<_, _> = views.into_iter().map(|view| (view.fingerprint, view)).collect();
     let mut answer = Vec::new();
     for group in groups.iter().filter(|group| filter.keeps_receiver(&group.receiver)) {
         let members = group.alerts.iter().filter(|member| !member.detached);
-        let alerts: Vec<_> = members
-            .filter_map(|member| views.get(&member.fingerprint))
-            .filter(|view| filter.keeps(view))
-            .map(|view| gettable(view, resolve_at))
-            .collect();
-        if !alerts.is_empty() {
+        let kept = members.filter_map(|member| views.get(&member.fingerprint)).filter(|view| filter.keeps(view));
+        let kept: Vec<&AlertView> = kept.collect();
+        if !kept.is_empty() {
+            let alerts = kept.iter().map(|view| view.alert.clone()).collect();
             answer.push(json!({
-                "alerts": alerts,
+                "alerts": kept.iter().map(|view| gettable(view, resolve_at)).collect::<Vec<_>>(),
+                "routeLabels": app.engine.route_labels(group, alerts),
                 "labels": labels_json(&group.labels),
                 "receiver": { "name": group.receiver.as_ref() },
             }));
@@ -270,6 +285,8 @@ struct PostableSilence {
     ends_at: String,
     created_by: String,
     comment: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// `{cron: "0 22 * * Mon-Fri", location: "Europe/Berlin", lasts: "8h"}`
@@ -297,18 +314,18 @@ const fn yes() -> bool {
 }
 
 impl PostableMatcher {
-    fn read(&self) -> Result<Matcher, Refused> {
+    /// The matcher, or what is wrong with it.
+    fn read(&self, names: LabelNames) -> Result<Matcher, String> {
         let op = match (self.is_regex, self.is_equal) {
             (false, true) => MatchOp::Equal,
             (false, false) => MatchOp::NotEqual,
             (true, true) => MatchOp::Regex,
             (true, false) => MatchOp::NotRegex,
         };
-        if self.name.is_empty() {
-            return Err(bad_request("silence invalid: invalid label matcher 0: invalid label name \"\""));
+        if self.name.is_empty() || (names == LabelNames::Legacy && !is_legacy_label_name(&self.name)) {
+            return Err(format!("invalid label name {:?}", self.name));
         }
-        Matcher::new(&*self.name, op, &*self.value, Anchoring::Alertmanager)
-            .map_err(|error| bad_request(format!("silence invalid: {error}")))
+        Matcher::new(&*self.name, op, &*self.value, Anchoring::Alertmanager).map_err(|error| error.to_string())
     }
 
     fn write(matcher: &Matcher) -> PostableMatcher {
@@ -326,6 +343,7 @@ fn silence_json(silence: &Silence, now: Timestamp) -> Value {
     let mut shown = json!({
         "id": silence.id.as_str(),
         "comment": silence.comment,
+        "annotations": silence.annotations,
         "createdBy": silence.created_by,
         "startsAt": silence.starts_at.to_rfc3339(),
         "endsAt": silence.ends_at.to_rfc3339(),
@@ -394,7 +412,7 @@ pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> R
 /// `POST /api/v2/silences`
 pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
-    let draft = read_silence(&bytes).map_err(IntoResponse::into_response)?;
+    let draft = read_silence(&bytes, app.ingest_limits().label_names).map_err(IntoResponse::into_response)?;
     let outcome = app.engine.set_silence(draft).await.map_err(crate::push_refused)?;
     match outcome {
         Ok(id) => Ok(Json(json!({ "silenceID": id.as_str() })).into_response()),
@@ -402,7 +420,7 @@ pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, bod
     }
 }
 
-fn read_silence(bytes: &[u8]) -> Result<SilenceDraft, Refused> {
+fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused> {
     let posted: PostableSilence =
         serde_json::from_slice(bytes).map_err(|error| bad_request(format!("parsing the silence failed: {error}")))?;
     let time = |text: &str| Timestamp::parse_rfc3339(text).map_err(bad_request);
@@ -410,15 +428,21 @@ fn read_silence(bytes: &[u8]) -> Result<SilenceDraft, Refused> {
     if !posted.matchers.is_empty() || sets.is_empty() {
         sets.insert(0, posted.matchers);
     }
-    if sets.iter().any(Vec::is_empty) {
-        return Err(bad_request("silence invalid: at least one matcher required"));
+    let invalid = |what: String| bad_request(format!("invalid silence: {what}"));
+    let mut matcher_sets = Vec::with_capacity(sets.len());
+    for (set_index, set) in sets.iter().enumerate() {
+        if set.is_empty() {
+            return Err(invalid(format!("matcher set {set_index} is empty")));
+        }
+        let read = set.iter().enumerate().map(|(index, posted)| {
+            let place = |reason| invalid(format!("invalid label matcher {index} in set {set_index}: {reason}"));
+            posted.read(names).map_err(place)
+        });
+        matcher_sets.push(read.collect::<Result<Vec<_>, _>>()?);
     }
-    let read = |set: &Vec<PostableMatcher>| set.iter().map(PostableMatcher::read).collect::<Result<Vec<_>, _>>();
-    let matcher_sets = sets.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let recurrence = posted.recurrence.map(|posted| {
-        let lasts = posted.lasts.parse().map_err(|error| bad_request(format!("silence invalid: lasts: {error}")))?;
-        Recurrence::parse(&posted.cron, &posted.location, lasts)
-            .map_err(|error| bad_request(format!("silence invalid: {error}")))
+        let lasts = posted.lasts.parse().map_err(|error| invalid(format!("lasts: {error}")))?;
+        Recurrence::parse(&posted.cron, &posted.location, lasts).map_err(|error| invalid(error.to_string()))
     });
     Ok(SilenceDraft {
         id: posted.id.filter(|id| !id.is_empty()).map(|id| SilenceId(id.into())),
@@ -428,6 +452,7 @@ fn read_silence(bytes: &[u8]) -> Result<SilenceDraft, Refused> {
         recurrence: recurrence.transpose()?,
         created_by: posted.created_by,
         comment: posted.comment,
+        annotations: posted.annotations,
     })
 }
 
@@ -466,7 +491,7 @@ mod tests {
     fn a_matcher_keeps_its_four_forms() {
         for (is_regex, is_equal) in [(false, true), (false, false), (true, true), (true, false)] {
             let posted = PostableMatcher { name: "a".into(), value: "b.*".into(), is_regex, is_equal };
-            let Ok(matcher) = posted.read() else { panic!("a valid matcher is refused") };
+            let Ok(matcher) = posted.read(LabelNames::Utf8) else { panic!("a valid matcher is refused") };
             let written = PostableMatcher::write(&matcher);
             assert_eq!((written.is_regex, written.is_equal), (is_regex, is_equal));
         }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    AlertView, Engine, HistoryEntry, Instance, InstanceState, RuleHealth, RuleView, Silence, SilenceState,
+    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, RuleHealth, RuleView, Silence, SilenceState,
 };
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
 
@@ -18,6 +18,20 @@ use crate::alertmanager::pairs;
 
 /// Alerts with the same name that are offered where the wanted one is not there.
 const SIMILAR_MAX: usize = 5;
+
+/// The words of history that say what became of an alert with a receiver.
+const OUTCOMES: [&str; 10] = [
+    "delivered",
+    "retry",
+    "rejected",
+    "given_up",
+    "no_integration",
+    "attempt_started",
+    "rate_limited",
+    "snooze",
+    "flaps",
+    "acknowledged",
+];
 
 /// What is asked about.
 enum Wanted {
@@ -125,7 +139,10 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         same_name.filter(|other| other.value_or_empty(ALERT_NAME_LABEL) == name).take(SIMILAR_MAX).collect()
     };
     let verdict = match &view {
-        Some(view) => of_alert(view, &history, in_groups.iter().map(|(group, _)| group.next_flush).min()),
+        Some(view) => {
+            let next_flush = in_groups.iter().map(|(group, _)| group.next_flush).min();
+            of_alert(view, &history, waiting.iter().find(|row| !row.error.is_empty()), next_flush)
+        }
         None => of_rules(name, &evaluated, &similar),
     };
     Some(json!({
@@ -173,7 +190,12 @@ fn silences<'e>(engine: &'e Engine, labels: &Labels, now: Timestamp) -> Vec<&'e 
 }
 
 /// One sentence about an alert in dispatch.
-fn of_alert(view: &AlertView, history: &[Arc<HistoryEntry>], next_flush: Option<Timestamp>) -> String {
+fn of_alert(
+    view: &AlertView,
+    history: &[Arc<HistoryEntry>],
+    failing: Option<&OutboxView>,
+    next_flush: Option<Timestamp>,
+) -> String {
     if view.status == AlertStatus::Resolved {
         let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
         return format!("it has ended{ended}");
@@ -186,10 +208,17 @@ fn of_alert(view: &AlertView, history: &[Arc<HistoryEntry>], next_flush: Option<
         return format!("it fires and is not told: {}", reasons.join(", "));
     }
     let last = |words: &[&str]| history.iter().rev().find(|entry| words.contains(&entry.reason.word()));
-    match last(&["delivered", "retry", "rejected", "given_up", "no_integration", "attempt_started"]) {
+    if let Some(OutboxView { target, attempt, next_attempt, error, .. }) = failing {
+        let next = next_attempt.to_rfc3339();
+        return format!(
+            "it fires; {}: attempt {attempt} is next, at {next}, because the one before failed: {error}",
+            target.receiver
+        );
+    }
+    match last(&OUTCOMES) {
         Some(entry) => {
-            let receiver = entry.target.as_ref().map_or("", |target| &target.receiver);
-            format!("it fires; {receiver}: {} ({})", entry.reason, entry.at.to_rfc3339())
+            let receiver = entry.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
+            format!("it fires; {receiver}{} ({})", entry.reason, entry.at.to_rfc3339())
         }
         None => match next_flush {
             Some(at) => format!("it fires and is told when its group is looked at next, at {}", at.to_rfc3339()),

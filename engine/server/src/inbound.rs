@@ -1,6 +1,8 @@
 //! What services send back: PagerDuty's webhooks and clicks on Slack's buttons. Both are signed, so that they need none
 //! of the credentials that other callers show; without a secret in the configuration nothing is taken.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -76,6 +78,7 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body
             let matchers: Vec<Matcher> =
                 group.labels.iter().map(|label| Matcher::equal(label.name, label.value)).collect();
             let draft = SilenceDraft {
+                annotations: BTreeMap::new(),
                 id: None,
                 matcher_sets: vec![matchers],
                 starts_at: now,

@@ -6,6 +6,7 @@
 mod acknowledgement;
 mod admin;
 mod alertmanager;
+mod api;
 mod auth;
 mod body;
 mod bounds;
@@ -26,7 +27,7 @@ mod ui;
 use std::sync::Arc;
 
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use watchfire::config::ServerLimits;
@@ -57,6 +58,8 @@ const DELTA_SERIES_MAX: usize = 100_000;
 pub(crate) struct App {
     engine: Watchfire,
     settings: Arc<Settings>,
+    /// What stands before every path; it does not change while the engine runs.
+    prefix: Arc<str>,
     started_at: Timestamp,
     /// What series of OTLP deltas have come to.
     deltas: Arc<tokio::sync::Mutex<Deltas>>,
@@ -83,46 +86,33 @@ impl App {
 pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
     let deltas = Arc::new(tokio::sync::Mutex::new(Deltas::new(DELTA_SERIES_MAX)));
-    let app = App { engine, settings: Arc::new(settings), started_at, deltas };
-    Router::new()
+    let prefix = engine.definitions().config.server.route_prefix.clone();
+    let app = App { engine, settings: Arc::new(settings), prefix: prefix.as_str().into(), started_at, deltas };
+    let routes = Router::new()
         .route("/-/healthy", get(admin::healthy))
         .route("/-/ready", get(admin::ready))
         .route("/-/reload", post(admin::reload).put(admin::reload))
         .route("/metrics", get(admin::metrics))
-        .route(STREAM, get(admin::stream))
-        .route("/api/watchfire/v1/acknowledgements", post(acknowledgement::set).delete(acknowledgement::withdraw))
-        .route("/api/watchfire/v1/explain", get(explain::explain))
-        .route("/api/watchfire/v1/plugins", get(plugins::plugins))
-        .route("/api/watchfire/v1/routes", get(routes::routes))
-        .route("/api/watchfire/v1/plugins/{plugin}/calls", get(plugin_calls::calls).post(plugin_calls::record))
-        .route("/api/watchfire/v1/plugins/{plugin}/calls/{number}", get(plugin_calls::call))
         .route("/api/v1/write", post(receive::write))
         .route("/v1/metrics", post(receive::otlp_metrics))
         .route("/api/v1/otlp/v1/metrics", post(receive::otlp_metrics))
         .route("/api/v1/import/prometheus", post(receive::import))
         .route("/api/v1/events", post(receive::events))
         .nest("/api/v1", prometheus::router().layer(middleware::from_fn(compress::gzip)))
+        .merge(api::router())
         .route("/api/v2/status", get(alertmanager::status))
         .route("/api/v2/receivers", get(alertmanager::receivers))
         .route("/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::post_alerts))
         .route("/api/v2/alerts/groups", get(alertmanager::alert_groups))
         .route("/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence))
         .route("/api/v2/silence/{id}", delete(alertmanager::delete_silence).get(alertmanager::silence))
-        .route("/api/watchfire/v1/receivers/preview", post(receivers::preview))
-        .route("/api/watchfire/v1/receivers/test", post(receivers::test))
-        .route("/api/watchfire/v1/deliveries", get(receivers::deliveries))
-        .route("/api/watchfire/v1/deliveries/{number}/redeliver", post(receivers::redeliver))
-        .route(inbound::SIGNED[0], post(inbound::pagerduty))
-        .route(inbound::SIGNED[1], post(inbound::slack))
-        .route("/v1/alerting/send", post(send::send))
-        .route("/v1/alerting/test", post(send::test))
-        .route("/v1/alerting/stats", get(send::stats))
-        .route("/v1/alerting/clear-history", post(send::clear_history))
-        .route("/v1/alerting/event-types", get(send::event_types))
-        .route("/v1/alerting/severities", get(send::severities))
-        .route("/v1/alerting/pagerduty/resolve", post(send::resolve))
         .route("/", get(ui::alerts))
         .route("/rules", get(ui::rules))
+        .route("/alerts/{fingerprint}", post(ui::act))
+        .route("/receivers", get(ui::receivers))
+        .route("/receivers/preview", get(ui::preview))
+        .route("/receivers/test", post(ui::test))
+        .route("/notifications/{number}/again", post(ui::redeliver))
         .route("/silences", get(ui::silences).post(ui::post_silence))
         .route("/silences/{id}/end", post(ui::end_silence))
         .route("/notifications", get(ui::notifications))
@@ -132,7 +122,13 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .with_state(app.clone())
         .layer(middleware::from_fn_with_state(app.clone(), bounds::hold))
         .layer(middleware::from_fn_with_state(app.clone(), auth::check))
-        .layer(middleware::from_fn_with_state(app, origin::check))
+        .layer(middleware::from_fn_with_state(app, origin::check));
+    if prefix.is_empty() {
+        return routes;
+    }
+    let home = format!("{prefix}/");
+    let to_home = get(move || async move { Redirect::temporary(&prefix) });
+    Router::new().route("/", to_home.clone()).route(&home, to_home).nest(home.trim_end_matches('/'), routes)
 }
 
 /// The answer to something that the engine did not take.

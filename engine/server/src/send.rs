@@ -187,8 +187,7 @@ pub(crate) async fn stats(State(app): State<App>) -> Response {
     Json(json!({"firing": firing, "since_start": counted, "waiting": waiting, "history": history})).into_response()
 }
 
-/// `POST /v1/alerting/clear-history`: forgets the attempts that are remembered. Whoever may come in at all is an
-/// administrator.
+/// `POST /v1/alerting/clear-history`: forgets the attempts that are remembered.
 pub(crate) async fn clear_history(State(app): State<App>) -> Response {
     Json(json!({"forgotten": app.engine.forget_deliveries()})).into_response()
 }

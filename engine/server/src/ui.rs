@@ -1,20 +1,32 @@
 //! The pages. They are rendered here, with what the engine says between two inputs; a short script fetches the marked
 //! part of a page again when something has changed.
 
+mod acting;
+mod receivers;
+
+pub(crate) use acting::{act, redeliver};
+pub(crate) use receivers::{preview, receivers, test};
+
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Form, Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use watchfire_alerting::{
-    AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleHealth, RuleView, Silence,
-    SilenceDraft, SilenceId, SilenceState,
+    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleHealth,
+    RuleView, Silence, SilenceDraft, SilenceId, SilenceState,
 };
 use watchfire_config::{Level, parse_matchers};
 use watchfire_model::{AlertStatus, Duration, RuleGroupId, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
+use receivers::AttemptRow;
+
+/// Attempts on the page of notifications.
+const ATTEMPTS_SHOWN: usize = 50;
 
 /// The style sheet of every page, the demo's too.
 pub const STYLE: &str = include_str!("../assets/watchfire.css");
@@ -23,6 +35,8 @@ pub const SCRIPT: &str = include_str!("../assets/watchfire.js");
 
 /// The bar at the top.
 pub(crate) struct Navigation {
+    /// What stands before every path.
+    pub(crate) base: String,
     pub(crate) pages: Vec<(String, String)>,
     pub(crate) here: &'static str,
 }
@@ -33,11 +47,13 @@ impl Navigation {
             ("/", "Alerts"),
             ("/rules", "Rules"),
             ("/silences", "Silences"),
+            ("/receivers", "Receivers"),
             ("/notifications", "Notifications"),
             ("/plugins", "Plugins"),
         ];
         let own = pages.map(|(path, title)| (path.to_owned(), title.to_owned()));
-        Navigation { pages: own.into_iter().chain(app.settings.more_pages.iter().cloned()).collect(), here }
+        let pages = own.into_iter().chain(app.settings.more_pages.iter().cloned()).collect();
+        Navigation { base: app.prefix.to_string(), pages, here }
     }
 }
 
@@ -48,6 +64,8 @@ struct AlertsPage {
     firing: usize,
     pending: usize,
     suppressed: usize,
+    /// Why what was wanted could not be done; empty if all is well.
+    error: String,
     alerts: Vec<AlertRow>,
 }
 
@@ -59,6 +77,10 @@ struct AlertRow {
     summary: String,
     labels: Vec<(String, String)>,
     held_back: String,
+    /// Whether somebody may act on it: it fires.
+    fires: bool,
+    /// Who looks after it, if somebody does.
+    acknowledged: String,
     history: Vec<String>,
     since: String,
     receivers: String,
@@ -123,6 +145,8 @@ struct SilenceRow {
 #[template(path = "notifications.html")]
 struct NotificationsPage {
     nav: Navigation,
+    error: String,
+    attempts: Vec<AttemptRow>,
     waiting: Vec<WaitingRow>,
     told: Vec<ToldRow>,
 }
@@ -172,6 +196,10 @@ pub fn ago(now: Timestamp, then: Timestamp) -> String {
 
 /// `GET /`
 pub(crate) async fn alerts(State(app): State<App>) -> Response {
+    alerts_page(&app, String::new()).await
+}
+
+async fn alerts_page(app: &App, error: String) -> Response {
     let now = app.engine.now();
     let Some((views, groups, histories)) = app
         .engine
@@ -216,6 +244,8 @@ pub(crate) async fn alerts(State(app): State<App>) -> Response {
                     summary: instance.annotations.get("summary").cloned().unwrap_or_default(),
                     labels,
                     held_back: String::new(),
+                    fires: false,
+                    acknowledged: String::new(),
                     history: Vec::new(),
                     since: format!("for {}", ago(now, instance.active_at)),
                     receivers: String::new(),
@@ -226,12 +256,26 @@ pub(crate) async fn alerts(State(app): State<App>) -> Response {
     }
     rows.sort_by(|(a, x), (b, y)| (a, &x.name, &x.labels).cmp(&(b, &y.name, &y.labels)));
     page(&AlertsPage {
-        nav: Navigation::new(&app, "/"),
+        nav: Navigation::new(app, "/"),
+        error,
         firing: counts.0,
         pending: counts.1,
         suppressed: counts.2,
         alerts: rows.into_iter().map(|(_, row)| row).collect(),
     })
+}
+
+/// Who looks after an alert, since when and why.
+fn acknowledged(acknowledgement: &Acknowledgement) -> String {
+    let what = if acknowledgement.snooze { "snoozed" } else { "acknowledged" };
+    let mut text = format!("{what} by {}", acknowledgement.by);
+    if let Some(until) = acknowledgement.until {
+        text.push_str(&format!(" until {until}"));
+    }
+    if !acknowledgement.comment.is_empty() {
+        text.push_str(&format!(": {}", acknowledgement.comment));
+    }
+    text
 }
 
 fn silence_query(labels: &watchfire_model::Labels) -> String {
@@ -269,6 +313,8 @@ fn alert_row(
             .map(|l| (l.name.into(), l.value.into()))
             .collect(),
         held_back: held_back.join("; "),
+        fires: view.status == AlertStatus::Firing,
+        acknowledged: view.acknowledgement.as_ref().map(acknowledged).unwrap_or_default(),
         history,
         since,
         receivers: view.receivers.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
@@ -390,7 +436,7 @@ pub(crate) struct SilenceForm {
 /// `POST /silences`
 pub(crate) async fn post_silence(State(app): State<App>, Form(form): Form<SilenceForm>) -> Response {
     match set_silence(&app, &form).await {
-        Ok(()) => Redirect::to("/silences").into_response(),
+        Ok(()) => Redirect::to(&format!("{}/silences", app.prefix)).into_response(),
         Err(error) => silences_page(&app, form.matchers, error).await,
     }
 }
@@ -400,6 +446,7 @@ async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
     let duration: Duration = form.duration.trim().parse().map_err(|error| format!("{error}"))?;
     let now = app.engine.now();
     let draft = SilenceDraft {
+        annotations: BTreeMap::new(),
         id: None,
         matcher_sets: vec![matchers],
         starts_at: now,
@@ -415,7 +462,7 @@ async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
 /// `POST /silences/{id}/end`
 pub(crate) async fn end_silence(State(app): State<App>, Path(id): Path<String>) -> Response {
     match app.engine.expire_silence(SilenceId(id.into())).await {
-        Ok(Ok(())) => Redirect::to("/silences").into_response(),
+        Ok(Ok(())) => Redirect::to(&format!("{}/silences", app.prefix)).into_response(),
         Ok(Err(error)) => silences_page(&app, String::new(), error.to_string()).await,
         Err(error) => silences_page(&app, String::new(), error.to_string()).await,
     }
@@ -423,6 +470,10 @@ pub(crate) async fn end_silence(State(app): State<App>, Path(id): Path<String>) 
 
 /// `GET /notifications`
 pub(crate) async fn notifications(State(app): State<App>) -> Response {
+    notifications_page(&app, String::new()).await
+}
+
+async fn notifications_page(app: &App, error: String) -> Response {
     let now = app.engine.now();
     let seen = app.engine.view(|engine| (engine.outbox(), engine.notification_log())).await;
     let Some((outbox, log)) = seen else { return stopping() };
@@ -445,7 +496,9 @@ pub(crate) async fn notifications(State(app): State<App>) -> Response {
     let mut log = log;
     log.sort_by_key(|row| std::cmp::Reverse(row.entry.notified_at));
     page(&NotificationsPage {
-        nav: Navigation::new(&app, "/notifications"),
+        nav: Navigation::new(app, "/notifications"),
+        error,
+        attempts: app.engine.deliveries().iter().take(ATTEMPTS_SHOWN).map(|one| AttemptRow::new(one, now)).collect(),
         waiting: outbox.iter().map(waiting).collect(),
         told: log.iter().map(told).collect(),
     })

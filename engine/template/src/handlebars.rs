@@ -382,6 +382,8 @@ mod tests {
             group_labels: labels.filter(|name| name == "alertname"),
             common_labels: labels.clone(),
             common_annotations: BTreeMap::new(),
+            notification_reason: String::new(),
+            route_labels: BTreeMap::new(),
             external_url: "http://w.example".to_owned(),
         }
     }

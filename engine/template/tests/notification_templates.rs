@@ -47,6 +47,8 @@ fn data(json: &Json) -> Data {
         group_labels: Labels::from_pairs(texts(&json["groupLabels"])),
         common_labels: Labels::from_pairs(texts(&json["commonLabels"])),
         common_annotations: texts(&json["commonAnnotations"]),
+        notification_reason: String::new(),
+        route_labels: BTreeMap::new(),
         external_url: text(&json["externalURL"]),
     }
 }
@@ -114,6 +116,8 @@ fn one_alert() -> Data {
         group_labels: labels.filter(|name| name == "alertname"),
         common_labels: labels,
         common_annotations: BTreeMap::new(),
+        notification_reason: "first notification".to_owned(),
+        route_labels: [("team".to_owned(), "search".to_owned())].into(),
         external_url: "http://w.example".to_owned(),
     }
 }
@@ -136,9 +140,33 @@ fn later_versions_are_followed() {
         ("{{ $d := dict \"a\" 1 \"b\" \"two\" }}{{ $d.a }}{{ $d.b }}", "1two"),
         ("{{ urlUnescape \"a%20b+c\" }}", "a b c"),
         ("{{ title \"hELLO wORLD\" }}", "Hello World"),
+        ("{{ toDate \"2006-01-02\" \"2026-03-01\" | date \"Jan 2\" }}", "Mar 1"),
+        ("{{ (toDate \"2006-01-02\" \"soon\").IsZero }}", "true"),
+        ("{{ base64encode \"a?b>\" }}", "YT9iPg=="),
+        ("{{ base64decode \"YT9iPg==\" }}", "a?b>"),
+        ("{{ .NotificationReason }}", "first notification"),
+        ("{{ routeLabels \"team\" }} {{ .RouteLabels.team }}{{ routeLabels \"none\" }}", "search search"),
     ] {
         assert_eq!(render(&templates, "text", template, &data).as_deref(), Ok(expected), "{template}");
     }
+}
+
+#[test]
+fn labels_of_a_route_may_name_each_other_but_not_in_a_circle() {
+    let texts = [
+        ("plain", "x"),
+        ("group", "{{ .GroupLabels.alertname }} for {{ .NotificationReason }}"),
+        ("both", "{{ routeLabels \"group\" }} and {{ .RouteLabels.plain }}"),
+        ("a", "{{ routeLabels \"b\" }}"),
+        ("b", "{{ routeLabels \"a\" }}"),
+        ("broken", "{{ nothing }}"),
+    ];
+    let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    let (labels, failed) = Templates::new().route_labels(&texts, &one_alert(), Timestamp::EPOCH);
+    let labels: Vec<String> = labels.iter().map(|(name, text)| format!("{name}={text}")).collect();
+    assert_eq!(labels, ["both=A for unknown and x", "group=A for unknown", "plain=x"]);
+    assert_eq!(failed.keys().collect::<Vec<_>>(), ["a", "b", "broken"]);
+    assert!(failed["a"].contains("route label cycle detected: a -> b -> a"), "{}", failed["a"]);
 }
 
 #[test]

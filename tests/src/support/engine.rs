@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +11,10 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{eventually, variable};
+use super::{OpenApi, eventually, variable};
+
+/// Where the engine describes its own API.
+pub(crate) const OWN_DOCUMENT: &str = "/api/watchfire/v1/openapi.json";
 
 /// A folder with a configuration, and the engine that runs on it; ends with the value.
 pub(crate) struct Engine {
@@ -39,6 +43,11 @@ impl Engine {
 
     /// Starts the process and waits until it is ready. A second start uses the same address and data.
     pub(crate) async fn run(&mut self, options: &[&str]) -> Result<()> {
+        self.run_below("", options).await
+    }
+
+    /// The same where `server.route_prefix` is not empty.
+    pub(crate) async fn run_below(&mut self, prefix: &str, options: &[&str]) -> Result<()> {
         ensure!(self.process.is_none(), "the engine runs already");
         let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
@@ -69,7 +78,7 @@ impl Engine {
         .await?;
         self.address = Some(address);
         eventually("the engine is ready", async || {
-            let answer = self.client.get(self.url("/-/ready")).send().await;
+            let answer = self.client.get(self.url(&format!("{prefix}/-/ready"))).send().await;
             Ok(answer.is_ok_and(|answer| answer.status() == StatusCode::OK).then_some(()))
         })
         .await
@@ -140,6 +149,7 @@ impl Engine {
     /// GET, with JSON as the answer.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         let answer = self.client.get(self.url(path)).send().await?;
+        let answer = self.judged("GET", path, answer).await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "GET {path}: {status}: {text}");
         serde_json::from_str(&text).with_context(|| format!("GET {path} is no JSON: {text}"))
@@ -147,7 +157,8 @@ impl Engine {
 
     /// GET, with text as the answer.
     pub(crate) async fn text(&self, path: &str) -> Result<String> {
-        Ok(self.client.get(self.url(path)).send().await?.error_for_status()?.text().await?)
+        let answer = self.client.get(self.url(path)).send().await?;
+        Ok(self.judged("GET", path, answer).await?.error_for_status()?.text().await?)
     }
 
     /// POST of any body with any headers.
@@ -161,7 +172,31 @@ impl Engine {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Ok(request.send().await?)
+        self.judged("POST", path, request.send().await?).await
+    }
+
+    /// The answer, if it fits the engine's own OpenAPI document or is none of its own API.
+    async fn judged(&self, method: &str, path: &str, answer: Response) -> Result<Response> {
+        static DOCUMENT: OnceLock<OpenApi> = OnceLock::new();
+        let own = path.starts_with("/api/watchfire/v1/") || path.starts_with("/v1/alerting/");
+        // A method that the document does not know is refused.
+        if !own || path == OWN_DOCUMENT || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(answer);
+        }
+        if DOCUMENT.get().is_none() {
+            let document = self.client.get(self.url(OWN_DOCUMENT)).send().await?;
+            if document.status() == StatusCode::UNAUTHORIZED {
+                return Ok(answer);
+            }
+            // Another test may have been sooner; it has the same.
+            drop(DOCUMENT.set(OpenApi(document.error_for_status()?.json().await?)));
+        }
+        let document = DOCUMENT.get().context("it was just fetched")?;
+        let (status, headers, body) = (answer.status(), answer.headers().clone(), answer.bytes().await?);
+        document.check(method, path, status.as_u16(), &String::from_utf8_lossy(&body))?;
+        let mut again = axum::http::Response::new(body);
+        (*again.status_mut(), *again.headers_mut()) = (status, headers);
+        Ok(again.into())
     }
 
     /// POST that must be answered 2xx.

@@ -3,14 +3,16 @@
 mod database;
 mod engine;
 mod mailbox;
+mod openapi;
 mod prometheus;
 mod random;
 mod sink;
 mod tool;
 
 pub(crate) use database::Database;
-pub(crate) use engine::{Engine, client};
+pub(crate) use engine::{Engine, OWN_DOCUMENT, client};
 pub(crate) use mailbox::Mailbox;
+pub(crate) use openapi::OpenApi;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use random::Random;
 pub(crate) use sink::{Received, Sink};

@@ -1,5 +1,7 @@
 //! Contract C7: every bound, what happens at it, and its counter.
 
+use std::collections::BTreeMap;
+
 use watchfire_alerting::{Settings, SilenceDraft, SilenceError};
 use watchfire_model::{Duration, Labels, Matcher};
 
@@ -62,6 +64,7 @@ fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
     w.silence("B", "1h");
     w.at("10m");
     let draft = |matchers: usize| SilenceDraft {
+        annotations: BTreeMap::new(),
         id: None,
         matcher_sets: vec![(0..matchers).map(|i| Matcher::equal(format!("l{i}"), "x")).collect()],
         starts_at: w.now,

@@ -436,6 +436,7 @@ fn semantics_30_inhibition() {
         .set_silence(
             w.now,
             SilenceDraft {
+                annotations: BTreeMap::new(),
                 id: None,
                 matcher_sets: vec![matchers("sev=critical")],
                 starts_at: w.now,
@@ -476,6 +477,7 @@ fn semantics_30_sources_and_targets_of_one_batch_do_not_race() {
 fn draft(sets: &[&str], starts: &str, ends: &str) -> SilenceDraft {
     let offset = |text: &str| START + text.parse().unwrap();
     SilenceDraft {
+        annotations: BTreeMap::new(),
         id: None,
         matcher_sets: sets.iter().map(|set| matchers(set)).collect(),
         starts_at: offset(starts),

@@ -504,6 +504,7 @@ impl Simulation {
                 let starts = Duration::from_secs(i64::try_from(self.chance.below(120)).unwrap());
                 let lasts = Duration::from_secs(1 + i64::try_from(self.chance.below(1_800)).unwrap());
                 let draft = SilenceDraft {
+                    annotations: BTreeMap::new(),
                     id: None,
                     matcher_sets: vec![vec![Matcher::equal(name, value)]],
                     starts_at: self.now + starts,

@@ -230,6 +230,7 @@ impl World {
 
     pub(crate) fn silence(&mut self, name: &str, lasts: &str) -> SilenceId {
         let draft = SilenceDraft {
+            annotations: BTreeMap::new(),
             id: None,
             matcher_sets: vec![vec![Matcher::equal("alertname", name)]],
             starts_at: self.now,

@@ -368,6 +368,8 @@ fn posted(service: &str, asked: &Asked<'_>) -> (u16, String) {
                     "groupLabels:texts",
                     "commonLabels:texts",
                     "commonAnnotations:texts",
+                    "notification_reason",
+                    "routeLabels:texts",
                     "externalURL",
                     "groupKey!",
                     "truncatedAlerts:number",

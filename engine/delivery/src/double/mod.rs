@@ -324,10 +324,12 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body
 
 /// Alertmanager's JSON, version 4, with every field of the right type and none besides.
 fn webhook(idempotency_key: &str, body: &[u8]) -> (u16, String) {
-    const FIELDS: [(&str, fn(&Value) -> bool); 10] = [
+    const FIELDS: [(&str, fn(&Value) -> bool); 12] = [
         ("receiver", Value::is_string),
         ("status", is_status),
         ("alerts", Value::is_array),
+        ("notification_reason", Value::is_string),
+        ("routeLabels", is_texts),
         ("groupLabels", is_texts),
         ("commonLabels", is_texts),
         ("commonAnnotations", is_texts),

@@ -47,11 +47,15 @@ fn a_webhook_gets_the_bytes_that_alertmanager_sends() {
     let captures = captures("a_webhook_gets_the_bytes_that_alertmanager_sends", "/hook");
     // Watchfire counts milliseconds; Alertmanager's own clock, where it made up a start, nanoseconds.
     let nanos = regex::Regex::new(r"(\.\d{3})\d+Z").unwrap();
+    // These two came with 0.34.
+    let newer = regex::Regex::new(r#""(notification_reason":"[^"]*"|routeLabels":\{\}),"#).unwrap();
     for (_, body) in &captures {
         let notification = notification(&serde_json::from_str(body).unwrap());
         let fields = webhook::Fields { url: "http://127.0.0.1/hook".to_owned(), ..Default::default() };
         let request = webhook::build(&fields, &notification, None).unwrap();
-        assert_eq!(String::from_utf8(request.body).unwrap(), nanos.replace_all(body, "${1}Z"));
+        let sent = String::from_utf8(request.body).unwrap();
+        assert_eq!(newer.find_iter(&sent).count(), 2, "{sent}");
+        assert_eq!(newer.replace_all(&sent, ""), nanos.replace_all(body, "${1}Z"));
     }
 }
 

@@ -200,6 +200,7 @@ impl Player<'_> {
             Action::Silence(silence) => {
                 let SilenceStep { name, matchers, starts, lasts, recurrence, comment } = &**silence;
                 let draft = SilenceDraft {
+                    annotations: BTreeMap::new(),
                     id: self.silences.get(name).cloned(),
                     matcher_sets: matchers.clone(),
                     starts_at: now + *starts,

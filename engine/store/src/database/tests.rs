@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use std::sync::Arc;
 
 use proptest::strategy::{Strategy, ValueTree};
@@ -12,6 +14,7 @@ use crate::twin::tests::any_record;
 
 fn silence(id: &str, comment: &str) -> Record {
     Record::Silence(Silence {
+        annotations: BTreeMap::new(),
         id: SilenceId(id.into()),
         matcher_sets: vec![],
         starts_at: Timestamp::EPOCH,

@@ -143,6 +143,7 @@ fn any_silence() -> impl Strategy<Value = Record> {
             let id = SilenceId(text.as_str().into());
             let created_by = text;
             Record::Silence(Silence {
+                annotations: BTreeMap::new(),
                 id,
                 matcher_sets,
                 starts_at,

@@ -265,6 +265,8 @@ pub(super) struct Silence {
     updated_at: Millis,
     created_by: String,
     comment: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recurrence: Option<RecurrenceTwin>,
 }
@@ -287,6 +289,7 @@ impl From<&alerting::Silence> for Silence {
             updated_at: silence.updated_at.into(),
             created_by: silence.created_by.clone(),
             comment: silence.comment.clone(),
+            annotations: silence.annotations.clone(),
             recurrence: silence.recurrence.as_ref().map(|r| RecurrenceTwin {
                 cron: r.cron().to_owned(),
                 location: r.location().to_owned(),
@@ -312,6 +315,7 @@ impl TryFrom<Silence> for alerting::Silence {
             updated_at: twin.updated_at.into(),
             created_by: twin.created_by,
             comment: twin.comment,
+            annotations: twin.annotations,
             recurrence: recurrence.transpose()?,
         })
     }

@@ -9,6 +9,9 @@ use crate::functions::Param;
 use crate::time::GoTime;
 use crate::value::{List, Map, Method, Type, Value};
 
+/// What templates see as the reason where none is known, as in the labels of a route.
+pub(super) const UNKNOWN_REASON: &str = "unknown";
+
 /// One notification's data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Data {
@@ -18,12 +21,16 @@ pub struct Data {
     pub status: AlertStatus,
     /// The alerts.
     pub alerts: Vec<AlertData>,
+    /// Why this is told now, in Alertmanager's words such as `first notification`.
+    pub notification_reason: String,
     /// The labels by which they are grouped.
     pub group_labels: Labels,
     /// The labels that all of them have with the same value.
     pub common_labels: Labels,
     /// The annotations that all of them have with the same text.
     pub common_annotations: BTreeMap<String, String>,
+    /// The labels of the route, as its templates gave them.
+    pub route_labels: BTreeMap<String, String>,
     /// Where readers reach the engine.
     pub external_url: String,
 }
@@ -68,9 +75,11 @@ impl Data {
             receiver: receiver.to_owned(),
             status,
             alerts,
+            notification_reason: UNKNOWN_REASON.to_owned(),
             group_labels,
             common_labels,
             common_annotations,
+            route_labels: BTreeMap::new(),
             external_url: external_url.to_owned(),
         }
     }
@@ -85,9 +94,11 @@ impl Data {
                 ("Receiver", quote_meta(&self.receiver).into()),
                 ("Status", self.status.as_str().into()),
                 ("Alerts", Value::list(&ALERTS, alerts)),
+                ("NotificationReason", self.notification_reason.as_str().into()),
                 ("GroupLabels", labels(&self.group_labels)),
                 ("CommonLabels", labels(&self.common_labels)),
                 ("CommonAnnotations", texts(&self.common_annotations)),
+                ("RouteLabels", texts(&self.route_labels)),
                 ("ExternalURL", self.external_url.as_str().into()),
             ],
         )

@@ -4,6 +4,9 @@ mod data;
 
 pub use data::{AlertData, Data};
 
+use std::collections::BTreeMap;
+
+use data::UNKNOWN_REASON;
 use watchfire_model::Timestamp;
 
 use crate::functions::{ALERTMANAGER, Context};
@@ -56,6 +59,28 @@ impl Templates {
         Ok(MessageTemplate { form: Form::Template(set) })
     }
 
+    /// The labels of a route for a notification. Their values are templates, which may name each other with
+    /// `routeLabels`; the data's own route labels are these texts. What fails is left out and returned beside them, by name.
+    pub fn route_labels(
+        &self,
+        texts: &BTreeMap<String, String>,
+        data: &Data,
+        now: Timestamp,
+    ) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+        let reason = UNKNOWN_REASON.to_owned();
+        let data = Data { route_labels: texts.clone(), notification_reason: reason, ..data.clone() };
+        let mut labels =
+            RouteLabels { templates: self, texts, data: &data, now, done: BTreeMap::new(), path: Vec::new() };
+        let (mut rendered, mut failed) = (BTreeMap::new(), BTreeMap::new());
+        for name in texts.keys() {
+            match labels.value(name) {
+                Ok(text) => drop(rendered.insert(name.clone(), text)),
+                Err(error) => drop(failed.insert(name.clone(), error)),
+            }
+        }
+        (rendered, failed)
+    }
+
     /// Parses and renders as text.
     ///
     /// # Errors
@@ -76,6 +101,48 @@ impl Templates {
 impl Default for Templates {
     fn default() -> Templates {
         Templates::new()
+    }
+}
+
+/// The labels of a route while they are rendered.
+struct RouteLabels<'a> {
+    templates: &'a Templates,
+    texts: &'a BTreeMap<String, String>,
+    data: &'a Data,
+    now: Timestamp,
+    /// Those that are known already.
+    done: BTreeMap<String, String>,
+    /// Those that are being rendered, each because the one before names it.
+    path: Vec<String>,
+}
+
+impl RouteLabels<'_> {
+    fn value(&mut self, name: &str) -> Result<String, String> {
+        let Some(text) = self.texts.get(name) else { return Ok(String::new()) };
+        if let Some(done) = self.done.get(name) {
+            return Ok(done.clone());
+        }
+        if self.path.iter().any(|earlier| earlier == name) {
+            return Err(format!("route label cycle detected: {} -> {name}", self.path.join(" -> ")));
+        }
+        self.path.push(name.to_owned());
+        let rendered = self.render(text);
+        self.path.pop();
+        let rendered = rendered?;
+        self.done.insert(name.to_owned(), rendered.clone());
+        Ok(rendered)
+    }
+
+    fn render(&mut self, text: &str) -> Result<String, String> {
+        let template = self.templates.parse(text).map_err(|error| error.to_string())?;
+        let set = match template.form {
+            Form::Plain(text) => return Ok(text),
+            Form::Template(set) => set,
+        };
+        let (data, now) = (self.data, self.now);
+        let mut other = |name: &str| self.value(name);
+        let mut context = Context::new(now, &data.external_url).with_route_labels(&mut other);
+        set.execute("", &data.to_value(), Escape::None, &mut context).map_err(|error| error.to_string())
     }
 }
 
@@ -100,7 +167,8 @@ impl MessageTemplate {
         match &self.form {
             Form::Plain(text) => Ok(text.clone()),
             Form::Template(set) => {
-                let mut context = Context::new(now, &data.external_url);
+                let mut known = |name: &str| Ok(data.route_labels.get(name).cloned().unwrap_or_default());
+                let mut context = Context::new(now, &data.external_url).with_route_labels(&mut known);
                 set.execute("", &data.to_value(), escape, &mut context)
             }
         }

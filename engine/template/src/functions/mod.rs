@@ -24,6 +24,9 @@ pub use query::{SAMPLE, VECTOR};
 /// A query that a template makes: text in, label sets and values out.
 pub type Query<'a> = dyn FnMut(&str) -> Result<Vec<(Labels, f64)>, String> + 'a;
 
+/// A route label's value by its name.
+pub type RouteLabel<'a> = dyn FnMut(&str) -> Result<String, String> + 'a;
+
 /// What functions may use beside their arguments. There is no clock and no I/O in it but what the caller lends.
 pub struct Context<'a> {
     /// The time that `now` and `since` see.
@@ -32,6 +35,8 @@ pub struct Context<'a> {
     pub external_url: &'a str,
     /// Answers `query`; without it `query` is an error.
     pub query: Option<&'a mut Query<'a>>,
+    /// Answers `routeLabels`; without it there are none.
+    pub route_label: Option<&'a mut RouteLabel<'a>>,
     /// How much an execution may do.
     pub limits: Limits,
     regexes: BTreeMap<String, Regex>,
@@ -54,12 +59,24 @@ impl Limits {
 impl<'a> Context<'a> {
     /// Without queries and with standard limits.
     pub fn new(now: Timestamp, external_url: &'a str) -> Context<'a> {
-        Context { now, external_url, query: None, limits: Limits::STANDARD, regexes: BTreeMap::new() }
+        Context {
+            now,
+            external_url,
+            query: None,
+            route_label: None,
+            limits: Limits::STANDARD,
+            regexes: BTreeMap::new(),
+        }
     }
 
     /// With an answer to `query`.
     pub fn with_query(self, query: &'a mut Query<'a>) -> Context<'a> {
         Context { query: Some(query), ..self }
+    }
+
+    /// With the labels of a route.
+    pub fn with_route_labels(self, route_label: &'a mut RouteLabel<'a>) -> Context<'a> {
+        Context { route_label: Some(route_label), ..self }
     }
 
     /// A compiled pattern; compiled once per execution.

@@ -1,5 +1,7 @@
 //! Texts: case, space, hosts, links.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use std::net::IpAddr;
 
 use super::escape::{query_escape, query_unescape};
@@ -34,6 +36,31 @@ pub(super) const PROMETHEUS: &[Function] = &[
 
 /// What only notification templates have.
 pub(super) const ALERTMANAGER: &[Function] = &[
+    // The alphabet that needs no escaping in an address, because that is what these are for.
+    Function {
+        name: "base64encode",
+        params: TEXT,
+        variadic: false,
+        call: |_, a| Ok(URL_SAFE.encode(text(a, 0)).into()),
+    },
+    Function {
+        name: "base64decode",
+        params: TEXT,
+        variadic: false,
+        call: |_, a| {
+            let decoded = URL_SAFE.decode(text(a, 0)).map_err(|error| format!("illegal base64 data: {error}"))?;
+            Ok(String::from_utf8_lossy(&decoded).into_owned().into())
+        },
+    },
+    Function {
+        name: "routeLabels",
+        params: TEXT,
+        variadic: false,
+        call: |context, a| match context.route_label.as_mut() {
+            Some(value) => value(text(a, 0)).map(Value::from),
+            None => Ok("".into()),
+        },
+    },
     Function { name: "title", params: TEXT, variadic: false, call: |_, a| Ok(title(text(a, 0), true).into()) },
     Function { name: "trimSpace", params: TEXT, variadic: false, call: |_, a| Ok(text(a, 0).trim().into()) },
     Function { name: "safeUrl", params: TEXT, variadic: false, call: |_, a| Ok(safe(Safe::Url, text(a, 0))) },

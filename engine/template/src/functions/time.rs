@@ -45,6 +45,18 @@ pub(super) const ALERTMANAGER: &[Function] = &[
         call: |context, a| Ok(Value::Duration(GoTime::from_timestamp(context.now).since(time(a, 0)))),
     },
     Function { name: "now", params: &[], variadic: false, call: |context, _| Ok(Value::time(context.now)) },
+    Function {
+        name: "toDate",
+        params: &[Param::Text, Param::Text],
+        variadic: false,
+        call: |_, a| Ok(Value::Time(GoTime::parse(text(a, 0), text(a, 1)).unwrap_or_else(|_| GoTime::zero()))),
+    },
+    Function {
+        name: "mustToDate",
+        params: &[Param::Text, Param::Text],
+        variadic: false,
+        call: |_, a| GoTime::parse(text(a, 0), text(a, 1)).map(Value::Time),
+    },
 ];
 
 fn time(arguments: &[Value], index: usize) -> GoTime {

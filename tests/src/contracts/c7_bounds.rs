@@ -1,0 +1,161 @@
+//! Contract C7: each bound is driven to its limit; what comes is the answer, and the metric, that `engine/README.md`
+//! promises. Bodies, requests and open pages at one time are in `intake.rs`, queries in `query_api.rs`, plugins in
+//! `hostile.rs`, and those that only the state machine knows in `engine/alerting/tests/all/c7_everything_is_bounded.rs`.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::support::{Engine, Sink, Tool, block_on, eventually};
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "contracts::c7_series_and_samples", needs: &[Tool::Binary], run: series },
+    Case { name: "contracts::c7_alerts_groups_silences_and_instances", needs: &[Tool::Binary], run: dispatch },
+    Case { name: "contracts::c7_what_one_request_may_hold", needs: &[Tool::Binary], run: requests },
+    Case { name: "contracts::c7_attempts_and_their_bodies", needs: &[Tool::Binary], run: attempts },
+];
+
+const NOBODY: &str = "route: {receiver: none}\nreceivers: [{name: none}]\nevaluation: {keep_unread: true}\n";
+
+/// The value of a metric, by its name and labels as they are written.
+async fn metric(engine: &Engine, name: &str) -> Result<f64> {
+    let metrics = engine.text("/metrics").await?;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.with_context(|| format!("there is no metric {name}:\n{metrics}"))?.parse().context("a number")
+}
+
+/// Waits until a metric has this value.
+async fn counted(engine: &Engine, name: &str, expected: f64) -> Result<()> {
+    eventually(&format!("{name} is {expected}"), async || Ok((metric(engine, name).await? == expected).then_some(())))
+        .await
+}
+
+fn series() -> Result<()> {
+    block_on(async {
+        let config = format!("{NOBODY}limits: {{series_max: 5, samples_per_series_max: 120}}\n");
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let many: String = (0..8).map(|i| format!("many{{i=\"{i}\"}} 1\n")).collect();
+        let answer = engine.post("/api/v1/import/prometheus", &[("content-type", "text/plain")], many).await?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 400 && text.contains('5'), "{status}: {text}");
+        counted(&engine, "watchfire_samples_rejected_total{reason=\"limit\"}", 3.0).await?;
+        counted(&engine, "watchfire_engine_bound_max{bound=\"series\"}", 5.0).await?;
+        counted(&engine, "watchfire_engine_bound_used{bound=\"series\"}", 5.0).await?;
+        let now = metric(&engine, "watchfire_config_last_reload_success_timestamp_seconds").await?;
+        let long: String =
+            (0..1_000).map(|i| format!("many{{i=\"0\"}} {i} {}\n", (now as i64 + 10) * 1_000 + i)).collect();
+        engine.push(&long).await?;
+        let shed = metric(&engine, "watchfire_engine_samples_shed_total").await?;
+        ensure!(shed > 500.0, "the oldest make room: {shed}");
+        Ok(())
+    })
+}
+
+fn dispatch() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\n\
+             route: {{receiver: all, group_by: [alertname], group_wait: 0s}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n\
+             limits: {{alerts_max: 5, alert_groups_max: 2, silences_max: 1, rule_instances_max: 2}}\n",
+            sink.url("/")
+        );
+        let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Many, expr: many > 0}]}]\n";
+        let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        let send = async |names: &[&str]| {
+            let alerts: Vec<Value> = names.iter().map(|name| json!({"labels": {"alertname": name}})).collect();
+            engine.post("/api/v2/alerts", &[("content-type", "application/json")], json!(alerts).to_string()).await
+        };
+        // Each has a group of its own until there is no room; then they share one, and are told all the same.
+        ensure!(send(&["A", "B", "C", "D"]).await?.status() == 200, "four have room");
+        counted(&engine, "watchfire_engine_groups_overflowed_total", 2.0).await?;
+        sink.until("all are told", |received| {
+            ["A", "B", "C", "D"].iter().all(|name| {
+                let told = |alert: &Value| alert["labels"]["alertname"] == *name;
+                received.iter().any(|one| one.json["alerts"].as_array().is_some_and(|alerts| alerts.iter().any(told)))
+            })
+        })
+        .await?;
+        let answer = send(&["A", "E", "F"]).await?;
+        let retry_after = answer.headers().contains_key("retry-after");
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 429 && retry_after && text.contains("limits.alerts_max"), "{status}: {text}");
+        counted(&engine, "watchfire_engine_alerts_refused_total", 1.0).await?;
+        ensure!(send(&["A"]).await?.status() == 200, "what is known always comes in");
+
+        let silence = json!({
+            "matchers": [{"name": "alertname", "value": "A", "isRegex": false}],
+            "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "Ada", "comment": "c7",
+        });
+        let json = [("content-type", "application/json")];
+        ensure!(engine.post("/api/v2/silences", &json, silence.to_string()).await?.status() == 200, "one has room");
+        let answer = engine.post("/api/v2/silences", &json, silence.to_string()).await?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 400 && text.contains("maximum number of silences: 1"), "{status}: {text}");
+        counted(&engine, "watchfire_engine_silences_refused_total", 1.0).await?;
+
+        let fingerprint = engine.get("/api/v2/alerts").await?[0]["fingerprint"].clone();
+        let long = json!({"fingerprint": fingerprint, "by": "Ada", "comment": "x".repeat(5_000)});
+        let answer = engine.post("/api/watchfire/v1/acknowledgements", &json, long.to_string()).await?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 400 && text.contains("4096"), "{status}: {text}");
+
+        engine.push(&(0..5).map(|i| format!("many{{i=\"{i}\"}} 1\n")).collect::<String>()).await?;
+        eventually("instances of the rule are left out", async || {
+            Ok((metric(&engine, "watchfire_engine_instances_dropped_total").await? >= 3.0).then_some(()))
+        })
+        .await
+    })
+}
+
+fn requests() -> Result<()> {
+    block_on(async {
+        let config = format!(
+            "{NOBODY}ingest: {{alerts_max: 2, events_max: 2, samples_max: 2, labels_max: 3, label_value_bytes_max: 16, \
+             event_bytes_max: 128}}\n"
+        );
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let alert = |value: &str| json!({"labels": {"alertname": value}});
+        let wide = json!({"labels": {"a": "1", "b": "1", "c": "1", "d": "1"}});
+        let event = |text: &str| json!({"type": "t", "text": text});
+        for (path, media, body, part) in [
+            ("/api/v2/alerts", "application/json", json!([alert("a"), alert("b"), alert("c")]).to_string(), "2"),
+            ("/api/v2/alerts", "application/json", json!([alert(&"x".repeat(40))]).to_string(), "16 bytes"),
+            ("/api/v2/alerts", "application/json", json!([wide]).to_string(), "3"),
+            ("/api/v1/events", "application/json", json!([event("a"), event("b"), event("c")]).to_string(), "2"),
+            ("/api/v1/events", "application/json", json!([event(&"x".repeat(200))]).to_string(), "128"),
+            ("/api/v1/import/prometheus", "text/plain", "a 1\nb 1\nc 1\n".to_owned(), "2"),
+            ("/api/v1/import/prometheus", "text/plain", format!("a{{l=\"{}\"}} 1\n", "x".repeat(40)), "16"),
+        ] {
+            let answer = engine.post(path, &[("content-type", media)], body.clone()).await?;
+            let (status, text) = (answer.status().as_u16(), answer.text().await?);
+            ensure!(matches!(status, 400 | 413) && text.contains(part), "{path} {body}: {status}: {text}");
+        }
+        Ok(())
+    })
+}
+
+fn attempts() -> Result<()> {
+    block_on(async {
+        let sink = Sink::answering(|_, _| (axum::http::StatusCode::OK, "y".repeat(100_000))).await?;
+        let config = format!(
+            "route: {{receiver: hook}}\nreceivers: [{{name: hook, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/")
+        );
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let texts: std::collections::BTreeMap<String, String> =
+            (0..10).map(|i| (format!("text{i}"), "x".repeat(10_000))).collect();
+        let long = json!({"labels": {"alertname": "Long"}, "annotations": texts});
+        let body = json!({"receiver": "hook", "alerts": [long]}).to_string();
+        engine.post_ok("/api/watchfire/v1/receivers/test", "application/json", body).await?;
+        let listed = engine.get("/api/watchfire/v1/deliveries?limit=1").await?;
+        let exchange = &listed["deliveries"][0]["exchanges"][0];
+        for text in [&exchange["request"]["body"], &exchange["answer"]["body"]] {
+            let length = text.as_str().map_or(0, str::len);
+            ensure!((1_000..17_000).contains(&length), "16 KiB are kept of each, here {length}: {listed}");
+        }
+        ensure!(sink.received()[0].json["alerts"][0]["labels"]["alertname"] == "Long", "it was sent whole");
+        Ok(())
+    })
+}
