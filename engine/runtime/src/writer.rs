@@ -282,6 +282,10 @@ mod tests {
     use watchfire_model::Matcher;
     use watchfire_store::log::LogSettings;
 
+    use std::collections::BTreeSet;
+
+    use watchfire_model::RuleId;
+
     use super::*;
     use crate::metrics::Metrics;
     use crate::recovery;
