@@ -63,8 +63,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         answer(rule.as_mut(), 1.0)?;
     }
     let used = resident()? - before;
-    println!("{:<44}{:>10} KiB", "an instance that waits", idle / RULES as u64 >> 10);
-    println!("{:<44}{:>10} KiB", "an instance that has answered", used / RULES as u64 >> 10);
+    println!("{:<44}{:>10} KiB", "an instance that waits", (idle / RULES as u64) >> 10);
+    println!("{:<44}{:>10} KiB", "an instance that has answered", (used / RULES as u64) >> 10);
     let info = host.info("ewma-anomaly").ok_or("it is loaded")?;
     println!("{:<44}{:>10} KiB", format!("machine code, once for {RULES} rules"), info.code_bytes >> 10);
     std::fs::remove_dir_all(&cache)?;

@@ -277,14 +277,11 @@ impl Data {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use watchfire_model::Matcher;
+    use watchfire_model::{Matcher, RuleId};
     use watchfire_store::log::LogSettings;
-
-    use std::collections::BTreeSet;
-
-    use watchfire_model::RuleId;
 
     use super::*;
     use crate::metrics::Metrics;
