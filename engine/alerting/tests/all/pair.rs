@@ -223,6 +223,7 @@ impl Simulation {
 
     fn silence(&mut self, index: usize, number: u64) {
         let draft = SilenceDraft {
+            annotations: BTreeMap::new(),
             id: None,
             matcher_sets: vec![vec![Matcher::equal("number", number.to_string())]],
             starts_at: self.now,
