@@ -272,7 +272,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
-        self.now = self.now + Duration::from_millis(i64::try_from(self.chance.below(800)).unwrap_or(0));
+        self.now += Duration::from_millis(i64::try_from(self.chance.below(800)).unwrap_or(0));
         let index = self.chance.below(2) as usize;
         if !self.runs(index) {
             return;
@@ -320,7 +320,7 @@ impl Simulation {
                     self.request(index, Input::Alerts(vec![alert(number)]));
                 }
             }
-            self.now = self.now + Duration::from_secs(1);
+            self.now += Duration::from_secs(1);
             for index in 0..self.nodes.len() {
                 self.ask(index);
                 self.nodes[index].engine.handle(self.now, Input::Tick);
