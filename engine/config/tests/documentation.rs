@@ -24,6 +24,9 @@ const ALERTMANAGER: &[&str] = &[
     "event_recorder",
 ];
 
+/// Keys whose own keys stand elsewhere: on a page of their own, or with the same words a row below.
+const ELSEWHERE: &[&str] = &["sources", "plugins.settings.NAME.limits"];
+
 /// The rows of the reference: key and default.
 fn rows() -> Vec<(&'static str, Option<&'static str>)> {
     let code = |cell: &'static str| cell.trim().strip_prefix('`').and_then(|cell| cell.strip_suffix('`'));
@@ -39,8 +42,18 @@ fn keys(schema: &Value, object: &Value, path: &str, found: &mut BTreeSet<String>
     let fields = object["properties"].as_object().expect("an object of the schema has properties");
     for (name, field) in fields {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        // What stands under names of the user's choice is written as `NAME`.
+        let (path, field) = match &field["additionalProperties"] {
+            named if named.get("$ref").is_some() && !ELSEWHERE.contains(&path.as_str()) => {
+                (format!("{path}.NAME"), named)
+            }
+            _ => (path, field),
+        };
         match field["$ref"].as_str() {
             Some(_) if ALERTMANAGER.contains(&path.as_str()) => {}
+            Some(_) if ELSEWHERE.contains(&path.as_str()) => {
+                found.insert(path);
+            }
             Some(reference) => keys(schema, &schema["$defs"][reference.trim_start_matches("#/$defs/")], &path, found),
             None if ALERTMANAGER.contains(&path.as_str()) => {}
             None => {
@@ -130,6 +143,8 @@ fn whole(example: &str) -> Option<String> {
     let receiver = |name: &str| format!("receivers: [{{name: {name}}}]\n");
     if begins("groups:") || (begins("route:") && begins("receivers:")) {
         Some(example.to_owned())
+    } else if begins("- alert:") {
+        Some(format!("groups:\n  - name: example\n    rules:\n{}\n", indented(6)))
     } else if begins("      - alert:") || begins("      - record:") {
         Some(format!("groups:\n  - name: example\n    rules:\n{example}"))
     } else if begins("route:") {
