@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use watchfire_plugin::Kind;
 
-use crate::sdk::{self, File};
-use crate::{AuthorError, Language};
+use crate::{AuthorError, Language, sdk};
 
 /// Writes a new plugin into the folder `parent/name` and answers with its path.
 ///
@@ -42,7 +41,7 @@ pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Re
     write(&folder, ".gitignore", "build/\nwatchfire/\nnode_modules/\ntarget/\n")?;
     write(&folder, &format!("tests/{word}.yml"), sdk::cases(language, kind))?;
     for (path, content) in template {
-        write(&folder, path, &fill(content, name))?;
+        write(&folder, &path, &fill(content, name))?;
     }
     write_sdk(&folder, language, name)?;
     Ok(folder)
@@ -51,13 +50,12 @@ pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Re
 /// Writes the SDK into the plugin's folder `watchfire/`, as this binary has it. Files that are as they should be stay
 /// untouched, so that toolchains see what has changed.
 pub(crate) fn write_sdk(folder: &Path, language: Language, name: &str) -> Result<(), AuthorError> {
-    let files: &[File] = sdk::files(language);
-    files.iter().try_for_each(|(path, content)| {
+    sdk::files(language).into_iter().try_for_each(|(path, content)| {
         let content = match language {
-            Language::Rust => crate_of_sdk(path, content),
+            Language::Rust => crate_of_sdk(&path, content),
             _ => fill(content, name),
         };
-        write(&folder.join("watchfire"), path, &content)
+        write(&folder.join("watchfire"), &path, &content)
     })
 }
 

@@ -7,118 +7,52 @@ use crate::Language;
 /// The contract.
 pub(crate) const CONTRACT: &str = include_str!("../../../sdk/wit/watchfire.wit");
 
+/// Everything in `sdk/`: paths from there, sorted, and contents.
+const SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
 /// A file to be written: its path within a folder, and its content.
-pub(crate) type File = (&'static str, &'static str);
+pub(crate) type File = (String, &'static str);
 
-macro_rules! sdk {
-    ($($path:literal <- $source:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../sdk/", $source)))),*]
-    };
-}
+/// Where the templates of a language lie within its folder.
+const TEMPLATES: &str = "templates/";
 
-/// The folder `watchfire/` of a plugin: what its language's SDK consists of.
-pub(crate) const fn files(language: Language) -> &'static [File] {
-    match language {
-        Language::Rust => sdk![
-            "Cargo.toml" <- "rust/Cargo.toml",
-            "wit/watchfire.wit" <- "wit/watchfire.wit",
-            "src/config.rs" <- "rust/src/config.rs",
-            "src/error.rs" <- "rust/src/error.rs",
-            "src/export.rs" <- "rust/src/export.rs",
-            "src/guest.rs" <- "rust/src/guest.rs",
-            "src/input.rs" <- "rust/src/input.rs",
-            "src/kinds.rs" <- "rust/src/kinds.rs",
-            "src/lib.rs" <- "rust/src/lib.rs",
-            "src/series.rs" <- "rust/src/series.rs",
-            "src/state.rs" <- "rust/src/state.rs",
-            "src/testing.rs" <- "rust/src/testing.rs",
-        ],
-        Language::Python => sdk![
-            "watchfire.py" <- "python/watchfire.py",
-            "watchfire_exports.py" <- "python/watchfire_exports.py",
-            "wit/watchfire.wit" <- "wit/watchfire.wit",
-        ],
-        Language::JavaScript | Language::TypeScript => sdk![
-            "watchfire.js" <- "javascript/watchfire.js",
-            "watchfire.d.ts" <- "javascript/watchfire.d.ts",
-            "exports.js" <- "javascript/exports.js",
-            "wit/watchfire.wit" <- "wit/watchfire.wit",
-        ],
-        Language::Go => sdk![
-            "watchfire.go" <- "go/watchfire/watchfire.go",
-            "condition.go" <- "go/watchfire/condition.go",
-            "alerts.go" <- "go/watchfire/alerts.go",
-            "convert/convert.go" <- "go/exports/convert.go",
-            "export_watchfire_plugin_plugin/plugin.go" <- "go/exports/plugin.go",
-            "export_watchfire_plugin_condition/condition.go" <- "go/exports/condition.go",
-            "export_watchfire_plugin_router/router.go" <- "go/exports/router.go",
-            "export_watchfire_plugin_formatter/formatter.go" <- "go/exports/formatter.go",
-            "wit/types/types.go" <- "go/wit/types.go",
-            "wit/runtime/runtime.go" <- "go/wit/runtime.go",
-        ],
-        Language::C => sdk!["watchfire.h" <- "c/watchfire.h"],
-        Language::Cpp => sdk![
-            "watchfire.h" <- "c/watchfire.h", "watchfire.hpp" <- "cpp/watchfire.hpp",
-            "condition.hpp" <- "cpp/condition.hpp",
-            "alerts.hpp" <- "cpp/alerts.hpp",
-            "router.hpp" <- "cpp/router.hpp",
-            "formatter.hpp" <- "cpp/formatter.hpp",
-        ],
+/// The folder `watchfire/` of a plugin: what its language's SDK consists of, and the contract.
+pub(crate) fn files(language: Language) -> Vec<File> {
+    let folders: &[&str] = match language {
+        Language::Rust => &["rust/"],
+        Language::Python => &["python/"],
+        Language::JavaScript | Language::TypeScript => &["javascript/"],
+        Language::Go => &["go/"],
+        Language::C => &["c/"],
+        Language::Cpp => &["c/", "cpp/"],
         Language::Wat => &[],
-    }
+    };
+    let own = folders.iter().flat_map(|folder| within(folder)).filter(|(path, _)| !path.starts_with(TEMPLATES));
+    own.map(|(path, content)| (path.to_owned(), content)).chain([("wit/watchfire.wit".to_owned(), CONTRACT)]).collect()
 }
 
-/// The source that a new plugin begins with; `None` where the language has none of that kind.
-pub(crate) const fn template(language: Language, kind: Kind) -> Option<&'static [File]> {
-    Some(match (language, kind) {
-        (Language::Rust, Kind::Condition) => {
-            sdk!["Cargo.toml" <- "rust/templates/Cargo.toml", "src/lib.rs" <- "rust/templates/condition.rs"]
+/// What a new plugin begins with; `None` where the language has no template of that kind. A template is one source, named
+/// by its kind, and what the language's tools want beside it.
+pub(crate) fn template(language: Language, kind: Kind) -> Option<Vec<File>> {
+    const KINDS: [Kind; 3] = [Kind::Condition, Kind::Router, Kind::Formatter];
+    let folder = format!("{language}/{TEMPLATES}");
+    let mut has_source = false;
+    let files = within(&folder).filter_map(|(name, content)| {
+        // Go would take a real `go.mod` for the border of a module.
+        let name = name.strip_suffix(".txt").unwrap_or(name);
+        let Some((stem, extension)) = name.rsplit_once('.') else { return Some((name.to_owned(), content)) };
+        match KINDS.iter().find(|kind| kind.as_str() == stem) {
+            Some(found) if *found != kind => None,
+            None => Some((name.to_owned(), content)),
+            Some(_) => {
+                has_source = true;
+                let folder = if language == Language::Rust { "src/lib" } else { "plugin" };
+                Some((format!("{folder}.{extension}"), content))
+            }
         }
-        (Language::Rust, Kind::Router) => {
-            sdk!["Cargo.toml" <- "rust/templates/Cargo.toml", "src/lib.rs" <- "rust/templates/router.rs"]
-        }
-        (Language::Rust, Kind::Formatter) => {
-            sdk!["Cargo.toml" <- "rust/templates/Cargo.toml", "src/lib.rs" <- "rust/templates/formatter.rs"]
-        }
-        (Language::Python, Kind::Condition) => sdk!["plugin.py" <- "python/templates/condition.py"],
-        (Language::Python, Kind::Router) => sdk!["plugin.py" <- "python/templates/router.py"],
-        (Language::Python, Kind::Formatter) => sdk!["plugin.py" <- "python/templates/formatter.py"],
-        (Language::JavaScript, Kind::Condition) => {
-            sdk!["package.json" <- "javascript/templates/package.json", "plugin.js" <- "javascript/templates/condition.js"]
-        }
-        (Language::JavaScript, Kind::Router) => {
-            sdk!["package.json" <- "javascript/templates/package.json", "plugin.js" <- "javascript/templates/router.js"]
-        }
-        (Language::JavaScript, Kind::Formatter) => {
-            sdk!["package.json" <- "javascript/templates/package.json", "plugin.js" <- "javascript/templates/formatter.js"]
-        }
-        (Language::TypeScript, Kind::Condition) => {
-            sdk!["package.json" <- "typescript/templates/package.json", "plugin.ts" <- "typescript/templates/condition.ts"]
-        }
-        (Language::TypeScript, Kind::Router) => {
-            sdk!["package.json" <- "typescript/templates/package.json", "plugin.ts" <- "typescript/templates/router.ts"]
-        }
-        (Language::TypeScript, Kind::Formatter) => {
-            sdk!["package.json" <- "typescript/templates/package.json", "plugin.ts" <- "typescript/templates/formatter.ts"]
-        }
-        (Language::Go, Kind::Condition) => {
-            sdk!["go.mod" <- "go/templates/go.mod.txt", "plugin.go" <- "go/templates/condition.go"]
-        }
-        (Language::Go, Kind::Router) => {
-            sdk!["go.mod" <- "go/templates/go.mod.txt", "plugin.go" <- "go/templates/router.go"]
-        }
-        (Language::Go, Kind::Formatter) => {
-            sdk!["go.mod" <- "go/templates/go.mod.txt", "plugin.go" <- "go/templates/formatter.go"]
-        }
-        (Language::C, Kind::Condition) => sdk!["plugin.c" <- "c/templates/condition.c"],
-        (Language::C, Kind::Router) => sdk!["plugin.c" <- "c/templates/router.c"],
-        (Language::C, Kind::Formatter) => sdk!["plugin.c" <- "c/templates/formatter.c"],
-        (Language::Cpp, Kind::Condition) => sdk!["plugin.cpp" <- "cpp/templates/condition.cpp"],
-        (Language::Cpp, Kind::Router) => sdk!["plugin.cpp" <- "cpp/templates/router.cpp"],
-        (Language::Cpp, Kind::Formatter) => sdk!["plugin.cpp" <- "cpp/templates/formatter.cpp"],
-        (Language::Wat, Kind::Condition) => sdk!["plugin.wat" <- "wat/templates/condition.wat"],
-        (Language::Wat, Kind::Router | Kind::Formatter) => return None,
-    })
+    });
+    let files: Vec<File> = files.collect();
+    has_source.then_some(files)
 }
 
 /// The cases that a template passes, and the name of what it offers.
@@ -129,4 +63,9 @@ pub(crate) const fn cases(language: Language, kind: Kind) -> &'static str {
         (_, Kind::Router) => include_str!("../../../sdk/cases/router.yml"),
         (_, Kind::Formatter) => include_str!("../../../sdk/cases/formatter.yml"),
     }
+}
+
+/// What is shipped below a folder, with the paths from there.
+fn within(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    SHIPPED.iter().filter_map(move |(path, content)| Some((path.strip_prefix(folder)?, *content)))
 }

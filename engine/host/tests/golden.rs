@@ -21,7 +21,9 @@ fn golden() -> Vec<PathBuf> {
 fn a_plugin_of_every_language_and_contract_answers_as_it_did() {
     let host = Host::new(settings()).unwrap();
     let files = golden();
-    assert!(files.len() >= 3, "{files:?}");
+    let current = files.iter().filter(|file| file.parent().is_some_and(|folder| folder.ends_with("0.1")));
+    let names: Vec<_> = current.filter_map(|file| file.file_stem()).collect();
+    assert_eq!(names, ["c", "cpp", "go", "javascript", "rust", "wat"]);
     for file in files {
         let shown = file.display();
         let info = host.load("golden", Source::File(&file)).unwrap_or_else(|error| panic!("{shown}: {error}"));

@@ -65,8 +65,12 @@ impl State {
         State { bytes: bytes_of(&remembered), committed: remembered, staged: BTreeMap::new(), limits }
     }
 
-    /// The value of a key, staged writes included.
+    /// The value of a key of the plugin's, staged writes included.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
+        if key == VERSION_KEY { None } else { self.read(key) }
+    }
+
+    fn read(&self, key: &str) -> Option<&[u8]> {
         match self.staged.get(key) {
             Some(staged) => staged.as_deref(),
             None => self.committed.get(key).map(Vec::as_slice),
@@ -75,7 +79,7 @@ impl State {
 
     /// The version of the layout in which what is remembered was written; absent while nothing is.
     pub fn version(&self) -> Option<u32> {
-        self.get(VERSION_KEY).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+        self.read(VERSION_KEY).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
     }
 
     /// Notes the version of the layout, if anything is remembered.
@@ -83,7 +87,7 @@ impl State {
         let is_empty = self.committed.is_empty() && self.staged.values().all(Option::is_none);
         if !is_empty && self.version() != Some(version) {
             // Four bytes more are not the plugin's, so that its limits do not count.
-            let replaced = self.get(VERSION_KEY).map_or(0, |old| VERSION_KEY.len() + old.len());
+            let replaced = self.read(VERSION_KEY).map_or(0, |old| VERSION_KEY.len() + old.len());
             self.bytes = self.bytes - replaced + VERSION_KEY.len() + 4;
             self.staged.insert(VERSION_KEY.to_owned(), Some(version.to_le_bytes().to_vec()));
         }
@@ -121,6 +125,9 @@ impl State {
 
     /// Stages a deletion.
     pub fn delete(&mut self, key: &str) {
+        if key == VERSION_KEY {
+            return;
+        }
         self.bytes -= self.get(key).map_or(0, |old| key.len() + old.len());
         self.staged.insert(key.to_owned(), None);
     }
@@ -143,9 +150,10 @@ impl State {
         &self.committed
     }
 
-    /// The staged writes in the order of the keys.
+    /// The plugin's staged writes in the order of the keys.
     pub fn staged(&self) -> Vec<StateWrite> {
-        self.staged.iter().map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
+        let own = self.staged.iter().filter(|(key, _)| *key != VERSION_KEY);
+        own.map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
     }
 
     /// Makes the staged writes part of the state and returns them, so that they can be made durable.
@@ -220,6 +228,8 @@ mod tests {
         state.rollback();
         assert_eq!(state.version(), Some(1));
         assert!(state.set(VERSION_KEY, vec![0; 4]).is_err());
+        state.delete(VERSION_KEY);
+        assert_eq!((state.get(VERSION_KEY), state.version(), state.staged()), (None, Some(1), vec![]));
     }
 
     #[test]
