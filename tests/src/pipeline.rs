@@ -146,7 +146,11 @@ fn version_2() -> Result<()> {
 
 fn amtool() -> Result<()> {
     block_on(async {
-        let config = "route: {receiver: team}\nreceivers: [{name: team}]\n";
+        // With secrets on one line with other things, and with what Alertmanager does not know.
+        let config = "server: {limits: {queries_max: 4}}\n\
+                      route: {receiver: team, repeat: exact, routes: [{matchers: [team=db], receiver: db, rate_limit: true}]}\n\
+                      receivers: [{name: team, webhook_configs: [{url: 'http://u:sesame@h/', send_resolved: false}]}, \
+                      {name: db, pagerduty_configs: [{routing_key: sesame, dedup_key: alert}]}]\n";
         let engine = Engine::start(&[("watchfire.yml", config)]).await?;
         let url = engine.url("");
         let run = |arguments: &[&str]| -> Result<String> {
@@ -168,7 +172,10 @@ fn amtool() -> Result<()> {
         run(&["silence", "expire", id.trim()])?;
         let active: Value = serde_json::from_str(&run(&["alert", "query", "-o", "json"])?)?;
         ensure!(active.as_array().is_some_and(|alerts| alerts.len() == 2), "{active}");
-        ensure!(run(&["config", "show"])?.contains("receiver: team"), "amtool shows the configuration");
+        let shown = run(&["config", "show"])?;
+        ensure!(shown.contains("receiver: team") && !shown.contains("sesame"), "the configuration: {shown}");
+        ensure!(run(&["config", "routes", "test", "team=db"])?.trim() == "db", "amtool routes as the engine does");
+        ensure!(run(&["config", "routes", "show"])?.contains("{team=\"db\"}"), "amtool draws the tree");
         Ok(())
     })
 }

@@ -92,23 +92,26 @@ fn may_hold_secret(line: &str) -> bool {
     secret_value(line).is_some()
 }
 
+/// Whether the values of a key are secrets. The bare `url` is that of a webhook, which often is the secret itself.
+pub(crate) fn names_secret(key: &str) -> bool {
+    let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
+    key == "url" || words.iter().any(|word| key.ends_with(word))
+}
+
 /// Where the value of the first key begins whose values are secrets, and the column of that key.
 fn secret_value(line: &str) -> Option<(usize, usize)> {
-    let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
     line.match_indices(':').find_map(|(at, _)| {
         let before = line[..at].trim_end_matches(['"', '\'', ' ']);
         let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let value = line[at + 1..].trim();
-        // The bare `url` is that of a webhook, which often is the secret itself.
-        let secret = (key == "url" || words.iter().any(|word| key.ends_with(word))) && !value.is_empty();
-        secret.then(|| (at + 1, before.len() - key.len()))
+        (names_secret(key) && !value.is_empty()).then(|| (at + 1, before.len() - key.len()))
     })
 }
 
 /// A configuration as it may be shown: what may be a secret is `<secret>`, with the lines on which it goes on.
 ///
 /// The text need not be valid; when in doubt more is hidden.
-pub fn without_secrets(text: &str) -> String {
+pub(crate) fn without_secrets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // The column of the key whose value was hidden last.
     let mut hidden: Option<usize> = None;

@@ -26,6 +26,7 @@ mod scalar;
 mod schema;
 mod secret;
 mod sections;
+mod shown;
 mod tree;
 mod url;
 mod yaml;
@@ -42,7 +43,7 @@ pub use channel::{
     AnswerDefinition, BodyDefinition, ChannelDefinition, LengthUnit, RequestDefinition, SettingDefinition, SettingKind,
 };
 pub use config::{Config, Source, config_schema, load_config};
-pub use diagnostic::{Diagnostic, Level, without_secrets};
+pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};
 pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
@@ -59,6 +60,7 @@ pub use secret::{Credential, Secret};
 pub use sections::{
     EvaluationConfig, FillConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,
 };
+pub use shown::{shown, shown_to_alertmanagers_clients};
 pub use tree::Tree;
 pub use watchfire_plugin::PluginUse;
 pub use watchfire_rules::Position;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use watchfire::config::without_secrets;
+use watchfire::config::shown_to_alertmanagers_clients;
 use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
 use watchfire_ingest::LabelNames;
 use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp, is_legacy_label_name};
@@ -167,7 +167,7 @@ pub(crate) async fn status(State(app): State<App>) -> Response {
     let own = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).split('/').next().unwrap_or_default();
     Json(json!({
         "cluster": { "name": own, "peers": [{ "name": own, "address": own }], "status": "ready" },
-        "config": { "original": without_secrets(&loaded.config_text) },
+        "config": { "original": shown_to_alertmanagers_clients(&loaded.config_text) },
         "uptime": app.started_at.to_rfc3339(),
         // Clients compare this with their own version and warn: it is that of the API. Who answers stands beside it.
         "versionInfo": {

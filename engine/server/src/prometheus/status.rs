@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use watchfire_config::without_secrets;
+use watchfire_config::shown;
 use watchfire_model::METRIC_NAME_LABEL;
 
 use super::parameters::Parameters;
@@ -37,7 +37,7 @@ pub(super) async fn runtime_info(State(app): State<App>) -> Response {
 
 /// `/api/v1/status/config`: as it is written, secrets left out.
 pub(super) async fn config(State(app): State<App>) -> Response {
-    success(json!({ "yaml": without_secrets(&app.engine.definitions().config_text) }))
+    success(json!({ "yaml": shown(&app.engine.definitions().config_text) }))
 }
 
 /// `/api/v1/status/flags`: the settings that Prometheus has as flags.
