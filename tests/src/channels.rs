@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Engine, Sink, Tool, block_on};
+use crate::support::{Engine, Sink, Tool, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::preview_test_history_and_redelivery", needs: &[Tool::Binary], run: history },
@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::a_webhook_of_pagerduty_ends_what_was_sent", needs: &[Tool::Binary], run: pagerduty },
     Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
     Case { name: "channels::pages_test_preview_acknowledge_and_deliver_again", needs: &[Tool::Binary], run: pages },
+    Case { name: "channels::a_mail_shows_the_number_against_its_threshold", needs: &[Tool::Binary], run: trend },
     Case { name: "channels::who_does_not_answer_is_escalated", needs: &[Tool::Binary], run: escalation },
 ];
 
@@ -244,6 +245,39 @@ fn escalation() -> Result<()> {
         post(&engine, "/v1/alerting/send", &json!({"event_type": "high_latency", "title": "Slow"})).await?;
         let received = sink.until("the lead is told of the other", told("/lead", "high_latency")).await?;
         ensure!(!told("/lead", "system_down")(&received), "somebody looks after the first: {received:#?}");
+        Ok(())
+    })
+}
+
+/// The server cannot be reached, and the history shows what it would have got.
+fn trend() -> Result<()> {
+    block_on(async {
+        let config = "rules: {paths: [rules.yml]}\n\
+                      route: {receiver: mail, group_by: [alertname], group_wait: 0s}\n\
+                      receivers:\n- name: mail\n  email_configs:\n  - {to: a@example.org, from: w@example.org, \
+                      smarthost: '127.0.0.1:9', require_tls: false}\n";
+        let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70 and on () watched, \
+                     labels: {severity: critical}}]}]\n";
+        let engine = Engine::start(&[("watchfire.yml", config), ("rules.yml", rules)]).await?;
+        let now = (engine.get("/api/v1/query?query=time()").await?["data"]["result"][1].as_str())
+            .and_then(|now| now.parse::<f64>().ok())
+            .context("the time")?;
+        let sample = |minute: i64| {
+            let at = (now as i64 - (20 - minute) * 60) * 1_000;
+            format!("celsius{{room=\"1\"}} {} {at}\ncelsius{{room=\"2\"}} 20 {at}\n", 60 + minute)
+        };
+        engine.push(&((0..=20).map(sample).collect::<String>() + "watched 1\n")).await?;
+        let body = eventually("a mail is tried", async || {
+            let listed = engine.get("/api/watchfire/v1/deliveries").await?;
+            let body = listed["deliveries"][0]["exchanges"][0]["request"]["body"].as_str().map(str::to_owned);
+            Ok(body)
+        })
+        .await?;
+        let body = body.replace("=\r\n", "").replace("=3D", "=");
+        for part in ["60 to 80 \u{b7} the line: &gt; 70", "#cf1f46", "60 to 80, trouble > 70"] {
+            let encoded = part.replace('\u{b7}', "=C2=B7");
+            ensure!(body.contains(part) || body.contains(&encoded), "{part} is not in {body}");
+        }
         Ok(())
     })
 }

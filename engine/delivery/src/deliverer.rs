@@ -14,10 +14,13 @@ use crate::integration::{Integration, Made, Target};
 use crate::outcome::{Answer, bounded};
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
-use crate::{BuildError, Channel, Method, Notification, Redactor, Request, email};
+use crate::{BuildError, Channel, Method, Notification, Redactor, Request, Trends, email};
 
 /// How much of a body is kept for the history.
 const HISTORY_BYTES_MAX: usize = 16 << 10;
+
+/// Alerts of a notification whose trend is shown; mail readers cut long mails off.
+const TRENDS_MAX: usize = 5;
 
 /// What all integrations share.
 #[derive(Clone, Default)]
@@ -29,6 +32,8 @@ pub struct Settings {
     /// Channels of the embedding program by receiver. Each comes behind the integrations that the configuration gives a
     /// receiver of that name, or is its only one.
     pub channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+    /// Who knows the numbers behind alerts; without one, mails show none.
+    pub trends: Option<Arc<dyn Trends>>,
 }
 
 /// Delivers to all receivers of a configuration. A new configuration is a new deliverer.
@@ -143,7 +148,17 @@ impl Deliverer {
                 notes: Vec::new(),
             };
         };
-        let (notification, mut notes) = self.notification(delivery);
+        let (mut notification, mut notes) = self.notification(delivery);
+        if let Some(trends) = self.trends_for(&integration) {
+            let asked = tokio::task::spawn_blocking(move || with_trends(notification, &*trends));
+            notification = match asked.await {
+                Ok(notification) => notification,
+                Err(_) => {
+                    notes.push("the trends of the alerts could not be worked out".to_owned());
+                    self.notification(delivery).0
+                }
+            };
+        }
         let redactor = integration.redactor();
         let mut attempt = self.send(&integration, Arc::new(notification), &redactor).await;
         attempt.notes.append(&mut notes);
@@ -248,7 +263,10 @@ impl Deliverer {
     /// If nothing could be sent.
     pub fn preview(&self, delivery: &Delivery) -> Result<Vec<Request>, PreviewError> {
         let integration = self.integration(delivery).ok_or_else(|| unknown(delivery))?;
-        let (notification, mut notes) = self.notification(delivery);
+        let (mut notification, mut notes) = self.notification(delivery);
+        if let Some(trends) = self.trends_for(&integration) {
+            notification = with_trends(notification, &*trends);
+        }
         let message = message(&integration, &*self.provider, &notification, &mut notes);
         let made = integration.make(&self.library, &notification, message.as_ref())?;
         let mut requests = match (made, &integration.target) {
@@ -288,6 +306,11 @@ impl Deliverer {
         (notification, notes.collect())
     }
 
+    /// Who is to be asked for the trends of the alerts, if the channel shows them.
+    fn trends_for(&self, integration: &Integration) -> Option<Arc<dyn Trends>> {
+        self.settings.trends.clone().filter(|_| matches!(integration.target, Target::Email(..)))
+    }
+
     /// The labels of a route for a notification: their values are templates. What fails is in the second part.
     pub fn route_labels(
         &self,
@@ -325,6 +348,16 @@ impl Deliverer {
         notes.extend(more);
         message
     }
+}
+
+/// Asks for the trends of the alerts that come first.
+fn with_trends(mut notification: Notification, trends: &dyn Trends) -> Notification {
+    let first = notification.firing().chain(notification.resolved()).take(TRENDS_MAX);
+    let alerts: Vec<_> = first.map(|view| &view.alert).collect();
+    let known = trends.trends(&alerts, notification.at).into_iter();
+    let known = alerts.iter().zip(known).filter_map(|(alert, trend)| Some((alert.fingerprint(), trend?))).collect();
+    notification.trends = known;
+    notification
 }
 
 fn message(

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use watchfire_alerting::Delivery;
-use watchfire_model::{Alert, AlertStatus, Labels, Severity, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Fingerprint, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, MessageGroup};
+
+use crate::Trend;
 
 /// One notification, whatever the channel. Complete: a builder needs nothing else that changes from call to call.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Notification {
     pub reason: String,
     /// The labels of its route, as their templates gave them.
     pub route_labels: BTreeMap<String, String>,
+    /// How the numbers behind its alerts came to be what they are, where that is known and wanted.
+    pub trends: BTreeMap<Fingerprint, Trend>,
     /// What is to be told.
     pub topic: Topic,
     /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
@@ -73,6 +77,7 @@ impl Notification {
             unsaid_firing: 0,
             reason: String::new(),
             route_labels: BTreeMap::new(),
+            trends: BTreeMap::new(),
             topic: Topic::Alerts,
             receipt: String::new(),
         }

@@ -7,7 +7,7 @@
 //! `colorText`, `single`, `more` (alerts that are not among `firing` and `resolved`), `alertsURL`, `groupKey`, `reason`.
 //! In each of `firing` and `resolved`, beside what an alert of the webhook has: `name`, `summary`, `severity`, `value`,
 //! `chips` (labels worth showing, pairs of `name` and `value`), `moreChips`, `began`, `until`, `lasting`, `color`,
-//! `colorText`.
+//! `colorText`, and in mails `trend` ([`Trend`](crate::Trend)), how its number came to be what it is.
 
 use std::collections::BTreeMap;
 
@@ -219,6 +219,7 @@ fn alert(view: &AlertView, notification: &Notification) -> Value {
         "generatorURL": if is_link(&alert.generator_url) { alert.generator_url.as_str() } else { "" },
         "fingerprint": alert.fingerprint().to_string(),
         "value": alert.value.map(number),
+        "trend": notification.trends.get(&alert.fingerprint()).and_then(|trend| trend.drawn(colors.strong, view.status)),
         "name": ellipsis(name, SHORT_CHARS_MAX, Unit::Chars),
         "summary": said.map(|name| shorten(annotation(name), VALUE_CHARS_MAX, Unit::Chars)),
         "severity": view.severity.as_str(),
@@ -272,7 +273,7 @@ pub(crate) fn is_link(url: &str) -> bool {
 }
 
 /// The time alone on the day of the message, else with its date.
-fn clock(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn clock(time: Timestamp, now: Timestamp) -> String {
     let (time, now) = (time.to_chrono(), now.to_chrono());
     let form = if time.date_naive() == now.date_naive() { "%H:%M UTC" } else { "%-d %b, %H:%M UTC" };
     time.format(form).to_string()

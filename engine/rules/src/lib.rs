@@ -13,6 +13,7 @@ mod condition;
 mod evaluate;
 mod instances;
 mod labels;
+mod measure;
 mod outcome;
 mod presence;
 mod remote;
@@ -21,6 +22,7 @@ mod rule;
 pub use absence::Absence;
 pub use condition::batch_of_samples;
 pub use evaluate::{EvaluateError, Evaluator, OpenCondition, Prepared, evaluate};
+pub use measure::Measure;
 pub use outcome::{Instance, Outcome};
 pub use remote::{Remote, RemoteQuery};
 pub use rule::{

@@ -20,6 +20,7 @@ use watchfire_rules::builtin::Builtins;
 use watchfire_store::log::{Log, LogError, LogSettings};
 use watchfire_store::{Database, Store, StoreSettings};
 
+use crate::bounds::Bounds;
 use crate::clock::{Clock, SystemClock};
 use crate::compile::{States, external_url};
 use crate::data::Data;
@@ -32,6 +33,7 @@ use crate::health::Health;
 use crate::intake::Intake;
 use crate::last_good::LastGood;
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
 use crate::owner::{Owner, Request};
 use crate::persist::Persister;
 use crate::providers::Providers;
@@ -98,10 +100,12 @@ pub enum StartError {
 }
 
 /// What deliveries need beside the configuration.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct DeliveryParts {
     /// Channels of the embedding program, by the receiver that they belong to.
     pub(crate) channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+    /// The numbers behind alerts.
+    pub(crate) numbers: Numbers,
 }
 
 impl DeliveryParts {
@@ -125,6 +129,7 @@ impl DeliveryParts {
         let settings = watchfire_delivery::Settings {
             external_url: external_url(config),
             channels: self.channels.clone(),
+            trends: Some(Arc::new(self.numbers.within(&config.server.limits))),
             ..watchfire_delivery::Settings::default()
         };
         let deliverer = Deliverer::new(settings, &config.receivers, &templates, Arc::clone(providers));
@@ -240,7 +245,7 @@ impl Builder {
         }
         let (mut states, records) = plugin_states(records.records, config.plugins.limits.state());
 
-        // Plugins, rules, receivers.
+        // Plugins and rules.
         let cache_dir = Some(data_dir.join("plugin-cache"));
         let host = Host::new(HostSettings { cache_dir, limits: config.plugins.limits, ..HostSettings::default() })
             .map_err(|error| StartError::Host(error.to_string()))?;
@@ -261,7 +266,23 @@ impl Builder {
         let Fresh { mut loaded, mut compiled } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
         last_good.keep();
-        let delivery = DeliveryParts { channels: self.channels };
+
+        // Data: what snapshot and logs remember is read back before anything is evaluated.
+        let (settings, limits) = (tsdb_settings(&loaded.config), ingest_limits(&loaded.config));
+        let recovered =
+            recovery::recover(log, events, settings, limits, &compiled.queries, now - loaded.retention, &metrics);
+        let (data, recovered) = recovered.map_err(|error| unusable(error.to_string()))?;
+        let Recovered { from_snapshot, samples, events, warnings } = recovered;
+        for warning in warnings {
+            tracing::error!("{warning}");
+        }
+        tracing::info!(from_snapshot, samples, events, records = records.len(), "state restored");
+
+        // Receivers, which show the numbers behind alerts.
+        let rules = Arc::new(ArcSwap::from_pointee(running));
+        let bounds = Arc::new(Bounds::default());
+        let numbers = Numbers::new(Arc::clone(&rules), Arc::clone(&data), Arc::clone(&bounds));
+        let delivery = DeliveryParts { channels: self.channels, numbers };
         delivery.extend(&mut compiled.definitions.dispatch);
         let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
         let deliverer = Arc::new(ArcSwap::from_pointee(deliverer));
@@ -274,17 +295,6 @@ impl Builder {
                 tracing::warn!("{diagnostic}");
             }
         }
-
-        // Data: what snapshot and logs remember is read back before anything is evaluated.
-        let (settings, limits) = (tsdb_settings(&loaded.config), ingest_limits(&loaded.config));
-        let recovered =
-            recovery::recover(log, events, settings, limits, &compiled.queries, now - loaded.retention, &metrics);
-        let (data, recovered) = recovered.map_err(|error| unusable(error.to_string()))?;
-        let Recovered { from_snapshot, samples, events, warnings } = recovered;
-        for warning in warnings {
-            tracing::error!("{warning}");
-        }
-        tracing::info!(from_snapshot, samples, events, records = records.len(), "state restored");
         fill_from_source(&data, &loaded, now).await;
         let now = clock.now();
 
@@ -292,7 +302,6 @@ impl Builder {
         let (owner, requests) = mpsc::unbounded_channel();
         let (decided, decisions) = mpsc::unbounded_channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let rules = Arc::new(ArcSwap::from_pointee(running));
         let evaluators = Evaluators::start(
             Arc::clone(&rules),
             Arc::clone(&providers),
@@ -402,7 +411,7 @@ impl Builder {
             metrics,
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
-            bounds: Arc::default(),
+            bounds,
             shares,
             persisting: tokio::sync::Mutex::new(Some(persisting)),
         };

@@ -35,6 +35,7 @@ mod last_good;
 mod load;
 mod metadata;
 mod metrics;
+mod numbers;
 mod owner;
 mod persist;
 mod plugins;

@@ -1,7 +1,8 @@
 //! Mails as they are sent.
 
 use expect_test::{expect, expect_file};
-use watchfire_delivery::{Notification, email};
+use watchfire_delivery::{Notification, Trend, email};
+use watchfire_events::{CompareOp, Threshold};
 use watchfire_plugin::{AlertView, Message};
 
 use super::samples::{NOW, alert, notification, pair, resolved, single};
@@ -28,6 +29,16 @@ fn crowd() -> Notification {
     notification(views.into_iter().map(|view| view.alert).collect())
 }
 
+/// The number behind the alert fell, then rose above its threshold.
+fn with_trend(mut notification: Notification) -> Notification {
+    let value = |column: i64| (column > 2).then(|| 0.02 + 0.05 * (f64::from(column as i32 - 12) / 27.0).powi(2));
+    let values = (0..Trend::COLUMNS).map(value).collect();
+    let threshold = Some(Threshold { op: CompareOp::Greater, value: 0.05 });
+    let fingerprint = notification.alerts[0].alert.fingerprint();
+    notification.trends.insert(fingerprint, Trend { until: NOW, values, threshold });
+    notification
+}
+
 fn over(notification: &Notification) -> Notification {
     super::samples::notification(notification.alerts.iter().map(|view| resolved(view.alert.clone())).collect())
 }
@@ -41,6 +52,9 @@ fn headers(mail: &email::Mail) -> String {
 fn the_look() {
     let single = email::build(&fields(), &single(), None).unwrap();
     let pair = email::build(&fields(), &pair(), None).unwrap();
+    let trend = email::build(&fields(), &with_trend(super::samples::single()), None).unwrap();
+    expect_file!["golden/trend.html"].assert_eq(&trend.html);
+    expect_file!["golden/trend.txt"].assert_eq(&trend.text);
     expect_file!["golden/single.html"].assert_eq(&single.html);
     expect_file!["golden/single.txt"].assert_eq(&single.text);
     expect_file!["golden/pair.html"].assert_eq(&pair.html);
@@ -76,7 +90,7 @@ fn headers_make_a_thread_and_say_that_nobody_wrote_this() {
         Auto-Submitted: auto-generated
         MIME-Version: 1.0
         Content-Type: multipart/alternative;
-         boundary="1f94b5df79e5825e477b3eeee98be863""#]]
+         boundary="9052cb3e141204527a4f5d68d5a92c9c""#]]
     .assert_eq(&headers(&mail));
 }
 
