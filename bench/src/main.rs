@@ -14,14 +14,15 @@ mod recovery;
 mod remote_write;
 mod rules;
 mod sink;
+mod steady;
 
 use anyhow::Result;
 
 fn main() -> Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let binary = std::env::args().nth(1).unwrap_or_else(|| "target/release/watchfire".to_owned());
-    let only = std::env::args().nth(2);
-    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let only: Vec<String> = std::env::args().skip(2).collect();
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         if wanted("detection") {
@@ -32,6 +33,9 @@ fn main() -> Result<()> {
         }
         if wanted("rules") {
             rules::run(&binary).await?;
+        }
+        if wanted("steady") {
+            steady::run(&binary).await?;
         }
         if wanted("evaluator") {
             evaluator::run()?;

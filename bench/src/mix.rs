@@ -151,13 +151,17 @@ fn rule(kind: usize, number: usize, variant: usize, job: &str) -> Rule {
     Rule { kind, expr, reads }
 }
 
-/// A rule file in groups of 20.
+/// Groups of this size.
+pub(crate) const RULES_PER_GROUP: usize = 20;
+
+/// A rule file in groups.
 pub(crate) fn rule_file(rules: &[Rule], interval: &str) -> String {
     let mut text = String::from("groups:\n");
     for (i, rule) in rules.iter().enumerate() {
         // Writing to a text cannot fail.
-        if i % 20 == 0 {
-            let _ = write!(text, "- name: group-{:05}\n  interval: {interval}\n  rules:\n", i / 20);
+        if i % RULES_PER_GROUP == 0 {
+            let group = i / RULES_PER_GROUP;
+            let _ = write!(text, "- name: group-{group:05}\n  interval: {interval}\n  rules:\n");
         }
         let hold = if i % 2 == 0 { "    for: 1m\n" } else { "" };
         let severity = ["critical", "warning", "info"][i % 3];

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::mix;
 use crate::process::{Server, free_address, ready};
 
 /// A running engine and the processes that make it up.
@@ -25,6 +26,33 @@ impl Peer {
         let prefix = format!("{}_{name}", self.name);
         let values = text.lines().filter(|line| line.starts_with(&prefix)).filter_map(|line| line.rsplit_once(' '));
         Ok(values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum())
+    }
+}
+
+/// How many evaluations of rules have been done and missed so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evaluated {
+    pub(crate) done: f64,
+    missed: f64,
+}
+
+impl Evaluated {
+    /// Which share of what was due since then has been done.
+    pub(crate) fn share_since(&self, before: &Evaluated) -> f64 {
+        let (done, missed) = (self.done - before.done, self.missed - before.missed);
+        done / (done + missed)
+    }
+}
+
+impl Peer {
+    /// Evaluations that were due at an interval. A missed one is that of a group, of which all have as many rules.
+    pub(crate) async fn evaluated(&self) -> Result<Evaluated> {
+        let (done, missed) = match self.name {
+            "watchfire" => ("rule_evaluations_total{cause=\"interval\"", "engine_slots_missed_total"),
+            _ => ("rule_evaluations_total", "rule_group_iterations_missed_total"),
+        };
+        let missed = self.counter(missed).await? * mix::RULES_PER_GROUP as f64;
+        Ok(Evaluated { done: self.counter(done).await?, missed })
     }
 }
 

@@ -100,27 +100,27 @@ async fn measure(peer: &Peer, folder: &Path) -> Result<Vec<Cost>> {
         reload(peer).await?;
         let reads: usize = mix::rules(rules, SERIES).iter().map(|rule| rule.reads).sum();
         // What the first evaluation of a rule finds out, the later ones know.
-        let (cpu, done, begin) = (peer.server.cpu_seconds()?, peer.counter("rule_evaluations_total").await?, now());
+        let (cpu, before, begin) = (peer.server.cpu_seconds()?, peer.evaluated().await?, now());
         let mut first = 0.0;
         while first < rules as f64 && begin.elapsed() < SETTLING_MAX {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            first = peer.counter("rule_evaluations_total").await? - done;
+            first = peer.evaluated().await?.done - before.done;
         }
         let first = (peer.server.cpu_seconds()? - cpu) / first * rules as f64 / reads as f64 * 1e9;
         // From here on each series has a sample in each 15 seconds; taking it is another measurement's matter.
         last = clock()?.max(last + 1);
         round(peer, &series, last).await?;
-        let (cpu, done, begin) = (peer.server.cpu_seconds()?, peer.counter("rule_evaluations_total").await?, now());
+        let (cpu, before, begin) = (peer.server.cpu_seconds()?, peer.evaluated().await?, now());
         tokio::time::sleep(MEASURED).await;
-        let (done, wall) = (peer.counter("rule_evaluations_total").await? - done, begin.elapsed().as_secs_f64());
-        let cpu = peer.server.cpu_seconds()? - cpu;
-        let per_rule = cpu / done;
+        let (cpu, after, wall) =
+            (peer.server.cpu_seconds()? - cpu, peer.evaluated().await?, begin.elapsed().as_secs_f64());
+        let per_rule = cpu / (after.done - before.done);
         let per_series_and_rule = per_rule / (reads as f64 / rules as f64) * 1e9;
         println!(
             "{:<14}{rules:>8}{:>8} s{:>12.0} %{:>14.2}{:>18.1}{per_series_and_rule:>22.1}{first:>18.1}",
             peer.name,
             interval,
-            100.0 * done / (rules as f64 * wall / interval as f64),
+            100.0 * after.share_since(&before),
             cpu / wall,
             per_rule * 1e6,
         );

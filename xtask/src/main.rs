@@ -20,7 +20,8 @@ Tasks of the project.
   cargo xtask demo      set everything up, start the engine on real input and open a local inbox
   cargo xtask test      run every test; lists at the end what was skipped and why
   cargo xtask plugins   build the plugins into target/plugins
-  cargo xtask bench     measure detection, ingest and plugins, beside Prometheus and Alertmanager if installed
+  cargo xtask bench [detection] [ingest] [rules] [steady] [evaluator] [recovery] [dispatch] [plugins]
+                        measure these, or all of them, beside Prometheus and Alertmanager if installed
   cargo xtask fuzz promql --minutes N [--seed S]
                         ask a real Prometheus and the engine the same generated queries
   cargo xtask fuzz plugins --minutes N [--seed S]

@@ -32,6 +32,9 @@ pub struct RuleGroupSpec {
     pub query_offset: Duration,
     /// How many instances (or recorded series) a rule may have; 0 for no limit but that of the settings.
     pub limit: usize,
+    /// Whether a rule may read what one before it writes, so that each waits for the one before it. Otherwise all of
+    /// them are asked for at once.
+    pub in_order: bool,
     /// The rules in order.
     pub rules: Vec<RuleSpec>,
 }

@@ -1,6 +1,6 @@
 //! When which rule is evaluated, and what its answer leads to.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use watchfire_model::{Duration, RuleGroupId, RuleId, Timestamp};
 
@@ -21,24 +21,28 @@ pub(crate) struct ScheduledGroup {
     last_at: Option<Timestamp>,
     run: Option<Run>,
     touched: BTreeSet<RuleId>,
-    touched_since: Option<Timestamp>,
     pub(crate) last_evaluation: Option<Timestamp>,
     pub(crate) evaluation_time: Duration,
     pub(crate) slots_missed: u64,
 }
 
-/// An evaluation of a group under way: strictly one rule after the other, because a rule may read what one before it
-/// wrote.
+/// An evaluation of a group under way: one rule after the other where a rule may read what one before it wrote.
 #[derive(Debug)]
 struct Run {
     at: Timestamp,
     cause: Cause,
     left: VecDeque<RuleId>,
-    /// The request that is under way, for this rule.
-    waiting: Option<(EvaluationId, RuleId)>,
-    /// Whether what the rule under way finds anew may begin.
-    opens: bool,
+    /// The requests that are under way.
+    asked: BTreeMap<EvaluationId, Asked>,
     took: Duration,
+}
+
+/// A rule whose answer is awaited.
+#[derive(Debug)]
+struct Asked {
+    rule: RuleId,
+    /// Whether what it finds anew may begin.
+    opens: bool,
 }
 
 impl ScheduledGroup {
@@ -49,7 +53,6 @@ impl ScheduledGroup {
             last_at: None,
             run: None,
             touched: BTreeSet::new(),
-            touched_since: None,
             last_evaluation: None,
             evaluation_time: Duration::ZERO,
             slots_missed: 0,
@@ -125,7 +128,7 @@ impl Engine {
     }
 
     pub(crate) fn touched(&mut self, rules: &[RuleId]) {
-        let due = self.now + self.settings.arrival_coalesce;
+        let (now, coalesce) = (self.now, self.settings.arrival_coalesce);
         for rule in rules {
             let Some(state) = self.rules.get(rule) else { continue };
             let id = state.group;
@@ -133,8 +136,9 @@ impl Engine {
             if !group.touched.insert(*rule) {
                 self.counters.touches_coalesced += 1;
             }
-            group.touched_since.get_or_insert(self.now);
             if group.run.is_none() {
+                // What comes first is looked at first; what follows closely waits for more of its kind.
+                let due = group.last_at.map_or(now, |last| now.max(last + coalesce));
                 self.timers.set_if_unset(Timer::Arrival(id), due);
             }
         }
@@ -156,7 +160,6 @@ impl Engine {
         }
         let Some(group) = self.rule_groups.get_mut(&id) else { return };
         let touched = std::mem::take(&mut group.touched);
-        group.touched_since = None;
         let rules = group.spec.rules.iter().map(|rule| rule.id).filter(|rule| touched.contains(rule)).collect();
         self.start_run(id, now, Cause::Arrival, rules);
     }
@@ -164,39 +167,45 @@ impl Engine {
     fn start_run(&mut self, id: RuleGroupId, at: Timestamp, cause: Cause, rules: VecDeque<RuleId>) {
         if let Some(group) = self.rule_groups.get_mut(&id) {
             group.last_at = Some(at);
-            group.run = Some(Run { at, cause, left: rules, waiting: None, opens: true, took: Duration::ZERO });
+            group.run = Some(Run { at, cause, left: rules, asked: BTreeMap::new(), took: Duration::ZERO });
             self.evaluate_next(id);
         }
     }
 
+    /// Asks for the rules that need wait for none, and ends the run when there is nothing left to wait for.
     fn evaluate_next(&mut self, id: RuleGroupId) {
-        let Some(group) = self.rule_groups.get_mut(&id) else { return };
-        let Some(run) = &mut group.run else { return };
+        while self.ask_next(id) {}
+        let deadline = self.now + self.settings.evaluation_deadline;
+        match self.rule_groups.get(&id).and_then(|group| group.run.as_ref()) {
+            Some(run) if run.asked.is_empty() => self.finish_run(id),
+            // An answer shows that the others are being worked on.
+            Some(_) => self.timers.set(Timer::EvaluationLost(id), deadline),
+            None => {}
+        }
+    }
+
+    /// Asks for the next rule. False if there is none, or it has to wait for an answer.
+    fn ask_next(&mut self, id: RuleGroupId) -> bool {
+        let Some(group) = self.rule_groups.get_mut(&id) else { return false };
+        let Some(run) = &mut group.run else { return false };
+        if group.spec.in_order && !run.asked.is_empty() {
+            return false;
+        }
+        let Some(rule) = run.left.pop_front() else { return false };
         let (at, interval) = (run.at, group.spec.interval);
-        let mut next = None;
-        let mut closed = Vec::new();
-        while let Some(rule) = run.left.pop_front() {
-            // A reload may have taken rules away since the run began.
-            let Some(state) = self.rules.get_mut(&rule).filter(|state| state.group == id) else { continue };
-            match state.turn(at, interval) {
-                Turn::Skip => {}
-                Turn::Close => closed.push(rule),
-                turn => {
-                    run.opens = turn == Turn::Evaluate;
-                    next = Some((rule, state.asked_about(), state.is_idle()));
-                    break;
-                }
+        // A reload may have taken rules away since the run began.
+        let Some(state) = self.rules.get_mut(&rule).filter(|state| state.group == id) else { return true };
+        let opens = match state.turn(at, interval) {
+            Turn::Skip => return true,
+            Turn::Close => {
+                self.close_rule(id, rule, at);
+                return true;
             }
-        }
-        for rule in closed {
-            self.close_rule(id, rule, at);
-        }
-        let Some((rule, instances, idle)) = next else { return self.finish_run(id) };
-        let Some(group) = self.rule_groups.get_mut(&id) else { return };
-        let Some(run) = &mut group.run else { return };
+            turn => turn == Turn::Evaluate,
+        };
         self.last_evaluation_id += 1;
         let evaluation = EvaluationId(self.last_evaluation_id);
-        run.waiting = Some((evaluation, rule));
+        run.asked.insert(evaluation, Asked { rule, opens });
         match run.cause {
             Cause::Interval => self.counters.evaluations_interval += 1,
             Cause::Arrival => self.counters.evaluations_arrival += 1,
@@ -205,15 +214,15 @@ impl Engine {
             id: evaluation,
             group: id,
             rule,
-            at: run.at,
+            at,
             query_offset: group.spec.query_offset,
             cause: run.cause,
-            instances,
-            idle,
+            instances: state.asked_about(),
+            idle: state.is_idle(),
         };
         self.outputs.push_back(Output::Evaluate(request));
         self.evaluations.insert(evaluation, id);
-        self.timers.set(Timer::EvaluationLost(id), self.now + self.settings.evaluation_deadline);
+        true
     }
 
     fn finish_run(&mut self, id: RuleGroupId) {
@@ -225,21 +234,23 @@ impl Engine {
             group.last_evaluation = Some(run.at);
             group.evaluation_time = run.took;
         }
-        if let Some(since) = group.touched_since {
-            self.timers.set(Timer::Arrival(id), now.max(since + coalesce));
+        if !group.touched.is_empty() {
+            self.timers.set(Timer::Arrival(id), now.max(run.at + coalesce));
         }
         self.timers.cancel(Timer::EvaluationLost(id));
         self.arm_slot(id);
     }
 
     pub(crate) fn evaluation_lost(&mut self, id: RuleGroupId) {
-        let waiting = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut()?.waiting.take());
-        let Some((evaluation, rule)) = waiting else { return };
-        self.evaluations.remove(&evaluation);
-        self.counters.evaluations_lost += 1;
-        self.emit(Subject::Rule(rule), Reason::Rule(RuleReason::EvaluationLost));
-        if let Some(state) = self.rules.get_mut(&rule) {
-            state.health = RuleHealth::Error("the evaluation gave no answer in time".into());
+        let run = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut());
+        let asked = run.map(|run| std::mem::take(&mut run.asked)).unwrap_or_default();
+        for (evaluation, Asked { rule, .. }) in asked {
+            self.evaluations.remove(&evaluation);
+            self.counters.evaluations_lost += 1;
+            self.emit(Subject::Rule(rule), Reason::Rule(RuleReason::EvaluationLost));
+            if let Some(state) = self.rules.get_mut(&rule) {
+                state.health = RuleHealth::Error("the evaluation gave no answer in time".into());
+            }
         }
         self.evaluate_next(id);
     }
@@ -250,13 +261,12 @@ impl Engine {
             return;
         };
         let run = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut());
-        let Some(run) = run.filter(|run| run.waiting.is_some_and(|(waiting, _)| waiting == evaluation.id)) else {
+        let Some((run, asked)) = run.and_then(|run| run.asked.remove(&evaluation.id).map(|asked| (run, asked))) else {
             self.counters.stale_answers += 1;
             return;
         };
-        run.waiting = None;
         run.took = run.took + evaluation.took;
-        let (at, opens) = (run.at, run.opens);
+        let (at, opens) = (run.at, asked.opens);
         for write in evaluation.state_writes {
             self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
         }

@@ -27,7 +27,8 @@ pub struct Settings {
     /// How long the history of an alert is kept after its last line.
     pub history_retention: Duration,
 
-    /// How long arrivals are collected before the rules that they touch are evaluated.
+    /// How far apart the evaluations of a group are at least that arrivals cause: the first one is looked at at once, and
+    /// what follows it closely together.
     pub arrival_coalesce: Duration,
     /// After what time an evaluation that was not answered counts as failed.
     pub evaluation_deadline: Duration,

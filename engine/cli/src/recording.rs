@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use watchfire_ingest::{Limits, Rejections, events, text};
 use watchfire_model::{Event, Labels, Timestamp};
 use watchfire_store::log::{Replay, Replayed, oldest_snapshot, read_snapshot};
-use watchfire_tsdb::Point;
+use watchfire_tsdb::{Point, SamplesRef};
 
 /// A folder with recorded samples and events.
 ///
@@ -68,8 +68,9 @@ impl Recording {
     /// that the log has as well is the same sample.
     fn read_snapshot(&mut self, folder: &Path) -> Result<()> {
         let Some(snapshot) = oldest_snapshot(folder)? else { return Ok(()) };
-        read_snapshot(&snapshot, |labels, samples| {
-            for point in samples.to_points() {
+        let points = |labels, samples: SamplesRef<'_>| (labels, samples.to_points());
+        read_snapshot(&snapshot, points, |(labels, points)| {
+            for point in points {
                 self.texts.entry(point.timestamp).or_default().samples.push((labels.clone(), point));
             }
         })?;

@@ -20,7 +20,7 @@ pub struct SeriesRef<'a> {
 impl SeriesRef<'_> {
     /// The labels as a value of their own.
     pub fn to_labels(&self) -> Labels {
-        Labels::from_pairs(self.labels.iter().copied())
+        Labels::from_ordered(self.labels)
     }
 
     /// Whether these are the labels of `self`, without building anything.

@@ -88,6 +88,8 @@ pub(crate) struct AggregatePlan {
     pub(crate) without: bool,
     /// The labels of a group.
     pub(crate) labels: Arc<Projection>,
+    /// How it is written; what is written the same gives the same.
+    pub(crate) text: String,
 }
 
 #[derive(Clone, Debug)]
@@ -292,7 +294,8 @@ impl Compiler {
                 }
                 let labels = Arc::new(Projection { names, keep: !aggregate.without });
                 let without = aggregate.without;
-                let plan = AggregatePlan { op: aggregate.op, param, inner, grouping, without, labels };
+                let text = expr.to_string();
+                let plan = AggregatePlan { op: aggregate.op, param, inner, grouping, without, labels, text };
                 self.finish(expr, Kind::Aggregate(Box::new(plan)), invariant, !named)
             }
             Expr::Binary(binary) => {

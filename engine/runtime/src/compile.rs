@@ -10,12 +10,12 @@ use watchfire_host::Host;
 use watchfire_model::{Duration, RuleId};
 use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, State, StateLimits};
 use watchfire_promql::{Options, Tracked};
-use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, RuleKind, Source};
+use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, Source};
 
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
 use crate::remote::{self, Server};
-use crate::touch::{Reader, Written};
+use crate::touch::{self, Reader, Written};
 
 /// What the plugins of each rule remember; kept across reloads.
 pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
@@ -95,6 +95,7 @@ pub(crate) fn compile(
             interval: group.interval.unwrap_or(config.evaluation.interval),
             query_offset: group.query_offset.unwrap_or(config.evaluation.query_offset),
             limit: group.limit,
+            in_order: group.source.is_some() || compiled.is_chain(&rules),
             rules,
         });
     }
@@ -179,10 +180,8 @@ impl Compiled {
             self.queries.insert(rule.id, Arc::clone(&source.query));
         }
         let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
-        let writes = match rule.kind {
-            RuleKind::Recording => Written::Series(rule.name.clone()),
-            RuleKind::Alerting(_) => Written::Alert(rule.name.clone()),
-        };
+        let life = rule.life();
+        let writes = Written::by(&rule.name, &life);
         let queried = rule.template_queries().names;
         // What a server elsewhere answers reads nothing here.
         let reads = server.is_none() && (!selectors.is_empty() || !queried.is_empty());
@@ -205,7 +204,7 @@ impl Compiled {
         let spec = RuleSpec {
             id: rule.id,
             name: rule.name.as_str().into(),
-            kind: rule.life(),
+            kind: life,
             generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
         };
         let (rule, state) = (Arc::clone(rule), Arc::clone(state));
@@ -224,6 +223,14 @@ impl Compiled {
         };
         self.rules.rules.insert(spec.id, Arc::new(ready));
         Ok(spec)
+    }
+
+    /// Whether one of these rules may read what one before it writes.
+    fn is_chain(&self, rules: &[RuleSpec]) -> bool {
+        touch::is_chain(rules.iter().map(|spec| {
+            let reader = self.rules.rules.get(&spec.id).and_then(|ready| ready.reader.as_deref());
+            (Written::by(&spec.name, &spec.kind), reader)
+        }))
     }
 
     /// What runs now, if it may stay as it is. Of events and conditions there is more to be looked at.

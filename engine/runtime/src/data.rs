@@ -145,11 +145,12 @@ impl Data {
         self.deadline_moved.notify_one();
         let mut writer = lock(&self.writer);
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
-        let touch = TouchIndex::new(readers, keep_unread, &tsdb);
-        let before = std::mem::replace(&mut *lock(&self.touch), touch);
-        let touch = lock(&self.touch);
-        writer.keys.mark_unread(|slot| touch.is_slot_read(slot));
-        if !touch.reads_no_more_than(&before) {
+        let mut touch = lock(&self.touch);
+        let reading = touch.set_readers(readers, keep_unread, &tsdb);
+        if reading.less {
+            writer.keys.mark_unread(|slot| touch.is_slot_read(slot));
+        }
+        if reading.more {
             writer.keys.forget_unread();
         }
     }

@@ -62,7 +62,7 @@ pub(crate) async fn follow(data: Arc<Data>, clock: Arc<dyn Clock>, owner: Unboun
         // An evaluation may hold windows for as long as its plugin runs.
         let passed = tokio::task::spawn_blocking(move || passing.pass_time(now)).await;
         let Ok((touched, next)) = passed else { return };
-        if !touched.is_empty() && owner.send(Request::Input(Input::Touched(touched))).is_err() {
+        if !touched.is_empty() && owner.send(Request::Inputs(vec![Input::Touched(touched)])).is_err() {
             return;
         }
         let wait = next.map_or(SLEEP_MAX, |next| next.since(now).to_std().min(SLEEP_MAX));

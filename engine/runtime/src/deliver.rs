@@ -54,7 +54,7 @@ impl Sender {
             let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
             sender.history.add(sender.clock.now(), delivery, attempt);
             // Without an owner the process is ending; the outbox has the notification for the next start.
-            drop(sender.owner.send(Request::Input(input)));
+            drop(sender.owner.send(Request::Inputs(vec![input])));
         });
     }
 }

@@ -11,7 +11,7 @@ use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
 use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Source};
-use watchfire_tsdb::SeriesId;
+use watchfire_tsdb::{SeriesId, Tsdb};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
@@ -85,13 +85,32 @@ struct Pending {
 }
 
 enum Job {
-    Evaluate(Pending),
+    Evaluate(Vec<EvaluateRequest>),
+    /// The server has answered.
+    Resume(Pending),
     Route(RouteRequest, Timestamp),
     Screen,
 }
 
+/// Evaluations that one thread does in a row: to wake a thread, and the owner by its answer, costs as much as several of
+/// them. Few enough that the other threads get theirs.
+const EVALUATED_TOGETHER: usize = 16;
+
+/// Answers do not wait for each other longer than this.
+const TOLD_AFTER: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// Rules that are screened before other jobs have their turn.
-const SCREENED_AT_ONCE: usize = 32;
+const SCREENED_AT_ONCE: usize = 512;
+
+/// Rules that are screened before samples that wait to be stored have their turn.
+const SCREENED_UNDER_ONE_LOCK: usize = 32;
+
+/// When rules are screened together.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    arrivals: Arrivals,
+    now: Timestamp,
+}
 
 /// The threads, for the owner and for what arrives.
 #[derive(Clone)]
@@ -146,11 +165,14 @@ impl Evaluators {
         Ok(evaluators)
     }
 
-    /// Hands out an evaluation; its answer reaches the owner as an input.
-    pub(crate) fn evaluate(&self, request: EvaluateRequest) {
-        let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
-        // The threads live as long as this sender.
-        drop(self.jobs.send(Job::Evaluate(pending)));
+    /// Hands out evaluations; their answers reach the owner as inputs.
+    pub(crate) fn evaluate(&self, requests: Vec<EvaluateRequest>) {
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            let together = requests.by_ref().take(EVALUATED_TOGETHER);
+            // The threads live as long as this sender.
+            drop(self.jobs.send(Job::Evaluate(together.collect())));
+        }
     }
 
     /// Data of these rules have changed, through these series if any. Quiet rules are looked at first; the owner hears of
@@ -168,7 +190,7 @@ impl Evaluators {
         }
         if !others.is_empty() {
             // Without an owner the process is ending; the log has what it needs to go on.
-            drop(self.owner.send(Request::Input(Input::Touched(others))));
+            drop(self.owner.send(Request::Inputs(vec![Input::Touched(others)])));
         }
     }
 
@@ -184,7 +206,10 @@ impl Worker {
             // Only the wait for a job is under the lock, never the job.
             let job = lock(jobs).recv();
             match job {
-                Ok(Job::Evaluate(pending)) => self.evaluate(pending),
+                Ok(Job::Evaluate(requests)) => self.evaluate_all(requests),
+                Ok(Job::Resume(pending)) => {
+                    self.tell(self.evaluate(pending).map(Input::Evaluated).into_iter().collect());
+                }
                 Ok(Job::Route(request, now)) => self.route(request, now),
                 Ok(Job::Screen) => self.screen(),
                 Err(_) => return,
@@ -192,12 +217,33 @@ impl Worker {
         }
     }
 
-    fn tell(&self, input: Input) {
-        // Without an owner the process is ending.
-        drop(self.owner.send(Request::Input(input)));
+    fn tell(&self, inputs: Vec<Input>) {
+        if !inputs.is_empty() {
+            // Without an owner the process is ending.
+            drop(self.owner.send(Request::Inputs(inputs)));
+        }
     }
 
-    fn evaluate(&self, mut pending: Pending) {
+    /// Evaluates one after the other. Answers that say nothing new are told together.
+    fn evaluate_all(&self, requests: Vec<EvaluateRequest>) {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut watch = Stopwatch::start();
+        for request in requests {
+            let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
+            let Some(evaluation) = self.evaluate(pending) else { continue };
+            let finds_nothing =
+                matches!(&evaluation.result, Ok(EvaluationResult::Instances { active, .. }) if active.is_empty());
+            answers.push(Input::Evaluated(evaluation));
+            if !finds_nothing || watch.elapsed() >= TOLD_AFTER {
+                self.tell(std::mem::take(&mut answers));
+                watch = Stopwatch::start();
+            }
+        }
+        self.tell(answers);
+    }
+
+    /// `None` if the rule's server has to be asked first.
+    fn evaluate(&self, mut pending: Pending) -> Option<Evaluation> {
         let request = &pending.request;
         let span = tracing::debug_span!("evaluate", rule = %request.rule, at = %request.at.to_rfc3339());
         let _entered = span.enter();
@@ -215,7 +261,10 @@ impl Worker {
                         state_writes = writes;
                         Ok(result)
                     }
-                    (Ok(Err(EvaluateError::Unanswered)), Some(server)) => return self.ask(server, pending),
+                    (Ok(Err(EvaluateError::Unanswered)), Some(server)) => {
+                        self.ask(server, pending);
+                        return None;
+                    }
                     (Ok(Err(error)), _) => Err(error.to_string()),
                     (Err(_), _) => Err("the evaluation panicked; this is a defect, please report it".to_owned()),
                 }
@@ -228,14 +277,14 @@ impl Worker {
         if result.is_err() {
             self.metrics.evaluation_failures.inc();
         }
-        self.tell(Input::Evaluated(Evaluation {
+        Some(Evaluation {
             id: request.id,
             rule: request.rule,
             at: request.at,
             took: Duration::from_millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
             result,
             state_writes,
-        }));
+        })
     }
 
     /// Lets the server answer what an evaluation lacks, and the evaluation come back.
@@ -244,7 +293,7 @@ impl Worker {
         self.runtime.spawn(async move {
             server.answer(&mut pending.remote, &pending.watch, &metrics).await;
             if let Some(jobs) = jobs.upgrade() {
-                drop(jobs.send(Job::Evaluate(pending)));
+                drop(jobs.send(Job::Resume(pending)));
             }
         });
     }
@@ -301,44 +350,51 @@ impl Worker {
         Ok((outcome.into(), writes))
     }
 
-    /// Looks at some of the quiet rules whose data have changed.
+    /// Looks at some of the quiet rules whose data have changed, all of them at one time, so that they share what they
+    /// have in common.
     fn screen(&self) {
         let chosen = self.screen.take(SCREENED_AT_ONCE);
         if chosen.is_empty() {
             return;
         }
-        let (rules, now) = (self.rules.load(), self.clock.now());
-        let touched: Vec<RuleId> = chosen
-            .into_iter()
-            .filter(|rule| {
-                let ready = rules.rules.get(rule);
+        let rules = self.rules.load();
+        // What arrives from here on lets the rules wait again.
+        let round = Round { arrivals: self.screen.arrivals(), now: self.clock.now() };
+        for some in chosen.chunks(SCREENED_UNDER_ONE_LOCK) {
+            let stays_quiet = |db: &Tsdb, rule: &RuleId| {
                 // The owner's evaluation tells what is wrong with a rule that cannot be looked at.
-                let look = std::panic::AssertUnwindSafe(|| ready.is_some_and(|ready| self.stays_quiet(ready, now)));
-                !std::panic::catch_unwind(look).unwrap_or(false)
-            })
-            .collect();
-        if !touched.is_empty() {
-            self.tell(Input::Touched(touched));
+                let ready = rules.rules.get(rule);
+                let look =
+                    std::panic::AssertUnwindSafe(|| ready.is_some_and(|ready| self.stays_quiet(ready, db, round)));
+                std::panic::catch_unwind(look).unwrap_or(false)
+            };
+            let touched: Vec<RuleId> =
+                self.data.with_tsdb(|db| some.iter().filter(|rule| !stays_quiet(db, rule)).copied().collect());
+            if !touched.is_empty() {
+                self.tell(vec![Input::Touched(touched)]);
+            }
         }
+        self.metrics.evaluations.get_or_create(&label("cause", "screening")).inc_by(chosen.len() as u64);
         if let Some(jobs) = self.jobs.upgrade() {
             drop(jobs.send(Job::Screen));
         }
     }
 
-    fn stays_quiet(&self, ready: &Ready, now: Timestamp) -> bool {
-        let mut tracked = lock(&ready.tracked);
-        let (arrivals, Some(seen)) = (self.screen.arrivals(), *lock(&ready.quiet)) else { return false };
-        let Some(plan) = ready.prepared.plan() else { return false };
-        self.metrics.evaluations.get_or_create(&label("cause", "screening")).inc();
-        let at = now - ready.query_offset;
+    /// Whether a quiet rule finds nothing still.
+    fn stays_quiet(&self, ready: &Ready, db: &Tsdb, round: Round) -> bool {
+        // Who evaluates the rule right now may have missed the change, and cannot be waited for: it may wait for the
+        // series, which are locked here.
+        let Ok(mut tracked) = ready.tracked.try_lock() else { return false };
+        let (Some(seen), Some(plan)) = (*lock(&ready.quiet), ready.prepared.plan()) else { return false };
+        let at = round.now - ready.query_offset;
         let changed = plan.is_worth_splitting(&tracked).then(|| self.screen.changed_since(seen)).flatten();
-        let answer = self.data.with_tsdb(|db| match changed {
+        let answer = match changed {
             Some(changed) => plan.instant_of_changed(db, &mut tracked, &changed, at, &|| None),
             None => plan.instant_tracked(db, &mut tracked, at, &|| None),
-        });
+        };
         let nothing = matches!(&answer, Ok(Answer { value: Value::Vector(found), .. }) if found.is_empty());
         if let (true, Some(quiet)) = (nothing, lock(&ready.quiet).as_mut()) {
-            *quiet = arrivals;
+            *quiet = round.arrivals;
         }
         nothing
     }
@@ -360,7 +416,7 @@ impl Worker {
         if let Err(error) = &result {
             self.failed(&request.plugin.plugin, error);
         }
-        self.tell(Input::Routed { id: request.id, result });
+        self.tell(vec![Input::Routed { id: request.id, result }]);
     }
 
     fn failed(&self, plugin: &str, error: &PluginError) {

@@ -20,8 +20,8 @@ const INPUTS_PER_TURN: usize = 256;
 
 /// What can wake the owner.
 pub(crate) enum Request {
-    /// Something has happened.
-    Input(Input),
+    /// Something has happened, in this order.
+    Inputs(Vec<Input>),
     /// Something has happened and the caller waits until it is durable.
     Durable(Input, oneshot::Sender<Result<(), String>>),
     /// Somebody wants to look.
@@ -73,9 +73,9 @@ impl Owner {
             let mut next = request;
             for _ in 0..INPUTS_PER_TURN {
                 match next {
-                    // In compatibility mode rules are evaluated at their interval only.
-                    Some(Request::Input(Input::Touched(_))) if !self.on_ingest => {}
-                    Some(Request::Input(input)) => self.handle(now, input, &mut turn),
+                    Some(Request::Inputs(inputs)) => {
+                        inputs.into_iter().for_each(|input| self.handle(now, input, &mut turn));
+                    }
                     Some(Request::Durable(input, reply)) => {
                         self.handle(now, input, &mut turn);
                         turn.replies.push(reply);
@@ -120,6 +120,8 @@ impl Owner {
     /// An engine that does not decide passes alerts on and takes only new definitions itself.
     fn handle(&mut self, now: Timestamp, input: Input, turn: &mut Decided) {
         match input {
+            // In compatibility mode rules are evaluated at their interval only.
+            Input::Touched(_) if !self.on_ingest => {}
             Input::Alerts(_) if self.term.is_none() => turn.requests.push(input),
             Input::Reload(_) => self.engine.handle(now, input),
             _ if self.term.is_none() => {}
@@ -161,12 +163,13 @@ impl Owner {
     fn drain(&mut self, now: Timestamp, mut decided: Decided) {
         let Some(term) = self.term else { return self.drain_watching(decided) };
         decided.term = term;
+        let mut requests = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Evaluate(request) => self.evaluators.evaluate(request),
+                Output::Evaluate(request) => requests.push(request),
                 Output::Route(request) => self.evaluators.route(request, now),
                 Output::Append(samples) => {
-                    // Written before a later evaluation of the same turn is handed out, so that it sees them.
+                    // Written before the evaluations of the same turn are handed out, so that they see them.
                     let touched = self.data.append_derived(&samples, now);
                     if self.on_ingest && !touched.is_empty() {
                         self.engine.handle(now, Input::Touched(touched));
@@ -182,6 +185,7 @@ impl Owner {
                 }
             }
         }
+        self.evaluators.evaluate(requests);
         if !decided.is_empty() {
             self.metrics
                 .queue

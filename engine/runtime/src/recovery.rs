@@ -9,7 +9,7 @@ use watchfire_model::{Duration, RuleId, Timestamp};
 use watchfire_store::log::{
     Log, LogError, ReplayFrom, Replayed, Snapshot, SnapshotError, SnapshotWriter, read_snapshot,
 };
-use watchfire_tsdb::{Cursor, SeriesId, Settings, Tsdb};
+use watchfire_tsdb::{Assembled, Cursor, SamplesRef, SeriesId, Settings, Tsdb};
 
 use crate::data::{Data, lock};
 use crate::metrics::Metrics;
@@ -72,11 +72,12 @@ fn load(
 ) -> Result<(Tsdb, Option<Snapshot>), LogError> {
     for snapshot in log.snapshots()? {
         let mut tsdb = Tsdb::new(settings);
-        let read = read_snapshot(&snapshot, |labels, samples| {
-            if samples.last_time().is_some_and(|newest| newest >= since) {
-                tsdb.restore(&labels, samples);
-            }
-        });
+        let assemble = |labels, samples: SamplesRef<'_>| {
+            let in_reach = samples.last_time().is_some_and(|newest| newest >= since);
+            if in_reach { Assembled::new(labels, samples) } else { None }
+        };
+        let read =
+            read_snapshot(&snapshot, assemble, |series| series.into_iter().for_each(|series| tsdb.adopt(series)));
         match read {
             Ok(size) => {
                 recovered.from_snapshot = size.samples;

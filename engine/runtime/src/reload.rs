@@ -409,7 +409,7 @@ impl Reloader {
         self.raised = firing;
         if !alerts.is_empty() {
             // Without an owner the process is ending.
-            drop(self.owner.send(Request::Input(Input::Alerts(alerts))));
+            drop(self.owner.send(Request::Inputs(vec![Input::Alerts(alerts)])));
         }
     }
 }

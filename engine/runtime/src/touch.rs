@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use watchfire_alerting::RuleKind;
 use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL, MatchOp, Matcher, RuleId};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
@@ -39,6 +40,14 @@ pub(crate) enum Written {
 }
 
 impl Written {
+    /// What a rule of this name and kind writes.
+    pub(crate) fn by(name: &str, kind: &RuleKind) -> Written {
+        match kind {
+            RuleKind::Recording => Written::Series(name.to_owned()),
+            RuleKind::Alerting(_) => Written::Alert(name.to_owned()),
+        }
+    }
+
     /// What a series belongs to that a rule wrote.
     fn of(series: &Labels) -> Written {
         match series.value_or_empty(METRIC_NAME_LABEL) {
@@ -59,6 +68,26 @@ impl Written {
     }
 }
 
+/// Whether one of these rules may read what one before it writes.
+pub(crate) fn is_chain<'r>(rules: impl IntoIterator<Item = (Written, Option<&'r Reader>)>) -> bool {
+    let (mut recorded, mut alerts) = (BTreeSet::new(), false);
+    rules.into_iter().any(|(writes, reader)| {
+        let reads = reader.is_some_and(|reader| {
+            alerts && (reader.may_read_alerts() || ALERT_SERIES.iter().any(|name| reader.queried.contains(*name)))
+                || !recorded.is_disjoint(&reader.queried)
+                || reader.selectors.iter().any(|selector| match metric_name(selector) {
+                    Some(name) => recorded.contains(name),
+                    None => recorded.iter().any(|name: &String| agree(selector, METRIC_NAME_LABEL, name)),
+                })
+        });
+        match writes {
+            Written::Series(name) => drop(recorded.insert(name)),
+            Written::Alert(_) => alerts = true,
+        }
+        reads
+    })
+}
+
 /// Whether nothing that a selector says of a label speaks against this value.
 fn agree(selector: &[Matcher], label: &str, value: &str) -> bool {
     selector.iter().filter(|matcher| matcher.name() == label).all(|matcher| matcher.matches(value))
@@ -69,10 +98,20 @@ const UNREAD: u32 = 0;
 /// The number of the set of a series that is stored although no expression selects it.
 const QUERIED: u32 = 1;
 
-/// A selector and the rules that have it: it is tried once for all of them.
+/// A selector and the rules that have it: it is tried once for all of them. One that no rule has any more is in no
+/// series' set.
 struct Selector {
     matchers: Arc<[Matcher]>,
     rules: Vec<RuleId>,
+}
+
+/// What a change of the rules means for what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Series may be read that were not.
+    pub(crate) more: bool,
+    /// Series may be read no longer.
+    pub(crate) less: bool,
 }
 
 /// The selectors that match a series, shared by all series that the same ones match. A set is another set and one more
@@ -148,37 +187,81 @@ impl Default for TouchIndex {
 
 impl TouchIndex {
     /// The index for these rules over the series that are there.
-    #[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
     pub(crate) fn new(readers: &[Arc<Reader>], keep_unread: bool, tsdb: &Tsdb) -> TouchIndex {
         let mut index = TouchIndex {
             selectors: Vec::new(),
             by_name: HashMap::new(),
             nameless: Vec::new(),
-            queried: readers.iter().flat_map(|reader| &reader.queried).cloned().collect(),
+            queried: queried(readers),
             keep_unread,
             by_slot: Vec::new(),
             sets: Sets::new(),
             cursor: Cursor::default(),
             circular: circular(readers),
         };
-        let mut numbers: HashMap<&[Matcher], usize> = HashMap::new();
-        for reader in readers {
-            for matchers in &reader.selectors {
-                let next = index.selectors.len();
-                let number = *numbers.entry(matchers).or_insert(next);
-                if number == next {
-                    let number = u32::try_from(number).unwrap_or(u32::MAX);
-                    match metric_name(matchers) {
-                        Some(name) => index.by_name.entry(name.to_owned()).or_default().push(number),
-                        None => index.nameless.push(number),
-                    }
-                    index.selectors.push(Selector { matchers: Arc::clone(matchers), rules: Vec::new() });
-                }
-                index.selectors[number].rules.push(reader.rule);
-            }
+        for (matchers, rules) in by_matchers(readers) {
+            index.add_selector(matchers, rules);
         }
         index.take_in(tsdb);
         index
+    }
+
+    /// Puts other rules in the place of those that there are. Only selectors that come or go are looked up, so that it
+    /// costs what changes.
+    #[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
+    pub(crate) fn set_readers(&mut self, readers: &[Arc<Reader>], keep_unread: bool, tsdb: &Tsdb) -> Reading {
+        let mut wanted = by_matchers(readers);
+        let numbers: HashMap<&[Matcher], usize> =
+            wanted.iter().enumerate().map(|(number, (matchers, _))| (&***matchers, number)).collect();
+        let live = self.selectors.iter().filter(|selector| !selector.rules.is_empty());
+        let known = live.filter(|selector| numbers.contains_key(&*selector.matchers)).count();
+        // What is gone leaves a gap behind, and a new index has none.
+        let (gaps, come) = (self.selectors.len() - known, wanted.len() - known);
+        let few = 4 * (gaps + come) <= known;
+        if !few || keep_unread != self.keep_unread || queried(readers) != self.queried {
+            let before = std::mem::replace(self, TouchIndex::new(readers, keep_unread, tsdb));
+            return Reading { more: !self.reads_no_more_than(&before), less: true };
+        }
+        self.circular = circular(readers);
+        let mut dropped = Vec::new();
+        for (number, selector) in (0..).zip(&mut self.selectors).filter(|(_, selector)| !selector.rules.is_empty()) {
+            let found = numbers.get(&*selector.matchers);
+            selector.rules = found.map(|found| std::mem::take(&mut wanted[*found].1)).unwrap_or_default();
+            if selector.rules.is_empty() {
+                dropped.push(number);
+            }
+        }
+        for number in &dropped {
+            let named = metric_name(&self.selectors[*number as usize].matchers).and_then(|n| self.by_name.get_mut(n));
+            named.unwrap_or(&mut self.nameless).retain(|other| other != number);
+        }
+        // What nobody has taken is new.
+        let come = wanted.into_iter().filter(|(_, rules)| !rules.is_empty());
+        let come: Vec<u32> = come.map(|(matchers, rules)| self.add_selector(matchers, rules)).collect();
+        self.follow(tsdb);
+        for number in dropped.iter().chain(&come) {
+            for id in tsdb.select(&Arc::clone(&self.selectors[*number as usize].matchers)) {
+                if let Some(series) = tsdb.series(id) {
+                    self.by_slot[id.slot()] = self.set_for(series.labels());
+                }
+            }
+        }
+        // Selectors may have other rules than before.
+        self.sets.rules[QUERIED as usize + 1..].fill(None);
+        for set in &self.by_slot {
+            self.sets.complete(*set, &self.selectors);
+        }
+        Reading { more: !come.is_empty(), less: !dropped.is_empty() }
+    }
+
+    fn add_selector(&mut self, matchers: &Arc<[Matcher]>, rules: Vec<RuleId>) -> u32 {
+        let number = u32::try_from(self.selectors.len()).unwrap_or(u32::MAX);
+        match metric_name(matchers) {
+            Some(name) => self.by_name.entry(name.to_owned()).or_default().push(number),
+            None => self.nameless.push(number),
+        }
+        self.selectors.push(Selector { matchers: Arc::clone(matchers), rules });
+        number
     }
 
     /// Takes in the series that are there: each selector is looked up once, instead of being tried on each of them.
@@ -240,9 +323,10 @@ impl TouchIndex {
 
     /// Whether everything that `self` finds to be read was so for `before` too.
     #[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
-    pub(crate) fn reads_no_more_than(&self, before: &TouchIndex) -> bool {
+    fn reads_no_more_than(&self, before: &TouchIndex) -> bool {
         fn matchers(index: &TouchIndex) -> HashSet<&[Matcher]> {
-            index.selectors.iter().map(|selector| &*selector.matchers).collect()
+            let read = index.selectors.iter().filter(|selector| !selector.rules.is_empty());
+            read.map(|selector| &*selector.matchers).collect()
         }
         before.keep_unread
             || !self.keep_unread
@@ -255,18 +339,13 @@ impl TouchIndex {
         self.by_slot.get(series.slot()).map_or(&[], |set| self.sets.rules(*set))
     }
 
-    /// The rules that read any of these series. Series that the same rules read share one list, so that a batch of
-    /// them costs a comparison each.
+    /// The rules that read any of these series. Series that the same rules read share one set, so that a batch of them
+    /// costs a number each.
     pub(crate) fn touched_by_any(&self, series: &[SeriesId]) -> BTreeSet<RuleId> {
-        let mut touched = BTreeSet::new();
-        let mut last = UNREAD;
-        for number in series.iter().filter_map(|series| self.by_slot.get(series.slot())) {
-            if last != *number {
-                touched.extend(self.sets.rules(*number).iter().copied());
-                last = *number;
-            }
-        }
-        touched
+        let mut sets: Vec<u32> = series.iter().filter_map(|series| self.by_slot.get(series.slot()).copied()).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        sets.into_iter().flat_map(|set| self.sets.rules(set)).copied().collect()
     }
 
     /// Whether a series that a rule wrote may start evaluations.
@@ -305,6 +384,28 @@ impl TouchIndex {
     }
 }
 
+/// The metrics that templates may query.
+fn queried(readers: &[Arc<Reader>]) -> BTreeSet<String> {
+    readers.iter().flat_map(|reader| &reader.queried).cloned().collect()
+}
+
+/// The rules of each selector, in the order of their first appearance.
+#[expect(clippy::mutable_key_type, reason = "matchers are compared by their texts, which never change")]
+fn by_matchers(readers: &[Arc<Reader>]) -> Vec<(&Arc<[Matcher]>, Vec<RuleId>)> {
+    let mut numbers: HashMap<&[Matcher], usize> = HashMap::new();
+    let mut found: Vec<(&Arc<[Matcher]>, Vec<RuleId>)> = Vec::new();
+    for reader in readers {
+        for matchers in &reader.selectors {
+            let number = *numbers.entry(matchers).or_insert(found.len());
+            if number == found.len() {
+                found.push((matchers, Vec::new()));
+            }
+            found[number].1.push(reader.rule);
+        }
+    }
+    found
+}
+
 fn metric_name(selector: &[Matcher]) -> Option<&str> {
     let named = |matcher: &&Matcher| matcher.name() == METRIC_NAME_LABEL && matcher.op() == MatchOp::Equal;
     selector.iter().find(named).map(Matcher::value)
@@ -315,14 +416,26 @@ fn circular(readers: &[Arc<Reader>]) -> BTreeSet<Written> {
     let written: BTreeSet<&Written> = readers.iter().map(|reader| &reader.writes).collect();
     // Few rules read alerts, and most rules write them.
     let readers_of_alerts: Vec<&Arc<Reader>> = readers.iter().filter(|reader| reader.may_read_alerts()).collect();
-    let all: Vec<&Arc<Reader>> = readers.iter().collect();
+    let mut by_name: HashMap<&str, Vec<&Arc<Reader>>> = HashMap::new();
+    let mut nameless = Vec::new();
+    for (reader, selector) in readers.iter().flat_map(|reader| reader.selectors.iter().map(move |s| (reader, s))) {
+        match metric_name(selector) {
+            Some(name) => by_name.entry(name).or_default().push(reader),
+            None => nameless.push(reader),
+        }
+    }
     // An edge leads from what is written to everything that is written by a rule that may read it.
     let edges: HashMap<&Written, Vec<&Written>> = written
         .iter()
         .map(|output| {
-            let candidates = if let Written::Alert(_) = output { &readers_of_alerts } else { &all };
-            let may_read = |reader: &&&Arc<Reader>| reader.selectors.iter().any(|selector| output.may_meet(selector));
-            (*output, candidates.iter().filter(may_read).map(|reader| &reader.writes).collect())
+            let candidates = match output {
+                Written::Alert(_) => readers_of_alerts.clone(),
+                Written::Series(name) => {
+                    by_name.get(name.as_str()).into_iter().flatten().chain(&nameless).copied().collect()
+                }
+            };
+            let may_read = |reader: &&Arc<Reader>| reader.selectors.iter().any(|selector| output.may_meet(selector));
+            (*output, candidates.into_iter().filter(may_read).map(|reader| &reader.writes).collect())
         })
         .collect();
     let reaches_itself = |start: &Written| {
@@ -343,9 +456,13 @@ fn circular(readers: &[Arc<Reader>]) -> BTreeSet<Written> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
     use watchfire_model::{Anchoring, Sample, Timestamp};
     use watchfire_tsdb::Settings;
+
+    use super::*;
 
     /// A rule that records a series, or raises the alert `A` and the rule's number.
     fn reader(rule: u64, selectors: &[&[(&str, MatchOp, &str)]], records: Option<&str>) -> Arc<Reader> {
@@ -387,6 +504,83 @@ mod tests {
         }
     }
 
+    /// Selectors of which rules have some.
+    fn selector(number: u64) -> Vec<(&'static str, MatchOp, &'static str)> {
+        use MatchOp::{Equal, NotEqual, Regex};
+        let name = ["a", "b", "c", "d"][number as usize % 4];
+        let job = ["", "x", "y"][number as usize / 4 % 3];
+        match number / 12 {
+            0 => vec![("__name__", Equal, name), ("job", Equal, job)],
+            1 => vec![("__name__", Equal, name), ("job", NotEqual, job)],
+            _ => vec![("__name__", Regex, if name < "c" { "a|b|c" } else { "[^a]" }), ("job", Equal, job)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_index_is_as_good_as_a_new_one(
+            steps in prop::collection::vec((0u64..30, prop::collection::vec(0u64..36, 0..3), 0usize..12, any::<bool>()), 1..20),
+        ) {
+            let mut tsdb = Tsdb::default();
+            let mut rules: BTreeMap<u64, Vec<u64>> = (0..30).map(|rule| (rule, vec![rule, rule + 6])).collect();
+            let readers = |rules: &BTreeMap<u64, Vec<u64>>| -> Vec<Arc<Reader>> {
+                let with = |(rule, numbers): (&u64, &Vec<u64>)| {
+                    let selectors: Vec<_> = numbers.iter().map(|number| selector(*number)).collect();
+                    let selectors: Vec<_> = selectors.iter().map(Vec::as_slice).collect();
+                    reader(*rule, &selectors, None)
+                };
+                rules.iter().map(with).collect()
+            };
+            let mut index = TouchIndex::new(&readers(&rules), false, &tsdb);
+            for (rule, selectors, series, follows) in steps {
+                let labels = Labels::from_pairs([("__name__", ["a", "b", "c", "d"][series % 4]), ("job", ["", "x", "z"][series / 4])]);
+                tsdb.append(&labels, Sample { timestamp: Timestamp::EPOCH, value: 1.0 }).unwrap();
+                if follows {
+                    index.follow(&tsdb);
+                }
+                rules.insert(rule, selectors);
+                let reads = |index: &TouchIndex| -> BTreeSet<Labels> {
+                    let all = tsdb.all_series().map(|series| series.labels().clone());
+                    all.filter(|labels| index.is_read(labels)).collect()
+                };
+                let before = reads(&index);
+                let reading = index.set_readers(&readers(&rules), false, &tsdb);
+                let fresh = TouchIndex::new(&readers(&rules), false, &tsdb);
+                let after = reads(&index);
+                prop_assert_eq!(&after, &reads(&fresh));
+                prop_assert!(reading.more || after.is_subset(&before));
+                prop_assert!(reading.less || before.is_subset(&after));
+                for id in tsdb.all_series().map(|series| series.id()) {
+                    prop_assert_eq!(index.touched_by(id), fresh.touched_by(id));
+                    prop_assert_eq!(index.is_slot_read(id.slot()), fresh.is_slot_read(id.slot()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_is_read_by_a_rule_after_its_writer_makes_a_chain() {
+        use MatchOp::{Equal, Regex};
+        let up = &[("__name__", Equal, "up")][..];
+        let chain = |readers: &[Arc<Reader>]| is_chain(readers.iter().map(|r| (r.writes.clone(), Some(&**r))));
+        let alone = [reader(1, &[up], Some("a")), reader(2, &[up], None), reader(3, &[up], None)];
+        assert!(!chain(&alone));
+        let of = |metric| reader(4, &[&[("__name__", Equal, metric)]], None);
+        assert!(chain(&[reader(1, &[up], Some("a")), of("a")]));
+        // It reads what was written the last time.
+        assert!(!chain(&[of("a"), reader(1, &[up], Some("a"))]));
+        assert!(chain(&[reader(1, &[up], None), of("ALERTS")]));
+        assert!(!chain(&[reader(1, &[up], Some("a")), of("ALERTS")]));
+        assert!(chain(&[reader(1, &[up], Some("a")), reader(2, &[&[("job", Regex, ".+")]], None)]));
+        let queried = Arc::new(Reader {
+            rule: RuleId(5),
+            selectors: Vec::new(),
+            queried: BTreeSet::from(["a".to_owned()]),
+            writes: Written::Alert("A5".to_owned()),
+        });
+        assert!(chain(&[reader(1, &[up], Some("a")), queried]));
+    }
+
     #[test]
     fn a_series_is_worth_keeping_if_an_expression_or_a_template_reads_it_or_everything_is_kept() {
         use MatchOp::{Equal, Regex};
@@ -417,6 +611,25 @@ mod tests {
                 assert_eq!(a.reads_no_more_than(b), i <= j, "{i} and {j}");
             }
         }
+    }
+
+    #[test]
+    fn rules_that_a_sample_does_not_touch_cost_it_nothing() {
+        let of = |rule: u64, metric: &str| {
+            reader(rule, &[&[("__name__", MatchOp::Equal, metric), ("job", MatchOp::Equal, "a")]], None)
+        };
+        // The selectors that are tried when the series is new, and the rules that are looked at for each sample.
+        let looked_at = |others: u64| {
+            let mut tsdb = Tsdb::default();
+            let mut readers: Vec<_> = (0..others).map(|rule| of(rule, &format!("other_{rule}"))).collect();
+            readers.extend([of(others, "up"), of(others + 1, "up")]);
+            let mut index = TouchIndex::new(&readers, false, &tsdb);
+            let labels = Labels::from_pairs([("__name__", "up"), ("job", "a")]);
+            let id = tsdb.append(&labels, Sample { timestamp: Timestamp::EPOCH, value: 1.0 }).unwrap();
+            index.follow(&tsdb);
+            (index.selectors_of(&labels).count(), index.touched_by_any(&[id; 100]).len())
+        };
+        assert_eq!([100, 1_000, 10_000].map(looked_at), [(1, 2); 3]);
     }
 
     #[test]

@@ -252,6 +252,7 @@ fn group_spec(group: &RuleGroup, settings: &WorldSettings) -> RuleGroupSpec {
         interval,
         query_offset: group.query_offset.unwrap_or(settings.query_offset),
         limit: group.limit,
+        in_order: true,
         rules: rules.collect(),
     }
 }

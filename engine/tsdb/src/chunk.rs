@@ -10,9 +10,9 @@
 
 use std::sync::Arc;
 
-use watchfire_model::heap_block;
+use watchfire_model::{Sample, Timestamp, heap_block};
 
-use crate::{Histogram, SampleValue};
+use crate::{Histogram, Point, SampleValue};
 
 /// A chunk is closed at this size, which bounds what a change of encoding has to rewrite.
 pub(crate) const CHUNK_SAMPLES_MAX: usize = 120;
@@ -66,6 +66,19 @@ pub(crate) struct Raw {
     pub(crate) time: i64,
     pub(crate) start: Option<i64>,
     pub(crate) value: SampleValue,
+}
+
+impl From<Sample> for Raw {
+    fn from(sample: Sample) -> Raw {
+        Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) }
+    }
+}
+
+impl From<Point> for Raw {
+    fn from(point: Point) -> Raw {
+        let start = point.start.map(Timestamp::as_millis);
+        Raw { time: point.timestamp.as_millis(), start, value: point.value }
+    }
 }
 
 impl TimeCode {
@@ -181,6 +194,17 @@ impl Chunk {
             chunk.side.get_or_insert_default().starts.push(raw.start);
         }
         chunk
+    }
+
+    /// Numbers in one go, in the order of their times; at least one, and at most [`CHUNK_SAMPLES_MAX`].
+    pub(crate) fn of(all: &[(i64, f64)]) -> Option<Chunk> {
+        let (time, number) = *all.first()?;
+        let mut chunk = Chunk::new(Raw { time, start: None, value: SampleValue::Float(number) });
+        if let Some((second, _)) = all.get(1) {
+            chunk.step = second.checked_sub(time).and_then(|step| u32::try_from(step).ok()).unwrap_or(0);
+            chunk.encode(all);
+        }
+        Some(chunk)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -416,6 +440,12 @@ impl Chunk {
         let mut all = Vec::with_capacity(self.len() + 1);
         self.floats_into(0, self.len(), &mut all);
         all.push((time, number));
+        self.encode(&all);
+    }
+
+    /// Encodes these samples in the narrowest codes that hold all of them. The first one and the step are known.
+    fn encode(&mut self, all: &[(i64, f64)]) {
+        let Some((time, _)) = all.last().copied() else { return };
         let gaps = (all.len() - 1) as i64;
         if let Some(span) = time.checked_sub(self.first) {
             // The mean gap keeps the line close to jittered times; an exact first gap is kept where it fits most of them.
@@ -427,14 +457,14 @@ impl Chunk {
         let widest = (0..all.len()).map(|i| TimeCode::for_deviation(all[i].0.wrapping_sub(self.line(i))));
         self.times = widest.max_by_key(|code| code.width()).unwrap_or(TimeCode::I64);
         if !self.holds_histograms() {
-            self.choose_value_code(&all);
+            self.choose_value_code(all);
         }
         self.data = Vec::new();
         self.data.reserve_exact((all.len() + all.len().max(16) / 4) * self.record());
         for (i, (time, number)) in all.iter().enumerate() {
             self.write(time.wrapping_sub(self.line(i)), *number);
         }
-        self.count += 1;
+        self.count = u8::try_from(all.len()).unwrap_or(u8::MAX);
         self.last = time;
     }
 

@@ -25,6 +25,6 @@ pub use histogram::{
 };
 pub use number::format_g;
 pub use point::{Point, SampleValue, SamplesRef};
-pub use series::{SeriesId, SeriesView, Window};
+pub use series::{Assembled, SeriesId, SeriesView, Window};
 pub use settings::{Settings, Stats};
 pub use store::{Created, Cursor, Newest, Truncated, Tsdb};

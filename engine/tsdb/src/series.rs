@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use watchfire_model::{Labels, Timestamp, heap_block};
 
-use crate::chunk::{Chunk, Raw};
-use crate::{Histogram, Point, SampleValue};
+use crate::chunk::{CHUNK_SAMPLES_MAX, Chunk, Raw};
+use crate::{Histogram, Point, SampleValue, SamplesRef};
 
 /// Identifies a series as long as it lives; never used again for another one.
 ///
@@ -70,8 +70,46 @@ impl Series {
         Series { id, labels, older: Vec::new(), head: Chunk::new(first) }
     }
 
+    /// A series that is in no store yet; nothing if there is no sample, or one is not newer than that before it.
+    fn assemble(labels: Labels, samples: SamplesRef<'_>) -> Option<Series> {
+        let id = SeriesId(0);
+        match samples {
+            SamplesRef::Plain(samples) => {
+                if !samples.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
+                    return None;
+                }
+                let numbers: Vec<(i64, f64)> = samples.iter().map(|s| (s.timestamp.as_millis(), s.value)).collect();
+                let mut chunks: Vec<Chunk> = numbers.chunks(CHUNK_SAMPLES_MAX).filter_map(Chunk::of).collect();
+                let head = chunks.pop()?;
+                chunks.shrink_to_fit();
+                Some(Series { id, labels, older: chunks, head })
+            }
+            SamplesRef::Rich(points) => {
+                let (first, rest) = points.split_first()?;
+                let mut series = Series::new(id, labels, first.clone().into());
+                for point in rest {
+                    let raw = Raw::from(point.clone());
+                    if series.place(&raw) != Place::Newest {
+                        return None;
+                    }
+                    series.push(raw);
+                }
+                Some(series)
+            }
+        }
+    }
+
+    /// All samples, oldest first.
+    pub(crate) fn raws(&self) -> impl Iterator<Item = Raw> {
+        self.chunks().flat_map(|chunk| (0..chunk.len()).map(|position| chunk.raw(position)))
+    }
+
     pub(crate) fn newest_time(&self) -> i64 {
         self.head.last_time()
+    }
+
+    pub(crate) fn newest(&self) -> SampleValue {
+        self.head.newest()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -126,7 +164,7 @@ impl Series {
     /// Puts a sample between older ones, by rebuilding the series: that is rare, and the common case stays simple.
     /// Answers what lies at that time already, if something does.
     pub(crate) fn insert(&mut self, raw: Raw) -> Option<SampleValue> {
-        let mut all: Vec<Raw> = self.chunks().flat_map(|c| (0..c.len()).map(|i| c.raw(i))).collect();
+        let mut all: Vec<Raw> = self.raws().collect();
         let at = all.partition_point(|r| r.time < raw.time);
         if let Some(same) = all.get(at).filter(|r| r.time == raw.time) {
             return Some(same.value.clone());
@@ -187,6 +225,18 @@ impl Series {
             return (0, 0);
         }
         (index - 1, self.older[index - 1].count_through(time))
+    }
+}
+
+/// A series with its samples, put together apart from any store, such as by several threads at once;
+/// [`Tsdb::adopt`](crate::Tsdb::adopt) takes it in.
+#[derive(Debug)]
+pub struct Assembled(pub(crate) Series);
+
+impl Assembled {
+    /// From labels and samples; nothing if there is no sample, or one is not newer than that before it.
+    pub fn new(labels: Labels, samples: SamplesRef<'_>) -> Option<Assembled> {
+        Series::assemble(labels, samples).map(Assembled)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::chunk::Raw;
 use crate::index::{Candidates, Index, LabelsBySlot};
 use crate::series::{Place, Series};
 use crate::slots::Table;
-use crate::{AppendError, Limit, Point, SampleValue, SamplesRef, SeriesId, SeriesView, Settings, Stats};
+use crate::{AppendError, Assembled, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
 
 /// Series lie in pages of this size, so that growing never copies those that are there.
 const PAGE: usize = 1024;
@@ -75,8 +75,8 @@ impl Newest {
     /// so that they only say that the series itself must be asked.
     pub const NO_NUMBER: f64 = f64::from_bits(0x7ff0_0000_0000_0001);
 
-    fn of(raw: &Raw) -> Newest {
-        Newest { time: raw.time, value: raw.value.float().unwrap_or(Newest::NO_NUMBER) }
+    fn of(time: i64, value: &SampleValue) -> Newest {
+        Newest { time, value: value.float().unwrap_or(Newest::NO_NUMBER) }
     }
 }
 
@@ -145,47 +145,38 @@ impl Tsdb {
 
     /// Appends a number to the series with these labels, which is created if need be.
     pub fn append(&mut self, labels: &Labels, sample: Sample) -> Result<SeriesId, AppendError> {
-        let raw = Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) };
-        self.append_raw(labels, raw)
+        self.append_raw(labels, sample.into())
     }
 
     /// Appends a sample of any kind to the series with these labels, which is created if need be.
     pub fn append_point(&mut self, labels: &Labels, point: Point) -> Result<SeriesId, AppendError> {
-        let start = point.start.map(Timestamp::as_millis);
-        self.append_raw(labels, Raw { time: point.timestamp.as_millis(), start, value: point.value })
+        self.append_raw(labels, point.into())
     }
 
     /// Appends a number to a known series, which saves the look-up.
     pub fn append_to(&mut self, id: SeriesId, sample: Sample) -> Result<(), AppendError> {
-        let raw = Raw { time: sample.timestamp.as_millis(), start: None, value: SampleValue::Float(sample.value) };
-        self.append_at(id, raw)
+        self.append_at(id, sample.into())
     }
 
     /// Appends a sample of any kind to a known series, which saves the look-up.
     pub fn append_point_to(&mut self, id: SeriesId, point: Point) -> Result<(), AppendError> {
-        let start = point.start.map(Timestamp::as_millis);
-        self.append_at(id, Raw { time: point.timestamp.as_millis(), start, value: point.value })
+        self.append_at(id, point.into())
     }
 
-    /// Appends the samples of one series in a row, such as those that a snapshot held. What does not fit is counted as
-    /// everywhere.
-    pub fn restore(&mut self, labels: &Labels, samples: SamplesRef<'_>) {
-        match samples {
-            SamplesRef::Plain(samples) => {
-                let mut samples = samples.iter();
-                // A first sample that is refused leaves no series to append the rest to.
-                if let Some(Ok(id)) = samples.next().map(|first| self.append(labels, *first)) {
-                    for sample in samples {
-                        let _counted = self.append_to(id, *sample);
-                    }
-                }
+    /// Takes in a series that was put together elsewhere. What does not fit is counted as everywhere.
+    pub fn adopt(&mut self, Assembled(mut series): Assembled) {
+        if let Some(id) = self.resolve(&series.labels) {
+            for raw in series.raws() {
+                let _counted = self.append_at(id, raw);
             }
-            SamplesRef::Rich(points) => {
-                for point in points {
-                    let _counted = self.append_point(labels, point.clone());
-                }
-            }
+            return;
         }
+        self.stats.samples_shed += series.shed(self.settings.samples_per_series_max) as u64;
+        if self.limit().is_some() {
+            self.stats.samples_over_limit += series.len() as u64;
+            return;
+        }
+        self.admit(series);
     }
 
     fn append_raw(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
@@ -196,17 +187,27 @@ impl Tsdb {
     }
 
     fn create(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
-        let limit = if self.stats.series >= self.settings.series_max.min(SeriesId::SLOTS_MAX) {
-            Some(Limit::Series(self.settings.series_max.min(SeriesId::SLOTS_MAX)))
+        if let Some(limit) = self.limit() {
+            self.stats.samples_over_limit += 1;
+            return Err(AppendError::Limit { limit });
+        }
+        Ok(self.admit(Series::new(SeriesId::from_number(0), labels.clone(), raw)))
+    }
+
+    /// Which limit forbids another series.
+    fn limit(&self) -> Option<Limit> {
+        let series_max = self.settings.series_max.min(SeriesId::SLOTS_MAX);
+        if self.stats.series >= series_max {
+            Some(Limit::Series(series_max))
         } else if self.bytes() >= self.settings.bytes_max {
             Some(Limit::Bytes(self.settings.bytes_max))
         } else {
             None
-        };
-        if let Some(limit) = limit {
-            self.stats.samples_over_limit += 1;
-            return Err(AppendError::Limit { limit });
         }
+    }
+
+    /// Gives a new series its place.
+    fn admit(&mut self, mut series: Series) -> SeriesId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots_used += 1;
             if self.slots_used > self.pages.0.len() * PAGE {
@@ -218,20 +219,22 @@ impl Tsdb {
         });
         let id = SeriesId::new(self.next_sequence, slot);
         self.next_sequence += 1;
-        self.newest = self.newest.max(Timestamp::from_millis(raw.time));
-        self.newest_by_slot[slot as usize] = Newest::of(&raw);
+        let labels = self.names.share(series.labels);
+        (series.id, series.labels) = (id, labels.clone());
+        let (time, samples) = (series.newest_time(), series.len());
+        self.newest = self.newest.max(Timestamp::from_millis(time));
+        self.newest_by_slot[slot as usize] = Newest::of(time, &series.newest());
         self.revise(slot as usize);
-        let series = Series::new(id, self.names.share(labels.clone()), raw);
         self.stats.bytes += series.heap_bytes() + labels.heap_bytes();
         self.pages.0[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
         self.by_labels.insert(labels.fingerprint().0, slot);
-        self.index.insert(labels, slot, &self.pages);
+        self.index.insert(&labels, slot, &self.pages);
         self.created.push(id);
         self.stats.series += 1;
         self.stats.series_created += 1;
-        self.stats.samples += 1;
-        self.stats.samples_appended += 1;
-        Ok(id)
+        self.stats.samples += samples;
+        self.stats.samples_appended += samples as u64;
+        id
     }
 
     /// Notes that a series is not what it was, other than by a newer sample.
@@ -247,7 +250,7 @@ impl Tsdb {
         let series = self.pages.get_mut(id.slot()).filter(|series| series.id == id);
         let Some(series) = series else { return Err(AppendError::UnknownSeries) };
         let timestamp = Timestamp::from_millis(raw.time);
-        let newest = Newest::of(&raw);
+        let newest = Newest::of(raw.time, &raw.value);
         let mut revised = false;
         match series.place(&raw) {
             Place::SameAsStored => return Ok(()),
@@ -346,6 +349,11 @@ impl Tsdb {
     /// How many series have been removed so far: while it stays the same, ids that were alive are alive.
     pub fn removed_series(&self) -> u64 {
         self.stats.series_removed
+    }
+
+    /// A number that grows with everything that happens to the store: while it stays the same, so does every answer.
+    pub fn changes(&self) -> u64 {
+        self.stats.samples_appended + self.stats.series_removed + self.next_revision
     }
 
     /// The newest sample of each series, by [slot](SeriesId::slot); what stands at the slot of no living series means

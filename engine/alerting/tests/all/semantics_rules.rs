@@ -1,6 +1,8 @@
 //! Rule evaluation: the schedule and the life of an instance.
 
-use watchfire_alerting::{Cause, EvaluateRequest, EvaluationId, Input, Reason, RuleHealth, RuleReason, Settings};
+use watchfire_alerting::{
+    Cause, EvaluateRequest, EvaluationId, Input, Reason, RuleGroupSpec, RuleHealth, RuleReason, Settings,
+};
 use watchfire_model::{Duration, RuleGroupId, RuleId, is_stale};
 
 use crate::world::{Finding, START, World, alerting, at_once, instance, labels, recording, rule_group, to_ops};
@@ -345,24 +347,49 @@ fn semantics_15_rules_of_a_group_run_one_after_the_other_and_groups_side_by_side
 }
 
 #[test]
+fn rules_that_read_nothing_of_each_other_are_asked_for_at_once() {
+    let rules = vec![alerting(1, "0s", "0s"), alerting(2, "0s", "0s"), alerting(3, "0s", "0s")];
+    let group = RuleGroupSpec { in_order: false, ..rule_group(rules) };
+    let mut w = World::with(Settings::default(), vec![group], to_ops());
+    w.evaluates = false;
+    w.at("1m");
+    assert_eq!(requests(&mut w), ["1m 1 interval", "1m 2 interval", "1m 3 interval"]);
+    // In whatever order the answers come, the run ends with the last of them.
+    answer(&mut w, 3, 3);
+    answer(&mut w, 1, 1);
+    w.at("2m");
+    assert_eq!(requests(&mut w), [""; 0]);
+    answer(&mut w, 2, 2);
+    w.at("2m1s");
+    assert_eq!(requests(&mut w), ["2m 1 interval", "2m 2 interval", "2m 3 interval"]);
+    // What is not answered is given up, all at once.
+    answer(&mut w, 4, 1);
+    w.at("8m");
+    assert_eq!(w.engine.counters().evaluations_lost, 2);
+}
+
+#[test]
 fn an_arrival_evaluates_what_it_touches_once_and_disturbs_no_slot() {
     let mut w = world(vec![alerting(1, "0s", "0s"), alerting(2, "0s", "0s")]);
     w.find(1, &["A"]);
+    // The first is looked at at once, and what follows it closely together.
     w.at("10s").input(Input::Touched(vec![RuleId(1)]));
-    w.at("10s3ms").input(Input::Touched(vec![RuleId(1), RuleId(77)]));
-    w.expect(&[]);
+    w.at("10s2ms").input(Input::Touched(vec![RuleId(1), RuleId(77)]));
+    w.at("10s3ms").input(Input::Touched(vec![RuleId(2)]));
+    w.at("10s4ms");
+    assert_eq!(requests(&mut w), ["10s 1 arrival"]);
+    w.expect(&["10s ops first_notification +A"]);
     w.at("11s");
-    assert_eq!(requests(&mut w), ["10s5ms 1 arrival"]);
-    w.expect(&["10s5ms ops first_notification +A"]);
+    assert_eq!(requests(&mut w), ["10s5ms 1 arrival", "10s5ms 2 arrival"]);
     // While a run is under way a touch is remembered; a slot that is due goes before it.
     w.evaluates = false;
     w.input(Input::Touched(vec![RuleId(2)]));
     w.at("20s");
     w.input(Input::Touched(vec![RuleId(1), RuleId(2)]));
     w.at("1m1s");
-    assert_eq!(requests(&mut w), ["11s5ms 2 arrival"]);
+    assert_eq!(requests(&mut w), ["11s 2 arrival"]);
     w.evaluates = true;
-    answer(&mut w, 2, 2);
+    answer(&mut w, 4, 2);
     w.at("2m");
     let all = ["1m 1 interval", "1m 2 interval", "1m1s 1 arrival", "1m1s 2 arrival", "2m 1 interval", "2m 2 interval"];
     assert_eq!(requests(&mut w), all);

@@ -168,7 +168,7 @@ fn groups(variant: u64) -> Vec<RuleGroupSpec> {
         if variant & 8 == 8 {
             rules.reverse();
         }
-        RuleGroupSpec { id: RuleGroupId(number * 7_000), rules, ..rule_group(vec![]) }
+        RuleGroupSpec { id: RuleGroupId(number * 7_000), rules, in_order: number == 0, ..rule_group(vec![]) }
     };
     let mut groups = vec![group(0), group(1)];
     match variant & 48 {

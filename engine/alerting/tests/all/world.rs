@@ -330,6 +330,7 @@ pub(crate) fn rule_group(rules: Vec<RuleSpec>) -> RuleGroupSpec {
         interval: Duration::from_mins(1),
         query_offset: Duration::ZERO,
         limit: 0,
+        in_order: true,
         rules,
     }
 }

@@ -13,6 +13,7 @@ use super::element::Element;
 use super::functions::histogram::{ClassicBucket, classic_quantile};
 use super::functions::note_possible_gauge;
 use super::layout::{ABSENT, Layout, Layouts, Meetings, is_present};
+use super::windows::{KnownRows, SharedRows, StoreState};
 use crate::QueryError;
 use crate::annotations::Monotonicity;
 use crate::plan::{AggregatePlan, BinaryPlan, Kind, Node, Reading};
@@ -74,8 +75,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         let values = match (&node.kind, layouts.of(node)) {
             (Kind::Instant(reading), Layout::Instant) => rows!(self.instant_rows(reading, at)),
             (Kind::Call(function, args), layout) => rows!(self.call_rows(layouts, *function, args, layout, at)),
-            (Kind::Aggregate(plan), Layout::Groups { of, first }) => {
-                rows!(self.group_rows(layouts, plan, of, first.len(), at))
+            (Kind::Aggregate(plan), Layout::Groups { of, first, shared }) => {
+                rows!(self.shared_rows(layouts, plan, of, first.len(), shared.as_deref(), at))
             }
             (Kind::Negate(operand), Layout::Operand) => {
                 let mut values = rows!(self.rows(layouts, operand, at));
@@ -234,6 +235,40 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             values.push(value);
         }
         values
+    }
+
+    /// The rows of an aggregation, unless another plan has just computed them.
+    fn shared_rows(
+        &mut self,
+        layouts: &'s Layouts,
+        plan: &'s AggregatePlan,
+        of: &[u32],
+        count: usize,
+        shared: Option<&SharedRows>,
+        at: i64,
+    ) -> Rows {
+        // At other times and within subqueries nobody else asks for the same.
+        let Some(shared) = shared.filter(|_| self.depth == 0 && !self.query.is_range()) else {
+            return self.group_rows(layouts, plan, of, count, at);
+        };
+        let state = StoreState { changes: self.source.db.changes(), at };
+        if let Some(known) = shared.get(state) {
+            self.check(usize::try_from(known.peak).unwrap_or(usize::MAX))?;
+            self.samples += known.samples;
+            return Ok(Some(known.rows));
+        }
+        let before = self.samples;
+        let outer = self.peak.replace(before);
+        let rows = self.group_rows(layouts, plan, of, count, at);
+        let peak = self.peak.replace(outer.max(self.peak.get()));
+        if let Ok(Some(rows)) = &rows
+            && self.notes.is_empty()
+            && !self.disordered
+        {
+            let (samples, peak) = (self.samples - before, peak - before);
+            shared.set(state, KnownRows { rows: rows.clone(), samples, peak });
+        }
+        rows
     }
 
     fn group_rows(&mut self, layouts: &'s Layouts, plan: &'s AggregatePlan, of: &[u32], count: usize, at: i64) -> Rows {

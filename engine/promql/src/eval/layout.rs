@@ -15,7 +15,7 @@ use super::element::{Element, Metric, NameState, refuse_equal};
 use super::functions::histogram::{Shape as HistogramShape, WITHOUT_BOUND, histograms};
 use super::functions::{absence, is_counter_name, is_mapping};
 use super::has_metadata_labels;
-use super::windows::{Table, Windows, is_kept};
+use super::windows::{SharedRows, Table, Windows, is_kept};
 use crate::annotations::Annotations;
 use crate::plan::{AggregatePlan, BinaryPlan, Kind, Node, Plan};
 use crate::syntax::{AggregateOp, BinaryOp, Cardinality, DurationValue, FunctionName, ValueType};
@@ -28,6 +28,9 @@ pub(super) const ABSENT: f64 = watchfire_model::STALE_NAN;
 pub(super) fn is_present(value: f64) -> bool {
     value.to_bits() != ABSENT.to_bits()
 }
+
+/// From so many rows on it is cheaper to look whether another plan has aggregated the same than to do it again.
+const SHARED_MIN: usize = 8;
 
 /// The layouts of a plan's nodes, by their numbers.
 #[derive(Clone, Debug, Default)]
@@ -51,8 +54,9 @@ pub(super) enum Layout {
     Operand,
     /// One.
     Single,
-    /// One for each group; for each row of the operand its group, and for each group the first such row.
-    Groups { of: Vec<u32>, first: Vec<u32> },
+    /// One for each group; for each row of the operand its group, and for each group the first such row. Other plans may
+    /// have the same.
+    Groups { of: Vec<u32>, first: Vec<u32>, shared: Option<Arc<SharedRows>> },
     /// One for each histogram; their buckets with bounds and rows, and where each histogram's end.
     Histograms { buckets: Vec<(f64, u32)>, ends: Vec<u32> },
     /// Those of the left, or of the "many" side; for `or` those of both sides.
@@ -81,7 +85,8 @@ impl Layouts {
         // What these add to names and times is left to the general way.
         let special = options.delayed_name_removal || options.start_timestamps || options.type_and_unit_labels;
         if !special && !has_metadata_labels(db) {
-            Builder { db, ids, windows, layouts: &mut layouts }.node(&plan.root);
+            let lookback = options.lookback.as_millis();
+            Builder { db, ids, windows, lookback, layouts: &mut layouts }.node(&plan.root);
         }
         layouts
     }
@@ -171,6 +176,7 @@ struct Builder<'b, 'a> {
     db: &'a Tsdb,
     ids: &'b [Vec<SeriesId>],
     windows: &'b Windows,
+    lookback: i64,
     layouts: &'b mut Layouts,
 }
 
@@ -258,7 +264,8 @@ impl<'a> Builder<'_, 'a> {
         }
         let groups = groups(plan, &plan.grouping, &self.elements(&plan.inner, rows)?);
         let rows = groups.first.len();
-        Some((Layout::Groups { of: narrow(groups.of), first: narrow(groups.first) }, rows))
+        let shared = (groups.of.len() >= SHARED_MIN).then(|| self.windows.shared(&plan.text, self.lookback));
+        Some((Layout::Groups { of: narrow(groups.of), first: narrow(groups.first), shared }, rows))
     }
 
     fn histograms(&mut self, node: &Node, rows: usize) -> Option<(Layout, usize)> {

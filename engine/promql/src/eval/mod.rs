@@ -15,7 +15,7 @@ mod read;
 mod subquery;
 mod windows;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use watchfire_model::{Duration, Timestamp};
@@ -95,6 +95,8 @@ pub(crate) struct Evaluator<'s, 'a> {
     notes: Annotations,
     /// Samples in memory.
     samples: u64,
+    /// The most there have been since this was reset.
+    peak: Cell<u64>,
     /// Results of nodes that are the same at every step.
     invariants: HashMap<usize, Vec<Element<'a>>>,
     /// Points of subqueries that later windows need too.
@@ -126,6 +128,7 @@ pub(crate) fn run(
         stop,
         notes: Annotations::default(),
         samples: 0,
+        peak: Cell::new(0),
         invariants: HashMap::with_capacity(if query.is_range() { plan.nodes } else { 0 }),
         kept: HashMap::new(),
         depth: 0,
@@ -163,7 +166,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             None => {}
         }
         let limit = self.options.samples_max;
-        if limit > 0 && self.samples + more as u64 > limit { Err(QueryError::TooManySamples) } else { Ok(()) }
+        let samples = self.samples + more as u64;
+        self.peak.set(self.peak.get().max(samples));
+        if limit > 0 && samples > limit { Err(QueryError::TooManySamples) } else { Ok(()) }
     }
 
     /// How a name is dropped: at once, or at the end.

@@ -34,6 +34,47 @@ pub(crate) struct Content {
 #[derive(Debug, Default)]
 pub struct Windows {
     tables: Mutex<BTreeMap<Content, Weak<Table>>>,
+    shared: Mutex<SharedTable>,
+}
+
+/// Aggregations by how they are written and how far back they look.
+#[derive(Debug, Default)]
+struct SharedTable {
+    rows: BTreeMap<(String, i64), Weak<SharedRows>>,
+    /// At so many those are looked for that no plan has any more.
+    prune_at: usize,
+}
+
+/// The rows of an aggregation as they were computed last, for all plans that have it. Rules that differ in their
+/// thresholds, or take several quantiles of one histogram, are looked at together when their data arrive.
+#[derive(Debug, Default)]
+pub(crate) struct SharedRows(Mutex<Option<(StoreState, KnownRows)>>);
+
+/// What decides the rows of an aggregation: all that has happened to the store, and the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreState {
+    pub(crate) changes: u64,
+    pub(crate) at: i64,
+}
+
+/// The rows of an aggregation, and what computing them counts for the limit of samples.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownRows {
+    pub(crate) rows: Vec<f64>,
+    /// Samples of the rows below.
+    pub(crate) samples: u64,
+    /// Samples in memory at one time, those included.
+    pub(crate) peak: u64,
+}
+
+impl SharedRows {
+    pub(crate) fn get(&self, state: StoreState) -> Option<KnownRows> {
+        locked(&self.0).as_ref().filter(|(known, _)| *known == state).map(|(_, rows)| rows.clone())
+    }
+
+    pub(crate) fn set(&self, state: StoreState, rows: KnownRows) {
+        *locked(&self.0) = Some((state, rows));
+    }
 }
 
 /// The rows of one function and length, by slot.
@@ -134,6 +175,22 @@ impl Windows {
         drop(tables);
         table.make_room(ids);
         table
+    }
+
+    /// The rows of an aggregation that is written so, with this lookback in milliseconds.
+    pub(crate) fn shared(&self, text: &str, lookback: i64) -> Arc<SharedRows> {
+        let key = (text.to_owned(), lookback);
+        let mut shared = locked(&self.shared);
+        if let Some(rows) = shared.rows.get(&key).and_then(Weak::upgrade) {
+            return rows;
+        }
+        if shared.rows.len() >= shared.prune_at {
+            shared.rows.retain(|_, rows| rows.strong_count() > 0);
+            shared.prune_at = (2 * shared.rows.len()).max(64);
+        }
+        let rows = Arc::new(SharedRows::default());
+        shared.rows.insert(key, Arc::downgrade(&rows));
+        rows
     }
 }
 

@@ -192,6 +192,9 @@ fn scraped(series: usize, seed: u32, now: i64) -> Option<f64> {
 fn check(steps: &[Step], texts: &[String], settings: Settings, samples_max: u64) -> Result<(), TestCaseError> {
     let options = Options { samples_max, lookback: Duration::from_secs(100), ..Options::default() };
     let windows = Arc::new(Windows::default());
+    // Each of them twice, and within another one: what is computed for one serves the others.
+    let within = texts.iter().map(|text| format!("({text}) + on () group_left () count(g)"));
+    let texts: Vec<String> = texts.iter().cloned().chain(within).chain(texts.iter().cloned()).collect();
     let mut plans: Vec<(Plan, Tracked)> = texts
         .iter()
         .filter_map(|text| parse(text).ok())

@@ -7,18 +7,21 @@
 //! It is written series by series while samples go on arriving, so a series may hold more than it did at the position;
 //! reading the log again from the position on adds what is missing and finds the rest there already.
 
+mod read;
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use watchfire_model::{Labels, Sample, Timestamp};
-use watchfire_tsdb::{Point, SamplesRef, SeriesView};
+use watchfire_model::Timestamp;
+use watchfire_tsdb::SeriesView;
 
-use super::codec::{Reader, Unreadable, put_f64, put_length, put_signed, put_text, put_varint};
-use super::points::{as_whole, put_point, read_point};
-use super::segment::{self, FILE_HEADER_BYTES, FileHeader, FileKind, SegmentReader, Step};
+pub use self::read::read_snapshot;
+use super::codec::{put_f64, put_length, put_signed, put_text, put_varint};
+use super::points::{as_whole, put_point};
+use super::segment::{self, FileKind};
 use super::{LogError, Position, io_error};
 
 /// A block is written when it is this long: short enough that whoever appends does not notice that it is encoded.
@@ -26,9 +29,6 @@ const BLOCK_BYTES: usize = 256 << 10;
 
 /// Forced to the disk after so many bytes, so that the end does not wait for all of it at once.
 const SYNC_BYTES: u64 = 16 << 20;
-
-/// Far more samples than a series has in memory. Equal ones take no bytes, so that their number must be bounded.
-const SAMPLES_MAX: usize = 1 << 24;
 
 const HEAD: u8 = 16;
 const SERIES: u8 = 17;
@@ -342,145 +342,6 @@ impl Block {
         self.texts.clear();
         self.series.clear();
         (self.count, self.last_millis) = (0, 0);
-    }
-}
-
-/// Reads a snapshot and gives every series to `take`, in the order in which they were added.
-///
-/// # Errors
-/// If it is damaged, such as one without its end; what was taken until then must be forgotten.
-pub fn read_snapshot(
-    snapshot: &Snapshot,
-    mut take: impl FnMut(Labels, SamplesRef<'_>),
-) -> Result<SnapshotSize, SnapshotError> {
-    let path = &snapshot.path;
-    let damaged = |reason: &'static str| SnapshotError::Damaged { path: path.clone(), reason };
-    let number = snapshot.position.segment;
-    match segment::read_file_header(path, FileKind::SNAPSHOT, number).map_err(io_error("cannot read", path))? {
-        FileHeader::Good => {}
-        FileHeader::Version(version) if version > FileKind::SNAPSHOT.version => {
-            return Err(LogError::NewerVersion { path: path.clone(), version }.into());
-        }
-        FileHeader::Short | FileHeader::Version(_) | FileHeader::Foreign => {
-            return Err(damaged("it does not begin like one"));
-        }
-    }
-    let mut reader = SegmentReader::open(path, number).map_err(io_error("cannot read", path))?;
-    let mut size = SnapshotSize::default();
-    let mut scratch = Scratch::default();
-    loop {
-        let frame = match reader.step().map_err(io_error("cannot read", path))? {
-            Step::Frame(frame) => frame,
-            Step::Damage { .. } => return Err(damaged("a block is not what was written")),
-            Step::End { .. } => return Err(damaged("its end is missing")),
-        };
-        let is_first = frame.offset == FILE_HEADER_BYTES;
-        let read = match frame.kind {
-            HEAD if is_first => check_head(&reader.payload, snapshot.position),
-            SERIES if !is_first => scratch.read(&reader.payload, &mut size, &mut take),
-            END if !is_first => match check_end(&reader.payload, size) {
-                Ok(()) => return Ok(size),
-                Err(error) => Err(error),
-            },
-            _ => Err(Unreadable("a block is of a kind that is not known")),
-        };
-        read.map_err(|Unreadable(reason)| damaged(reason))?;
-    }
-}
-
-fn check_head(payload: &[u8], position: Position) -> Result<(), Unreadable> {
-    let mut reader = Reader::new(payload);
-    let found = Position { segment: reader.varint()?, offset: reader.varint()? };
-    if found == position { Ok(()) } else { Err(Unreadable("it begins at another position than its name says")) }
-}
-
-fn check_end(payload: &[u8], size: SnapshotSize) -> Result<(), Unreadable> {
-    let mut reader = Reader::new(payload);
-    let said = SnapshotSize { series: reader.varint()?, samples: reader.varint()? };
-    if said == size { Ok(()) } else { Err(Unreadable("it holds another number of series than it says")) }
-}
-
-/// Buffers of the block that is being read.
-#[derive(Default)]
-struct Scratch {
-    plain: Vec<Sample>,
-    rich: Vec<Point>,
-}
-
-impl Scratch {
-    fn read(
-        &mut self,
-        payload: &[u8],
-        size: &mut SnapshotSize,
-        take: &mut impl FnMut(Labels, SamplesRef<'_>),
-    ) -> Result<(), Unreadable> {
-        let mut reader = Reader::new(payload);
-        let texts = (0..reader.count()?).map(|_| reader.text()).collect::<Result<Vec<_>, _>>()?;
-        let text = |number: u64| {
-            let text = usize::try_from(number).ok().and_then(|number| texts.get(number)).copied();
-            text.ok_or(Unreadable("a label refers to a text that is not there"))
-        };
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        let mut millis = 0;
-        for _ in 0..reader.count()? {
-            pairs.clear();
-            for _ in 0..reader.count()? {
-                pairs.push((text(reader.varint()?)?, text(reader.varint()?)?));
-            }
-            let labels = Labels::from_pairs(pairs.iter().copied());
-            let head = reader.varint()?;
-            let count = usize::try_from(head >> 1).ok().filter(|count| *count <= SAMPLES_MAX);
-            let count = count.ok_or(Unreadable("a series is too long"))?;
-            if head & 1 == 1 {
-                self.rich.clear();
-                for _ in 0..count {
-                    millis = reader.signed()?.wrapping_add(millis);
-                    self.rich.push(read_point(&mut reader, Timestamp::from_millis(millis))?);
-                }
-                take(labels, SamplesRef::Rich(&self.rich));
-            } else {
-                if count > 0 {
-                    self.read_plain(&mut reader, count, &mut millis)?;
-                } else {
-                    self.plain.clear();
-                }
-                take(labels, SamplesRef::Plain(&self.plain));
-            }
-            size.series += 1;
-            size.samples += count as u64;
-        }
-        if reader.is_empty() { Ok(()) } else { Err(Unreadable("it is longer than it says")) }
-    }
-
-    fn read_plain(&mut self, reader: &mut Reader<'_>, count: usize, last: &mut i64) -> Result<(), Unreadable> {
-        self.plain.clear();
-        let flags = reader.byte()?;
-        let mut millis = reader.signed()?.wrapping_add(*last);
-        *last = millis;
-        let step = reader.signed()?;
-        for position in 0..count {
-            if position > 0 {
-                let more = if flags & REGULAR == 0 && position > 1 { reader.signed()? } else { 0 };
-                millis = millis.wrapping_add(step).wrapping_add(more);
-            }
-            self.plain.push(Sample { timestamp: Timestamp::from_millis(millis), value: 0.0 });
-        }
-        let kept = if flags & CONSTANT == 0 { count } else { 1 };
-        let mut whole = 0_i64;
-        for sample in &mut self.plain[..kept] {
-            sample.value = if flags & WHOLE == 0 {
-                reader.f64()?
-            } else {
-                whole = whole.wrapping_add(reader.signed()?);
-                whole as f64
-            };
-        }
-        if let [first, rest @ ..] = &mut self.plain[..]
-            && kept == 1
-        {
-            rest.iter_mut().for_each(|sample| sample.value = first.value);
-        }
-        Ok(())
     }
 }
 
