@@ -1,7 +1,7 @@
 //! The commands of the binary beside `serve`.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -11,6 +11,7 @@ use crate::support::{Engine, Tool, block_on, variable};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "commands::check_looks_for_series_on_a_server_and_in_its_data", needs: &[Tool::Binary], run: check },
+    Case { name: "commands::a_reader_who_has_seen_enough_is_no_failure", needs: &[Tool::Binary], run: closed },
     Case { name: "commands::test_runs_what_is_named_as_promtool_does", needs: &[Tool::Binary], run: test },
     Case { name: "commands::backtest_plays_what_was_recorded", needs: &[Tool::Binary], run: backtest },
     Case { name: "commands::route_tests_and_draws_the_tree", needs: &[Tool::Binary], run: routes },
@@ -67,6 +68,14 @@ fn check() -> Result<()> {
         ensure!(strict.code == 1 && strict.out.contains("1 file checked, 0 errors, 2 warnings"), "{}", strict.out);
         let alone = watchfire(&engine, &["check", "--strict", "rules.yml"])?;
         ensure!(alone.code == 0, "{}", alone.out);
+        std::fs::create_dir(engine.folder().join("more"))?;
+        std::fs::write(engine.folder().join("more/copy.yml"), rules)?;
+        std::fs::write(engine.folder().join("more/test.yml"), "tests: []\n")?;
+        for arguments in [["check", "rules.yml", "more"], ["check", "rules.yml", "more/c*.yml"]] {
+            let twice = watchfire(&engine, &arguments)?;
+            let told = "more/copy.yml:4:12: warning: A is the same alert as in rules.yml:4 [duplicate-rule]";
+            ensure!(twice.out.contains(told) && twice.out.contains("2 files checked"), "{}", twice.out);
+        }
         let nowhere = watchfire(&engine, &["check", "rules.yml", "--data", "."])?;
         ensure!(nowhere.code == 1 && nowhere.err.contains("nothing is recorded here"), "{}", nowhere.err);
         Ok(())
@@ -74,6 +83,19 @@ fn check() -> Result<()> {
 }
 
 /// Half an hour of two series in the OpenMetrics format, of which one is above ten for ten minutes, twice.
+/// As behind `| head`: the reader is gone before all is said.
+fn closed() -> Result<()> {
+    let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
+    let mut command =
+        Command::new(binary).args(["schema", "config"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // A schema is longer than what a pipe holds.
+    drop(command.stdout.take());
+    let output = command.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(141) && said.is_empty(), "{:?}: {said}", output.status);
+    Ok(())
+}
+
 fn recorded() -> String {
     let mut text = String::from("# TYPE load gauge\n");
     for step in 0..120 {

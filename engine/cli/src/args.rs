@@ -185,7 +185,7 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Rule files and configurations
+    /// Rule files and configurations, patterns with * ? [...] and **, or folders, whose rule files are checked
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -239,7 +239,7 @@ pub(crate) struct Test {
 
 #[derive(Debug, Args)]
 pub(crate) struct Backtest {
-    /// Rule files
+    /// Rule files, patterns with * ? [...] and **, or folders, whose rule files are taken
     #[arg(required = true, value_name = "RULES")]
     pub(crate) rules: Vec<PathBuf>,
 

@@ -9,12 +9,14 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
 use watchfire::config::{Config, Diagnostic, EvaluationConfig, Source, load_config, load_rules_with};
 use watchfire::promql::Features;
-use watchfire::{ProcessEnvironment, open_plugins, read, retention_of};
+use watchfire::{ProcessEnvironment, is_rule_file, open_plugins, read, retention_of};
 use watchfire_model::{Labels, Timestamp};
 use watchfire_rules::RuleFile;
 use watchfire_scenario::{Backtest, Findings, Summary};
 
 use crate::args;
+use crate::files::named;
+use crate::output::say;
 use crate::recording::{Arrival, Recording};
 use crate::table::Table;
 
@@ -25,7 +27,8 @@ pub(crate) fn run(options: &args::Backtest) -> Result<ExitCode> {
     let config = options.config.as_deref().map(configuration).transpose()?;
     let experimental = config.as_ref().is_some_and(|config| config.evaluation.experimental);
     let features = if experimental { Features::ALL } else { Features::default() };
-    let files = options.rules.iter().map(|path| rules(path, features)).collect::<Result<Vec<_>>>()?;
+    let paths = named(&options.rules, "rule file", is_rule_file)?;
+    let files = paths.iter().map(|path| rules(path, features)).collect::<Result<Vec<_>>>()?;
     let provider = open_plugins(options.plugins.as_deref()).map_err(|error| anyhow!(error))?;
     let recording = Recording::open(&options.data)?;
     for complaint in &recording.complaints {
@@ -97,14 +100,14 @@ fn print_tables(findings: &Findings, seconds: f64, messages: bool) {
         for message in findings.messages.iter().take(MESSAGES_SHOWN_MAX) {
             let names: Vec<String> =
                 message.alerts.iter().map(|(labels, status)| format!("{} {labels}", status.as_str())).collect();
-            println!("{}  {}  ({})", message.at.to_rfc3339(), message.receiver, message.reason.as_str());
+            say!("{}  {}  ({})", message.at.to_rfc3339(), message.receiver, message.reason.as_str());
             for name in names {
-                println!("    {name}");
+                say!("    {name}");
             }
         }
         match findings.messages.len().saturating_sub(MESSAGES_SHOWN_MAX) {
-            0 => println!(),
-            more => println!("and {more} more; --json has them all\n"),
+            0 => say!(),
+            more => say!("and {more} more; --json has them all\n"),
         }
     }
     let mut table = Table::new(["ALERT", "FIRED", "LABEL SETS", "FIRING FOR", "FIRST", "LAST", "FLAPS", "MESSAGES"]);
@@ -124,16 +127,16 @@ fn print_tables(findings: &Findings, seconds: f64, messages: bool) {
         ]);
     }
     if table.is_empty() {
-        println!("No alert would have fired.");
+        say!("No alert would have fired.");
     } else {
-        print!("{table}");
+        crate::output::write(format_args!("{table}"));
     }
     for (rule, (count, error)) in &findings.failures {
-        println!("{rule}: {count} evaluations failed, the first with: {error}");
+        say!("{rule}: {count} evaluations failed, the first with: {error}");
     }
     let Findings { samples, events, refused, .. } = findings;
     let receivers: BTreeSet<&str> = findings.messages.iter().map(|message| message.receiver.as_str()).collect();
-    println!(
+    say!(
         "\n{} to {}: {samples} samples, {events} events, {refused} refused; {} messages to {} receivers",
         findings.start.to_rfc3339(),
         findings.end.to_rfc3339(),
@@ -142,7 +145,7 @@ fn print_tables(findings: &Findings, seconds: f64, messages: bool) {
     );
     // Of a moment there is no rate.
     if seconds > 0.01 {
-        println!("read in {seconds:.1} s, {:.0} samples per second", *samples as f64 / seconds);
+        say!("read in {seconds:.1} s, {:.0} samples per second", *samples as f64 / seconds);
     }
 }
 
@@ -191,7 +194,7 @@ fn print_json(findings: &Findings) {
         "messages": messages.collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
     });
-    println!("{all}");
+    say!("{all}");
 }
 
 /// How far it is, on a terminal only.

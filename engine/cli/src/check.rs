@@ -11,11 +11,13 @@ use serde_json::json;
 use watchfire::config::lint::{Knowledge, Question, lint};
 use watchfire::config::{Diagnostic, Level, Source};
 use watchfire::promql::Features;
-use watchfire::{CheckedFile, check_file};
+use watchfire::{CheckedFile, check_file, is_rule_file};
 use watchfire_model::{Labels, METRIC_NAME_LABEL};
 
 use crate::args::Check;
 use crate::client::Client;
+use crate::files::named;
+use crate::output::say;
 use crate::recording::{Arrival, Recording};
 use crate::table::counted;
 
@@ -23,7 +25,7 @@ use crate::table::counted;
 const QUESTIONS_AT_ONCE: usize = 8;
 
 pub(crate) async fn run(options: Check) -> Result<ExitCode> {
-    let mut checked = check_files(&options.files);
+    let mut checked = check_files(&named(&options.files, "rule file", is_rule_file)?);
     let mut knowledge = Knowledge::new(Some(options.scrape_interval));
     for file in checked.iter().filter_map(|file| file.rules.as_ref()) {
         knowledge.add_rules(file);
@@ -142,14 +144,14 @@ impl Report {
                 "message": diagnostic.message,
                 "help": diagnostic.help,
             });
-            println!("{line}");
+            say!("{line}");
             return;
         }
         let shown = diagnostic.render(text);
         let word = diagnostic.severity.as_str();
         let colour = if diagnostic.is_error() { "31" } else { "33" };
         let coloured = shown.replacen(&format!(": {word}: "), &format!(": \x1b[1;{colour}m{word}\x1b[0m: "), 1);
-        println!("{}\n", if self.colours { coloured } else { shown });
+        say!("{}\n", if self.colours { coloured } else { shown });
     }
 
     fn conclude(&self, files: usize) {
@@ -158,6 +160,6 @@ impl Report {
         }
         let (files, errors, warnings) =
             (counted(files, "file"), counted(self.errors, "error"), counted(self.warnings, "warning"));
-        println!("{files} checked, {errors}, {warnings}");
+        say!("{files} checked, {errors}, {warnings}");
     }
 }

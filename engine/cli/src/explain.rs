@@ -9,6 +9,7 @@ use watchfire_model::{ALERT_NAME_LABEL, Fingerprint};
 use crate::args::Explain;
 use crate::client::Client;
 use crate::matchers::labels;
+use crate::output::say;
 
 pub(crate) async fn run(options: &Explain) -> Result<ExitCode> {
     let client = Client::new(&options.server.url)?;
@@ -25,9 +26,9 @@ pub(crate) async fn run(options: &Explain) -> Result<ExitCode> {
         [] => Value::Null,
     };
     if options.json {
-        println!("{answer}")
+        say!("{answer}")
     } else {
-        print!("{}", told(&answer))
+        crate::output::write(format_args!("{}", told(&answer)))
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,9 @@
 //! It parses arguments, sets up the log, opens the socket and waits for signals. Whatever it can do, an embedding
 //! program can do as well: there is no engine in here.
 
+// `output` writes there without a panic when the reader is gone.
+#![warn(clippy::print_stdout)]
+
 mod alertmanager;
 mod args;
 mod backtest;
@@ -10,10 +13,12 @@ mod check;
 mod client;
 mod demo;
 mod explain;
+mod files;
 mod junit;
 mod matchers;
 mod notify;
 mod oci;
+mod output;
 mod plugin;
 mod recording;
 mod route;

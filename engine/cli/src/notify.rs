@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::output::say;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use watchfire::config::{Source, load_config};
@@ -92,11 +93,11 @@ fn preview(options: &Preview) -> Result<ExitCode> {
     let kinds = receiver.integrations.iter().map(|integration| integration.kind.clone()).collect();
     let mut failed = false;
     for delivery in deliveries_of(&options.receiver, kinds, &alerts, now) {
-        println!("# {} {}", options.receiver, delivery.integration_key);
+        say!("# {} {}", options.receiver, delivery.integration_key);
         match deliverer.preview(&delivery) {
             Ok(requests) => requests.iter().for_each(show),
             Err(error) => {
-                println!("error: {error}\n");
+                say!("error: {error}\n");
                 failed = true;
             }
         }
@@ -105,15 +106,15 @@ fn preview(options: &Preview) -> Result<ExitCode> {
 }
 
 fn show(request: &Request) {
-    println!("{} {}", request.method.as_str(), request.url);
+    say!("{} {}", request.method.as_str(), request.url);
     for (name, value) in &request.headers {
-        println!("{name}: {value}");
+        say!("{name}: {value}");
     }
     let body = String::from_utf8_lossy(&request.body);
     let indented = serde_json::from_str::<serde_json::Value>(&body).map(|json| format!("{json:#}"));
-    println!("\n{}", indented.unwrap_or_else(|_| body.into_owned()));
+    say!("\n{}", indented.unwrap_or_else(|_| body.into_owned()));
     for note in &request.notes {
-        println!("note: {note}");
+        say!("note: {note}");
     }
-    println!();
+    say!();
 }

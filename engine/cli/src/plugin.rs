@@ -16,6 +16,7 @@ use watchfire_host::{Host, HostSettings, Source};
 use watchfire_plugin::Kind;
 
 use crate::oci::Reference;
+use crate::output::say;
 use crate::trust;
 use show::Paint;
 
@@ -144,7 +145,7 @@ pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
         Command::Build { folder, output } => {
             let project = Project::open(folder)?;
             let Built { path, bytes } = watchfire_author::build(&project, output.as_deref())?;
-            println!("{} ({})", path.display(), size(bytes));
+            say!("{} ({})", path.display(), size(bytes));
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { folder, plugin } => test(folder, plugin.as_deref()),
@@ -167,11 +168,11 @@ fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<Ex
         KindWord::Formatter => Kind::Formatter,
     };
     let folder = watchfire_author::scaffold(into, name, language, kind)?;
-    println!("{} is a {} in {language}. Next:\n", folder.display(), kind.as_str());
-    println!("  cd {}", folder.display());
-    println!("  watchfire plugin dev      # builds, tests and tries it on every save");
+    say!("{} is a {} in {language}. Next:\n", folder.display(), kind.as_str());
+    say!("  cd {}", folder.display());
+    say!("  watchfire plugin dev      # builds, tests and tries it on every save");
     for check in watchfire_author::doctor(&[language]).iter().filter(|check| check.version.is_none()) {
-        println!("\n{} is not installed: {}", check.program, check.remedy);
+        say!("\n{} is not installed: {}", check.program, check.remedy);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -185,26 +186,26 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     let paint = Paint::of_terminal();
     for file in project.cases()? {
         let report = watchfire_author::run_cases(&plugin, &file, cache.as_deref())?;
-        println!("{}", file.display());
+        say!("{}", file.display());
         for case in &report.cases {
             let good = case.failures.is_empty();
             let verdict = if good { paint.good("ok  ") } else { paint.bad("FAIL") };
-            println!("  {verdict} {} ({})", case.name, show::cost(&case.trace));
-            case.failures.iter().for_each(|failure| println!("         {failure}"));
+            say!("  {verdict} {} ({})", case.name, show::cost(&case.trace));
+            case.failures.iter().for_each(|failure| say!("         {failure}"));
             show::log(&case.trace, paint);
             if good { passed += 1 } else { failed += 1 }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    say!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
-    println!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
+    say!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
     for line in watchfire_author::bench(plugin, config, items)? {
         let per_item = (line.call_ns - line.empty_ns).max(0.0) / line.items.max(1) as f64;
         let (call, empty) = (line.call_ns / 1e3, line.empty_ns / 1e3);
-        println!("{:<24}{:>10}{call:>16.2}{empty:>16.2}{per_item:>16.1}", line.name, line.items);
+        say!("{:<24}{:>10}{call:>16.2}{empty:>16.2}{per_item:>16.1}", line.name, line.items);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -228,28 +229,28 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
             "imports": info.imports, "grants": info.grants, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
             "compile_ms": compiled.as_secs_f64() * 1e3,
         });
-        println!("{object:#}");
+        say!("{object:#}");
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(manifest) = manifest {
-        println!("{} {}, written in {}", manifest.name, manifest.version, manifest.language);
+        say!("{} {}, written in {}", manifest.name, manifest.version, manifest.language);
         if !manifest.summary.is_empty() {
-            println!("{}", manifest.summary);
+            say!("{}", manifest.summary);
         }
     } else {
-        println!("{name}, without a manifest");
+        say!("{name}, without a manifest");
     }
-    println!("\noffers");
+    say!("\noffers");
     for offer in &info.descriptors {
-        println!("  {:<10} {:<24} {}", offer.kind.as_str(), offer.name, offer.summary);
+        say!("  {:<10} {:<24} {}", offer.kind.as_str(), offer.name, offer.summary);
     }
-    println!("\nimports");
-    info.imports.iter().for_each(|import| println!("  {import}"));
-    println!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
-    println!("digest        sha256:{}", info.digest);
-    println!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
-    println!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
-    println!(
+    say!("\nimports");
+    info.imports.iter().for_each(|import| say!("  {import}"));
+    say!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
+    say!("digest        sha256:{}", info.digest);
+    say!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
+    say!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
+    say!(
         "limits        {} ms per call, {} of memory",
         info.limits.call_time.as_millis(),
         size(info.limits.memory_bytes as u64)
@@ -263,10 +264,10 @@ fn doctor(languages: &[Language]) -> ExitCode {
     for check in watchfire_author::doctor(languages) {
         let language = check.language.as_str();
         if let Some(version) = check.version {
-            println!("ok       {language:<11} {:<17} {version}", check.program);
+            say!("ok       {language:<11} {:<17} {version}", check.program);
         } else {
             missing = true;
-            println!("missing  {language:<11} {:<17} {}", check.program, check.remedy);
+            say!("missing  {language:<11} {:<17} {}", check.program, check.remedy);
         }
     }
     if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }

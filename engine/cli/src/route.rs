@@ -12,13 +12,14 @@ use watchfire::config::{Source, load_config};
 use crate::args::{RouteCommand, RouteSource};
 use crate::client::Client;
 use crate::matchers::labels;
+use crate::output::say;
 
 pub(crate) async fn run(command: RouteCommand) -> Result<ExitCode> {
     match command {
         RouteCommand::Test { source, verify, labels: given } => {
             let receivers = receivers(&source, &given).await?;
             for receiver in &receivers {
-                println!("{receiver}");
+                say!("{receiver}");
             }
             let expected: Vec<&str> = verify.iter().flat_map(|list| list.split(',')).collect();
             if !expected.is_empty() && expected != receivers {
@@ -31,7 +32,7 @@ pub(crate) async fn run(command: RouteCommand) -> Result<ExitCode> {
                 Some(url) => from_json(&Client::new(url)?.get("api/watchfire/v1/routes", &[]).await?),
                 None => from_route(&dispatch(&source)?.route),
             };
-            print!("{}", drawn(&tree));
+            crate::output::write(format_args!("{}", drawn(&tree)));
         }
     }
     Ok(ExitCode::SUCCESS)

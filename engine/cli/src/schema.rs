@@ -1,11 +1,12 @@
 //! `watchfire schema`: JSON Schemas for editors, made by the code that reads the files.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use watchfire::config::{config_schema, rules_schema};
+
+use crate::output::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
@@ -27,6 +28,6 @@ pub(crate) fn run(options: &Schema) -> Result<ExitCode> {
         File::Config => config_schema(),
         File::Rules => rules_schema(),
     };
-    writeln!(std::io::stdout(), "{schema}")?;
+    say!("{schema}");
     Ok(ExitCode::SUCCESS)
 }

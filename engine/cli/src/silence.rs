@@ -11,6 +11,7 @@ use watchfire_model::{ALERT_NAME_LABEL, MatchOp, Matcher, Timestamp};
 use crate::args::{AlertCommand, SilenceAdd, SilenceCommand};
 use crate::client::Client;
 use crate::matchers::{labels, matchers};
+use crate::output::say;
 use crate::table::Table;
 
 pub(crate) async fn silence(command: SilenceCommand) -> Result<ExitCode> {
@@ -18,7 +19,7 @@ pub(crate) async fn silence(command: SilenceCommand) -> Result<ExitCode> {
         SilenceCommand::Add(add) => {
             let silence = draft(&add)?;
             let answer = Client::new(&add.server.url)?.post("api/v2/silences", &silence).await?;
-            println!("{}", answer["silenceID"].as_str().unwrap_or_default());
+            say!("{}", answer["silenceID"].as_str().unwrap_or_default());
         }
         SilenceCommand::Query { server, expired, quiet, json, matchers: given } => {
             let matchers: Vec<String> = matchers(&given)?.iter().map(ToString::to_string).collect();
@@ -78,13 +79,13 @@ fn matcher_json(matcher: &Matcher) -> Value {
 
 fn print_silences(silences: &[&Value], quiet: bool, json: bool) {
     if json {
-        println!("{}", json!(silences));
+        say!("{}", json!(silences));
         return;
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if quiet {
         for silence in silences {
-            println!("{}", text(&silence["id"]));
+            say!("{}", text(&silence["id"]));
         }
         return;
     }
@@ -109,7 +110,7 @@ fn print_silences(silences: &[&Value], quiet: bool, json: bool) {
         ]);
     }
     if !table.is_empty() {
-        print!("{table}");
+        crate::output::write(format_args!("{table}"));
     }
 }
 
@@ -123,7 +124,7 @@ async fn import(client: &Client, text: &str, force: bool) -> Result<ExitCode> {
             fields.remove("id");
         }
         match client.post("api/v2/silences", &silence).await {
-            Ok(answer) => println!("{}", answer["silenceID"].as_str().unwrap_or_default()),
+            Ok(answer) => say!("{}", answer["silenceID"].as_str().unwrap_or_default()),
             Err(error) => {
                 eprintln!("error: {error:#}: {silence}");
                 failed += 1;
@@ -187,7 +188,7 @@ pub(crate) async fn alert(command: AlertCommand) -> Result<ExitCode> {
 
 fn print_alerts(alerts: &Value, json: bool) {
     if json {
-        println!("{alerts}");
+        say!("{alerts}");
         return;
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -203,6 +204,6 @@ fn print_alerts(alerts: &Value, json: bool) {
         ]);
     }
     if !table.is_empty() {
-        print!("{table}");
+        crate::output::write(format_args!("{table}"));
     }
 }

@@ -1,12 +1,11 @@
 //! `watchfire test`: test files on a virtual clock.
 
-use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use watchfire::alerting::Delivery;
 use watchfire::config::Config;
 use watchfire::delivery::{Deliverer, Settings};
@@ -15,7 +14,9 @@ use watchfire::{ProcessEnvironment, matching, open_plugins, read};
 use watchfire_scenario::{Files, Renderer, Report, Style, Tools, is_test_file, run_file};
 
 use crate::args::Test;
+use crate::files::named;
 use crate::junit;
+use crate::output::say;
 use crate::table::counted;
 
 pub(crate) fn run(options: &Test) -> Result<ExitCode> {
@@ -39,9 +40,9 @@ pub(crate) fn run(options: &Test) -> Result<ExitCode> {
     let junit = junit.transpose()?;
     let style = Style { colours: std::io::stdout().is_terminal(), whole: options.diff };
     let mut reports = Vec::new();
-    for file in named(&options.files)? {
+    for file in named(&options.files, "test file", is_test_file)? {
         let report = verdict(&file, &tools);
-        println!("{}", report.show(style));
+        say!("{}", report.show(style));
         reports.push(report);
     }
     if let Some(file) = junit {
@@ -50,7 +51,7 @@ pub(crate) fn run(options: &Test) -> Result<ExitCode> {
     let failed = reports.iter().filter(|report| !report.passed()).count();
     let tests: usize = reports.iter().map(|report| report.cases.len()).sum();
     let (files, tests) = (counted(reports.len(), "file"), counted(tests, "test"));
-    println!("\n{files} with {tests}: {} passed, {failed} failed", reports.len() - failed);
+    say!("\n{files} with {tests}: {} passed, {failed} failed", reports.len() - failed);
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,31 +61,6 @@ fn verdict(file: &Path, tools: &Tools<'_>) -> Report {
         Ok(text) => run_file(&name, &text, tools),
         Err(error) => Report::unreadable(&name, &error),
     }
-}
-
-/// The files that are meant: a file is itself, a folder its test files, and anything else a pattern. Each once, in the
-/// order in which they were named.
-fn named(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for argument in arguments {
-        if argument.is_file() {
-            files.push(argument.clone());
-        } else if argument.is_dir() {
-            let patterns = ["**/*.yml", "**/*.yaml"].map(|pattern| argument.join(pattern).display().to_string());
-            let mut found = matching(&patterns, Path::new(""), &mut Vec::new());
-            // Tests often stand beside the rules that they test.
-            found.retain(|path| read(path).is_ok_and(|text| is_test_file(&text)));
-            ensure!(!found.is_empty(), "there is no test file in {}", argument.display());
-            files.extend(found);
-        } else {
-            let found = Disk.glob(&argument.display().to_string());
-            ensure!(!found.is_empty(), "{}: no such file", argument.display());
-            files.extend(found.into_iter().map(PathBuf::from));
-        }
-    }
-    let mut seen = BTreeSet::new();
-    files.retain(|file| seen.insert(file.clone()));
-    Ok(files)
 }
 
 /// Files as they are on the disk.

@@ -11,6 +11,7 @@ use watchfire_config::{Config, Source, load_config};
 use watchfire_host::{Host, HostSettings, Lock};
 
 use crate::oci::{Reference, hex};
+use crate::output::say;
 
 /// The configuration with the folder that its paths are relative to.
 fn configuration(path: &Path) -> Result<(Config, PathBuf)> {
@@ -59,20 +60,20 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     for (name, file) in components(&folder.join(dir))? {
         let digest = hex(&Sha256::digest(std::fs::read(&file)?));
         match before.digests.get(&name) {
-            None => println!("new      {name:<24} sha256:{digest}"),
-            Some(old) if *old == digest => println!("same     {name:<24} sha256:{digest}"),
-            Some(old) => println!("changed  {name:<24} sha256:{digest}, was sha256:{old}"),
+            None => say!("new      {name:<24} sha256:{digest}"),
+            Some(old) if *old == digest => say!("same     {name:<24} sha256:{digest}"),
+            Some(old) => say!("changed  {name:<24} sha256:{digest}, was sha256:{old}"),
         }
         after.digests.insert(name, digest);
     }
     for name in before.digests.keys().filter(|name| !after.digests.contains_key(*name)) {
-        println!("gone     {name}");
+        say!("gone     {name}");
     }
     let beside = path.parent().unwrap_or(Path::new("."));
     let plugins = folder.join(dir);
     let shown = plugins.strip_prefix(beside).unwrap_or(&plugins);
     std::fs::write(&path, after.text(shown)).with_context(|| path.display().to_string())?;
-    println!("{}", path.display());
+    say!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -88,10 +89,10 @@ pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
     let mut refused = usize::from(wrong.is_some());
     for (name, result) in host.load_dir(&folder.join(dir), &policy, &|_, _| Ok(()))? {
         match result {
-            Ok(info) => println!("ok       {name:<24} sha256:{}", info.digest),
+            Ok(info) => say!("ok       {name:<24} sha256:{}", info.digest),
             Err(error) => {
                 refused += 1;
-                println!("refused  {name:<24} {error}");
+                say!("refused  {name:<24} {error}");
             }
         }
     }
@@ -111,7 +112,7 @@ pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>) -> Re
     let partial = into.join(format!(".{name}.partial"));
     std::fs::write(&partial, &wasm).with_context(|| partial.display().to_string())?;
     std::fs::rename(&partial, &path).with_context(|| path.display().to_string())?;
-    println!("{}\nsha256:{}", path.display(), hex(&Sha256::digest(&wasm)));
-    println!("\nNext: `watchfire plugin lock`, if the configuration has a lock file.");
+    say!("{}\nsha256:{}", path.display(), hex(&Sha256::digest(&wasm)));
+    say!("\nNext: `watchfire plugin lock`, if the configuration has a lock file.");
     Ok(ExitCode::SUCCESS)
 }

@@ -68,8 +68,8 @@ pub fn check_file(path: &Path, features: Features) -> CheckedFile {
     checked
 }
 
-/// Rule files have `groups` at the top and no configuration has.
-fn is_rule_file(text: &str) -> bool {
+/// Whether a text is meant to be a rule file: these have `groups` at the top, and no configuration has.
+pub fn is_rule_file(text: &str) -> bool {
     text.lines()
         .any(|line| line.starts_with("groups:") || line.starts_with("{groups:") || line.starts_with("\"groups\""))
 }

@@ -18,6 +18,7 @@ use watchfire::model::Timestamp;
 use watchfire::{Clock, SystemClock, Watchfire};
 
 use crate::args;
+use crate::output::say;
 use breaker::Breaker;
 use inbox::Inbox;
 use sensors::Sensors;
@@ -61,8 +62,8 @@ pub(crate) async fn run(options: args::Demo) -> Result<()> {
         attempts: Arc::default(),
     };
     let router = watchfire_server::router(engine.clone(), settings).merge(pages::router(demo));
-    println!("\n  Watchfire is watching this machine. Open\n\n      \x1b[1mhttp://{address}/demo\x1b[0m\n");
-    println!("  and press a button to break something. Ctrl-C ends it.\n");
+    say!("\n  Watchfire is watching this machine. Open\n\n      \x1b[1mhttp://{address}/demo\x1b[0m\n");
+    say!("  and press a button to break something. Ctrl-C ends it.\n");
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(interrupted()).await?;
     engine.shutdown().await;
@@ -77,7 +78,7 @@ fn now() -> Timestamp {
 }
 
 fn step(what: &str) {
-    println!("  starting the {what}");
+    say!("  starting the {what}");
 }
 
 async fn interrupted() {
@@ -128,7 +129,7 @@ fn write_files(data: &Path, address: SocketAddr, mail: SocketAddr, plugins: Opti
             config = config.replace("# PLUGINS", &format!("plugins: {{dir: {:?}}}", plugins.display().to_string()));
             config = config.replace("# FORMATTER", "formatter: {plugin: slack-card, config: {}}");
         }
-        None => println!("  without plugins: the rules, routes and messages that need them are left out"),
+        None => say!("  without plugins: the rules, routes and messages that need them are left out"),
     }
     let path = data.join("watchfire.yml");
     std::fs::write(&path, config)?;

@@ -15,6 +15,7 @@ use watchfire_plugin::{Kind, Limits};
 use super::data::{self, Live};
 use super::show::{self, Paint};
 use super::{replay, size};
+use crate::output::say;
 
 /// How often the folder is looked at.
 const LOOK: StdDuration = StdDuration::from_millis(150);
@@ -73,7 +74,7 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
                 good
             }
             Err(error) => {
-                println!("  {} {error:#}", paint.bad("failed:"));
+                say!("  {} {error:#}", paint.bad("failed:"));
                 if !options.once {
                     wait(&project, saved, None).await;
                 }
@@ -121,7 +122,7 @@ impl<'d> Round<'d> {
         let (took, cache) = (began.elapsed(), project.cache());
         let began = now();
         let trial = Trial::load(&built.path, Limits::STANDARD, Some(&cache))?;
-        println!(
+        say!(
             "{} {}",
             paint.bold(project.name()),
             paint.faint(&format!(
@@ -145,15 +146,15 @@ impl<'d> Round<'d> {
                     continue;
                 }
                 failed += 1;
-                println!("  {} {}: {}", self.paint.bad("FAIL"), shown(&file), case.name);
-                case.failures.iter().for_each(|failure| println!("       {failure}"));
+                say!("  {} {}: {}", self.paint.bad("FAIL"), shown(&file), case.name);
+                case.failures.iter().for_each(|failure| say!("       {failure}"));
                 show::log(&case.trace, self.paint);
             }
         }
         match (passed, failed) {
             (0, 0) => {}
-            (_, 0) => println!("  {}", self.paint.good(&format!("{passed} cases passed"))),
-            _ => println!("  {passed} cases passed, {}", self.paint.bad(&format!("{failed} failed"))),
+            (_, 0) => say!("  {}", self.paint.good(&format!("{passed} cases passed"))),
+            _ => say!("  {passed} cases passed, {}", self.paint.bad(&format!("{failed} failed"))),
         }
         Ok(failed == 0)
     }
@@ -190,7 +191,7 @@ impl<'d> Round<'d> {
             good &= call.answer.is_ok();
             Ok(())
         })?;
-        println!("  {expr} over {}: {evaluations} evaluations, {found} with findings", shown(folder));
+        say!("  {expr} over {}: {evaluations} evaluations, {found} with findings", shown(folder));
         Ok(good)
     }
 
@@ -211,7 +212,7 @@ impl<'d> Round<'d> {
             }
             // The engine may be back when it is asked again.
             Err(error) => {
-                println!("  {} {error:#}", self.paint.bad("no data:"));
+                say!("  {} {error:#}", self.paint.bad("no data:"));
                 false
             }
         }
@@ -235,10 +236,10 @@ impl<'d> Round<'d> {
     }
 
     fn tell(&self, call: &Recording) {
-        println!("{} {}", self.paint.bold(&clock(call.input.at())), show::input(&call.input));
+        say!("{} {}", self.paint.bold(&clock(call.input.at())), show::input(&call.input));
         show::log(&call.trace, self.paint);
         show::answer(call, self.paint);
-        println!("  {}", self.paint.faint(&show::cost(&call.trace)));
+        say!("  {}", self.paint.faint(&show::cost(&call.trace)));
     }
 }
 

@@ -12,6 +12,7 @@ use watchfire_host::{Input, Recording};
 use super::show::{self, Paint};
 use crate::args::Server;
 use crate::client::Client;
+use crate::output::say;
 use crate::table::Table;
 
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
     let path = format!("api/watchfire/v1/plugins/{}/calls", options.plugin);
     if let Some(calls) = options.record {
         client.form(&format!("{path}?calls={calls}"), &[]).await?;
-        println!("The next {calls} calls of {} will be recorded.", options.plugin);
+        say!("The next {calls} calls of {} will be recorded.", options.plugin);
         return Ok(ExitCode::SUCCESS);
     }
     let answer = client.get(&path, &[]).await?;
@@ -68,12 +69,12 @@ pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
         ]);
     }
     if table.is_empty() {
-        println!(
+        say!(
             "No call of {} is recorded: none has failed. `--record 1` records the next whatever becomes of it.",
             options.plugin
         );
     } else {
-        print!("{table}");
+        crate::output::write(format_args!("{table}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,16 +121,16 @@ pub(super) fn read(path: &Path) -> Result<Recording> {
 
 pub(super) fn tell(recorded: &Recording, replayed: &Replayed, paint: Paint) {
     let Recording { plugin, number, input, .. } = recorded;
-    println!("{} {} {}", paint.bold(&format!("{plugin}/{number}")), input.kind().as_str(), recorded.part);
-    println!("  {}", show::input(input));
-    println!("  {} {}", paint.faint("config"), recorded.config);
-    println!("\n{}", paint.bold("recorded"));
+    say!("{} {} {}", paint.bold(&format!("{plugin}/{number}")), input.kind().as_str(), recorded.part);
+    say!("  {}", show::input(input));
+    say!("  {} {}", paint.faint("config"), recorded.config);
+    say!("\n{}", paint.bold("recorded"));
     show::log(&recorded.trace, paint);
     show::answer(recorded, paint);
-    println!("\n{} {}", paint.bold("replayed"), paint.faint(&show::cost(&replayed.recording.trace)));
+    say!("\n{} {}", paint.bold("replayed"), paint.faint(&show::cost(&replayed.recording.trace)));
     show::log(&replayed.recording.trace, paint);
     if replayed.same_answer {
-        println!("  {}", paint.good("the same answer, byte by byte"));
+        say!("  {}", paint.good("the same answer, byte by byte"));
         return;
     }
     show::answer(&replayed.recording, paint);
@@ -144,5 +145,5 @@ pub(super) fn tell(recorded: &Recording, replayed: &Replayed, paint: Paint) {
              memory held from earlier calls"
         }
     };
-    println!("  {}", paint.bad(why));
+    say!("  {}", paint.bad(why));
 }

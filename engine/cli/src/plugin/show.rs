@@ -6,6 +6,7 @@ use watchfire_host::{Answer, Failure, Input, Recording, Trace};
 use watchfire_model::Severity;
 
 use super::size;
+use crate::output::say;
 use crate::table::Table;
 
 /// Findings, decisions, unknown series that are listed; the rest is counted.
@@ -81,7 +82,7 @@ pub(super) fn log(trace: &Trace, paint: Paint) {
     for line in &trace.log {
         let level = format!("{:<5}", line.level.to_string().to_lowercase());
         let level = if line.level <= tracing::Level::WARN { paint.bad(&level) } else { paint.faint(&level) };
-        println!("  log {level} {}", line.message);
+        say!("  log {level} {}", line.message);
     }
 }
 
@@ -103,12 +104,12 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
                 ]);
             }
             if !table.is_empty() {
-                print!("{}", coloured(&table.to_string(), paint));
+                crate::output::write(format_args!("{}", coloured(&table.to_string(), paint)));
             }
             more(outcome.findings.len());
             let unknown = outcome.unknown.len();
             let fine = batch.series.len() - outcome.findings.len() - unknown;
-            println!("  {} found, {unknown} unknown, {fine} fine", outcome.findings.len());
+            say!("  {} found, {unknown} unknown, {fine} fine", outcome.findings.len());
         }
         (Ok(Answer::Router(decisions)), Input::Router(_, alerts)) => {
             let mut table = Table::new(["  ALERT", "RECEIVERS", "GROUP", "HELD BACK BECAUSE"]);
@@ -121,19 +122,19 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
                     decision.suppress.clone().unwrap_or_else(|| "-".to_owned()),
                 ]);
             }
-            print!("{table}");
+            crate::output::write(format_args!("{table}"));
             more(decisions.len());
         }
         (Ok(Answer::Formatter(message)), _) => {
-            println!("  {} {}", paint.faint("title"), message.title);
-            println!("  {} {}", paint.faint("type "), message.content_type);
+            say!("  {} {}", paint.faint("title"), message.title);
+            say!("  {} {}", paint.faint("type "), message.content_type);
             for (name, value) in &message.headers {
-                println!("  {} {name}: {value}", paint.faint("head "));
+                say!("  {} {name}: {value}", paint.faint("head "));
             }
             if let Some(key) = &message.dedup_key {
-                println!("  {} {key}", paint.faint("key  "));
+                say!("  {} {key}", paint.faint("key  "));
             }
-            pretty(&message.body).lines().for_each(|line| println!("    {line}"));
+            pretty(&message.body).lines().for_each(|line| say!("    {line}"));
         }
         // An answer is of the kind of what was asked.
         (Ok(Answer::Condition(..) | Answer::Router(_)), _) => {}
@@ -141,12 +142,12 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
 }
 
 fn fail(failure: &Failure, paint: Paint) {
-    println!("  {} {}", paint.bad("failed:"), failure.message);
+    say!("  {} {}", paint.bad("failed:"), failure.message);
 }
 
 fn more(all: usize) {
     if all > SHOWN_MAX {
-        println!("  and {} more", all - SHOWN_MAX);
+        say!("  and {} more", all - SHOWN_MAX);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use watchfire_model::{Duration, JOB_LABEL, Labels, METRIC_NAME_LABEL, MatchOp};
 use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName, VectorSelector};
-use watchfire_rules::{ExprSource, RuleFile, RuleKind, Source as RuleSource};
+use watchfire_rules::{ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource};
 
 use super::labels::{LabelSet, Recorded, labels_of};
 
@@ -18,6 +18,34 @@ pub struct Knowledge {
     pub(super) scrape_interval: Option<Duration>,
     recorded: Recorded,
     series: BTreeMap<Question, bool>,
+    first: BTreeMap<Deed, (String, Position)>,
+}
+
+/// What a rule does. Two rules of one deed are one too many.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Deed {
+    name: String,
+    labels: Vec<(String, String)>,
+    /// The expression, with `for` for an alert. The same name recorded by different expressions is common: each gives a
+    /// part of the series.
+    expr: String,
+    for_: Option<Duration>,
+    /// The server that is asked.
+    server: Option<String>,
+}
+
+impl Deed {
+    /// `None` for rules over events.
+    fn of(group: &RuleGroup, rule: &Rule) -> Option<Deed> {
+        let RuleSource::Expr(ExprSource { expr, .. }) = &rule.source else { return None };
+        Some(Deed {
+            name: rule.name.clone(),
+            labels: rule.labels.iter().map(|(name, label)| (name.clone(), label.text().to_owned())).collect(),
+            expr: expr.to_string(),
+            for_: rule.alerting().map(|alerting| alerting.for_),
+            server: group.source.as_ref().map(|source| source.prometheus.clone()),
+        })
+    }
 }
 
 /// Is there a series of this metric, and has one of them this label, and with this value?
@@ -63,8 +91,15 @@ impl Knowledge {
         Knowledge { scrape_interval, ..Knowledge::default() }
     }
 
-    /// Learns what the rules of a file record.
+    /// Learns what the rules of a file do.
     pub fn add_rules(&mut self, file: &RuleFile) {
+        for group in &file.groups {
+            for rule in &group.rules {
+                if let Some(deed) = Deed::of(group, rule) {
+                    self.first.entry(deed).or_insert_with(|| (file.path.clone(), rule.position));
+                }
+            }
+        }
         for rule in file.groups.iter().flat_map(|group| &group.rules) {
             let (RuleKind::Recording, RuleSource::Expr(ExprSource { expr, .. })) = (&rule.kind, &rule.source) else {
                 continue;
@@ -96,6 +131,12 @@ impl Knowledge {
     /// Learns the answer to a question.
     pub fn answer(&mut self, question: Question, exists: bool) {
         self.series.insert(question, exists);
+    }
+
+    /// The file and the place of an earlier rule that does the same.
+    pub(super) fn earlier(&self, group: &RuleGroup, rule: &Rule) -> Option<&(String, Position)> {
+        let first = self.first.get(&Deed::of(group, rule)?)?;
+        (first.0 != group.file || first.1 != rule.position).then_some(first)
     }
 
     pub(super) fn recorded(&self) -> &Recorded {

@@ -7,14 +7,14 @@ mod ignore;
 mod knowledge;
 mod labels;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Severity};
 use watchfire_promql::syntax::{
     Binary, BinaryOp, Cardinality, DurationValue, Expr, FunctionName, Span, VectorSelector,
 };
-use watchfire_rules::{ExprSource, Position, Rule, RuleFile, RuleKind, Source as RuleSource};
+use watchfire_rules::{ExprSource, Position, Rule, RuleFile, RuleGroup, RuleKind, Source as RuleSource};
 use watchfire_template::prometheus::RuleTemplate;
 
 use crate::config::Source;
@@ -35,7 +35,7 @@ pub const LINTS: [(&str, &str); 11] = [
     ("rate-of-gauge", "a function for counters is used on a gauge, by its metadata or its name"),
     ("always-fires", "an alert compares with `bool`, so that it fires whatever the answer is"),
     ("no-condition", "an alert has no condition, so that it fires for every series that there is"),
-    ("duplicate-rule", "two rules of a file do the same"),
+    ("duplicate-rule", "two rules do the same, in one file or in two"),
     ("missing-for", "a critical alert fires on a single sample"),
 ];
 
@@ -51,9 +51,11 @@ pub fn lint(source: Source<'_>, file: &RuleFile, knowledge: &Knowledge) -> Vec<D
     let positions = file.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.position);
     let ignored = Ignored::read(&mut decoder, positions);
     let mut linter = Linter { decoder, expressions, knowledge };
-    linter.duplicates(file);
-    for rule in file.groups.iter().flat_map(|group| &group.rules) {
-        linter.rule(rule);
+    for group in &file.groups {
+        for rule in &group.rules {
+            linter.duplicate(group, rule);
+            linter.rule(rule);
+        }
     }
     let mut diagnostics = linter.decoder.diagnostics;
     diagnostics.retain(|diagnostic| !ignored.silences(diagnostic));
@@ -134,10 +136,9 @@ impl Linter<'_> {
         for (key, templates) in [("labels", &rule.labels), ("annotations", &alerting.annotations)] {
             for (name, template) in templates {
                 let dropped = |label: &String| !result.may_have(label) && !is_set(label);
-                for label in named_labels(template).into_iter().filter(dropped) {
-                    let offset = template.text().find(&format!("$labels.{label}"));
-                    let at = self.place(rule, &[key, name], offset);
-                    let message = format!("the template uses $labels.{label}, which the expression drops");
+                for (label, spelled) in named_labels(template).into_iter().filter(|(label, _)| dropped(label)) {
+                    let at = self.place(rule, &[key, name], template.text().find(&spelled));
+                    let message = format!("the template uses {spelled}, which the expression drops");
                     let help = format!("keep it with `by ({label})` or `group_left`, or remove it from the text");
                     self.warn(at, "template-label", message, help);
                 }
@@ -307,29 +308,20 @@ impl Linter<'_> {
         }
     }
 
-    fn duplicates(&mut self, file: &RuleFile) {
-        let mut seen: BTreeMap<(bool, &str, Vec<(&str, &str)>, String), Position> = BTreeMap::new();
-        for group in &file.groups {
-            for rule in &group.rules {
-                let RuleSource::Expr(ExprSource { expr, .. }) = &rule.source else { continue };
-                // The same name recorded by different expressions is common: each gives a part of the series.
-                let (records, what) = match &rule.kind {
-                    RuleKind::Recording => (true, expr.to_string()),
-                    RuleKind::Alerting(alerting) => (false, format!("{} {expr}", alerting.for_)),
-                };
-                let labels = rule.labels.iter().map(|(name, label)| (name.as_str(), label.text())).collect();
-                let key = (records, rule.name.as_str(), labels, what);
-                let Some(first) = seen.get(&key) else {
-                    seen.insert(key, rule.position);
-                    continue;
-                };
-                let line = first.line;
-                let at = self.place(rule, &[if records { "record" } else { "alert" }], None);
-                let what = if records { "recording rule" } else { "alert" };
-                let message = format!("{} is the same {what} as at line {line}", rule.name);
-                self.warn(at, "duplicate-rule", message, "remove one of the two");
-            }
-        }
+    fn duplicate(&mut self, group: &RuleGroup, rule: &Rule) {
+        let Some((file, position)) = self.knowledge.earlier(group, rule) else { return };
+        let (key, what) = match rule.kind {
+            RuleKind::Recording => ("record", "recording rule"),
+            RuleKind::Alerting(_) => ("alert", "alert"),
+        };
+        let first = if *file == group.file {
+            format!("at line {}", position.line)
+        } else {
+            format!("in {file}:{}", position.line)
+        };
+        let at = self.place(rule, &[key], None);
+        let message = format!("{} is the same {what} as {first}", rule.name);
+        self.warn(at, "duplicate-rule", message, "remove one of the two");
     }
 }
 
@@ -366,11 +358,17 @@ fn printed_value(text: &str) -> Option<usize> {
     })
 }
 
-/// The labels that a template reads of the alert, and not of the results of a query that it makes.
-fn named_labels(template: &RuleTemplate) -> Vec<String> {
-    let mut names = template.label_names();
-    names.retain(|name| template.text().contains(&format!("$labels.{name}")));
-    names
+/// The labels that a template reads of the alert, and not of the results of a query that it makes, as they are spelled.
+fn named_labels(template: &RuleTemplate) -> Vec<(String, String)> {
+    let text = template.text();
+    // In these, the dot is something else.
+    let moved = ["range", "with", "define", "block"].iter().any(|word| text.contains(word));
+    let spelled = |name: String| {
+        let forms = [format!("$labels.{name}"), format!(".Labels.{name}")];
+        let found = forms.into_iter().enumerate().find(|(i, form)| text.contains(form) && !(*i == 1 && moved));
+        found.map(|(_, form)| (name, form))
+    };
+    template.label_names().into_iter().filter_map(spelled).collect()
 }
 
 fn metric_name(selector: &VectorSelector) -> Option<&str> {
