@@ -28,6 +28,7 @@ mod reload;
 mod soak;
 mod sources;
 mod support;
+mod templates;
 mod tidy;
 mod trust;
 
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         trust::CASES,
         soak::CASES,
         differential::CASES,
+        templates::CASES,
         compliance::CASES,
         author::CASES,
         acceptance::CASES,

@@ -1,24 +1,18 @@
 //! Tests that go on for as long as one likes: generated input, and replacing under load.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 
 use crate::step;
 
-/// `cargo xtask fuzz promql|plugins --minutes N [--seed S]`.
+/// `cargo xtask fuzz promql|templates|plugins --minutes N [--seed S]`.
 pub(crate) fn run(options: &[String]) -> Result<()> {
-    const USAGE: &str = "usage: cargo xtask fuzz promql|plugins --minutes N [--seed S]";
+    const USAGE: &str = "usage: cargo xtask fuzz promql|templates|plugins --minutes N [--seed S]";
     let (what, minutes, seed) = read(options, USAGE)?;
     let mut command = match what {
-        "promql" => step::cargo(&[
-            "test",
-            "--package",
-            "watchfire-tests",
-            "--test",
-            "all",
-            "--",
-            "differential::promql",
-            "--nocapture",
-        ]),
+        "promql" => end_to_end("differential::promql"),
+        "templates" => end_to_end("templates::"),
         "plugins" => step::cargo(&["test", "--package", "watchfire-host", "--test", "fuzz", "--", "--nocapture"]),
         _ => bail!(USAGE),
     };
@@ -29,14 +23,17 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     step::run("the fuzzer", &mut command)
 }
 
+fn end_to_end(tests: &str) -> Command {
+    step::cargo(&["test", "--package", "watchfire-tests", "--test", "all", "--", tests, "--nocapture"])
+}
+
 /// `cargo xtask soak plugins --minutes N`.
 pub(crate) fn soak(options: &[String]) -> Result<()> {
     const USAGE: &str = "usage: cargo xtask soak plugins --minutes N";
     let ("plugins", minutes, None) = read(options, USAGE)? else { bail!(USAGE) };
     step::run("the engine", step::cargo(&["build"]).args(["--package", "watchfire-cli"]))?;
     let binary = step::target_dir().join("debug/watchfire");
-    let mut command =
-        step::cargo(&["test", "--package", "watchfire-tests", "--test", "all", "--", "soak::", "--nocapture"]);
+    let mut command = end_to_end("soak::");
     command.env("WATCHFIRE_SOAK_MINUTES", minutes.to_string()).env("WATCHFIRE_BINARY", binary);
     step::run("the soak", &mut command)
 }

@@ -24,6 +24,8 @@ Tasks of the project.
                         measure these, or all of them, beside Prometheus and Alertmanager if installed
   cargo xtask fuzz promql --minutes N [--seed S]
                         ask a real Prometheus and the engine the same generated queries
+  cargo xtask fuzz templates --minutes N [--seed S]
+                        render the same generated templates with Go and with the engine
   cargo xtask fuzz plugins --minutes N [--seed S]
                         mutated components for the loader, generated answers for the border
   cargo xtask soak plugins --minutes N

@@ -11,7 +11,7 @@ const PREFIX: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels
                       {{$value := .Value}}";
 
 static DATA: Type = Type::plain(
-    "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value float64 }",
+    "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
 );
 
 /// What a rule template sees.

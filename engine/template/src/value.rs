@@ -279,6 +279,17 @@ impl Value {
         }
     }
 
+    /// What a pointer points to, which is what Go prints of one; other values are themselves.
+    pub fn pointed_to(&self) -> Value {
+        static PLAIN: Type = Type::plain("struct");
+        match self {
+            Value::Struct(structure) if structure.is_pointer() && structure.ty.to_text.is_none() => {
+                Value::structure(&PLAIN, structure.fields.clone())
+            }
+            value => value.clone(),
+        }
+    }
+
     /// The methods of its type.
     pub fn methods(&self) -> &'static [Method] {
         match self {

@@ -82,6 +82,7 @@ fn templates_print_as_in_go() {
             "2024-01-02 03:04:05.678 +0000 UTC 2024 January Tuesday Jan  2 03:04:05.678 1h2m3.5s 62.05833333333333 1704168369",
         ),
         (r#"{{ .t.Unix | printf "%d" }} {{ .t.UTC.Before (.t.AddDate 0 1 0) }}"#, "1704164645 true"),
+        (r#"{{ (.t.Add 3600e9).Format "15:04" }} {{ (.t.Add -60_000_000_000).Minute }}"#, "04:04 3"),
         ("{{ .nosuch }} {{ .sm.nosuch }}| {{ $.n }}", "<no value> | 3"),
         (
             "{{ . | }}",

@@ -145,6 +145,7 @@ fn later_versions_are_followed() {
         ("{{ base64encode \"a?b>\" }}", "YT9iPg=="),
         ("{{ base64decode \"YT9iPg==\" }}", "a?b>"),
         ("{{ .NotificationReason }}", "first notification"),
+        ("{{ .GroupLabels.Values.Join \":\" }} {{ join \"/\" .GroupLabels.Names }}", "A alertname"),
         ("{{ routeLabels \"team\" }} {{ .RouteLabels.team }}{{ routeLabels \"none\" }}", "search search"),
     ] {
         assert_eq!(render(&templates, "text", template, &data).as_deref(), Ok(expected), "{template}");
@@ -176,7 +177,7 @@ fn values_are_escaped_for_their_place_in_html() {
         ("<b>{{ .CommonLabels.b }}</b>", "<b>x&#43;y &lt;z&gt;</b>"),
         ("<a title=\"{{ (index .Alerts 0).Annotations.summary }}\">", "<a title=\"it&#39;s &#34;bad&#34;\">"),
         ("<a href=\"{{ (index .Alerts 0).GeneratorURL }}\">", "<a href=\"http://p/graph?a=1&amp;b=2\">"),
-        ("<a href=\"/?q={{ .CommonLabels.b }}\">", "<a href=\"/?q=x%2By%20%3Cz%3E\">"),
+        ("<a href=\"/?q={{ .CommonLabels.b }}\">", "<a href=\"/?q=x%2by%20%3cz%3e\">"),
         ("<a href=\"{{ \"javascript:alert(1)\" }}\">", "<a href=\"#ZgotmplZ\">"),
         (
             "<a href=\"{{ template \"__alertmanagerURL\" . }}\">",
@@ -187,11 +188,12 @@ fn values_are_escaped_for_their_place_in_html() {
             "<script>var a = {{ .CommonLabels.b }};</script>{{ .CommonLabels.b }}",
             "<script>var a = \"x+y \\u003Cz\\u003E\";</script>x&#43;y &lt;z&gt;",
         ),
-        ("<!-- {{ .CommonLabels.b }} -->{{ .Status }}", "<!--  -->firing"),
+        ("<!-- {{ .CommonLabels.b }} -->{{ .Status }}", "firing"),
         ("<p style=\"color: red\">{{ .Status }}</p>", "<p style=\"color: red\">firing</p>"),
         ("<style>p { color: {{ \"red\" }} }</style>", "<style>p { color: red }</style>"),
         ("<style>p { color: {{ \"</style>\" }} }</style>", "<style>p { color: ZgotmplZ }</style>"),
         ("{{ safeHtml \"<i>\" }}{{ .CommonLabels.nothing }}", "<i>"),
+        ("a < 5 <b>{{ .Status }}</b>", "a &lt; 5 <b>firing</b>"),
         ("<title>{{ .CommonLabels.b }}</title>", "<title>x&#43;y &lt;z&gt;</title>"),
     ] {
         assert_eq!(render(&templates, "html", template, &data).as_deref(), Ok(expected), "{template}");

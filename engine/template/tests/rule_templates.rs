@@ -37,8 +37,9 @@ fn query(text: &str) -> Result<Vec<(Labels, f64)>, String> {
     }
 }
 
-/// Messages that Go has reworded since: the old text and what replaces it.
-const REWORDED: [(&str, &str); 2] = [
+/// Messages that Go and Prometheus have reworded since: the old text and what replaces it.
+const REWORDED: [(&str, &str); 3] = [
+    ("Value float64 }>", "Value interface {} }>"),
     ("incompatible types for comparison>", "incompatible types for comparison: "),
     ("non-function of type int>", "non-function 3 of type int>"),
 ];

@@ -157,7 +157,7 @@ fn quote_meta(text: &str) -> String {
     out
 }
 
-static DATA: Type = Type::plain("template.Data");
+static DATA: Type = Type::plain("*template.Data");
 static ALERT: Type = Type::plain("template.Alert");
 static PAIR: Type = Type::plain("template.Pair");
 static ALERT_LIST: Type = Type::plain("[]template.Alert");
@@ -181,6 +181,13 @@ static PAIRS: Type = Type {
     ],
     text_elements: false,
     to_text: Some(pairs_text),
+};
+
+static STRINGS: Type = Type {
+    name: "template.Strings",
+    methods: &[Method { name: "Join", params: &[Param::Text], variadic: false, call: join }],
+    text_elements: true,
+    to_text: None,
 };
 
 static KV: Type = Type {
@@ -229,10 +236,19 @@ fn column(pairs: &Value, field: &str) -> Value {
     let Value::List(list) = pairs else {
         return Value::Nil;
     };
-    Value::texts(list.items.iter().filter_map(|pair| match pair {
-        Value::Struct(pair) => pair.field(field).and_then(Value::as_text),
+    let texts = list.items.iter().filter_map(|pair| match pair {
+        Value::Struct(pair) => pair.field(field).cloned(),
         _ => None,
-    }))
+    });
+    Value::list(&STRINGS, texts.collect())
+}
+
+fn join(texts: &Value, arguments: &[Value]) -> Result<Value, String> {
+    let (Value::List(list), Some(separator)) = (texts, arguments.first().and_then(Value::as_text)) else {
+        return Ok("".into());
+    };
+    let texts: Vec<&str> = list.items.iter().filter_map(Value::as_text).collect();
+    Ok(texts.join(separator).into())
 }
 
 /// `a=1, b=2`

@@ -51,7 +51,8 @@ impl Templates {
     /// # Errors
     /// If the text is no template.
     pub fn parse(&self, text: &str) -> Result<MessageTemplate, TemplateError> {
-        if !text.contains("{{") {
+        // Markup is looked at even without an action: as HTML, comments are left away.
+        if !text.contains("{{") && !text.contains('<') {
             return Ok(MessageTemplate { form: Form::Plain(text.to_owned()) });
         }
         let mut set = self.set.clone();

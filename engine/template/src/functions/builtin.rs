@@ -1,6 +1,6 @@
 //! What Go's text/template has by itself, beside `and`, `or` and `call`, which the executor knows.
 
-use super::{Context, Function, Param, escape};
+use super::{Function, Param, escape};
 use crate::go::{sprint, sprintf, sprintln};
 use crate::value::{List, Value};
 
@@ -45,17 +45,24 @@ fn joined(arguments: &[Value]) -> String {
     match arguments {
         [one] if one.as_text().is_some() => one.as_text().unwrap_or("").to_owned(),
         all => {
-            let shown = |value: &Value| if let Value::Nil = value { "<no value>".into() } else { value.clone() };
+            let shown = |value: &Value| if let Value::Nil = value { "<no value>".into() } else { value.pointed_to() };
             sprint(&all.iter().map(shown).collect::<Vec<_>>())
         }
     }
 }
 
-/// `call`: functions are no values here, so this can only explain that.
-pub(crate) fn call_value(_: &mut Context<'_>, spelled: &str, arguments: &[Value]) -> Result<Value, String> {
-    match argument(arguments, 0) {
+/// `call`: functions are no values here, so this can only explain that. `spelled` is the argument as the template has it;
+/// one that comes through the pipeline is shown as Go's reflection does.
+pub(crate) fn call_value(spelled: Option<String>, arguments: &[Value]) -> Result<Value, String> {
+    let value = argument(arguments, 0);
+    let shown = match (spelled, value.as_text()) {
+        (Some(spelled), _) => spelled,
+        (None, Some(text)) => text.to_owned(),
+        (None, None) => format!("<{} Value>", value.type_name()),
+    };
+    match value {
         Value::Nil => Err("call of nil".to_owned()),
-        value => Err(format!("non-function {spelled} of type {}", value.type_name())),
+        value => Err(format!("non-function {shown} of type {}", value.type_name())),
     }
 }
 
@@ -148,7 +155,7 @@ fn length(value: &Value) -> Result<Value, String> {
         Value::Map(map) => Ok(map.len().into()),
         Value::Text(text) | Value::Safe(_, text) => Ok(text.len().into()),
         Value::Nil => Err("len of nil pointer".to_owned()),
-        other => Err(format!("len of type {}", other.type_name())),
+        other => Err(format!("len of type {}", other.type_name().trim_start_matches('*'))),
     }
 }
 
@@ -178,10 +185,8 @@ fn index(arguments: &[Value]) -> Result<Value, String> {
             }
             Value::Map(map) => match key {
                 Value::Nil => return Err("value is nil; should be of type string".to_owned()),
-                key => match key.as_text() {
-                    Some(key) => map.get_or_zero(key),
-                    None => return Err(format!("value has type {}; should be string", key.type_name())),
-                },
+                Value::Text(key) => map.get_or_zero(key),
+                key => return Err(format!("value has type {}; should be string", key.type_name())),
             },
             Value::Nil => return Err("index of nil pointer".to_owned()),
             other => return Err(format!("can't index item of type {}", other.type_name())),

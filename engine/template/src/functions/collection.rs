@@ -41,14 +41,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn dict(arguments: &[Value]) -> Result<Value, String> {
     if !arguments.len().is_multiple_of(2) {
-        return Err("dict: expected an even number of arguments".to_owned());
+        return Err("dict requires an even number of arguments".to_owned());
     }
     let mut entries = Vec::with_capacity(arguments.len() / 2);
     for pair in arguments.chunks_exact(2) {
-        let Some(key) = pair[0].as_text() else {
-            return Err(format!("dict: keys must be strings, got {}", pair[0].type_name()));
-        };
-        entries.push((key.to_owned(), pair[1].clone()));
+        let Value::Text(key) = &pair[0] else { return Err("dict keys must be strings".to_owned()) };
+        entries.push((key.to_string(), pair[1].clone()));
     }
     Ok(Value::map(entries))
 }
@@ -77,7 +75,7 @@ pub(crate) fn write_json(out: &mut String, value: &Value) -> Result<(), String> 
         Value::Map(map) => write_json_object(out, map.entries().into_iter())?,
         Value::Struct(structure) => {
             // The notification data has lower-case names in JSON.
-            let tagged = matches!(structure.ty.name, "template.Data" | "template.Alert");
+            let tagged = matches!(structure.ty.name, "*template.Data" | "template.Alert");
             let fields = structure.fields.iter().map(|(name, value)| {
                 let mut name = (*name).to_owned();
                 if tagged && let Some(first) = name.get_mut(..1) {

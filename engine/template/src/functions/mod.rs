@@ -18,7 +18,7 @@ use watchfire_model::{Labels, Timestamp};
 use crate::value::{Safe, Value};
 
 pub(crate) use builtin::call_value;
-pub(crate) use escape::{html_escape, js_escape, query_escape};
+pub(crate) use escape::{html_escape, js_escape};
 pub use query::{SAMPLE, VECTOR};
 
 /// A query that a template makes: text in, label sets and values out.
@@ -154,7 +154,9 @@ impl Param {
             | (Param::Float, Value::Float(_))
             | (Param::Time, Value::Time(_))
             | (Param::Duration, Value::Duration(_)) => true,
-            (Param::TextList | Param::AnyList | Param::Vector, Value::List(list)) => list.ty.name == self.type_name(),
+            // Go lets pass what differs in its name only.
+            (Param::TextList, Value::List(list)) => ["[]string", "template.Strings"].contains(&list.ty.name),
+            (Param::AnyList | Param::Vector, Value::List(list)) => list.ty.name == self.type_name(),
             (Param::Sample, Value::Struct(structure)) => structure.ty.name == self.type_name(),
             _ => false,
         }

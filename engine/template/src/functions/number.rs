@@ -1,7 +1,7 @@
 //! Numbers for people: the `humanize` family.
 
 use super::{Function, Param, text};
-use crate::go::{Precision, format_float};
+use crate::go::{Precision, format_float, quote};
 use crate::time::GoTime;
 use crate::value::Value;
 
@@ -71,7 +71,7 @@ fn parse_number(text: &str) -> Result<f64, String> {
         lower if lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') => lower.parse().ok(),
         _ => None,
     };
-    let quoted = crate::go::quote(text, false);
+    let quoted = quote(text, false);
     match magnitude {
         Some(m) if m.is_infinite() && unsigned.starts_with(|c: char| c.is_ascii_digit()) => {
             Err(format!("strconv.ParseFloat: parsing {quoted}: value out of range"))
@@ -183,10 +183,32 @@ pub(super) fn to_time(seconds: f64) -> Result<GoTime, String> {
 
 /// Seconds of a duration in Prometheus' notation.
 fn parse_duration(text: &str) -> Result<f64, String> {
+    if let Some(text) = text.strip_prefix('-') {
+        return parse_duration(text).map(|seconds| -seconds);
+    }
     match text.parse::<watchfire_model::Duration>() {
         Ok(duration) => Ok(duration.as_secs_f64()),
         Err(_) if text.is_empty() => Err("empty duration string".to_owned()),
-        Err(_) => Err(format!("not a valid duration string: {}", crate::go::quote(text, false))),
+        Err(_) => Err(match unknown_unit(text) {
+            Some(unit) => format!("unknown unit {} in duration {}", quote(unit, false), quote(text, false)),
+            None => format!("not a valid duration string: {}", quote(text, false)),
+        }),
+    }
+}
+
+/// What stands after the first number that no unit follows.
+fn unknown_unit(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        if after.len() == rest.len() || end == 0 {
+            return None;
+        }
+        if !["ms", "s", "m", "h", "d", "w", "y"].contains(&&after[..end]) {
+            return Some(&after[..end]);
+        }
+        rest = &after[end..];
     }
 }
 

@@ -48,7 +48,13 @@ pub(super) const ALERTMANAGER: &[Function] = &[
         params: TEXT,
         variadic: false,
         call: |_, a| {
-            let decoded = URL_SAFE.decode(text(a, 0)).map_err(|error| format!("illegal base64 data: {error}"))?;
+            let text = text(a, 0);
+            let decoded = URL_SAFE.decode(text).map_err(|_| {
+                // Either something that is no digit, or the end of the text within a group of four.
+                let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                let at = text.bytes().position(|byte| !is_digit(byte)).unwrap_or(text.len() / 4 * 4);
+                format!("illegal base64 data at input byte {at}")
+            })?;
             Ok(String::from_utf8_lossy(&decoded).into_owned().into())
         },
     },
@@ -87,25 +93,26 @@ fn join(arguments: &[Value]) -> Value {
     texts.join(text(arguments, 0)).into()
 }
 
-/// Upper case for the first letter of each word; the other letters stay unless `lower`.
+/// Upper case for the first letter of each word, also where digits come before it; the other letters stay unless `lower`.
 pub(crate) fn title(text: &str, lower: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut in_word = false;
+    // Whether the word has had its first letter.
+    let mut begun = false;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         if c.is_alphanumeric() || c == '_' {
-            if in_word && lower {
+            if begun && lower {
                 out.extend(c.to_lowercase());
-            } else if in_word {
+            } else if begun {
                 out.push(c);
             } else {
                 out.extend(c.to_uppercase());
+                begun = c.is_alphabetic();
             }
-            in_word = true;
         } else {
-            // An apostrophe or point between letters does not end a word (Unicode word boundaries).
-            let joins = matches!(c, '\'' | '’' | '.' | ':' | '·') && chars.peek().is_some_and(|n| n.is_alphabetic());
-            in_word = in_word && joins;
+            // An apostrophe or point in its midst does not end a word.
+            let joins = matches!(c, '\'' | '’' | '.' | ':' | '·') && chars.peek().is_some_and(|n| n.is_alphanumeric());
+            begun = begun && joins;
             out.push(c);
         }
     }

@@ -9,7 +9,8 @@ use super::html::Escaper;
 use super::node::{Callee, Command, Control, ControlKind, Node, Number, Operand, Pipe, Tree};
 use super::printf::sprint;
 use crate::functions::{Context, Param, call_value};
-use crate::value::{Safe, Struct, Value};
+use crate::time::GoDuration;
+use crate::value::{Safe, Value};
 
 /// How deep templates may call one another. Each level takes several frames of the stack.
 const DEPTH_MAX: usize = 64;
@@ -150,12 +151,10 @@ impl<'t> Execution<'t, '_, '_> {
         frame.place = Place::Node(node);
         self.step(frame)?;
         match node {
-            Node::Text { text, .. } => {
-                if let Some(escaper) = &mut self.escaper {
-                    escaper.literal(text);
-                }
-                self.out.push_str(text);
-            }
+            Node::Text { text, .. } => match &mut self.escaper {
+                Some(escaper) => escaper.text(&mut self.out, text),
+                None => self.out.push_str(text),
+            },
             Node::Action(pipe) => {
                 let value = self.pipeline(frame, dot, pipe)?;
                 if pipe.variables.is_empty() {
@@ -178,14 +177,8 @@ impl<'t> Execution<'t, '_, '_> {
             Value::Nil if self.escaper.is_none() => "<no value>",
             // html/template prints nothing for nothing.
             Value::Nil => "",
-            // A pointer prints as what it points to.
-            Value::Struct(structure) if structure.is_pointer() && structure.ty.to_text.is_none() => {
-                let fields = structure.fields.clone();
-                printed = sprint(&[Value::Struct(Arc::new(Struct { ty: &PLAIN, fields }))]);
-                &printed
-            }
             value => {
-                printed = sprint(std::slice::from_ref(value));
+                printed = sprint(&[value.pointed_to()]);
                 &printed
             }
         };
@@ -257,8 +250,7 @@ impl<'t> Execution<'t, '_, '_> {
             }
             Value::Nil => {}
             other => {
-                let printed = sprint(std::slice::from_ref(other));
-                return frame.error(format!("range can't iterate over {printed}"));
+                return frame.error(format!("range can't iterate over {}", sprint(&[other.pointed_to()])));
             }
         }
         match &control.otherwise {
@@ -494,9 +486,9 @@ impl<'t> Execution<'t, '_, '_> {
                 if operands.is_empty() && last.is_none() {
                     return frame.error("wrong number of args for call: want at least 1 got 0");
                 }
-                let spelled = operands.first().map_or_else(|| "value".to_owned(), ToString::to_string);
+                let spelled = operands.first().map(ToString::to_string);
                 let arguments = self.arguments(frame, dot, name, &[Param::Any], true, operands, last)?;
-                call_value(self.context, &spelled, &arguments).or_else(|message| failed(frame, message))
+                call_value(spelled, &arguments).or_else(|message| failed(frame, message))
             }
             Callee::Function(function) => {
                 let arguments = self.arguments(frame, dot, name, function.params, function.variadic, operands, last)?;
@@ -571,7 +563,11 @@ impl<'t> Execution<'t, '_, '_> {
             (Param::Text, Operand::Text { text, .. }) => Ok(Value::Text(text.clone())),
             (Param::Text, _) => frame.error(format!("expected string; found {operand}")),
             (Param::Int, Operand::Number { number: Number { int: Some(int), .. }, .. }) => Ok(Value::Int(*int)),
-            (Param::Int, _) => frame.error(format!("expected integer; found {operand}")),
+            // To Go a duration is an integer, so that `.StartsAt.Add 3600e9` is an hour later.
+            (Param::Duration, Operand::Number { number: Number { int: Some(int), .. }, .. }) => {
+                Ok(Value::Duration(GoDuration::from_nanos(*int)))
+            }
+            (Param::Int | Param::Duration, _) => frame.error(format!("expected integer; found {operand}")),
             (Param::Float, Operand::Number { number: Number { float: Some(float), .. }, .. }) => {
                 Ok(Value::Float(*float))
             }
@@ -621,9 +617,6 @@ fn escaped_already(pipe: &Pipe, value: Value) -> Value {
         _ => value,
     }
 }
-
-/// The type of a struct that was reached through a pointer.
-static PLAIN: crate::value::Type = crate::value::Type::plain("struct");
 
 /// The value of a number where no type is wanted: its spelling decides.
 fn ideal(number: &Number) -> Result<Value, String> {

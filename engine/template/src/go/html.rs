@@ -4,7 +4,7 @@
 //! comments. Unlike html/template this looks at the text as it is written and not at the template beforehand, so
 //! branches that end in different places are not an error.
 
-use crate::functions::{html_escape, js_escape, query_escape};
+use crate::functions::{html_escape, js_escape};
 use crate::value::{Safe, Value};
 
 /// Follows the output and escapes values.
@@ -39,8 +39,28 @@ enum HtmlPlace {
 }
 
 impl Escaper {
-    /// Takes note of literal text.
-    pub(super) fn literal(&mut self, text: &str) {
+    /// Writes literal text of the template, without its comments. What looks like the beginning of a tag and is none
+    /// becomes a character.
+    pub(super) fn text(&mut self, out: &mut String, text: &str) {
+        for (at, c) in text.char_indices() {
+            let rest = &text[at + c.len_utf8()..];
+            match self.place {
+                HtmlPlace::Content if c == '<' && rest.starts_with("!--") => {
+                    self.tail.clear();
+                    self.place = HtmlPlace::Comment;
+                }
+                HtmlPlace::Content if c == '<' && !opens_tag(rest) => out.push_str("&lt;"),
+                HtmlPlace::Comment => self.next(c),
+                _ => {
+                    self.next(c);
+                    out.push(c);
+                }
+            }
+        }
+    }
+
+    /// Takes note of what was written.
+    fn literal(&mut self, text: &str) {
         for c in text.chars() {
             self.next(c);
         }
@@ -211,7 +231,7 @@ impl Escaper {
             return normalize_url(text);
         }
         if self.url.contains(['?', '#']) {
-            return query_escape(text).replace('+', "%20");
+            return encode_url(text, |_| false);
         }
         if self.url.trim().is_empty() {
             let before_colon = text.split_once(':').map(|(scheme, _)| scheme);
@@ -228,13 +248,17 @@ impl Escaper {
 
     fn attribute_value(&self, text: &str, value: &Value) -> String {
         let escaped = match value {
-            Value::Safe(Safe::Html, _) => html_escape(&without_tags(text)),
+            // It may hold entities already.
+            Value::Safe(Safe::Html, _) => escape(&without_tags(text)).replace("&amp;", "&"),
             _ => escape(text),
         };
         if self.place != HtmlPlace::Value(None) {
             return escaped;
         }
-        // Without quotes a space or a quote would end the value.
+        if escaped.is_empty() {
+            return "ZgotmplZ".to_owned();
+        }
+        // Without quotes a space or a quote would end the value, and without a value the next attribute would be it.
         let mut out = String::with_capacity(escaped.len());
         for c in escaped.chars() {
             match c {
@@ -244,6 +268,13 @@ impl Escaper {
         }
         out
     }
+}
+
+/// Whether a tag or a document type begins, by what stands behind the `<`.
+fn opens_tag(rest: &str) -> bool {
+    let name = rest.strip_prefix('/').unwrap_or(rest);
+    let is_type = rest.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("!doctype"));
+    name.starts_with(|c: char| c.is_ascii_alphabetic()) || is_type
 }
 
 /// As html/template escapes: also the plus sign, which some old browsers read as the start of an encoding.
@@ -267,16 +298,21 @@ fn without_tags(text: &str) -> String {
 
 /// Encodes what may not stand in a URL and leaves what may.
 fn normalize_url(text: &str) -> String {
+    encode_url(text, |rest| match rest[0] {
+        b'%' => rest.get(1..3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)),
+        byte => b"!#$&*+,/:;=?@[]".contains(&byte),
+    })
+}
+
+/// Encodes all but letters, digits, `-._~`, and what is kept by what stands from it on.
+fn encode_url(text: &str, kept: impl Fn(&[u8]) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     let bytes = text.as_bytes();
     for (i, byte) in bytes.iter().enumerate() {
-        let encoded = bytes.get(i + 1..i + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
-        match byte {
-            b'%' if encoded => out.push('%'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(*byte)),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'#' | b'$' | b'&' | b'*' | b'+' | b',' | b'/' | b':' | b';' | b'='
-            | b'?' | b'@' | b'[' | b']' => out.push(char::from(*byte)),
-            byte => out.push_str(&format!("%{byte:02x}")),
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || kept(&bytes[i..]) {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str(&format!("%{byte:02x}"));
         }
     }
     out

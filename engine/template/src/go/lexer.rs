@@ -250,7 +250,8 @@ impl<'t> Lexer<'t> {
                 self.next_char();
                 self.name(Kind::Variable, Kind::Variable)
             }
-            '.' if !self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+            // At the very end it is a number to Go, and none.
+            '.' if self.rest()[1..].starts_with(|c: char| !c.is_ascii_digit()) => {
                 self.next_char();
                 self.name(Kind::Field, Kind::Dot)
             }

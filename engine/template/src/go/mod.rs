@@ -26,7 +26,7 @@ pub(crate) use quote::{is_printable, quote};
 
 use crate::functions::{Context, Functions};
 use crate::value::Value;
-use node::{Node, Source, Tree};
+use node::{Source, Tree, is_blank};
 
 /// Templates that can refer to one another by name.
 ///
@@ -52,17 +52,6 @@ impl Set {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         let parsed = parser::parse(&source, &self.functions)
             .map_err(|failure| TemplateError::parse(name, failure.line, failure.message))?;
-        let mut defined: BTreeMap<&str, &Tree> = BTreeMap::new();
-        for tree in &parsed {
-            let earlier = defined.get(tree.name.as_str()).is_some_and(|earlier| !is_blank(&earlier.root));
-            if earlier && !is_blank(&tree.root) {
-                let message = format!("template: multiple definition of template {}", quote(&tree.name, false));
-                return Err(TemplateError::parse(name, 1, message));
-            }
-            if !earlier {
-                defined.insert(&tree.name, tree);
-            }
-        }
         for tree in parsed {
             // An empty body does not replace a template: files that only define others have one.
             let replaces = !is_blank(&tree.root) || !self.trees.contains_key(&tree.name);
@@ -104,10 +93,6 @@ impl Set {
             None => Err(TemplateError::missing(name)),
         }
     }
-}
-
-fn is_blank(nodes: &[Node]) -> bool {
-    nodes.iter().all(Node::is_blank)
 }
 
 /// One template with what it defines itself.

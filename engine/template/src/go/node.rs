@@ -176,12 +176,12 @@ impl Operand {
     }
 }
 
-impl Node {
-    /// Whether it is nothing but space, so that a template made of such nodes counts as empty.
-    pub(crate) fn is_blank(&self) -> bool {
-        matches!(self, Node::Text { text, .. } if text.trim().is_empty())
-    }
+/// Whether a template is nothing but space, so that it counts as empty.
+pub(crate) fn is_blank(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| matches!(node, Node::Text { text, .. } if text.trim().is_empty()))
+}
 
+impl Node {
     pub(crate) fn at(&self) -> usize {
         match self {
             Node::Text { at, .. } | Node::Template { at, .. } | Node::Break { at } | Node::Continue { at } => *at,

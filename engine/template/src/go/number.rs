@@ -84,7 +84,7 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
         return Some(sign * value * 2f64.powi(exponent - 4 * places));
     }
     // Rust reads `inf`, `nan` and `1.` too; the lexer lets only digits through.
-    if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+    if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') || lower.ends_with('_') || lower.contains("__") {
         return None;
     }
     lower.replace('_', "").parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| sign * value)

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::lexer::{Kind, Lexer, Token};
-use super::node::{Callee, Command, Control, ControlKind, Node, Number, Operand, Pipe, Source, Tree};
+use super::node::{Callee, Command, Control, ControlKind, Node, Number, Operand, Pipe, Source, Tree, is_blank};
 use super::number::parse_number;
-use super::quote::unquote;
+use super::quote::{quote, unquote};
 use crate::functions::Functions;
 
 /// How deep expressions and blocks may nest.
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// The templates that a text defines: itself first, then its `define` and `block` parts in order.
+/// The templates that a text defines, each name once: its `define` and `block` parts, and itself.
 pub(crate) fn parse(source: &Arc<Source>, functions: &Functions) -> Result<Vec<Tree>, Failure> {
     let mut parser = Parser {
         lexer: Lexer::new(&source.text),
@@ -34,9 +34,8 @@ pub(crate) fn parse(source: &Arc<Source>, functions: &Functions) -> Result<Vec<T
         trees: Vec::new(),
     };
     let root = parser.top()?;
-    let mut trees = vec![Tree { name: source.name.clone(), source: source.clone(), root }];
-    trees.append(&mut parser.trees);
-    Ok(trees)
+    parser.add(source.name.clone(), root)?;
+    Ok(parser.trees)
 }
 
 /// What ends a list of nodes.
@@ -177,6 +176,17 @@ impl Parser<'_> {
         self.scopes.pop();
         if let Closing::Else = closing {
             return self.error(format!("unexpected {{{{else}}}} in {context}"));
+        }
+        self.add(name, root)
+    }
+
+    /// Of several with one name only one may have a body.
+    fn add(&mut self, name: String, root: Vec<Node>) -> Parsed<()> {
+        match self.trees.iter().position(|tree| tree.name == name) {
+            Some(earlier) if is_blank(&self.trees[earlier].root) => drop(self.trees.remove(earlier)),
+            Some(_) if is_blank(&root) => return Ok(()),
+            Some(_) => return self.error(format!("template: multiple definition of template {}", quote(&name, false))),
+            None => {}
         }
         self.trees.push(Tree { name, source: self.source.clone(), root });
         Ok(())
@@ -433,7 +443,7 @@ impl Parser<'_> {
                 Operand::Variable { at, path }
             }
             value if value.is_value() => {
-                let text = super::quote::quote(&value.to_string(), false);
+                let text = quote(&value.to_string(), false);
                 return self.error(format!("unexpected . after term {text}"));
             }
             other => Operand::Chain { at, of: Box::new(other), path: fields },
@@ -447,7 +457,7 @@ impl Parser<'_> {
         let operand = match token.kind {
             Kind::Identifier => {
                 let Some(callee) = self.callee(&token.text) else {
-                    let name = super::quote::quote(&token.text, false);
+                    let name = quote(&token.text, false);
                     return self.error(format!("function {name} not defined"));
                 };
                 Operand::Function { at, name: token.text, callee }
@@ -456,7 +466,7 @@ impl Parser<'_> {
             Kind::Nil => Operand::Nil { at },
             Kind::Variable => {
                 if !self.variables().contains(&token.text) {
-                    let name = super::quote::quote(&token.text, false);
+                    let name = quote(&token.text, false);
                     return self.error(format!("undefined variable {name}"));
                 }
                 Operand::Variable { at, path: vec![token.text] }

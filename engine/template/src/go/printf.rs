@@ -1,7 +1,7 @@
 //! Go's formatted printing: `fmt.Sprint`, `fmt.Sprintln`, `fmt.Sprintf`.
 
 use super::float::{Precision, format_float};
-use super::quote::{quote, quote_char};
+use super::quote::{is_printable, quote, quote_char};
 use crate::value::Value;
 
 /// `fmt.Sprint`: a space between operands of which neither is a string.
@@ -116,7 +116,8 @@ impl Formatter<'_> {
                 self.good_index = false;
             }
         }
-        if self.rest.starts_with('.') {
+        // At the very end it is a verb, and none that there is.
+        if self.rest.starts_with('.') && self.rest.len() > 1 {
             self.take();
             if self.after_index {
                 self.good_index = false;
@@ -189,10 +190,8 @@ impl Formatter<'_> {
     }
 
     fn size_argument(&mut self) -> Option<i64> {
-        let size = match self.arguments.get(self.next) {
-            Some(Value::Int(size)) if (-SIZE_MAX..=SIZE_MAX).contains(size) => Some(*size),
-            _ => None,
-        };
+        let size = self.arguments.get(self.next).and_then(Value::as_int);
+        let size = size.filter(|size| (-SIZE_MAX..=SIZE_MAX).contains(size));
         self.next = (self.next + 1).min(self.arguments.len());
         size
     }
@@ -390,15 +389,16 @@ impl Format {
             'v' if self.go_syntax && matches!(value, Value::Byte(_)) => (format!("{magnitude:x}"), "0x"),
             'd' | 'v' => (magnitude.to_string(), ""),
             'b' => (format!("{magnitude:b}"), if self.sharp { "0b" } else { "" }),
-            'o' => (format!("{magnitude:o}"), if self.sharp { "0" } else { "" }),
+            'o' => (format!("{magnitude:o}"), if self.sharp && magnitude != 0 { "0" } else { "" }),
             'O' => (format!("{magnitude:o}"), "0o"),
             'x' => (format!("{magnitude:x}"), if self.sharp { "0x" } else { "" }),
             'X' => (format!("{magnitude:X}"), if self.sharp { "0X" } else { "" }),
             'c' => return self.pad(out, &character(number).to_string()),
             'q' => return self.pad(out, &quote_char(character(number), self.plus)),
             'U' => {
-                let mut text = format!("U+{magnitude:04X}");
-                if self.sharp {
+                let digits = self.precision.unwrap_or(0).max(4);
+                let mut text = format!("U+{number:0digits$X}");
+                if self.sharp && is_printable(character(number)) {
                     text.push_str(&format!(" '{}'", character(number)));
                 }
                 return Format { zero: false, ..*self }.pad(out, &text);
@@ -438,7 +438,8 @@ impl Format {
             Some(rest) => (text.starts_with('-'), rest),
             None => (false, text.as_str()),
         };
-        let digits = if self.sharp && number.is_finite() { with_point(digits, kind, precision) } else { digits.into() };
+        let pointed = self.sharp && kind != 'b' && number.is_finite();
+        let digits = if pointed { with_point(digits, kind, precision) } else { digits.into() };
         let sign = match (negative, self.plus, self.space) {
             (true, _, _) => "-",
             (false, true, _) => "+",
@@ -463,7 +464,8 @@ fn with_point(digits: &str, kind: char, precision: Precision) -> String {
         _ => (digits, ""),
     };
     let mut mantissa = mantissa.to_owned();
-    let significant = mantissa.chars().filter(char::is_ascii_digit).count();
+    let digits = mantissa.chars().filter(char::is_ascii_digit);
+    let significant = digits.skip_while(|digit| *digit == '0' && mantissa != "0").count();
     if !mantissa.contains('.') {
         mantissa.push('.');
     }
