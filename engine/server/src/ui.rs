@@ -7,7 +7,7 @@ mod receivers;
 pub(crate) use acting::{act, redeliver};
 pub(crate) use receivers::{preview, receivers, test};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::extract::{Form, Path, RawQuery, State};
@@ -19,7 +19,7 @@ use watchfire_alerting::{
     RuleView, Silence, SilenceDraft, SilenceId, SilenceState,
 };
 use watchfire_config::{Level, parse_matchers};
-use watchfire_model::{AlertStatus, Duration, RuleGroupId, Timestamp};
+use watchfire_model::{AlertStatus, Duration, Fingerprint, RuleGroupId, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -194,6 +194,11 @@ pub fn ago(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
+/// A time for people.
+fn minute(time: Timestamp) -> String {
+    time.to_chrono().format("%-d %b %Y, %H:%M UTC").to_string()
+}
+
 /// `GET /`
 pub(crate) async fn alerts(State(app): State<App>) -> Response {
     alerts_page(&app, String::new()).await
@@ -201,17 +206,19 @@ pub(crate) async fn alerts(State(app): State<App>) -> Response {
 
 async fn alerts_page(app: &App, error: String) -> Response {
     let now = app.engine.now();
-    let Some((views, groups, histories)) = app
+    let Some((views, groups, histories, silences)) = app
         .engine
         .view(move |engine| {
             let views = engine.alerts(now);
             let histories: Vec<_> = views.iter().map(|view| engine.history(view.fingerprint)).collect();
-            (views, engine.rule_groups(), histories)
+            let silences = engine.silences().into_iter().map(|silence| (silence.id.clone(), silenced(silence)));
+            (views, engine.rule_groups(), histories, silences.collect::<BTreeMap<_, _>>())
         })
         .await
     else {
         return stopping();
     };
+    let names = views.iter().map(|view| (view.fingerprint, view.alert.name().to_owned())).collect();
     let mut rows: Vec<(u8, AlertRow)> = Vec::new();
     let mut counts = (0, 0, 0);
     for (view, history) in views.iter().zip(&histories) {
@@ -223,7 +230,7 @@ async fn alerts_page(app: &App, error: String) -> Response {
         counts.0 += usize::from(rank == 0);
         counts.2 += usize::from(rank == 2);
         let history = history.iter().map(|entry| format!("{}  {}", entry.at.to_rfc3339(), entry.reason)).collect();
-        rows.push((rank, alert_row(view, state, tone, history, now)));
+        rows.push((rank, alert_row(view, state, tone, history, held_back(view, &silences, &names), now)));
     }
     for instance in groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.instances) {
         if instance.state == InstanceState::Pending {
@@ -270,7 +277,7 @@ fn acknowledged(acknowledgement: &Acknowledgement) -> String {
     let what = if acknowledgement.snooze { "snoozed" } else { "acknowledged" };
     let mut text = format!("{what} by {}", acknowledgement.by);
     if let Some(until) = acknowledgement.until {
-        text.push_str(&format!(" until {until}"));
+        text.push_str(&format!(" until {}", minute(until)));
     }
     if !acknowledgement.comment.is_empty() {
         text.push_str(&format!(": {}", acknowledgement.comment));
@@ -283,19 +290,35 @@ fn silence_query(labels: &watchfire_model::Labels) -> String {
     form_urlencoded::Serializer::new(String::new()).append_pair("matchers", &matchers.join(", ")).finish()
 }
 
+/// What a silence says to those who find an alert quiet.
+fn silenced(silence: &Silence) -> String {
+    format!("silenced until {}: {} ({})", minute(silence.ends_at), silence.comment, silence.created_by)
+}
+
+/// Why nobody is told about an alert.
+fn held_back(
+    view: &AlertView,
+    silences: &BTreeMap<SilenceId, String>,
+    names: &BTreeMap<Fingerprint, String>,
+) -> String {
+    let sources: BTreeSet<&str> = view.inhibited_by.iter().filter_map(|it| names.get(it)).map(String::as_str).collect();
+    let mut reasons = Vec::new();
+    reasons.extend(view.silenced_by.iter().filter_map(|id| silences.get(id)).cloned());
+    reasons.extend(sources.into_iter().map(|name| format!("inhibited by {name}")));
+    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in {interval}")));
+    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
+    reasons.join("; ")
+}
+
 fn alert_row(
     view: &AlertView,
     state: &'static str,
     tone: &'static str,
     history: Vec<String>,
+    held_back: String,
     now: Timestamp,
 ) -> AlertRow {
     let alert = &view.alert;
-    let mut held_back = Vec::new();
-    held_back.extend(view.silenced_by.iter().map(|id| format!("silenced by {id}")));
-    held_back.extend(view.inhibited_by.iter().map(|source| format!("inhibited by alert {source}")));
-    held_back.extend(view.muted_by.iter().map(|interval| format!("muted in {interval}")));
-    held_back.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
     let since = match view.status {
         AlertStatus::Firing => format!("for {}", ago(now, alert.starts_at)),
         AlertStatus::Resolved => format!("{} ago", ago(now, alert.ends_at.unwrap_or(now))),
@@ -312,7 +335,7 @@ fn alert_row(
             .filter(|l| l.name != "alertname")
             .map(|l| (l.name.into(), l.value.into()))
             .collect(),
-        held_back: held_back.join("; "),
+        held_back,
         fires: view.status == AlertStatus::Firing,
         acknowledged: view.acknowledgement.as_ref().map(acknowledged).unwrap_or_default(),
         history,
@@ -406,8 +429,10 @@ async fn silences_page(app: &App, matchers: String, error: String) -> Response {
     let row = |silence: &Silence| {
         let state = silence.state(now);
         let (tone, times) = match state {
-            SilenceState::Active => ("suppressed", format!("until {}", silence.ends_at)),
-            SilenceState::Pending => ("pending", format!("from {} until {}", silence.starts_at, silence.ends_at)),
+            SilenceState::Active => ("suppressed", format!("until {}", minute(silence.ends_at))),
+            SilenceState::Pending => {
+                ("pending", format!("from {} until {}", minute(silence.starts_at), minute(silence.ends_at)))
+            }
             SilenceState::Expired => ("", format!("ended {} ago", ago(now, silence.ends_at))),
         };
         SilenceRow {
