@@ -88,7 +88,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
     let rules: Vec<&RuleView> = groups.iter().flat_map(|group| &group.rules).collect();
     let instances = || rules.iter().flat_map(|rule| rule.instances.iter().map(|instance| (*rule, instance)));
     let labels = match wanted {
-        Wanted::Labels(labels) => labels.clone(),
+        Wanted::Labels(labels) => only_one(engine, &rules, labels, now).unwrap_or_else(|| labels.clone()),
         Wanted::Fingerprint(fingerprint) => {
             let of_rule = instances().map(|(_, instance)| &instance.labels).find(|l| l.fingerprint() == *fingerprint);
             match engine.alert(now, *fingerprint) {
@@ -132,11 +132,15 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             })
             .collect()
     });
-    let similar: Vec<&Labels> = if view.is_some() || evaluated.iter().any(|(_, instance)| instance.is_some()) {
+    let similar: Vec<Labels> = if view.is_some() || evaluated.iter().any(|(_, instance)| instance.is_some()) {
         Vec::new()
     } else {
-        let same_name = instances().map(|(_, instance)| &instance.labels);
-        same_name.filter(|other| other.value_or_empty(ALERT_NAME_LABEL) == name).take(SIMILAR_MAX).collect()
+        let mut similar = known(engine, &rules, now);
+        similar.retain(|other| other.value_or_empty(ALERT_NAME_LABEL) == name);
+        // Those that were asked for by some of their labels come first.
+        similar.sort_by_key(|other| !labels.iter().all(|label| other.get(label.name) == Some(label.value)));
+        similar.truncate(SIMILAR_MAX);
+        similar
     };
     let verdict = match &view {
         Some(view) => {
@@ -175,9 +179,29 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             "nextAttempt": row.next_attempt.to_rfc3339(),
             "error": row.error.as_ref(),
         })).collect::<Vec<_>>(),
-        "similar": similar.iter().map(|labels| labels_json(labels)).collect::<Vec<_>>(),
+        "similar": similar.iter().map(labels_json).collect::<Vec<_>>(),
         "history": history.iter().map(|entry| history_json(entry)).collect::<Vec<_>>(),
     }))
+}
+
+/// The labels of everything that is an alert or may become one.
+fn known(engine: &Engine, rules: &[&RuleView], now: Timestamp) -> Vec<Labels> {
+    let instances = rules.iter().flat_map(|rule| &rule.instances).map(|instance| instance.labels.clone());
+    let mut all: Vec<Labels> = engine.alerts(now).into_iter().map(|view| view.alert.labels).chain(instances).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The labels of the alert that is meant where only some of them are said and no other alert has those.
+fn only_one(engine: &Engine, rules: &[&RuleView], some: &Labels, now: Timestamp) -> Option<Labels> {
+    let exact = |rule: &&RuleView| rule.instances.iter().any(|instance| instance.labels == *some);
+    if engine.alert(now, some.fingerprint()).is_some() || rules.iter().any(exact) {
+        return None;
+    }
+    let has_them = |labels: &Labels| some.iter().all(|label| labels.get(label.name) == Some(label.value));
+    let mut meant = known(engine, rules, now).into_iter().filter(has_them);
+    meant.next().filter(|_| meant.next().is_none())
 }
 
 /// The silences that match, now or soon.
@@ -228,7 +252,7 @@ fn of_alert(
 }
 
 /// One sentence about an alert that is not in dispatch.
-fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &[&Labels]) -> String {
+fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &[Labels]) -> String {
     if let Some(instance) = evaluated.iter().find_map(|(_, instance)| *instance) {
         return match instance.state {
             InstanceState::Pending => {
@@ -242,6 +266,9 @@ fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &
         };
     }
     let Some((rule, _)) = evaluated.first() else {
+        if !similar.is_empty() {
+            return format!("nobody sent an alert with just these labels; {} of that name are known", similar.len());
+        }
         return format!("no rule raises an alert named {name:?}, and nobody sent one with these labels");
     };
     let last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));

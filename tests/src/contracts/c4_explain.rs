@@ -73,8 +73,11 @@ fn reasons() -> Result<()> {
         };
         let rule = |name: &str| format!("label=alertname%3D{name}&label=host%3Da");
         // What is asked, what the sentence says, what the history holds.
-        let questions: [(String, &str, &[&str]); 12] = [
+        let questions: [(String, &str, &[&str]); 14] = [
             (of("Told", "a"), "it fires; all: ", &["received", "first_notification", "delivered"]),
+            // Some of the labels are enough where only one alert has them.
+            ("label=alertname%3DTold".to_owned(), "it fires; all: ", &["delivered"]),
+            ("label=alertname%3DLimited".to_owned(), "with just these labels; 2 of that name are known", &[]),
             (rule("Unheard"), "no rule raises an alert named \"Unheard\"", &[]),
             (rule("Never"), "the expression of its rule had no result", &[]),
             (rule("Broken"), "the evaluation of its rule failed", &[]),
