@@ -74,8 +74,11 @@ impl Bench {
             let mut answers = Vec::new();
             while let Some(output) = self.engine.poll_output() {
                 match output {
-                    Output::Persist(Record::Deleted(key)) => drop(self.committed.remove(&key)),
-                    Output::Persist(record) if self.keeps => drop(self.committed.insert(record.key(), record)),
+                    Output::Persist(record) => match *record {
+                        Record::Deleted(key) => drop(self.committed.remove(&key)),
+                        record if self.keeps => drop(self.committed.insert(record.key(), record)),
+                        _ => {}
+                    },
                     Output::Deliver(delivery) => answers.push((delivery.id, delivery.attempt)),
                     _ => {}
                 }

@@ -172,12 +172,12 @@ impl Engine {
         for fingerprint in std::mem::take(&mut self.dirty_alerts) {
             if let Some(stored) = self.alerts.get_mut(fingerprint) {
                 stored.kept_end = stored.alert.ends_at;
-                self.outputs.push_back(Output::Persist(Record::Alert(stored.record())));
+                self.outputs.push_back(Output::Persist(Box::new(Record::Alert(stored.record()))));
             }
         }
         for key in std::mem::take(&mut self.dirty_groups) {
             if let Some(group) = self.groups.get(&key) {
-                self.outputs.push_back(Output::Persist(Record::Group(group.record())));
+                self.outputs.push_back(Output::Persist(Box::new(Record::Group(group.record()))));
             }
         }
     }
@@ -269,15 +269,15 @@ impl Engine {
     }
 
     pub(crate) fn emit(&mut self, subject: Subject, reason: Reason) {
-        self.outputs.push_back(Output::Changed(Change { at: self.now, subject, reason }));
+        self.outputs.push_back(Output::Changed(Arc::new(Change { at: self.now, subject, reason })));
     }
 
     pub(crate) fn persist(&mut self, record: Record) {
-        self.outputs.push_back(Output::Persist(record));
+        self.outputs.push_back(Output::Persist(Box::new(record)));
     }
 
     pub(crate) fn delete(&mut self, key: RecordKey) {
-        self.outputs.push_back(Output::Persist(Record::Deleted(key)));
+        self.persist(Record::Deleted(key));
     }
 
     /// Tells those who watch about an alert, and writes it into its history.

@@ -13,7 +13,7 @@ use crate::route_table::Node;
 use crate::timers::Timer;
 use crate::{
     DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, LogRecord, NotificationId, Notify, NotifyReason,
-    Output, Reason, Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
+    Reason, Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
 };
 
 /// The alerts of a group at one moment.
@@ -64,7 +64,7 @@ impl Engine {
                     target.entry.owed.remove(fingerprint);
                 }
                 let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
-                self.outputs.push_back(Output::Persist(Record::Log(record)));
+                self.persist(Record::Log(record));
             }
         }
     }

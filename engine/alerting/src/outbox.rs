@@ -51,7 +51,7 @@ impl Engine {
         self.timers.set(Timer::Attempt(key.clone()), now + self.settings.attempt_deadline);
         let started = Reason::Delivery(DeliveryReason::Started { attempt });
         self.emit(Subject::Notification { id, target: key }, started);
-        self.outputs.push_back(Output::Deliver(delivery));
+        self.outputs.push_back(Output::Deliver(Box::new(delivery)));
     }
 
     pub(crate) fn persist_outbox(&mut self, group: &Group, index: usize) {

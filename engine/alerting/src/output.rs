@@ -20,15 +20,15 @@ pub enum Output {
     /// Write these samples to the series store before any later evaluation runs.
     Append(Vec<(Labels, Point)>),
     /// Keep this over a restart.
-    Persist(Record),
+    Persist(Box<Record>),
     /// Try to deliver and answer with [`Input::Delivered`](crate::Input::Delivered).
-    Deliver(Delivery),
+    Deliver(Box<Delivery>),
     /// Tell the Alertmanagers beside the engine, each as well as it can be reached: what is lost is sent again.
     Forward(Vec<Alert>),
     /// Ask a router plugin and answer with [`Input::Routed`](crate::Input::Routed).
     Route(RouteRequest),
     /// Something changed or was decided, for those who watch.
-    Changed(Change),
+    Changed(Arc<Change>),
 }
 
 /// A rule to evaluate. Of one rule group there is at most one such request at a time.

@@ -195,6 +195,11 @@ impl Engine {
         known.map(|target| LogView { target: (*target.key).clone(), entry: target.entry.clone() }).collect()
     }
 
+    /// How many notifications are not delivered yet.
+    pub fn outbox_len(&self) -> usize {
+        self.groups.values().flat_map(|group| &group.targets).filter(|target| target.pending.is_some()).count()
+    }
+
     /// The notifications that are not delivered yet.
     pub fn outbox(&self) -> Vec<OutboxView> {
         let targets = self.groups.values().flat_map(|group| &group.targets);

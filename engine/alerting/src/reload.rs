@@ -227,7 +227,7 @@ impl Engine {
                 self.dirty_alerts.insert(*fingerprint);
             }
         }
-        self.outputs.extend(records.into_iter().map(Output::Persist));
+        self.outputs.extend(records.into_iter().map(|record| Output::Persist(Box::new(record))));
         self.emit(Subject::Rule(new), RuleReason::TookOver.into());
     }
 

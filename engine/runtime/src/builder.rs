@@ -43,7 +43,7 @@ use crate::tenure::{self, Standing, Tenant};
 use crate::{deadlines, fill};
 
 /// Attempts to deliver at once.
-const ATTEMPTS_MAX: usize = 256;
+pub(crate) const ATTEMPTS_MAX: usize = 256;
 
 /// Changes that a slow subscriber may lag behind before it loses the oldest.
 const CHANGES_KEPT: usize = 4096;
@@ -312,13 +312,14 @@ impl Builder {
         )?;
         let arrivals = loaded.config.evaluation.on_ingest.then(|| evaluators.clone());
         let history = Arc::new(History::default());
+        let attempts = Arc::new(Semaphore::new(ATTEMPTS_MAX));
         let sender = Sender {
             deliverer: Arc::clone(&deliverer),
             owner: owner.clone(),
             metrics: Arc::clone(&metrics),
             history: Arc::clone(&history),
             clock: Arc::clone(&clock),
-            permits: Arc::new(Semaphore::new(ATTEMPTS_MAX)),
+            permits: Arc::clone(&attempts),
             standing: standing.clone(),
         };
         let (refused, store_health) = (Arc::new(Notify::new()), Arc::new(Health::default()));
@@ -343,7 +344,6 @@ impl Builder {
             forwarder: forwarder.clone(),
             decided,
             changes: changes.clone(),
-            metrics: Arc::clone(&metrics),
             on_ingest,
         };
         tokio::spawn(machine.run(requests));
@@ -411,6 +411,7 @@ impl Builder {
             metrics,
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
+            attempts,
             bounds,
             shares,
             persisting: tokio::sync::Mutex::new(Some(persisting)),

@@ -8,7 +8,7 @@ use std::time::Duration as StdDuration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
 };
@@ -21,6 +21,7 @@ use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, ValueType}
 use watchfire_tsdb::{Point, Tsdb};
 
 use crate::bounds::{Bound, Bounds, Place};
+use crate::builder::ATTEMPTS_MAX;
 use crate::builder::Builder;
 use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
@@ -57,7 +58,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ready: AtomicBool,
-    pub(crate) alerts_waiting: Arc<tokio::sync::Semaphore>,
+    pub(crate) alerts_waiting: Arc<Semaphore>,
+    /// Places of attempts to deliver, [`ATTEMPTS_MAX`].
+    pub(crate) attempts: Arc<Semaphore>,
     pub(crate) bounds: Arc<Bounds>,
     /// Whether other engines may use the same database.
     pub(crate) shares: bool,
@@ -427,9 +430,10 @@ impl Watchfire {
 
     /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'.
     pub async fn metrics(&self) -> String {
+        let look = |engine: &Engine| (engine.counters().list(), engine.usage(), engine.outbox_len());
+        let (mut counters, usage, outbox) = self.view(look).await.unwrap_or_default();
+        self.inner.metrics.outbox.set(i64::try_from(outbox).unwrap_or(i64::MAX));
         let mut text = self.inner.metrics.text();
-        let machine = self.view(|engine| (engine.counters().list(), engine.usage())).await;
-        let (mut counters, usage) = machine.unwrap_or_default();
         let (stats, settings) = self.inner.data.with_tsdb(|tsdb| (tsdb.stats(), *tsdb.settings()));
         counters.push((
             "samples_shed",
@@ -438,7 +442,12 @@ impl Watchfire {
         ));
         let store = [("series", stats.series, settings.series_max), ("samples_bytes", stats.bytes, settings.bytes_max)];
         let bounds = self.inner.bounds.usage(&self.inner.loaded.load().config.server.limits);
-        let usage = [&usage[..], &store[..], &bounds[..]].concat();
+        let taken = |places: &Semaphore, max: usize| max - places.available_permits().min(max);
+        let waiting = [
+            ("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX),
+            ("attempts", taken(&self.inner.attempts, ATTEMPTS_MAX), ATTEMPTS_MAX),
+        ];
+        let usage = [&usage[..], &store[..], &bounds[..], &waiting[..]].concat();
         crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
         text
     }

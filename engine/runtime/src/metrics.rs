@@ -54,7 +54,7 @@ pub(crate) struct Metrics {
     pub(crate) quarantined: Gauge,
     pub(crate) series: Gauge,
     pub(crate) series_bytes: Gauge,
-    pub(crate) queue: Family<Label, Gauge>,
+    pub(crate) outbox: Gauge,
 }
 
 impl Metrics {
@@ -125,7 +125,7 @@ impl Metrics {
             metric!("quarantined", "Rules, files and plugins that are left out as broken", Gauge::default());
         let series = metric!("series", "Series in memory", Gauge::default());
         let series_bytes = metric!("series_bytes", "Memory of series and samples in bytes", Gauge::default());
-        let queue = metric!("queue_length", "What waits, by queue", Family::default());
+        let outbox = metric!("outbox_notifications", "Notifications not delivered yet", Gauge::default());
         Metrics {
             registry,
             samples_accepted,
@@ -161,7 +161,7 @@ impl Metrics {
             quarantined,
             series,
             series_bytes,
-            queue,
+            outbox,
         }
     }
 

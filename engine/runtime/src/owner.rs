@@ -11,7 +11,6 @@ use crate::clock::Clock;
 use crate::data::Data;
 use crate::evaluate::Evaluators;
 use crate::forward::Forwarder;
-use crate::metrics::Metrics;
 use crate::persist::Decided;
 use crate::tenure;
 
@@ -48,7 +47,6 @@ pub(crate) struct Owner {
     pub(crate) forwarder: Forwarder,
     pub(crate) decided: mpsc::UnboundedSender<Decided>,
     pub(crate) changes: broadcast::Sender<Arc<Change>>,
-    pub(crate) metrics: Arc<Metrics>,
     /// Whether what arrives starts evaluations.
     pub(crate) on_ingest: bool,
 }
@@ -147,7 +145,7 @@ impl Owner {
         let mut records = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             if let Output::Persist(record) = output {
-                records.push(record);
+                records.push(*record);
             }
         }
         let silences = if decided.replies.is_empty() { Vec::new() } else { tenure::silences(records) };
@@ -180,17 +178,15 @@ impl Owner {
                 Output::Deliver(delivery) => decided.deliveries.push(delivery),
                 Output::Changed(change) => {
                     tracing::debug!(?change, "changed");
-                    // Nobody may be listening.
-                    drop(self.changes.send(Arc::new(change)));
+                    // Nobody may be listening; then nothing is kept for anybody.
+                    if self.changes.receiver_count() > 0 {
+                        drop(self.changes.send(change));
+                    }
                 }
             }
         }
         self.evaluators.evaluate(requests);
         if !decided.is_empty() {
-            self.metrics
-                .queue
-                .get_or_create(&crate::metrics::label("queue", "outbox"))
-                .set(decided.deliveries.len() as i64);
             // The receiver lives as long as the runtime; when it is gone the process is ending.
             drop(self.decided.send(decided));
         }

@@ -20,17 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one turn of the owner decided.
 #[derive(Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "the state machine boxed them, and a list of boxes grows without moving what is large"
+)]
 pub(crate) struct Decided {
     /// In which term.
     pub(crate) term: Term,
     /// To be durable first.
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<Box<Record>>,
     /// Requests of other engines whose consequences these are.
     pub(crate) done: Vec<i64>,
     /// For the engine that decides, if that is another.
     pub(crate) requests: Vec<Input>,
     /// To be sent after that.
-    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) deliveries: Vec<Box<Delivery>>,
     /// Callers to be answered after that.
     pub(crate) replies: Vec<oneshot::Sender<Result<(), String>>>,
 }
@@ -39,7 +43,7 @@ pub(crate) struct Decided {
 #[derive(Default)]
 struct Pending {
     term: Term,
-    records: BTreeMap<RecordKey, Record>,
+    records: BTreeMap<RecordKey, Box<Record>>,
     done: Vec<i64>,
 }
 
@@ -138,7 +142,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             }
             self.metrics.store_failing.set(i64::from(failing));
             if !over {
-                batch.deliveries.into_iter().for_each(|delivery| (self.deliver)(batch.term, delivery));
+                batch.deliveries.into_iter().for_each(|delivery| (self.deliver)(batch.term, *delivery));
             }
             let outcome = outcome.map_err(|error| error.to_string());
             for reply in batch.replies {
@@ -167,7 +171,8 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             self.in_time(self.store.request(requests)).await?;
         }
         if length > 0 || !pending.done.is_empty() {
-            self.in_time(self.store.commit_in(pending.term, pending.records.values(), &pending.done)).await?;
+            let records = pending.records.iter().map(|(key, record)| (key, &**record));
+            self.in_time(self.store.commit_in(pending.term, records, &pending.done)).await?;
             self.metrics.records_committed.inc_by(length as u64);
             self.metrics.records_pending.set(0);
             *pending = Pending { term: pending.term, ..Pending::default() };

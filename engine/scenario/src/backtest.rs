@@ -178,17 +178,17 @@ impl Backtest {
     fn look(&mut self) {
         let findings = &mut self.findings;
         for change in self.world.take_changes() {
-            let (Subject::Alert { fingerprint, labels, .. }, Reason::State(reason)) = (change.subject, change.reason)
+            let (Subject::Alert { fingerprint, labels, .. }, Reason::State(reason)) = (&change.subject, &change.reason)
             else {
                 continue;
             };
             match reason {
                 StateReason::Firing => {
-                    self.open.insert(fingerprint, findings.episodes.len());
-                    findings.episodes.push(Episode { labels, from: change.at, to: None });
+                    self.open.insert(*fingerprint, findings.episodes.len());
+                    findings.episodes.push(Episode { labels: labels.clone(), from: change.at, to: None });
                 }
                 StateReason::Resolved => {
-                    if let Some(episode) = self.open.remove(&fingerprint) {
+                    if let Some(episode) = self.open.remove(fingerprint) {
                         findings.episodes[episode].to = Some(change.at);
                     }
                 }

@@ -170,7 +170,7 @@ pub struct World {
     readers: HashMap<Labels, Arc<[RuleId]>>,
     attempts: Vec<Attempt>,
     forwarded: Vec<(Timestamp, Alert)>,
-    changes: Vec<Change>,
+    changes: Vec<Arc<Change>>,
     failures: Vec<Failure>,
 }
 
@@ -414,7 +414,7 @@ impl World {
     }
 
     /// The changes and decisions since this was last asked.
-    pub fn take_changes(&mut self) -> Vec<Change> {
+    pub fn take_changes(&mut self) -> Vec<Arc<Change>> {
         std::mem::take(&mut self.changes)
     }
 
@@ -476,9 +476,11 @@ impl World {
                             let _ = self.db.append_point(&labels, point);
                         }
                     }
-                    Output::Persist(Record::Deleted(key)) => drop(self.records.remove(&key)),
-                    Output::Persist(record) => drop(self.records.insert(record.key(), record)),
-                    Output::Deliver(delivery) => deliveries.push_back(delivery),
+                    Output::Persist(record) => match *record {
+                        Record::Deleted(key) => drop(self.records.remove(&key)),
+                        record => drop(self.records.insert(record.key(), record)),
+                    },
+                    Output::Deliver(delivery) => deliveries.push_back(*delivery),
                     Output::Route(request) => questions.push_back(request),
                     Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),
                     Output::Changed(change) => self.changes.push(change),

@@ -168,8 +168,8 @@ impl Simulation {
         let mut deliveries = Vec::new();
         for output in outputs {
             match output {
-                Output::Persist(record) => node.pending.push(record),
-                Output::Deliver(delivery) => deliveries.push(Released { term, delivery }),
+                Output::Persist(record) => node.pending.push(*record),
+                Output::Deliver(delivery) => deliveries.push(Released { term, delivery: *delivery }),
                 _ => {}
             }
         }

@@ -244,8 +244,10 @@ impl Simulation {
     fn commit(&mut self, outputs: &[Output]) {
         for output in outputs {
             match output {
-                Output::Persist(Record::Deleted(key)) => drop(self.committed.remove(key)),
-                Output::Persist(record) => drop(self.committed.insert(record.key(), record.clone())),
+                Output::Persist(record) => match &**record {
+                    Record::Deleted(key) => drop(self.committed.remove(key)),
+                    record => drop(self.committed.insert(record.key(), record.clone())),
+                },
                 Output::Changed(change) => {
                     // A snooze that ended is told again, which is what it is for.
                     let news = match &change.reason {

@@ -47,7 +47,7 @@ pub(crate) struct World {
     pub(crate) samples: Vec<(Labels, Sample)>,
     /// What Alertmanagers were told, and when.
     pub(crate) forwarded: Vec<(Timestamp, Alert)>,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<Arc<Change>>,
     pub(crate) persisted: usize,
 }
 
@@ -95,7 +95,7 @@ impl World {
             for output in &outputs {
                 if let Output::Persist(record) = output {
                     self.persisted += 1;
-                    match record {
+                    match &**record {
                         Record::Deleted(key) => drop(self.committed.remove(key)),
                         record => drop(self.committed.insert(record.key(), record.clone())),
                     }
@@ -131,7 +131,7 @@ impl World {
                         let (id, attempt) = (delivery.id, delivery.attempt);
                         let delivered = || Some(DeliveryOutcome::Delivered { receipt: String::new() });
                         let outcome = self.answers.get(&*delivery.receiver).cloned().unwrap_or_else(delivered);
-                        self.deliveries.push(delivery);
+                        self.deliveries.push(*delivery);
                         if let Some(outcome) = outcome {
                             inputs.push_back(Input::Delivered { id, attempt, outcome });
                         }

@@ -1,7 +1,5 @@
 //! What one commit does.
 
-use std::collections::BTreeMap;
-
 use watchfire_alerting::{Record, RecordKey};
 
 use super::StoreError;
@@ -23,13 +21,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Batch, StoreError> {
-        let last: BTreeMap<RecordKey, &Record> = records.into_iter().map(|record| (record.key(), record)).collect();
+    /// From records sorted by their keys, each key once.
+    pub(super) fn new<'a>(records: impl IntoIterator<Item = (&'a RecordKey, &'a Record)>) -> Result<Batch, StoreError> {
         let mut batch = Batch::default();
-        for (key, record) in last {
+        for (key, record) in records {
             match twin::encode(record) {
-                Ok(Change::Put { version, body }) => batch.puts.push(Row { key, version, body }),
-                Ok(Change::Delete) => batch.deletes.push(key),
+                Ok(Change::Put { version, body }) => batch.puts.push(Row { key: key.clone(), version, body }),
+                Ok(Change::Delete) => batch.deletes.push(key.clone()),
                 Err(error) => {
                     return Err(StoreError::Serialise { key: key.to_string(), reason: error.to_string() });
                 }

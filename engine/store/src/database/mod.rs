@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use watchfire_alerting::{Claim, Input, Record, Term, Wish};
+use watchfire_alerting::{Claim, Input, Record, RecordKey, Term, Wish};
 use watchfire_model::{Duration, RuleId};
 
 use crate::twin::{self, Found};
@@ -209,18 +209,19 @@ impl Store {
     /// # Errors
     /// If the database says no; see [`StoreError::is_transient`].
     pub async fn commit<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
-        self.commit_in(Term::ALONE, records, &[]).await
+        let last: BTreeMap<RecordKey, &Record> = records.into_iter().map(|record| (record.key(), record)).collect();
+        self.commit_in(Term::ALONE, last.iter().map(|(key, record)| (key, *record)), &[]).await
     }
 
     /// The same for an engine that shares the database: what was decided in `term`, and the numbers of the requests whose
-    /// consequences these are.
+    /// consequences these are. The records come sorted by their keys, each key once.
     ///
     /// # Errors
     /// [`StoreError::TermOver`] if another engine decides; otherwise as for [`Store::commit`].
     pub async fn commit_in<'a>(
         &self,
         term: Term,
-        records: impl IntoIterator<Item = &'a Record>,
+        records: impl IntoIterator<Item = (&'a RecordKey, &'a Record)>,
         done: &[i64],
     ) -> Result<(), StoreError> {
         let batch = Batch::new(records)?;

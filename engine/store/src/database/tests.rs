@@ -26,6 +26,10 @@ fn silence(id: &str, comment: &str) -> Record {
     })
 }
 
+async fn commit(store: &Store, term: Term, record: Record, done: &[i64]) -> Result<(), StoreError> {
+    store.commit_in(term, [(&record.key(), &record)], done).await
+}
+
 fn state(rule: u64, key: &str, value: Option<&[u8]>) -> Record {
     let write = StateWrite { key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
     Record::PluginState(PluginStateRecord { rule: RuleId(rule), write })
@@ -295,19 +299,19 @@ fn who_lost_the_lease_writes_nothing_and_requests_are_done_with_their_consequenc
         assert_eq!(held(first.claim("first", Wish::Keep(old), HOUR).await.unwrap()), old);
         taken(second.claim("second", Wish::Start, HOUR).await.unwrap());
         taken(second.claim("second", Wish::Take, HOUR).await.unwrap());
-        first.commit_in(old, &[silence("a", "1")], &[]).await.unwrap();
+        commit(&first, old, silence("a", "1"), &[]).await.unwrap();
         first.release(old).await.unwrap();
         let new = held(second.claim("second", Wish::Take, HOUR).await.unwrap());
         assert!(new > old);
         taken(first.claim("first", Wish::Keep(old), HOUR).await.unwrap());
-        let refused = first.commit_in(old, &[silence("a", "2")], &[]).await.unwrap_err();
+        let refused = commit(&first, old, silence("a", "2"), &[]).await.unwrap_err();
         assert!(matches!(refused, StoreError::TermOver), "{refused}");
         let asked = Input::Silence(SilenceCommand::Adopt(vec![]));
         first.request(&[asked.clone(), Input::Tick]).await.unwrap_err();
         first.request(&[asked]).await.unwrap();
         let requests = second.requests().await.unwrap();
         assert_eq!((requests.inputs.len(), requests.unreadable.len()), (1, 0));
-        second.commit_in(new, &[silence("b", "1")], &[requests.inputs[0].0]).await.unwrap();
+        commit(&second, new, silence("b", "1"), &[requests.inputs[0].0]).await.unwrap();
         assert_eq!(second.requests().await.unwrap().inputs.len(), 0);
         assert_eq!(second.restore().await.unwrap().records, [silence("a", "1"), silence("b", "1")]);
         // Started again, it has its own lease at once, in a new term.
