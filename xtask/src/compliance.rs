@@ -5,15 +5,17 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::step;
 
-/// The program, from <https://github.com/prometheus/compliance/tree/main/alert_generator>.
+/// The program.
 const TESTER: &str = "alert_generator_compliance_tester";
+/// The Go module that it is part of.
+const MODULE: &str = "github.com/prometheus/compliance/alert_generator";
 
 /// The engine as a process; it ends with the value.
 struct Engine(Child);
@@ -29,9 +31,7 @@ impl Drop for Engine {
 pub(crate) fn run(options: &[String]) -> Result<()> {
     let rules = step::root().join("../shared/data/compliance/alert_generator/rules.yaml");
     let rules = step::variable("WATCHFIRE_COMPLIANCE_RULES").map_or(rules, Into::into);
-    if !step::installed(TESTER) {
-        bail!("{TESTER} is not on the PATH; it is part of https://github.com/prometheus/compliance");
-    }
+    let tester = tester()?;
     if !rules.is_file() {
         bail!("{} is not there; name the suite's rules.yaml in WATCHFIRE_COMPLIANCE_RULES", rules.display());
     }
@@ -51,7 +51,28 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     std::fs::write(folder.join("suite.yaml"), suite_config(engine_port, tester_port)?)?;
     let _engine = start(&folder)?;
     step::announce("The suite; it takes about 40 minutes");
-    step::run("the suite", Command::new(TESTER).args(["-config-file", "suite.yaml"]).current_dir(&folder))
+    step::run("the suite", Command::new(tester).args(["-config-file", "suite.yaml"]).current_dir(&folder))
+}
+
+/// The program of the PATH, or one that is built through Go modules and kept.
+fn tester() -> Result<PathBuf> {
+    if step::installed(TESTER) {
+        return Ok(TESTER.into());
+    }
+    let folder = step::target_dir().join("tools");
+    let built = folder.join(TESTER);
+    if !built.is_file() {
+        step::announce("Building the suite");
+        let package = format!("{MODULE}/cmd/{TESTER}@latest");
+        let built = step::run("go install", Command::new("go").args(["install", &package]).env("GOBIN", &folder));
+        built.with_context(|| {
+            format!(
+                "{TESTER} is not on the PATH and cannot be had as the Go module {MODULE}; it can be built in a clone of \
+                 https://github.com/prometheus/compliance"
+            )
+        })?;
+    }
+    Ok(built)
 }
 
 fn free_port() -> Result<u16> {

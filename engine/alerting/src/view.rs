@@ -107,6 +107,21 @@ pub struct RuleView {
     pub instances: Vec<Instance>,
 }
 
+impl RuleView {
+    /// What was wrong with the last evaluation: why it failed, or that a limit left something out.
+    pub fn complaint(&self) -> Option<String> {
+        match &self.health {
+            RuleHealth::Error(error) => Some(error.to_string()),
+            RuleHealth::Ok | RuleHealth::Unknown if self.dropped > 0 => {
+                let results =
+                    if self.dropped == 1 { "1 result was" } else { &format!("{} results were", self.dropped) };
+                Some(format!("exceeded the limit: {results} left out, those that came first are kept"))
+            }
+            RuleHealth::Ok | RuleHealth::Unknown => None,
+        }
+    }
+}
+
 /// Whether somebody may be told about an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertViewState {

@@ -57,7 +57,7 @@ fn told(answer: &Value) -> String {
                 )
             }
         };
-        let error = rule["error"].as_str().map(|error| format!(", failed: {error}")).unwrap_or_default();
+        let error = rule["error"].as_str().map(|error| format!(", with an error: {error}")).unwrap_or_default();
         format!("{}: {evaluated}{error}, {state}", text(&rule["name"]))
     });
     section("Routes", "routes", &|route| {

@@ -272,6 +272,9 @@ fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &
         return format!("no rule raises an alert named {name:?}, and nobody sent one with these labels");
     };
     let last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+    if let (RuleHealth::Ok, Some(complaint)) = (&rule.health, rule.complaint()) {
+        return format!("its rule has no result with these labels, or it was left out{last}: {complaint}");
+    }
     match (&rule.health, similar.is_empty()) {
         (RuleHealth::Unknown, _) => "its rule was not evaluated yet".to_owned(),
         (RuleHealth::Error(error), _) => format!("the evaluation of its rule failed{last}: {error}"),
@@ -285,10 +288,7 @@ fn labels_json(labels: &Labels) -> Value {
 }
 
 fn rule_json(rule: &RuleView, instance: Option<&Instance>) -> Value {
-    let error = match &rule.health {
-        RuleHealth::Error(error) => Some(error.as_ref()),
-        RuleHealth::Ok | RuleHealth::Unknown => None,
-    };
+    let error = rule.complaint();
     json!({
         "name": rule.name.as_ref(),
         "id": rule.id.to_string(),

@@ -15,8 +15,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use watchfire_alerting::{
-    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleHealth,
-    RuleView, Silence, SilenceDraft, SilenceId, SilenceState,
+    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleView, Silence,
+    SilenceDraft, SilenceId, SilenceState,
 };
 use watchfire_config::{Level, parse_matchers};
 use watchfire_model::{AlertStatus, Duration, Fingerprint, RuleGroupId, Timestamp};
@@ -398,10 +398,7 @@ fn group_row(
             tone,
             name: rule.name.to_string(),
             source: sources.get(&rule.id).cloned().unwrap_or_default(),
-            error: match &rule.health {
-                RuleHealth::Error(error) => error.to_string(),
-                RuleHealth::Ok | RuleHealth::Unknown => String::new(),
-            },
+            error: rule.complaint().unwrap_or_default(),
             timing,
         }
     };

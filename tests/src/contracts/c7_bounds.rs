@@ -106,7 +106,14 @@ fn dispatch() -> Result<()> {
         eventually("instances of the rule are left out", async || {
             Ok((metric(&engine, "watchfire_engine_instances_dropped_total").await? >= 3.0).then_some(()))
         })
-        .await
+        .await?;
+        let rules = engine.get("/api/v1/rules").await?;
+        let rule = &rules["data"]["groups"][0]["rules"][0];
+        let told = "exceeded the limit: 3 results were left out, those that came first are kept";
+        ensure!(rule["health"] == "err" && rule["lastError"] == told, "{rule}");
+        ensure!(rule["alerts"].as_array().is_some_and(|alerts| alerts.len() == 2), "the first are kept: {rule}");
+        ensure!(engine.text("/rules").await?.contains(told), "the page says it, too");
+        Ok(())
     })
 }
 

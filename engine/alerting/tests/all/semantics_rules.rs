@@ -216,6 +216,8 @@ fn semantics_10_a_limit_keeps_the_first_instances_and_says_so() {
     assert_eq!(w.engine.rule_state(RuleId(1)).unwrap().dropped, 2);
     assert_eq!(w.engine.rule_state(RuleId(2)).unwrap().dropped, 1);
     assert_eq!(w.engine.counters().instances_dropped, 3);
+    let complaint = w.engine.rule_state(RuleId(1)).unwrap().complaint();
+    assert_eq!(complaint.unwrap(), "exceeded the limit: 2 results were left out, those that came first are kept");
     assert!(w.changes.iter().any(|change| change.reason.word() == "instances_limit"));
     w.find(1, &["A", "B", "D"]);
     w.at("3m");

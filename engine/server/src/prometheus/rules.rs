@@ -35,10 +35,12 @@ fn visible(rule: &RuleView) -> impl Iterator<Item = &Instance> {
 
 fn rule_json(view: &RuleView, definitions: &BTreeMap<RuleId, &Rule>, with_alerts: bool) -> Value {
     let definition = definitions.get(&view.id);
-    let (health, last_error) = match &view.health {
-        RuleHealth::Unknown => ("unknown", String::new()),
-        RuleHealth::Ok => ("ok", String::new()),
-        RuleHealth::Error(error) => ("err", error.to_string()),
+    let last_error = view.complaint();
+    let health = match (&view.health, &last_error) {
+        (RuleHealth::Unknown, _) => "unknown",
+        (RuleHealth::Ok, None) => "ok",
+        // Prometheus counts a limit that is exceeded among the errors.
+        (RuleHealth::Ok, Some(_)) | (RuleHealth::Error(_), _) => "err",
     };
     let labels: serde_json::Map<String, Value> = definition
         .into_iter()
@@ -53,8 +55,8 @@ fn rule_json(view: &RuleView, definitions: &BTreeMap<RuleId, &Rule>, with_alerts
         "evaluationTime": view.evaluation_time.as_secs_f64(),
         "lastEvaluation": view.last_evaluation.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), Timestamp::to_rfc3339),
     });
-    if !last_error.is_empty() {
-        rule["lastError"] = json!(last_error);
+    if let Some(error) = last_error {
+        rule["lastError"] = json!(error);
     }
     match &view.kind {
         RuleKind::Recording => rule["type"] = json!("recording"),
