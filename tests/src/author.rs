@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "author::go", needs: &[BUILT, Tool::Program("go")], run: || three("go") },
     Case { name: "author::c", needs: &[BUILT, Tool::Program("clang")], run: || three("c") },
     Case { name: "author::cpp", needs: &[BUILT, Tool::Program("clang++")], run: || three("cpp") },
+    Case { name: "author::assemblyscript", needs: &[BUILT, Tool::Program("npm")], run: || three("assemblyscript") },
     Case { name: "author::wat", needs: &[BUILT], run: || tour("wat", "condition", None) },
     Case { name: "author::a_failed_call_comes_back", needs: &[BUILT], run: comes_back },
     Case { name: "author::dev_builds_tests_and_tries", needs: &[BUILT], run: dev },
@@ -40,7 +41,7 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
     let run = |arguments: &[&str]| watchfire(folder.path(), shared, arguments);
     let (code, told) = run(&["plugin", "new", "first", "--lang", language, "--kind", kind])?;
     ensure!(code == Some(0), "new: {told}");
-    if let (Some(shared), "javascript" | "typescript") = (shared, language) {
+    if let (Some(shared), "javascript" | "typescript" | "assemblyscript") = (shared, language) {
         // One download serves the three kinds.
         let modules = shared.join("node_modules");
         if modules.is_dir() {
@@ -69,7 +70,7 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
 }
 
 /// How each language fails: what to write over what in the template, and what the author is told then.
-const FAILURES: [(&str, &str, &str, &str, &[&str]); 7] = [
+const FAILURES: [(&str, &str, &str, &str, &[&str]); 8] = [
     (
         "rust",
         "src/lib.rs",
@@ -77,7 +78,7 @@ const FAILURES: [(&str, &str, &str, &str, &[&str]); 7] = [
         "let mut outcome = Outcome::default(); [0][state.get(\"none\").map_or(1, |_| 0)];",
         &["index out of bounds", "src/lib.rs:"],
     ),
-    ("python", "plugin.py", "outcome = Outcome()", "outcome = Outcome(); {}[\"none\"]", &["KeyError", "plugin.py"]),
+    ("python", "plugin.py", "outcome, limit =", "{}[\"none\"]; outcome, limit =", &["KeyError", "plugin.py"]),
     (
         "javascript",
         "plugin.js",
@@ -100,6 +101,13 @@ const FAILURES: [(&str, &str, &str, &str, &[&str]); 7] = [
         &["index out of range", "plugin.go:"],
     ),
     ("c", "plugin.c", "row = streak();", "row = streak(); __builtin_trap();", &["unreachable", "condition_evaluate"]),
+    (
+        "assemblyscript",
+        "plugin.ts",
+        "const outcome = new Outcome();",
+        "const outcome = new Outcome(); outcome.unknown[7] += 1;",
+        &["Index out of range", "unreachable", "evaluate"],
+    ),
     ("cpp", "plugin.cpp", "Outcome outcome;", "Outcome outcome; __builtin_trap();", &["unreachable", "evaluate"]),
 ];
 

@@ -56,6 +56,20 @@ pub(crate) fn build_probe(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Builds the template of a condition in Python, to be measured. It lies apart, as the probe does.
+pub(crate) fn build_python(folder: &Path) -> Result<()> {
+    let sdk = step::root().join("sdk");
+    let source = step::target_dir().join("guest/python");
+    std::fs::create_dir_all(&source)?;
+    std::fs::copy(sdk.join("python/templates/condition.py"), source.join("plugin.py"))?;
+    let apart = folder.join("test");
+    std::fs::create_dir_all(&apart)?;
+    let mut command = Command::new("componentize-py");
+    command.arg("-d").arg(sdk.join("wit")).args(["-w", "all-plugin", "componentize", "--stub-wasi", "-p"]).arg(source);
+    command.arg("-p").arg(sdk.join("python")).args(["watchfire_exports", "-o"]).arg(apart.join("python.wasm"));
+    step::run("building the Python plugin", &mut command)
+}
+
 /// Adds the compiler's target if it is missing; without rustup the compiler says itself what is missing.
 fn add_target() -> Result<()> {
     if !step::installed("rustup") {

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use watchfire_host::{CONTRACT_VERSION, Cases};
 use wit_bindgen_core::{Files, WorldGenerator};
 
+use crate::project::read_yaml;
 use crate::scaffold::{go_module, write_sdk};
 use crate::{AuthorError, Language, Project, component, doctor, manifest};
 
@@ -38,10 +40,16 @@ pub fn build(project: &Project, output: Option<&Path>) -> Result<Built, AuthorEr
         Language::Go => (site.go()?, Some("all-plugin")),
         // The generated object file has the world already.
         Language::C | Language::Cpp => (site.clang(&world)?, None),
+        Language::AssemblyScript => (site.assemblyscript()?, Some("all-plugin")),
         Language::Wat => (site.wat()?, Some(world.as_str())),
     };
     let mut wasm = component::wrap(built, world)?;
     manifest::embed(&mut wasm, &project.manifest)?;
+    for file in project.cases()? {
+        // Read as cases too, so that a mistake in them is told here and not where the plugin is used.
+        read_yaml::<Cases>(&file)?;
+        manifest::embed_cases(&mut wasm, &read_yaml::<serde_json::Value>(&file)?.to_string());
+    }
     let path = output.map_or_else(|| project.output(), Path::to_owned);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(AuthorError::file(parent))?;
@@ -91,7 +99,8 @@ impl Site<'_> {
         self.npm()?;
         let built = self.work.join("component.wasm");
         let mut command = self.command(&self.own_program("componentize-qjs", "node_modules/.bin"));
-        command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync", "--stub-wasi", "--opt-size"]);
+        command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync", "--stub-wasi"]);
+        // Not for size: half a megabyte less would cost three times the time per series.
         command.args(["--minify", "--js", entry, "--output"]).arg(&built);
         run("componentize-qjs", &mut command)?;
         read(&built)
@@ -165,6 +174,21 @@ impl Site<'_> {
             .arg(&built);
         run(compiler, &mut command)?;
         read(&built)
+    }
+
+    fn assemblyscript(&self) -> Result<Vec<u8>, AuthorError> {
+        self.npm()?;
+        let path = self.work.join("module.wat");
+        let mut command = self.command(&self.own_program("asc", "node_modules/.bin"));
+        command.args(["watchfire/exports.ts", "--runtime", "incremental", "--use", "abort=watchfire/watchfire/abort"]);
+        run("asc", command.args(["--optimize", "--textFile"]).arg(&path))?;
+        // What the contract calls its functions cannot be the name of one in this language.
+        let mut text = fs::read_to_string(&path).map_err(AuthorError::file(&path))?;
+        for interface in ["plugin", "condition", "router", "formatter"] {
+            let exported = format!("(export \"watchfire:plugin/{interface}@{CONTRACT_VERSION}#");
+            text = text.replace(&format!("(export \"{interface}_"), &exported);
+        }
+        wat::parse_str(&text).map_err(|error| AuthorError::Component(error.to_string()))
     }
 
     fn wat(&self) -> Result<Vec<u8>, AuthorError> {

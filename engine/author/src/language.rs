@@ -20,13 +20,15 @@ pub enum Language {
     C,
     /// C++, by clang.
     Cpp,
+    /// AssemblyScript, by `asc`.
+    AssemblyScript,
     /// WebAssembly's own text: the proof that anything goes.
     Wat,
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Language; 8] = [
+    pub const ALL: [Language; 9] = [
         Language::Rust,
         Language::Python,
         Language::JavaScript,
@@ -34,6 +36,7 @@ impl Language {
         Language::Go,
         Language::C,
         Language::Cpp,
+        Language::AssemblyScript,
         Language::Wat,
     ];
 
@@ -47,6 +50,7 @@ impl Language {
             Language::Go => "go",
             Language::C => "c",
             Language::Cpp => "cpp",
+            Language::AssemblyScript => "assemblyscript",
             Language::Wat => "wat",
         }
     }
@@ -68,6 +72,7 @@ impl FromStr for Language {
             "ts" => "typescript",
             "c++" => "cpp",
             "rs" => "rust",
+            "as" => "assemblyscript",
             "golang" => "go",
             other => other,
         };

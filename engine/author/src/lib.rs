@@ -7,7 +7,6 @@
 
 mod bench;
 mod build;
-mod cases;
 mod component;
 mod doctor;
 mod error;
@@ -20,11 +19,10 @@ mod trial;
 
 pub use bench::{BenchLine, bench};
 pub use build::{Built, build};
-pub use cases::{CaseReport, CasesReport, run_cases};
 pub use component::wrap;
 pub use doctor::{Check, doctor};
 pub use error::AuthorError;
 pub use language::Language;
 pub use project::Project;
 pub use scaffold::scaffold;
-pub use trial::{Offer, Replayed, Trial, state_after};
+pub use trial::{Offer, Replayed, Trial};

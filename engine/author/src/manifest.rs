@@ -1,7 +1,7 @@
-//! Putting what a plugin says of itself into its file.
+//! Putting what a plugin says of itself, and its tests, into its file.
 
 use wasm_encoder::{CustomSection, Encode, Section};
-use watchfire_host::Manifest;
+use watchfire_host::{Cases, Manifest};
 
 use crate::AuthorError;
 
@@ -10,6 +10,11 @@ pub(crate) fn embed(component: &mut Vec<u8>, manifest: &Manifest) -> Result<(), 
     let json = serde_json::to_vec(manifest).map_err(|error| AuthorError::Component(error.to_string()))?;
     add(component, Manifest::SECTION, &json);
     Ok(())
+}
+
+/// Adds a file of cases, as JSON.
+pub(crate) fn embed_cases(component: &mut Vec<u8>, json: &str) {
+    add(component, Cases::SECTION, json.as_bytes());
 }
 
 /// Adds a custom section at the end of a component.

@@ -25,6 +25,7 @@ pub(crate) fn files(language: Language) -> Vec<File> {
         Language::Go => &["go/"],
         Language::C => &["c/"],
         Language::Cpp => &["c/", "cpp/"],
+        Language::AssemblyScript => &["assemblyscript/"],
         Language::Wat => &[],
     };
     let own = folders.iter().flat_map(|folder| within(folder)).filter(|(path, _)| !path.starts_with(TEMPLATES));
@@ -46,8 +47,8 @@ pub(crate) fn template(language: Language, kind: Kind) -> Option<Vec<File>> {
             None => Some((name.to_owned(), content)),
             Some(_) => {
                 has_source = true;
-                let folder = if language == Language::Rust { "src/lib" } else { "plugin" };
-                Some((format!("{folder}.{extension}"), content))
+                let source = if language == Language::Rust { "src/lib" } else { "plugin" };
+                Some((format!("{source}.{extension}"), content))
             }
         }
     });

@@ -1,12 +1,12 @@
 //! A plugin in the metered engine, tried call by call: for cases, for recorded calls, for what is under development.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use watchfire_host::{Failure, Host, HostSettings, Input, Recording, Source, Trace};
+use watchfire_host::{CaseReport, Cases, Failure, Host, HostSettings, Input, Recording, Source, Trace};
 use watchfire_plugin::{Kind, Limits, PluginError, Provider, State, StateLimits};
 
 use crate::AuthorError;
+use crate::project::read_yaml;
 
 /// The name under which the plugin is loaded.
 const PLUGIN: &str = "plugin";
@@ -110,6 +110,20 @@ impl Trial {
         })
     }
 
+    /// Runs a file of cases, read from YAML.
+    ///
+    /// # Errors
+    /// If the file cannot be used; a case that fails is in its report.
+    pub fn run_cases(&self, file: &Path) -> Result<Vec<CaseReport>, AuthorError> {
+        let cases: Cases = read_yaml(file)?;
+        let reports = cases.run(|part, config, input| {
+            let Recording { answer, trace, .. } = self.call_or_failure(Some(part), config, input);
+            (answer, trace)
+        });
+        reports
+            .map_err(|message| AuthorError::Content { place: file.display().to_string(), message: message.to_owned() })
+    }
+
     /// Makes a recorded call again and compares the answers.
     pub fn replay(&self, recorded: &Recording) -> Replayed {
         let recording = self.call_or_failure(Some(&recorded.part), &recorded.config, &recorded.input);
@@ -119,19 +133,4 @@ impl Trial {
             recording,
         }
     }
-}
-
-/// What a rule's state is after a recorded call.
-pub fn state_after(recording: &Recording) -> BTreeMap<String, Vec<u8>> {
-    let Input::Condition(_, state) = &recording.input else { return BTreeMap::new() };
-    let mut state = state.clone();
-    if let Ok(watchfire_host::Answer::Condition(_, writes)) = &recording.answer {
-        for write in writes {
-            match &write.value {
-                Some(value) => drop(state.insert(write.key.clone(), value.clone())),
-                None => drop(state.remove(&write.key)),
-            }
-        }
-    }
-    state
 }

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use watchfire_author::{Built, Language, Project};
+use watchfire_author::{Built, Language, Project, Trial};
 use watchfire_host::{Host, HostSettings, Source};
-use watchfire_plugin::Kind;
+use watchfire_plugin::{Kind, Limits};
 
 use crate::oci::Reference;
 use crate::output::say;
@@ -42,7 +42,7 @@ enum Command {
     New {
         /// The plugin's name: lower-case letters, digits and dashes
         name: String,
-        /// The language: rust, python, javascript, typescript, go, c, cpp or wat
+        /// The language: rust, python, javascript, typescript, go, c, cpp, assemblyscript or wat
         #[arg(long, value_name = "LANGUAGE")]
         lang: Language,
         /// What it is to decide
@@ -184,10 +184,10 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     let plugin = plugin.map_or_else(|| project.output(), Path::to_owned);
     let (mut passed, mut failed) = (0, 0);
     let paint = Paint::of_terminal();
+    let trial = Trial::load(&plugin, Limits::STANDARD, cache.as_deref())?;
     for file in project.cases()? {
-        let report = watchfire_author::run_cases(&plugin, &file, cache.as_deref())?;
         say!("{}", file.display());
-        for case in &report.cases {
+        for case in trial.run_cases(&file)? {
             let good = case.failures.is_empty();
             let verdict = if good { paint.good("ok  ") } else { paint.bad("FAIL") };
             say!("  {verdict} {} ({})", case.name, show::cost(&case.trace));
@@ -226,7 +226,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
             .collect();
         let object = serde_json::json!({
             "manifest": manifest, "digest": format!("sha256:{}", info.digest), "offers": offers,
-            "imports": info.imports, "grants": info.grants, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
+            "imports": info.imports, "grants": info.grants, "tests": info.cases, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
             "compile_ms": compiled.as_secs_f64() * 1e3,
         });
         say!("{object:#}");
@@ -247,6 +247,10 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     say!("\nimports");
     info.imports.iter().for_each(|import| say!("  {import}"));
     say!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
+    if let Some(manifest) = manifest {
+        say!("contract      {}", manifest.contract);
+    }
+    say!("tests         {} carried with it", info.cases);
     say!("digest        sha256:{}", info.digest);
     say!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
     say!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
@@ -264,10 +268,10 @@ fn doctor(languages: &[Language]) -> ExitCode {
     for check in watchfire_author::doctor(languages) {
         let language = check.language.as_str();
         if let Some(version) = check.version {
-            say!("ok       {language:<11} {:<17} {version}", check.program);
+            say!("ok       {language:<14} {:<17} {version}", check.program);
         } else {
             missing = true;
-            say!("missing  {language:<11} {:<17} {}", check.program, check.remedy);
+            say!("missing  {language:<14} {:<17} {}", check.program, check.remedy);
         }
     }
     if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }

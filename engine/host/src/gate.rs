@@ -8,8 +8,15 @@ use watchfire_model::Duration;
 #[derive(Debug)]
 pub(crate) struct Gate {
     max: usize,
-    inside: Mutex<usize>,
+    crowd: Mutex<Crowd>,
     left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Crowd {
+    inside: usize,
+    /// Who is to be woken when one leaves: to wake takes a system call, which costs as much as a small plugin.
+    waiting: usize,
 }
 
 /// A place inside, given back when it is dropped.
@@ -18,26 +25,34 @@ pub(crate) struct Pass<'g>(&'g Gate);
 
 impl Gate {
     pub(crate) fn new(max: usize) -> Gate {
-        Gate { max: max.max(1), inside: Mutex::new(0), left: Condvar::new() }
+        Gate { max: max.max(1), crowd: Mutex::default(), left: Condvar::new() }
     }
 
     /// A place, if there is one within `patience`.
     pub(crate) fn enter(&self, patience: Duration) -> Option<Pass<'_>> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.left.wait_timeout_while(inside, patience.to_std(), |inside| *inside >= self.max);
-        let (mut inside, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *inside >= self.max {
-            return None;
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        if crowd.inside >= self.max {
+            crowd.waiting += 1;
+            let waited = self.left.wait_timeout_while(crowd, patience.to_std(), |crowd| crowd.inside >= self.max);
+            (crowd, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            crowd.waiting -= 1;
+            if crowd.inside >= self.max {
+                return None;
+            }
         }
-        *inside += 1;
+        crowd.inside += 1;
+        drop(crowd);
         Some(Pass(self))
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.left.notify_one();
+        let mut crowd = self.0.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        crowd.inside -= 1;
+        if crowd.waiting > 0 {
+            self.0.left.notify_one();
+        }
     }
 }
 

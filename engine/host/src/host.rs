@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wasmtime::component::{HasSelf, Linker};
-use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router};
+use watchfire_model::Duration;
+use watchfire_plugin::{
+    Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State, StateLimits,
+};
 
 use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
 use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
 use crate::cache::Cache;
+use crate::cases::CaseReport;
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
 use crate::loaded::{Loaded, Surroundings};
 use crate::opened::Opened;
-use crate::recording::{Recorder, Recording};
+use crate::recording::{Answer, Failure, Input, Recorder, Recording, Trace};
 use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
 
 /// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
@@ -258,6 +262,7 @@ impl Host {
         }
         let mut candidate = self.prepare(name, Source::Bytes(&wasm), own)?;
         candidate.path = Some(path.to_owned());
+        candidate.pass_own_cases()?;
         approve(name, &candidate).map_err(LoadError::Unfit)?;
         Ok(Some(self.install(candidate)))
     }
@@ -383,6 +388,53 @@ impl Candidate {
     pub fn info(&self) -> &PluginInfo {
         &self.plugin.info
     }
+
+    /// Runs the tests that the plugin carries, in the engine and with the memory that it gets here.
+    ///
+    /// # Errors
+    /// [`LoadError::Unfit`] with the first that fails.
+    pub fn pass_own_cases(&self) -> Result<(), LoadError> {
+        /// How much longer than in production a call may take: at a start everything happens at once.
+        const PATIENCE: i64 = 4;
+        let patient = |time: Duration| Duration::from_millis(time.as_millis().saturating_mul(PATIENCE));
+        let limits = self.plugin.limits;
+        let (call_time, open_time) = (patient(limits.call_time), patient(limits.open_time));
+        let limits = Limits { call_time, open_time, ..limits };
+        // What the tests provoke is neither counted nor kept.
+        let apart = Arc::new(self.plugin.apart(limits));
+        for cases in &*apart.cases {
+            let ran = cases.run(|part, config, input| (answer(&apart, part, config, input), Trace::default()));
+            let reports = ran.map_err(|error| LoadError::Malformed(error.to_owned()))?;
+            for CaseReport { name, failures, .. } in reports {
+                if let Some(failure) = failures.into_iter().next() {
+                    return Err(LoadError::Unfit(format!(
+                        "it fails a test that it carries (`watchfire plugin test` shows all where it was built), {name:?}: {}",
+                        failure.trim_end()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One call of what a plugin offers under its own name, in a fresh instance.
+fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Result<Answer, Failure> {
+    let called = match input {
+        Input::Condition(batch, remembered) => {
+            let mut state = State::new(StateLimits::STANDARD, remembered.clone());
+            Opened::<condition::Guest>::new(plugin.clone(), part, config)
+                .and_then(|mut opened| opened.evaluate(batch, &mut state))
+                .map(|outcome| Answer::Condition(outcome, state.staged()))
+        }
+        Input::Router(at, alerts) => Opened::<router::Guest>::new(plugin.clone(), part, config)
+            .and_then(|mut opened| opened.route(*at, alerts))
+            .map(Answer::Router),
+        Input::Formatter(group) => Opened::<formatter::Guest>::new(plugin.clone(), part, config)
+            .and_then(|mut opened| opened.format(group))
+            .map(Answer::Formatter),
+    };
+    called.map_err(|error| Failure::from(&error))
 }
 
 impl Provider for Candidate {

@@ -12,6 +12,7 @@
 mod bindings;
 mod breaker;
 mod cache;
+mod cases;
 mod context;
 mod counters;
 mod engine;
@@ -32,6 +33,7 @@ mod settings;
 mod wasi;
 
 pub use breaker::Suspension;
+pub use cases::{CaseReport, Cases};
 pub use counters::PluginCounters;
 pub use error::{HostError, LoadError, RecordingError};
 pub use host::{Candidate, Host, Source};

@@ -13,6 +13,7 @@ use crate::bindings::exports::watchfire::plugin::{condition, formatter, plugin, 
 use crate::bindings::watchfire::plugin::types;
 use crate::breaker::Breakers;
 use crate::cache::{Cache, sha256};
+use crate::cases::Cases;
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
@@ -55,6 +56,8 @@ pub struct PluginInfo {
     pub grants: Vec<&'static str>,
     /// What it says of itself, where its author let it.
     pub manifest: Option<Manifest>,
+    /// How many tests of its own it carries, which it passes before it takes over.
+    pub cases: usize,
 }
 
 /// Shared by everything that is opened from one version of a plugin.
@@ -69,6 +72,9 @@ pub(crate) struct Loaded {
     pub(crate) formatter: Option<formatter::GuestIndices>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) limits: Limits,
+    /// The tests that it carries.
+    pub(crate) cases: Arc<[Cases]>,
+    breaker: BreakerSettings,
     pub(crate) breakers: Breakers,
     pub(crate) gate: Gate,
     pub(crate) instances_max: u32,
@@ -98,6 +104,7 @@ impl Loaded {
         }
         let digest = sha256(wasm);
         let manifest = Manifest::read(wasm)?;
+        let cases = Cases::embedded(wasm)?;
         let limits = manifest.as_ref().map_or(with.limits, |manifest| with.limits.least(manifest.limits.limits()));
         let (component, from_cache) = compile(wasm, &digest, &with)?;
         let pre = link(with.linker, &component)?;
@@ -130,6 +137,7 @@ impl Loaded {
             limits,
             grants,
             manifest,
+            cases: cases.iter().map(Cases::len).sum(),
         };
         let mut loaded = Loaded {
             name: name.into(),
@@ -141,6 +149,8 @@ impl Loaded {
             formatter,
             sandbox: with.sandbox.clone(),
             limits,
+            cases: cases.into(),
+            breaker: with.breaker,
             breakers: Breakers::new(with.breaker),
             gate: Gate::new(limits.calls),
             instances_max: with.instances_max,
@@ -152,6 +162,28 @@ impl Loaded {
         loaded.info.kinds.retain(|kind| loaded.offered.iter().any(|offered| offered.kind == *kind));
         loaded.info.descriptors = loaded.addressed();
         Ok(loaded)
+    }
+
+    /// The same, with counters and recordings that nobody sees and with other limits: for calls that are no work.
+    pub(crate) fn apart(&self, limits: Limits) -> Loaded {
+        Loaded {
+            name: self.name.clone(),
+            info: self.info.clone(),
+            offered: self.offered.clone(),
+            pre: self.pre.clone(),
+            condition: self.condition.clone(),
+            router: self.router.clone(),
+            formatter: self.formatter.clone(),
+            sandbox: self.sandbox.clone(),
+            limits,
+            cases: self.cases.clone(),
+            breaker: self.breaker,
+            breakers: Breakers::new(self.breaker),
+            gate: Gate::new(limits.calls),
+            instances_max: self.instances_max,
+            counters: Arc::default(),
+            recorder: Arc::default(),
+        }
     }
 
     /// The version of the layout in which a part writes its state.

@@ -149,6 +149,28 @@ impl Input {
     }
 }
 
+impl Recording {
+    /// What a rule's state is after the call.
+    pub fn state_after(&self) -> BTreeMap<String, Vec<u8>> {
+        let Input::Condition(_, state) = &self.input else { return BTreeMap::new() };
+        let mut state = state.clone();
+        if let Ok(Answer::Condition(_, writes)) = &self.answer {
+            apply(writes, &mut state);
+        }
+        state
+    }
+}
+
+/// Makes writes part of a state.
+pub(crate) fn apply(writes: &[StateWrite], state: &mut BTreeMap<String, Vec<u8>>) {
+    for write in writes {
+        match &write.value {
+            Some(value) => drop(state.insert(write.key.clone(), value.clone())),
+            None => drop(state.remove(&write.key)),
+        }
+    }
+}
+
 impl From<&PluginError> for Failure {
     fn from(error: &PluginError) -> Failure {
         Failure { kind: error.kind().to_owned(), message: error.to_string() }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD};
-use support::{group, settings, tight};
+use support::{count, group, settings, tight};
 use watchfire_host::{Host, Source};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{AlertView, Limits, PluginError, Provider};
@@ -69,6 +69,7 @@ fn a_file_that_costs_much_is_bounded_or_refused() {
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
+    count(cases.len());
     for (name, bytes) in cases {
         let told = match host.load_limited("evil", Source::Bytes(&bytes), tight(&GOOD)) {
             Ok(_) => "loaded".to_owned(),
@@ -181,6 +182,7 @@ fn a_router_or_formatter_that_attacks_costs_the_call() {
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
+    count(cases.len());
     for (name, fixture) in cases {
         let mut limits = tight(&fixture);
         if fixture.call_ms < 1_000 {

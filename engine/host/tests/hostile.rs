@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD, ONE_FINDING};
-use support::{batch, load, settings, state, tight};
+use support::{batch, count, load, settings, state, tight};
 use watchfire_host::{Host, HostSettings, LoadError, Source};
 use watchfire_plugin::{Condition, PluginError, Provider};
 
@@ -61,6 +61,7 @@ fn an_attack_costs_the_call_and_is_told() {
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
+    count(cases.len());
     for (name, fixture) in cases {
         let told = match open(&host, fixture) {
             Ok(mut condition) => {
@@ -198,6 +199,7 @@ fn an_import_is_no_way_out() {
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
+    count(cases.len());
     for (name, fixture) in cases {
         let told = match open(&host, fixture) {
             Ok(mut condition) => told(condition.evaluate(&batch(0, &[1.0, 2.0]), &mut state())),
@@ -316,6 +318,7 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
+    count(cases.len());
     for (name, bytes) in cases {
         let open_ms = if name.ends_with("loops") { 50 } else { GOOD.open_ms };
         let limits = tight(&Fixture { open_ms, ..GOOD });
@@ -364,7 +367,9 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
 fn a_name_or_a_size_that_cannot_be_is_refused() {
     let host = Host::new(HostSettings { file_bytes_max: 100, ..settings() }).unwrap();
     let mut table = String::new();
-    for name in ["", "../evil", "a/b", ".hidden", "ünicode", &"x".repeat(65)] {
+    let names = ["", "../evil", "a/b", ".hidden", "ünicode", &"x".repeat(65)];
+    count(names.len() + 1);
+    for name in names {
         writeln!(table, "{}", load(&host, name, b"").unwrap_err()).unwrap();
     }
     writeln!(table, "{}", load(&host, "large", &[0; 101]).unwrap_err()).unwrap();
@@ -383,6 +388,7 @@ fn a_name_or_a_size_that_cannot_be_is_refused() {
 fn no_cut_and_no_flipped_bit_harms_the_host() {
     let good = GOOD.build();
     let host = Host::new(settings()).unwrap();
+    count(good.len().div_ceil(97) + good.len().div_ceil(23));
     let mut loaded = 0;
     let mut attempt = |bytes: &[u8]| {
         // A flip may make a loop, which has to end soon.

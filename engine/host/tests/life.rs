@@ -8,7 +8,7 @@ use std::path::Path;
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD};
 use support::{batch, load, settings, state};
-use watchfire_host::{BreakerSettings, Host, HostSettings, PluginPolicy, Policy, Source};
+use watchfire_host::{BreakerSettings, Cases, Host, HostSettings, PluginPolicy, Policy, Source};
 use watchfire_model::Duration;
 use watchfire_plugin::{Condition, Kind, Limits, Provider};
 
@@ -55,6 +55,61 @@ fn a_candidate_can_be_tried_before_it_takes_over() {
     let info = host.install(candidate);
     assert_eq!(host.info("evil"), Some(info));
     assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
+}
+
+/// A plugin that carries cases.
+fn carrying(mut wasm: Vec<u8>, cases: &str) -> Vec<u8> {
+    let name = Cases::SECTION;
+    let size = 1 + name.len() + cases.len();
+    // A custom section: its number, its size as LEB128 in as many bytes as any size takes, its name, its content.
+    wasm.push(0);
+    wasm.extend((0..5).map(|i| ((size >> (7 * i)) & 0x7f) as u8 | if i < 4 { 0x80 } else { 0 }));
+    wasm.push(name.len() as u8);
+    wasm.extend_from_slice(name.as_bytes());
+    wasm.extend_from_slice(cases.as_bytes());
+    wasm
+}
+
+#[test]
+fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::new(settings()).unwrap();
+    let told = |wasm: &[u8]| -> Option<String> {
+        fs::write(directory.path().join("evil.wasm"), wasm).unwrap();
+        let changes = host.load_dir(directory.path(), &Policy::default(), &|_, _| Ok(())).unwrap();
+        changes.into_iter().find_map(|(_, result)| result.err()).map(|error| error.to_string())
+    };
+    let finds_nothing = r#"{"condition": "good", "cases": [
+        {"name": "all is well", "series": [{"labels": {"host": "a"}, "value": 1}], "findings": []}]}"#;
+    let fails = r#"{"condition": "good", "cases": [{"name": "it fails", "error": "one."}]}"#;
+    assert_eq!(told(&carrying(GOOD.build(), finds_nothing)), None);
+    let good = host.info("evil").unwrap();
+    assert_eq!(good.cases, 1);
+    let spinning = Fixture { evaluate: "(loop $forever br $forever) unreachable", ..GOOD }.build();
+    let many = format!(r#"{{"condition": "good", "cases": [{}]}}"#, vec![r#"{"name": "n"}"#; 65].join(","));
+    for (what, wasm, expected) in [
+        ("an error", carrying(saying("one."), finds_nothing), "\"all is well\": failed: the plugin failed: one."),
+        ("no error", carrying(GOOD.build(), fails), "expected the error \"one.\", got an answer"),
+        ("an endless loop", carrying(spinning, finds_nothing), "was stopped after 80 ms"),
+        ("no JSON", carrying(GOOD.build(), "cases"), "the tests that it carries are not valid: expected value"),
+        ("about nothing", carrying(GOOD.build(), r#"{"cases": []}"#), "name one of `condition`"),
+        ("too many", carrying(GOOD.build(), &many), "there are 65, the limit is 64"),
+    ] {
+        let policy_limits = Limits { call_time: Duration::from_millis(20), ..Limits::STANDARD };
+        let policy = Policy {
+            plugins: [("evil".to_owned(), PluginPolicy { limits: policy_limits, ..PluginPolicy::default() })].into(),
+            ..Policy::default()
+        };
+        fs::write(directory.path().join("evil.wasm"), wasm).unwrap();
+        let mut changes = host.load_dir(directory.path(), &policy, &|_, _| Ok(())).unwrap();
+        let error = changes.remove(0).1.unwrap_err().to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+        assert_eq!(host.info("evil").as_ref(), Some(&good), "{what}");
+    }
+    // What a test provokes is no failure of the plugin's work.
+    assert_eq!(told(&carrying(saying("one."), fails)), None);
+    assert!(host.counters().iter().all(|(_, counters)| counters.calls == 0 && counters.failures.is_empty()));
+    assert_eq!(host.recordings("evil").unwrap(), []);
 }
 
 #[test]

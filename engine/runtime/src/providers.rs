@@ -31,14 +31,19 @@ pub fn open_plugins(folder: Option<&Path>) -> Result<Arc<dyn Provider>, String> 
 
 impl Providers {
     fn first<T>(&self, open: impl Fn(&dyn Provider) -> Result<T, PluginError>) -> Result<T, PluginError> {
-        let mut last = PluginError::Unsupported("there are no plugins".to_owned());
+        // What the first says is mostly what the user wants to know: which plugins are loaded.
+        let mut reasons = Vec::new();
         for provider in &self.0 {
             match open(provider.as_ref()) {
-                Err(PluginError::Unsupported(reason)) => last = PluginError::Unsupported(reason),
+                Err(PluginError::Unsupported(reason)) => reasons.push(reason),
                 answer => return answer,
             }
         }
-        Err(last)
+        Err(PluginError::Unsupported(if reasons.is_empty() {
+            "there are no plugins".to_owned()
+        } else {
+            reasons.join("; ")
+        }))
     }
 }
 

@@ -3,16 +3,17 @@
 //! See `README.md` for the configuration and for what the card looks like. Slack refuses a message that passes any of
 //! its limits, so every text is cut to its own and the sum of all to a budget; a page must not be lost for its length.
 
+mod blocks;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 use watchfire_sdk::words::{cut, span};
 use watchfire_sdk::{Alert, Descriptor, Error, Formatter, Group, Message, Severity};
 
-use text::{encode, is_link, mrkdwn};
+use blocks::{Block, Button, Card, Text};
+use text::{encode, is_link, mrkdwn, push_mrkdwn};
 
 /// Slack's limits, in characters and counts.
 const HEADER_MAX: usize = 150;
@@ -80,32 +81,24 @@ impl Formatter for SlackCard {
     fn format(&mut self, group: &Group) -> Result<Message, Error> {
         let (firing, worst) = (group.firing(), group.worst());
         let headline = cut(&group.headline(), HEADER_MAX);
-        let mut blocks =
-            vec![json!({"type": "header", "text": {"type": "plain_text", "text": headline, "emoji": true}})];
+        let mut blocks = vec![Block::header(headline.as_str())];
         let mut budget = Budget(BUDGET.saturating_sub(HEADER_MAX));
         blocks.extend(self.mention(firing, worst, &mut budget));
         blocks.extend(self.fields(group, &mut budget));
         let mut shown = 0;
         for alert in group.alerts.iter().take(self.config.max_alerts) {
             let Some(text) = budget.take(describe(alert, group.at_ms, &group.external_url)) else { break };
-            blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": text}}));
+            blocks.push(Block::text(text));
             shown += 1;
         }
         if shown < group.alerts.len() {
-            blocks.push(context(&format!("and {} more alerts", group.alerts.len() - shown)));
+            blocks.push(Block::context(format!("and {} more alerts", group.alerts.len() - shown)));
         }
         blocks.extend(self.buttons(group));
-        let body = json!({
-            // What a notification on a phone shows, and where blocks are not.
-            "text": mrkdwn(&headline, 3_000),
-            "attachments": [{"color": format!("#{:06x}", group.colour()), "fallback": mrkdwn(&headline, 3_000), "blocks": blocks}],
-        });
-        Ok(Message {
-            title: headline,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            ..Message::default()
-        })
+        // What a notification on a phone shows, and where blocks are not.
+        let text = mrkdwn(&headline, 3_000);
+        let body = Card::new(&text, group.colour(), blocks).to_json();
+        Ok(Message { title: headline, content_type: "application/json".to_owned(), body, ..Message::default() })
     }
 }
 
@@ -120,33 +113,33 @@ impl Budget {
 }
 
 impl SlackCard {
-    fn mention(&self, firing: usize, worst: Severity, budget: &mut Budget) -> Option<Value> {
+    fn mention(&self, firing: usize, worst: Severity, budget: &mut Budget) -> Option<Block<'_>> {
         let who = self.config.mention.get(worst.as_str()).filter(|who| firing > 0 && !who.is_empty())?;
         // The operator's own mark-up: it must stay as it is to work.
         let text = budget.take(cut(who, 200))?;
-        Some(json!({"type": "section", "text": {"type": "mrkdwn", "text": text}}))
+        Some(Block::text(text))
     }
 
     /// The labels that matter, two to a line.
-    fn fields(&self, group: &Group, budget: &mut Budget) -> Option<Value> {
+    fn fields(&self, group: &Group, budget: &mut Budget) -> Option<Block<'_>> {
         let chosen: Vec<(&str, String)> = if self.config.fields.is_empty() {
             group.group_labels.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
         } else {
             self.config.fields.iter().map(|name| (name.as_str(), group.values(name))).collect()
         };
-        let fields: Vec<Value> = chosen
+        let fields: Vec<Text<'_>> = chosen
             .into_iter()
             .filter(|(name, value)| *name != "alertname" && !value.is_empty())
             .take(FIELDS_MAX)
             .filter_map(|(name, value)| {
                 let text = format!("*{}*\n{}", mrkdwn(name, 100), mrkdwn(&value, (FIELD_MAX - 110).min(200)));
-                budget.take(text).map(|text| json!({"type": "mrkdwn", "text": text}))
+                budget.take(text).map(Text::mrkdwn)
             })
             .collect();
-        (!fields.is_empty()).then(|| json!({"type": "section", "fields": fields}))
+        (!fields.is_empty()).then_some(Block::fields(fields))
     }
 
-    fn buttons(&self, group: &Group) -> Option<Value> {
+    fn buttons(&self, group: &Group) -> Option<Block<'_>> {
         let annotations = self.config.buttons.iter().filter_map(|(annotation, text)| {
             let address = group.alerts.iter().find_map(|alert| alert.annotation(annotation))?;
             Some((text.as_str(), address.to_owned()))
@@ -155,61 +148,86 @@ impl SlackCard {
         let own = (!base.is_empty()).then(|| {
             [("Silence", format!("{base}/silences/new?{}", matchers(group))), ("Open in Watchfire", base.to_owned())]
         });
-        let buttons: Vec<Value> = annotations
+        let buttons: Vec<Button<'_>> = annotations
             .chain(own.into_iter().flatten())
             .filter(|(_, address)| is_link(address))
             .take(5)
             .enumerate()
-            .map(|(number, (text, address))| {
-                json!({
-                    "type": "button",
-                    "action_id": format!("open-{number}"),
-                    "text": {"type": "plain_text", "text": cut(text, BUTTON_MAX)},
-                    "url": address,
-                })
-            })
+            .map(|(number, (text, address))| Button::new(number, cut(text, BUTTON_MAX), address))
             .collect();
-        (!buttons.is_empty()).then(|| json!({"type": "actions", "elements": buttons}))
+        (!buttons.is_empty()).then_some(Block::actions(buttons))
     }
 }
 
 /// One alert in a few lines. Every part is bounded, the sum stays far below the 3,000 characters of a section.
 fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
+    // Written piece by piece into one text: what is built first and copied then would cost more than all the rest.
+    let mut text = String::with_capacity(512);
+    text.push_str(alert.sign());
+    text.push_str(" *");
     let name = mrkdwn(if alert.name.is_empty() { "alert" } else { &alert.name }, 150);
     let link = [alert.generator_url.as_str(), external_url].into_iter().find(|address| is_link(address));
     // A label may name the link, but what is shown of it must not end it early.
-    let name = match link.filter(|address| address.len() < 300) {
-        Some(address) => format!("<{}|{}>", address.replace('&', "&amp;"), name.replace('|', "¦")),
-        None => name,
-    };
-    let mut text = format!("{} *{name}*", alert.sign());
-    if !alert.summary.is_empty() {
-        text.push_str(&format!("\n{}", mrkdwn(&alert.summary, 300)));
-    }
-    let hidden = ["alertname", "severity"];
-    let labels = alert.labels.iter().filter(|(name, _)| !hidden.contains(&name.as_str()));
-    let labels: Vec<_> = labels.take(12).map(|(name, value)| format!("{name}={}", value.replace('`', "'"))).collect();
-    if !labels.is_empty() {
-        text.push_str(&format!("\n`{}`", mrkdwn(&labels.join("  "), 200)));
-    }
-    let since = |ms: i64| format!("<!date^{0}^{{date_short_pretty}} {{time_secs}}|{0}>", ms.div_euclid(1_000));
-    match alert.ends_ms {
-        Some(ends) if !alert.firing => {
-            text.push_str(&format!("\nresolved {} after {}", since(ends), span(ends - alert.starts_ms)));
+    match link.filter(|address| address.len() < 300) {
+        Some(address) => {
+            text.push('<');
+            push_replaced(&mut text, address, '&', "&amp;");
+            text.push('|');
+            push_replaced(&mut text, &name, '|', "¦");
+            text.push('>');
         }
-        _ => text.push_str(&format!("\nsince {}, for {}", since(alert.starts_ms), span(at_ms - alert.starts_ms))),
+        None => text.push_str(&name),
     }
+    text.push('*');
+    if !alert.summary.is_empty() {
+        text.push('\n');
+        push_mrkdwn(&mut text, &alert.summary, 300);
+    }
+    let shown = alert.labels.iter().filter(|(name, _)| !matches!(name.as_str(), "alertname" | "severity")).take(12);
+    let mut labels = String::with_capacity(256);
+    for (name, value) in shown {
+        labels.push_str(if labels.is_empty() { "" } else { "  " });
+        labels.push_str(name);
+        labels.push('=');
+        push_replaced(&mut labels, value, '`', "'");
+    }
+    if !labels.is_empty() {
+        text.push_str("\n`");
+        push_mrkdwn(&mut text, &labels, 200);
+        text.push('`');
+    }
+    text.push_str(&match alert.ends_ms {
+        Some(ends) if !alert.firing => {
+            format!("\nresolved {} after {}", Since(ends), span(ends - alert.starts_ms))
+        }
+        _ => format!("\nsince {}, for {}", Since(alert.starts_ms), span(at_ms - alert.starts_ms)),
+    });
     text
+}
+
+/// A time as Slack shows it in the reader's own zone.
+struct Since(i64);
+
+impl std::fmt::Display for Since {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<!date^{0}^{{date_short_pretty}} {{time_secs}}|{0}>", self.0.div_euclid(1_000))
+    }
+}
+
+/// `text` with every `from` as `to`.
+fn push_replaced(into: &mut String, text: &str, from: char, to: &str) {
+    for (number, piece) in text.split(from).enumerate() {
+        if number > 0 {
+            into.push_str(to);
+        }
+        into.push_str(piece);
+    }
 }
 
 /// The group's labels as the query of a link that begins a silence.
 fn matchers(group: &Group) -> String {
     let pairs = group.group_labels.iter().map(|(name, value)| format!("{name}={}", serde_json::json!(value)));
     pairs.map(|matcher| format!("matcher={}", encode(&matcher))).collect::<Vec<_>>().join("&")
-}
-
-fn context(text: &str) -> Value {
-    json!({"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn(text, 300)}]})
 }
 
 watchfire_sdk::export! { formatter: "slack-card" => SlackCard }

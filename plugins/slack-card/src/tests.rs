@@ -1,5 +1,7 @@
 //! The card as a reader gets it, and Slack's limits against groups that try to pass them.
 
+use serde_json::{Value, json};
+
 use super::*;
 use watchfire_sdk::testing::{alert, open_formatter};
 

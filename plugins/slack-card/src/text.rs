@@ -12,11 +12,18 @@ fn escape(character: char, into: &mut String) {
 
 /// `text` escaped, in at most `characters` characters. A cut shows as an ellipsis and never splits an escape.
 pub(crate) fn mrkdwn(text: &str, characters: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_mrkdwn(&mut out, text, characters);
+    out
+}
+
+/// As [`mrkdwn`], at the end of another text.
+pub(crate) fn push_mrkdwn(out: &mut String, text: &str, characters: usize) {
     // Most texts are short and plain; a text has at most as many characters as bytes.
     if text.len() <= characters && !text.bytes().any(|byte| matches!(byte, b'&' | b'<' | b'>')) {
-        return text.to_owned();
+        out.push_str(text);
+        return;
     }
-    let mut out = String::new();
     let mut used = 0;
     let mut piece = String::new();
     let mut rest = text.chars().peekable();
@@ -28,12 +35,11 @@ pub(crate) fn mrkdwn(text: &str, characters: usize) -> String {
             if used < characters {
                 out.push('…');
             }
-            return out;
+            return;
         }
         used += piece.chars().count();
         out.push_str(&piece);
     }
-    out
 }
 
 /// A link, if the address is one that Slack opens; Slack refuses the whole message for one that is too long.

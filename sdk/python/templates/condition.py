@@ -15,15 +15,18 @@ class Above(Condition):
         self.limit = config["limit"]
 
     def evaluate(self, batch, state):
-        outcome = Outcome()
+        outcome, limit = Outcome(), self.limit
         streak = int(state.get("streak") or b"0") + 1
         for series, value in enumerate(batch.latest()):
+            # What most series are comes first: it is what the loop costs.
+            if value <= limit:
+                continue
             if value != value:
                 outcome.unknown.append(series)
-            elif value > self.limit:
-                # Labels are asked for where they are needed, not for every series.
-                host = batch.label(series, "host")
-                summary = f"{host} is above the limit, {streak} in a row"
-                outcome.findings.append(Finding(series, Severity.WARNING, value, summary))
+                continue
+            # Labels are asked for where they are needed, not for every series.
+            host = batch.label(series, "host")
+            summary = f"{host} is above the limit, {streak} in a row"
+            outcome.findings.append(Finding(series, Severity.WARNING, value, summary))
         state.set("streak", str(streak if outcome.findings else 0).encode())
         return outcome

@@ -7,7 +7,7 @@ use std::time::{Duration as StdDuration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use watchfire_author::{Offer, Project, Trial, state_after};
+use watchfire_author::{Offer, Project, Trial};
 use watchfire_host::{Answer, Input, Recording};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Kind, Limits};
@@ -110,18 +110,16 @@ fn now() -> Instant {
 struct Round<'d> {
     options: &'d Dev,
     paint: Paint,
-    plugin: PathBuf,
     trial: Trial,
-    cache: PathBuf,
 }
 
 impl<'d> Round<'d> {
     fn begin(options: &'d Dev, project: &Project, paint: Paint) -> Result<Round<'d>> {
         let began = now();
         let built = watchfire_author::build(project, None)?;
-        let (took, cache) = (began.elapsed(), project.cache());
+        let took = began.elapsed();
         let began = now();
-        let trial = Trial::load(&built.path, Limits::STANDARD, Some(&cache))?;
+        let trial = Trial::load(&built.path, Limits::STANDARD, Some(&project.cache()))?;
         say!(
             "{} {}",
             paint.bold(project.name()),
@@ -132,15 +130,14 @@ impl<'d> Round<'d> {
                 size(built.bytes)
             ))
         );
-        Ok(Round { options, paint, plugin: built.path, trial, cache })
+        Ok(Round { options, paint, trial })
     }
 
     /// The plugin's own cases; those that pass are only counted.
     fn cases(&self, project: &Project) -> Result<bool> {
         let (mut passed, mut failed) = (0, 0);
         for file in project.cases()? {
-            let report = watchfire_author::run_cases(&self.plugin, &file, Some(&self.cache))?;
-            for case in &report.cases {
+            for case in self.trial.run_cases(&file)? {
                 if case.failures.is_empty() {
                     passed += 1;
                     continue;
@@ -179,7 +176,7 @@ impl<'d> Round<'d> {
         data::play(folder, expr, self.options.every, &mut |batch| {
             let call = self.call(&offer, &Input::Condition(batch, std::mem::take(&mut state)));
             evaluations += 1;
-            state = state_after(&call);
+            state = call.state_after();
             let quiet = match &call.answer {
                 Ok(Answer::Condition(outcome, _)) => outcome.findings.is_empty(),
                 _ => false,
@@ -205,7 +202,7 @@ impl<'d> Round<'d> {
             Ok((offer, input)) => {
                 let call = self.call(&offer, &input);
                 if offer.kind == Kind::Condition {
-                    *state = state_after(&call);
+                    *state = call.state_after();
                 }
                 self.tell(&call);
                 call.answer.is_ok()

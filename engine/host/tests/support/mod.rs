@@ -55,6 +55,11 @@ pub fn batch(at_ms: i64, values: &[f64]) -> Batch {
     batch
 }
 
+/// Says how many cases of the hostile corpus a test tries.
+pub fn count(cases: usize) {
+    println!("hostile corpus: {cases} cases");
+}
+
 /// The folder of built plugins, or a line that says that the test is skipped.
 #[expect(clippy::disallowed_methods, reason = "tests find the built plugins through the environment")]
 pub fn built(test: &str, plugin: &str) -> Option<PathBuf> {

@@ -1,6 +1,5 @@
-//! What a plugin costs, beside the same condition built in.
-//!
-//! `WATCHFIRE_PLUGINS=target/plugins cargo run -p watchfire-host --profile dist --example bench_condition`
+//! What a plugin costs, beside the same condition built in: `cargo xtask bench plugins` builds all that is needed and runs it
+//! with the folder of built plugins in `WATCHFIRE_PLUGINS`.
 //!
 //! Prints nanoseconds per series for batches of 1 to 10,000, with everything around the call: deadline, state read,
 //! written and committed, metrics, checks of the answer. Each figure is the best of many rounds with the median beside
@@ -8,9 +7,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock and the environment")]
 
-#[path = "../tests/support/fixture.rs"]
+#[path = "../../tests/support/fixture.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the tests")]
 mod fixture;
+mod life;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,6 +24,9 @@ use watchfire_rules::builtin::Builtins;
 
 const ROUNDS: usize = 61;
 const ROUND_NANOSECONDS: u128 = 3_000_000;
+const JAVASCRIPT: &str = "js-threshold";
+/// The template of a condition in Python, which is built for this and lies with what the tests need.
+const PYTHON: &str = "python";
 const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,8 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = Host::new(settings.clone())?;
 
     println!("load, milliseconds (compiled / from cache)");
-    for name in ["ewma-anomaly", "slack-card", "js-threshold"] {
-        let path = folder.join(name).with_extension("wasm");
+    for name in ["ewma-anomaly", "slack-card", JAVASCRIPT, PYTHON] {
+        let path = if name == PYTHON { folder.join("test") } else { folder.clone() }.join(name).with_extension("wasm");
         if !path.exists() {
             println!("  {name:<14} not built in {}", folder.display());
             continue;
@@ -61,7 +64,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!("\ncondition, nanoseconds per series (best / median)");
-    println!("  {:>8} {:>19} {:>19} {:>7} {:>19}", "series", "native", "Rust plugin", "ratio", "JavaScript plugin");
+    println!(
+        "  {:>8} {:>19} {:>19} {:>7} {:>19} {:>19}",
+        "series", "native", "Rust plugin", "ratio", "JavaScript plugin", "Python plugin"
+    );
     for size in SIZES {
         let batches = batches(size);
         let run = |condition: Result<Box<dyn Condition>, _>| -> Option<(f64, f64)> {
@@ -78,12 +84,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let native = run(Builtins.open_condition("ewma-anomaly", "{}"));
         let plugin = run(host.open_condition("ewma-anomaly", "{}"));
-        let javascript = run(host.open_condition("js-threshold", r#"{"above": 1000}"#));
+        let javascript = run(host.open_condition(JAVASCRIPT, r#"{"above": 1000}"#));
+        let python = run(host.open_condition(PYTHON, r#"{"limit": 1000}"#));
         let cell =
             |cost: Option<(f64, f64)>| cost.map_or("-".to_owned(), |(best, median)| format!("{best:.1} / {median:.1}"));
         let ratio = native.zip(plugin).map_or("-".to_owned(), |(native, plugin)| format!("{:.2}", plugin.0 / native.0));
-        println!("  {size:>8} {:>19} {:>19} {ratio:>7} {:>19}", cell(native), cell(plugin), cell(javascript));
+        println!(
+            "  {size:>8} {:>19} {:>19} {ratio:>7} {:>19} {:>19}",
+            cell(native),
+            cell(plugin),
+            cell(javascript),
+            cell(python)
+        );
     }
+    life::run(&folder, &cache)?;
     std::fs::remove_dir_all(cache)?;
     Ok(())
 }

@@ -1,14 +1,15 @@
-//! What the life of a plugin costs: `cargo run -p watchfire-host --example life`, with the folder of built plugins in
-//! `WATCHFIRE_PLUGINS`. From a file to an open condition, compiled and from the cache; from a trap to the next answer; the
-//! memory of an instance that only waits; and of a thousand rules over one plugin.
+//! What the life of a plugin costs: from a file to its first answer, compiled and from the cache; from a trap to the next
+//! answer; the memory of an instance that only waits; and of a thousand rules over one plugin.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_model::{Labels, Timestamp};
 use watchfire_plugin::{Batch, Condition, Provider, State, StateLimits};
+
+use crate::fixture::{Fixture, GOOD};
 
 const RULES: usize = 1_000;
 
@@ -25,34 +26,39 @@ fn answer(condition: &mut dyn Condition, value: f64) -> Result<(), Box<dyn Error
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "it measures")]
-fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(std::env::var("WATCHFIRE_PLUGINS")?);
+/// Measures with the plugins of a folder; the machine code goes into a new folder within `cache`.
+pub(crate) fn run(folder: &Path, cache: &Path) -> Result<(), Box<dyn Error>> {
+    println!("\nlife");
     let file = folder.join("ewma-anomaly.wasm");
-    let cache = std::env::temp_dir().join(format!("watchfire-life-{}", std::process::id()));
+    let cache = cache.join("life");
     let settings = || HostSettings { cache_dir: Some(cache.clone()), ..HostSettings::default() };
     for what in ["compiled fresh", "from the cache"] {
         let host = Host::new(settings())?;
         let began = Instant::now();
         host.load("ewma-anomaly", Source::File(&file))?;
         answer(host.open_condition("ewma-anomaly", "{}")?.as_mut(), 1.0)?;
-        println!("{:<44}{:>10.1} ms", format!("from a file to its first answer, {what}"), ms(began.elapsed()));
+        line(&format!("from a file to its first answer, {what}"), format!("{:.1} ms", ms(began.elapsed())));
     }
     let host = Host::new(settings())?;
     host.load("ewma-anomaly", Source::File(&file))?;
-    let mut condition = host.open_condition("ewma-anomaly", "{}")?;
-    answer(condition.as_mut(), 1.0)?;
+    // Every second call of this one traps, which costs the instance; what is measured ends with the answer of a fresh one.
+    let trapping = Fixture {
+        extra: "(global $called (mut i32) (i32.const 0))",
+        evaluate: "(if (global.get $called) (then unreachable)) (global.set $called (i32.const 1)) (i32.const 512)",
+        ..GOOD
+    };
+    host.load("trapping", Source::Bytes(&trapping.build()))?;
+    let mut trapping = host.open_condition("trapping", "{}")?;
+    answer(trapping.as_mut(), 1.0)?;
     let mut after_trap = Vec::new();
     for _ in 0..200 {
-        // A trap costs the instance; what is measured is a fresh one and its first answer.
-        drop(condition);
         let began = Instant::now();
-        condition = host.open_condition("ewma-anomaly", "{}")?;
-        answer(condition.as_mut(), 1.0)?;
+        assert!(answer(trapping.as_mut(), 1.0).is_err(), "it traps");
+        answer(trapping.as_mut(), 1.0)?;
         after_trap.push(began.elapsed());
     }
     after_trap.sort();
-    println!("{:<44}{:>10.3} ms", "fresh instance and its first answer, median", ms(after_trap[100]));
+    line("from a trap to the next answer, median", format!("{:.3} ms", ms(after_trap[100])));
     let before = resident()?;
     let mut rules: Vec<Box<dyn Condition>> = Vec::with_capacity(RULES);
     for _ in 0..RULES {
@@ -63,14 +69,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         answer(rule.as_mut(), 1.0)?;
     }
     let used = resident()? - before;
-    println!("{:<44}{:>10} KiB", "an instance that waits", (idle / RULES as u64) >> 10);
-    println!("{:<44}{:>10} KiB", "an instance that has answered", (used / RULES as u64) >> 10);
+    line("an instance that waits", format!("{} KiB", (idle / RULES as u64) >> 10));
+    line("an instance that has answered", format!("{} KiB", (used / RULES as u64) >> 10));
     let info = host.info("ewma-anomaly").ok_or("it is loaded")?;
-    println!("{:<44}{:>10} KiB", format!("machine code, once for {RULES} rules"), info.code_bytes >> 10);
-    std::fs::remove_dir_all(&cache)?;
+    line(&format!("machine code, once for {RULES} rules"), format!("{} KiB", info.code_bytes >> 10));
     Ok(())
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+fn line(what: &str, figure: String) {
+    println!("  {what:<48}{figure:>12}");
 }

@@ -1,31 +1,26 @@
-//! A plugin's own tests: what goes in and what must come out, as YAML.
+//! A plugin's own tests: what goes in and what must come out.
 //!
 //! A file names one condition, router or formatter with a configuration. Its cases run one after the other; those of a
-//! condition share its state, so that what is remembered can be tested. They run in the metered engine, which counts
-//! instructions, under the limits of production.
+//! condition share its state, so that what is remembered can be tested. Authors write them as YAML; a build puts them
+//! into the plugin as JSON, so that a version which fails them here never takes over.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::Deserialize;
-use watchfire_host::{Answer, Input, Recording, Trace};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{AlertView, Batch, Decision, Limits, Message, MessageGroup, Outcome};
+use watchfire_plugin::{AlertView, Batch, Decision, Kind, Message, MessageGroup, Outcome};
 
-use crate::project::read_yaml;
-use crate::{AuthorError, Trial, state_after};
+use crate::LoadError;
+use crate::manifest::sections;
+use crate::recording::{Answer, Failure, Input, Trace, apply};
 
 /// When the first case happens: any time will do, but always the same.
 const START_MS: i64 = 1_700_000_000_000;
 /// The time between two cases that say nothing of their time.
 const STEP_MS: i64 = 60_000;
 
-/// What came of a file of cases.
-#[derive(Clone, Debug)]
-pub struct CasesReport {
-    /// Each case in order.
-    pub cases: Vec<CaseReport>,
-}
+/// Cases that a plugin may carry with it; more would make loading slow.
+const EMBEDDED_MAX: usize = 64;
 
 /// What came of one case.
 #[derive(Clone, Debug)]
@@ -38,9 +33,10 @@ pub struct CaseReport {
     pub trace: Trace,
 }
 
-#[derive(Deserialize)]
+/// A file of cases.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub struct Cases {
     condition: Option<String>,
     router: Option<String>,
     formatter: Option<String>,
@@ -49,7 +45,7 @@ struct File {
     cases: Vec<Case>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
@@ -72,7 +68,7 @@ struct Case {
     error: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SeriesCase {
     labels: BTreeMap<String, String>,
@@ -83,14 +79,14 @@ struct SeriesCase {
 }
 
 /// YAML's core schema has no word for what is no number, so that it is given as a text.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 enum Number {
     Value(f64),
     Word(Word),
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 enum Word {
     NaN,
     #[serde(alias = "+Inf")]
@@ -110,7 +106,7 @@ impl Number {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FindingCase {
     labels: BTreeMap<String, String>,
@@ -119,7 +115,7 @@ struct FindingCase {
     summary: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AlertCase {
     labels: BTreeMap<String, String>,
@@ -140,7 +136,7 @@ struct DecisionCase {
     group_key: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MessageCase {
     title: Option<String>,
@@ -152,60 +148,107 @@ struct MessageCase {
     dedup_key: Option<String>,
 }
 
-/// Runs a file of cases against a plugin's file. `cache` keeps the compiled code between runs.
-///
-/// # Errors
-/// If one of the files cannot be used; a case that fails is in the report.
-pub fn run_cases(plugin: &Path, cases: &Path, cache: Option<&Path>) -> Result<CasesReport, AuthorError> {
-    let file: File = read_yaml(cases)?;
-    let trial = Trial::load(plugin, Limits::STANDARD, cache)?;
-    let named = [&file.condition, &file.router, &file.formatter];
-    if named.into_iter().flatten().count() != 1 {
-        return Err(AuthorError::Content {
-            place: cases.display().to_string(),
-            message: "name one of `condition`, `router` and `formatter` that the cases are for".to_owned(),
+impl Cases {
+    /// The name of the sections in which a plugin carries files of cases, each as JSON.
+    pub const SECTION: &str = "watchfire:cases";
+
+    /// What a plugin's file carries.
+    ///
+    /// # Errors
+    /// If it is no WebAssembly, or what it carries are no cases, or too many.
+    pub(crate) fn embedded(wasm: &[u8]) -> Result<Vec<Cases>, LoadError> {
+        let malformed = |error: &dyn std::fmt::Display| {
+            LoadError::Malformed(format!(
+                "the tests that it carries are not valid: {error}; build it again with `watchfire plugin build`"
+            ))
+        };
+        let files = sections(wasm, Cases::SECTION)?.into_iter().map(|json| {
+            let cases: Cases = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
+            cases.subject().map_err(|error| malformed(&error))?;
+            Ok(cases)
         });
+        let files = files.collect::<Result<Vec<_>, LoadError>>()?;
+        let count: usize = files.iter().map(Cases::len).sum();
+        if count > EMBEDDED_MAX {
+            return Err(malformed(&format!("there are {count}, the limit is {EMBEDDED_MAX}")));
+        }
+        Ok(files)
     }
-    let mut state = BTreeMap::new();
-    let mut reports = Vec::with_capacity(file.cases.len());
-    for (number, case) in file.cases.iter().enumerate() {
-        let at = case.at.unwrap_or(START_MS + i64::try_from(number).unwrap_or(0) * STEP_MS);
-        let run = Run { file: &file, case, at: Timestamp::from_millis(at) };
-        reports.push(run.report(&trial, &mut state));
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.cases.len()
     }
-    Ok(CasesReport { cases: reports })
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+
+    /// What they are about: its kind, and its name within the plugin.
+    ///
+    /// # Errors
+    /// If they name none or several.
+    pub fn subject(&self) -> Result<(Kind, &str), &'static str> {
+        match (&self.condition, &self.router, &self.formatter) {
+            (Some(name), None, None) => Ok((Kind::Condition, name)),
+            (None, Some(name), None) => Ok((Kind::Router, name)),
+            (None, None, Some(name)) => Ok((Kind::Formatter, name)),
+            _ => Err("name one of `condition`, `router` and `formatter` that the cases are for"),
+        }
+    }
+
+    /// Runs them. `call` makes one call: of what is named, with a configuration, on an input.
+    ///
+    /// # Errors
+    /// As for [`Cases::subject`]; a case that fails is in its report.
+    pub fn run(
+        &self,
+        mut call: impl FnMut(&str, &str, &Input) -> (Result<Answer, Failure>, Trace),
+    ) -> Result<Vec<CaseReport>, &'static str> {
+        let (kind, name) = self.subject()?;
+        let mut state = BTreeMap::new();
+        let reports = self.cases.iter().enumerate().map(|(number, case)| {
+            let at = case.at.unwrap_or(START_MS + i64::try_from(number).unwrap_or(0) * STEP_MS);
+            let run = Run { file: self, case, at: Timestamp::from_millis(at) };
+            let input = run.input(kind, &state);
+            let (answer, trace) = call(name, &run.config(), &input);
+            if let Ok(Answer::Condition(_, writes)) = &answer {
+                apply(writes, &mut state);
+            }
+            CaseReport { name: case.name.clone(), failures: run.judge(&input, answer), trace }
+        });
+        Ok(reports.collect())
+    }
 }
 
 /// One case to be run.
 struct Run<'c> {
-    file: &'c File,
+    file: &'c Cases,
     case: &'c Case,
     at: Timestamp,
 }
 
 impl Run<'_> {
-    /// Makes the call and says what is not as expected.
-    fn report(&self, trial: &Trial, state: &mut BTreeMap<String, Vec<u8>>) -> CaseReport {
-        let (name, input) = match (&self.file.condition, &self.file.router, &self.file.formatter) {
-            (Some(name), ..) => (name, Input::Condition(self.batch(), state.clone())),
-            (_, Some(name), _) => (name, Input::Router(self.at, self.alerts())),
-            (_, _, name) => (name.as_ref().unwrap_or(&self.case.name), Input::Formatter(self.group())),
-        };
-        let recording = trial.call_or_failure(Some(name), &self.config(), &input);
-        if matches!(input, Input::Condition(..)) {
-            *state = state_after(&recording);
+    fn input(&self, kind: Kind, state: &BTreeMap<String, Vec<u8>>) -> Input {
+        match kind {
+            Kind::Condition => Input::Condition(self.batch(), state.clone()),
+            Kind::Router => Input::Router(self.at, self.alerts()),
+            Kind::Formatter => Input::Formatter(self.group()),
         }
-        let Recording { answer, trace, .. } = recording;
-        let failures = match (answer, &self.case.error) {
-            (Ok(answer), None) => self.compare(&input, answer),
+    }
+
+    /// What is not as expected.
+    fn judge(&self, input: &Input, answer: Result<Answer, Failure>) -> Vec<String> {
+        match (answer, &self.case.error) {
+            (Ok(answer), None) => self.compare(input, answer),
             (Ok(_), Some(expected)) => vec![format!("expected the error {expected:?}, got an answer")],
             (Err(failure), None) => vec![format!("failed: {}", failure.message)],
             (Err(failure), Some(expected)) if failure.message.contains(expected.as_str()) => Vec::new(),
             (Err(failure), Some(expected)) => {
                 vec![format!("expected the error {expected:?}, got {:?}", failure.message)]
             }
-        };
-        CaseReport { name: self.case.name.clone(), failures, trace }
+        }
     }
 
     fn compare(&self, input: &Input, answer: Answer) -> Vec<String> {
