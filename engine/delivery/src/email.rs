@@ -72,6 +72,16 @@ pub struct Mail {
 /// # Errors
 /// If an address cannot be read or there is none, or a header has a name that it cannot have.
 pub fn build(fields: &Fields, notification: &Notification, message: Option<&Message>) -> Result<Mail, BuildError> {
+    build_with_id(fields, notification, message, &[&notification.id, &notification.receiver])
+}
+
+/// The same under an id that follows from `id`.
+fn build_with_id(
+    fields: &Fields,
+    notification: &Notification,
+    message: Option<&Message>,
+    id: &[&str],
+) -> Result<Mail, BuildError> {
     let header =
         |name: &str| fields.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let from = mailboxes("from", &fields.from)?;
@@ -81,7 +91,7 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     let envelope = Envelope::new(Some(sender.email.clone()), recipients)
         .map_err(|_| BuildError::setting("to", "there is no address in it"))?;
     let domain = if fields.domain.is_empty() { sender.email.domain() } else { &fields.domain };
-    let message_id = format!("<{}@{domain}>", short_hash(&[&notification.id, &notification.receiver]));
+    let message_id = format!("<{}@{domain}>", short_hash(id));
     let root = thread_root(fields.thread, notification, domain);
 
     let title = message.map(|m| m.title.trim()).filter(|title| !title.is_empty());
@@ -126,7 +136,8 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     Ok(Mail { envelope, message_id, subject, bytes: whole.formatted(), html, text })
 }
 
-/// Builds a mail for each addressee alone.
+/// Builds a mail for each addressee alone. Each has an id of its own: a mailbox that gets the mails of two addressees
+/// would take the second for the first come again.
 ///
 /// # Errors
 /// As for [`build`].
@@ -139,7 +150,8 @@ pub fn build_each(
     let mails = all.iter().map(|mailbox| {
         let mut fields = Fields { to: mailbox.to_string(), ..fields.clone() };
         fields.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("To"));
-        build(&fields, notification, message)
+        let address = mailbox.email.to_string();
+        build_with_id(&fields, notification, message, &[&notification.id, &notification.receiver, &address])
     });
     mails.collect()
 }

@@ -1,5 +1,7 @@
 //! Mail to a real server.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
 use watchfire_delivery::double::{MailServer, MailSettings, ReceivedMail};
 
@@ -128,8 +130,10 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"]);
 
     assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("delivered"));
+    let mut ids = BTreeSet::new();
     for expected in ["first@example.org", "second@example.org"] {
         let mail = server.next_mail().unwrap();
+        assert!(ids.insert(header(&mail, "Message-ID")), "a mailbox of both would drop the second");
         assert_eq!((mail.to.as_slice(), header(&mail, "To").as_str()), (&[expected.to_owned()][..], expected));
     }
 
