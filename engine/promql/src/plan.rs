@@ -356,6 +356,15 @@ impl Compiler {
             // Of the absence of `+x` only a selector's labels would say more, and `+x` is none.
             reading.matchers.clear();
         }
+        if matches!(function, FunctionName::Timestamp | FunctionName::StartTimestamp)
+            && let (Some(operand @ Expr::Unary(_)), Some(Node { kind: Kind::Instant(_), .. })) =
+                (args.first().map(Expr::inner), nodes.first())
+        {
+            // `+x` is no selector, so that its time is that of the evaluation; its value does not matter.
+            let node = nodes.remove(0);
+            let (invariant, one_name) = (node.invariant, node.one_name);
+            nodes.push(self.finish(operand, Kind::Negate(Box::new(node)), invariant, one_name));
+        }
         if function == FunctionName::Info {
             // The second argument names labels of info metrics; what is read are the info metrics themselves.
             let given = match args.get(1).map(Expr::inner) {
