@@ -3,7 +3,6 @@
 // What the host hands over and what it reads afterwards lies outside the garbage collector's reach, and is given back at
 // the beginning of the next call.
 
-// prettier-ignore
 @external("watchfire:plugin/input@0.1.0", "eval-time-ms") export declare function evalTimeMs(): i64;
 @external("watchfire:plugin/input@0.1.0", "series-count") export declare function seriesCount(): u32;
 @external("watchfire:plugin/input@0.1.0", "latest") export declare function latest(into: usize): void;

@@ -144,7 +144,6 @@ export function router_route(handle: u32, atMs: i64, list: usize, count: usize):
   return answer;
 }
 
-// prettier-ignore
 export function formatter_format(
   handle: u32, atMs: i64, key: usize, keyBytes: usize, receiver: usize, receiverBytes: usize, labels: usize,
   labelCount: usize, url: usize, urlBytes: usize, list: usize, count: usize,
