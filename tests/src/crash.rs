@@ -117,8 +117,12 @@ fn pending() -> Result<()> {
         );
         let rules = "groups: [{name: g, rules: [{alert: Slow, expr: latency > 1, for: 6s}]}]";
         let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        let before = durable_records(&engine).await?;
         engine.push("latency 5\n").await?;
         let active_at = eventually("the alert is pending", async || pending_since(&engine).await).await?;
+        // What nobody was told of yet may be shown a moment before it is durable.
+        let is_durable = async || Ok((durable_records(&engine).await? > before).then_some(()));
+        eventually("it is durable that the alert is pending", is_durable).await?;
         engine.kill()?;
         engine.run(&[]).await?;
         let after = eventually("it is pending or firing after the kill", async || {
@@ -132,6 +136,13 @@ fn pending() -> Result<()> {
         ensure!(waited >= model::Duration::from_secs(6), "it fired {waited} after it became active");
         Ok(())
     })
+}
+
+/// How many records of the state machine have been made durable.
+async fn durable_records(engine: &Engine) -> Result<u64> {
+    let metrics = engine.text("/metrics").await?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("watchfire_store_records_total "));
+    Ok(line.context("the metric is there")?.trim().parse()?)
 }
 
 /// When the first alert became active, if there is one.

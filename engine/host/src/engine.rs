@@ -1,7 +1,9 @@
 //! The wasmtime engine and the thread that makes deadlines pass.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, Thread};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 use watchfire_model::Duration;
@@ -17,8 +19,33 @@ pub(crate) struct Sandbox {
     pub(crate) pooled: bool,
     pub(crate) metered: bool,
     tick: Duration,
-    /// Closes when the sandbox is dropped, which ends the ticker.
-    _running: mpsc::Sender<()>,
+    guests: Arc<Guests>,
+    ticker: Thread,
+    /// Closes when the sandbox is dropped, which ends the ticker's wait.
+    _alive: mpsc::Sender<()>,
+}
+
+/// What the ticker goes by: while no guest runs no deadline need pass, and it sleeps.
+#[derive(Default)]
+struct Guests {
+    running: AtomicUsize,
+    ended: AtomicBool,
+}
+
+/// A guest runs as long as this lives, and its deadline comes closer.
+pub(crate) struct Running<'s>(&'s Guests);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.guests.ended.store(true, Ordering::SeqCst);
+        self.ticker.unpark();
+    }
 }
 
 impl Sandbox {
@@ -34,16 +61,33 @@ impl Sandbox {
             }
         };
         let tick = settings.tick.max(Duration::from_millis(1));
-        let (running, stopped) = mpsc::channel::<()>();
+        let guests = Arc::new(Guests::default());
         let weak = engine.weak();
-        let ticker = move || {
-            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(tick.to_std()) {
-                let Some(engine) = weak.upgrade() else { return };
-                engine.increment_epoch();
+        let known = Arc::clone(&guests);
+        let (alive, closed) = mpsc::channel::<()>();
+        let run = move || {
+            while !known.ended.load(Ordering::SeqCst) {
+                if known.running.load(Ordering::SeqCst) == 0 {
+                    thread::park();
+                    continue;
+                }
+                match (closed.recv_timeout(tick.to_std()), weak.upgrade()) {
+                    (Err(mpsc::RecvTimeoutError::Timeout), Some(engine)) => engine.increment_epoch(),
+                    _ => return,
+                }
             }
         };
-        thread::Builder::new().name("plugin-ticker".to_owned()).spawn(ticker).map_err(HostError::Thread)?;
-        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, _running: running })
+        let ticker = thread::Builder::new().name("plugin-ticker".to_owned()).spawn(run).map_err(HostError::Thread)?;
+        let ticker = ticker.thread().clone();
+        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, guests, ticker, _alive: alive })
+    }
+
+    /// To be held while a guest runs.
+    pub(crate) fn run(&self) -> Running<'_> {
+        if self.guests.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.ticker.unpark();
+        }
+        Running(&self.guests)
     }
 
     /// The ticks after which a call that may take `limit` has taken too long. The tick under way is not a whole one.

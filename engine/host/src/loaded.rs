@@ -222,6 +222,7 @@ impl Loaded {
     }
 
     fn describe(&self, indices: &plugin::GuestIndices, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
+        let _running = self.sandbox.run();
         let mut store = self.store("", &self.limits);
         let described = self
             .pre

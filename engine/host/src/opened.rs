@@ -97,6 +97,7 @@ impl<G: Guest> Opened<G> {
 
     /// A fresh instance with the handle that it gave.
     fn start(plugin: &Loaded, name: &str, config: &str, limits: &Limits) -> Result<Live<G>, PluginError> {
+        let _running = plugin.sandbox.run();
         // Opening is a function of the configuration alone, so it sees no other time.
         let mut store = plugin.store(&format!("{name}\n{config}"), limits);
         let outcome = (|| {
@@ -184,6 +185,7 @@ impl<G: Guest> Opened<G> {
     ) -> Result<T, PluginError> {
         let Opened { plugin, name, config, limits, live, trace, .. } = self;
         let trace = trace.insert(Trace::default());
+        let _running = plugin.sandbox.run();
         let Live { store, guest, handle } = match live {
             Some(live) => live,
             None => live.insert(Opened::start(plugin, name, config, limits)?),

@@ -69,9 +69,14 @@ impl LastGood {
         restored
     }
 
+    /// Whether it is durable.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.versions == self.kept
+    }
+
     /// Makes it durable, if something has changed.
     pub(crate) fn keep(&mut self) {
-        if self.versions == self.kept {
+        if self.is_kept() {
             return;
         }
         match self.texts.keep(&self.versions) {

@@ -279,6 +279,22 @@ impl Reloader {
             }
             watch.set_folders(self.folders());
             self.raise();
+            self.keep_last_good().await;
+        }
+    }
+
+    /// Makes durable which versions are in force. Nobody waits for the disk: until then a restart finds those before.
+    async fn keep_last_good(&mut self) {
+        if self.last_good.is_kept() {
+            return;
+        }
+        let mut last_good = self.last_good.clone();
+        let kept = tokio::task::spawn_blocking(move || {
+            last_good.keep();
+            last_good
+        });
+        if let Ok(kept) = kept.await {
+            self.last_good = kept;
         }
     }
 
@@ -361,9 +377,6 @@ impl Reloader {
         let work = tokio::task::spawn_blocking(move || {
             let known = Before { loaded: Some(&before), reader: &mut reader, last_good: &mut last_good };
             let fresh = read(&origin, &host, providers.as_ref(), known, &running, &mut states, now);
-            if fresh.is_ok() {
-                last_good.keep();
-            }
             (fresh, states, reader, last_good)
         });
         let (fresh, states, reader, last_good) = work.await.map_err(|_| ReloadError::Closed)?;
