@@ -5,7 +5,7 @@ use watchfire_model::{Fingerprint, Timestamp};
 
 use crate::alert_store::StoredAlert;
 use crate::timers::Timer;
-use crate::{Engine, GroupKey, LogRecord, Reason, Record};
+use crate::{Engine, GroupKey, Reason, Record};
 
 /// Who looks after an alert, or why it is quiet. It ends with the alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Engine {
     pub(crate) fn count_as_unknown(&mut self, group: &mut crate::group::Group, fingerprint: Fingerprint) {
         for target in &mut group.targets {
             if target.entry.firing.remove(fingerprint) {
-                let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+                let record = target.log_record();
                 self.persist(Record::Log(record));
             }
         }

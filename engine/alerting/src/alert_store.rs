@@ -54,6 +54,8 @@ impl HeldAlert {
 #[derive(Debug)]
 pub(crate) struct StoredAlert {
     pub(crate) alert: HeldAlert,
+    /// Since when it is kept: a part of its record's key.
+    pub(crate) since: Timestamp,
     /// The rules that say that it fires. Two rules may give the same alert; it ends when neither says so any more.
     pub(crate) rules: Vec<RuleId>,
     /// Whether its end was noticed. Not computed from `ends_at`, so that a clock that goes back raises nothing again.
@@ -75,9 +77,10 @@ pub(crate) struct StoredAlert {
 }
 
 impl StoredAlert {
-    pub(crate) fn new(alert: HeldAlert) -> StoredAlert {
+    pub(crate) fn new(alert: HeldAlert, since: Timestamp) -> StoredAlert {
         StoredAlert {
             alert,
+            since,
             rules: Vec::new(),
             resolved: false,
             memberships: Vec::new(),
@@ -96,6 +99,7 @@ impl StoredAlert {
 
     pub(crate) fn record(&self) -> AlertRecord {
         AlertRecord {
+            since: self.since,
             alert: self.alert.to_alert(),
             rules: self.rules.clone(),
             resolved: self.resolved,
@@ -115,7 +119,7 @@ impl StoredAlert {
             acknowledgement: record.acknowledgement.map(Box::new),
             changed_at: ended.or(record.begins.last().copied()).unwrap_or(Timestamp::MIN),
             begins: record.begins,
-            ..StoredAlert::new(HeldAlert::new(record.alert, shared))
+            ..StoredAlert::new(HeldAlert::new(record.alert, shared), record.since)
         }
     }
 }

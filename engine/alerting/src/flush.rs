@@ -12,8 +12,8 @@ use crate::notification_log::{Content, Terms, Verdict, decide};
 use crate::route_table::Node;
 use crate::timers::Timer;
 use crate::{
-    DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, LogRecord, NotificationId, Notify, NotifyReason,
-    Reason, Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
+    DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, NotificationId, Notify, NotifyReason, Reason,
+    Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
 };
 
 /// The alerts of a group at one moment.
@@ -63,7 +63,7 @@ impl Engine {
                 for fingerprint in refused.resolved.iter() {
                     target.entry.owed.remove(fingerprint);
                 }
-                let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+                let record = target.log_record();
                 self.persist(Record::Log(record));
             }
         }
@@ -224,7 +224,7 @@ impl Engine {
             for fingerprint in content.resolved.iter() {
                 target.entry.firing.remove(fingerprint);
             }
-            let record = LogRecord { target: (*target.key).clone(), entry: target.entry.clone() };
+            let record = target.log_record();
             self.persist(Record::Log(record));
         }
         let Verdict::Notify(reason) = verdict else {
@@ -392,13 +392,13 @@ impl Engine {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
         self.notifications.remove(&pending.id);
-        let key = target.key.clone();
+        let (since, key) = (target.since, target.key.clone());
         self.timers.cancel(Timer::Attempt(key.clone()));
         if pending.attempt > 0 {
-            let record = LogRecord { target: (*key).clone(), entry: target.entry.clone() };
+            let record = target.log_record();
             self.persist(Record::Log(record));
         }
-        self.delete(RecordKey::outbox(&key));
+        self.delete(RecordKey::outbox(since, &key));
         self.emit(Subject::Notification { id: pending.id, target: key }, Reason::Delivery(reason));
     }
 

@@ -7,14 +7,16 @@ use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
 use crate::notification_log::Content;
 use crate::{
-    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, NotificationId, NotifyReason, OutboxRecord,
-    ReceiverSpec, RouteId, SuppressReason, TargetKey,
+    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, LogRecord, NotificationId, NotifyReason,
+    OutboxRecord, ReceiverSpec, RouteId, SuppressReason, TargetKey,
 };
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
+    /// See [`GroupRecord::since`].
+    pub(crate) since: Timestamp,
     pub(crate) route: RouteId,
     pub(crate) receiver: Arc<str>,
     pub(crate) routed_by_plugin: bool,
@@ -48,6 +50,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) key: Arc<TargetKey>,
+    /// See [`GroupRecord::since`].
+    pub(crate) since: Timestamp,
     /// Its position in the receiver; absent if it is not defined any more.
     pub(crate) integration: Option<usize>,
     pub(crate) send_resolved: bool,
@@ -85,6 +89,7 @@ pub(crate) struct Pending {
 impl Group {
     pub(crate) fn record(&self) -> GroupRecord {
         GroupRecord {
+            since: self.since,
             key: self.key.clone(),
             route: self.route.clone(),
             receiver: self.receiver.clone(),
@@ -101,6 +106,7 @@ impl Group {
 
     pub(crate) fn restored(record: GroupRecord) -> Group {
         Group {
+            since: record.since,
             key: record.key,
             route: record.route,
             receiver: record.receiver,
@@ -130,7 +136,7 @@ impl Group {
     /// The target of this identity; a new one, of which nothing is known, if there is none.
     pub(crate) fn target_mut(&mut self, key: TargetKey) -> Option<&mut Target> {
         if !self.targets.iter().any(|target| *target.key == key) {
-            self.targets.push(Target::new(Arc::new(key)));
+            self.targets.push(Target::new(Arc::new(key), self.since));
             return self.targets.last_mut();
         }
         self.targets.iter_mut().find(|target| *target.key == key)
@@ -160,7 +166,7 @@ impl Group {
                 let known = |t: &Target| t.key.receiver == *receiver && t.key.integration == key;
                 if !self.targets.iter().any(known) {
                     let target = TargetKey { group: self.key.clone(), receiver: receiver.clone(), integration: key };
-                    let mut target = Target::new(Arc::new(target));
+                    let mut target = Target::new(Arc::new(target), self.since);
                     target.integration = Some(position);
                     target.send_resolved = spec.integrations[position].send_resolved;
                     target.current = true;
@@ -185,9 +191,10 @@ impl Group {
 }
 
 impl Target {
-    pub(crate) fn new(key: Arc<TargetKey>) -> Target {
+    pub(crate) fn new(key: Arc<TargetKey>, since: Timestamp) -> Target {
         Target {
             key,
+            since,
             integration: None,
             send_resolved: false,
             current: false,
@@ -210,10 +217,16 @@ impl Target {
         self.entry.owed.contains(fingerprint) || self.pending.as_ref().is_some_and(told)
     }
 
+    /// What is to be kept about what the receiver knows.
+    pub(crate) fn log_record(&self) -> LogRecord {
+        LogRecord { since: self.since, target: (*self.key).clone(), entry: self.entry.clone() }
+    }
+
     /// What is to be kept about the notification on its way.
     pub(crate) fn outbox_record(&self, route: &RouteId, group_labels: &Labels) -> Option<OutboxRecord> {
         let pending = self.pending.as_ref()?;
         Some(OutboxRecord {
+            since: self.since,
             target: (*self.key).clone(),
             id: pending.id,
             route: route.clone(),

@@ -17,11 +17,19 @@ const KEEP_AFTER: Duration = Duration::from_secs(5);
 /// How often it is looked for histories that are too old.
 const AGE_EVERY: Duration = Duration::from_hours(1);
 
+/// The history of one alert.
+#[derive(Debug)]
+struct Kept {
+    /// See [`HistoryRecord::since`].
+    since: Timestamp,
+    lines: VecDeque<Arc<HistoryEntry>>,
+}
+
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     /// What is decided about many alerts at once is one line that they share.
-    by_alert: BTreeMap<Fingerprint, VecDeque<Arc<HistoryEntry>>>,
+    by_alert: BTreeMap<Fingerprint, Kept>,
     /// The line that was made last.
     last: Option<Arc<HistoryEntry>>,
     /// In the order in which the histories began.
@@ -31,22 +39,22 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Adds a line and gives the histories that had to make room.
+    /// Adds a line and gives the keys of the histories that had to make room.
     pub(crate) fn record(
         &mut self,
         fingerprint: Fingerprint,
         entry: Arc<HistoryEntry>,
         settings: &Settings,
         is_live: impl Fn(Fingerprint) -> bool,
-    ) -> Vec<Fingerprint> {
-        let entries = self.by_alert.entry(fingerprint).or_insert_with(|| {
+    ) -> Vec<RecordKey> {
+        let kept = self.by_alert.entry(fingerprint).or_insert_with(|| {
             self.order.push_back(fingerprint);
-            VecDeque::new()
+            Kept { since: entry.at, lines: VecDeque::new() }
         });
-        if entries.len() >= settings.history_per_alert_max.max(1) {
-            entries.pop_front();
+        if kept.lines.len() >= settings.history_per_alert_max.max(1) {
+            kept.lines.pop_front();
         }
-        entries.push_back(entry);
+        kept.lines.push_back(entry);
         self.changed.insert(fingerprint);
         // An alert that still lives gets a second chance, a bounded number of times, so that this stays cheap.
         let mut chances = 8;
@@ -57,9 +65,9 @@ impl History {
                 chances -= 1;
                 self.order.push_back(oldest);
             } else {
-                self.by_alert.remove(&oldest);
+                let kept = self.by_alert.remove(&oldest);
                 self.changed.remove(&oldest);
-                dropped.push(oldest);
+                dropped.extend(kept.map(|kept| RecordKey::history(kept.since, oldest)));
             }
         }
         dropped
@@ -75,18 +83,17 @@ impl History {
 
     pub(crate) fn restore(&mut self, record: HistoryRecord) {
         self.order.push_back(record.fingerprint);
-        self.by_alert.insert(record.fingerprint, record.entries.into());
+        let kept = Kept { since: record.since, lines: record.entries.into() };
+        self.by_alert.insert(record.fingerprint, kept);
     }
 
-    /// Drops the histories to which nothing was added since, and gives them.
-    fn drop_older_than(&mut self, time: Timestamp) -> Vec<Fingerprint> {
-        let old = |entries: &VecDeque<Arc<HistoryEntry>>| entries.back().is_none_or(|entry| entry.at < time);
-        let old: BTreeSet<Fingerprint> =
-            self.by_alert.iter().filter(|(_, entries)| old(entries)).map(|(fingerprint, _)| *fingerprint).collect();
-        self.order.retain(|fingerprint| !old.contains(fingerprint));
-        self.by_alert.retain(|fingerprint, _| !old.contains(fingerprint));
-        self.changed.retain(|fingerprint| !old.contains(fingerprint));
-        old.into_iter().collect()
+    /// Drops the histories to which nothing was added since, and gives their keys.
+    fn drop_older_than(&mut self, time: Timestamp) -> Vec<RecordKey> {
+        let is_old = |kept: &mut Kept| kept.lines.back().is_none_or(|entry| entry.at < time);
+        let old: BTreeMap<Fingerprint, Kept> = self.by_alert.extract_if(.., |_, kept| is_old(kept)).collect();
+        self.order.retain(|fingerprint| !old.contains_key(fingerprint));
+        self.changed.retain(|fingerprint| !old.contains_key(fingerprint));
+        old.into_iter().map(|(fingerprint, kept)| RecordKey::history(kept.since, fingerprint)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -94,7 +101,7 @@ impl History {
     }
 
     pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
-        self.by_alert.get(&fingerprint).map(|entries| entries.iter().cloned().collect()).unwrap_or_default()
+        self.by_alert.get(&fingerprint).map(|kept| kept.lines.iter().cloned().collect()).unwrap_or_default()
     }
 }
 
@@ -105,22 +112,20 @@ impl Engine {
         let dropped = self.history.record(fingerprint, entry, &self.settings, |f| alerts.get(f).is_some());
         self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);
         self.timers.set_if_unset(Timer::AgeHistory, self.now + AGE_EVERY);
-        for fingerprint in dropped {
-            self.delete(RecordKey::history(fingerprint));
-        }
+        dropped.into_iter().for_each(|key| self.delete(key));
     }
 
     pub(crate) fn keep_history_due(&mut self) {
         for fingerprint in std::mem::take(&mut self.history.changed) {
-            let entries = self.history.of(fingerprint);
-            self.persist(Record::History(HistoryRecord { fingerprint, entries }));
+            let Some(kept) = self.history.by_alert.get(&fingerprint) else { continue };
+            let entries = kept.lines.iter().cloned().collect();
+            self.persist(Record::History(HistoryRecord { since: kept.since, fingerprint, entries }));
         }
     }
 
     pub(crate) fn age_history_due(&mut self) {
-        for fingerprint in self.history.drop_older_than(self.now - self.settings.history_retention) {
-            self.delete(RecordKey::history(fingerprint));
-        }
+        let old = self.history.drop_older_than(self.now - self.settings.history_retention);
+        old.into_iter().for_each(|key| self.delete(key));
         if self.history.len() > 0 {
             self.timers.set(Timer::AgeHistory, self.now + AGE_EVERY);
         }

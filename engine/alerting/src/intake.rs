@@ -159,9 +159,10 @@ impl Engine {
         self.timers.cancel(Timer::Forget(fingerprint));
         let alert = HeldAlert::new(alert, &mut self.alerts.shared);
         let labels = alert.labels.clone();
-        let mut stored = StoredAlert::new(alert);
+        let mut stored = StoredAlert::new(alert, self.now);
         stored.rules.extend(rule);
         if let Some(old) = self.alerts.remove(fingerprint) {
+            stored.since = old.since;
             stored.memberships = old.memberships;
             stored.routes_pending = old.routes_pending;
             stored.begins = old.begins;
@@ -207,8 +208,9 @@ impl Engine {
             let later = self.now + self.settings.alert_retention.max(watchfire_model::Duration::from_secs(1));
             return self.timers.set(Timer::Forget(fingerprint), later);
         }
+        let since = stored.since;
         self.alerts.remove(fingerprint);
         self.dirty_alerts.remove(&fingerprint);
-        self.delete(RecordKey::alert(fingerprint));
+        self.delete(RecordKey::alert(since, fingerprint));
     }
 }

@@ -272,6 +272,7 @@ impl Engine {
         let next_flush = next_flush.max(self.dispatch_from);
         let mut group = Group {
             key: wanted.key.clone(),
+            since: self.now,
             route: wanted.route.clone(),
             receiver: wanted.receiver.clone(),
             routed_by_plugin: wanted.by_plugin,
@@ -321,16 +322,16 @@ impl Engine {
         self.timers.cancel(Timer::Flush(key.clone()));
         self.timers.cancel(Timer::Escalation(key.clone()));
         self.dirty_groups.remove(key);
-        self.delete(RecordKey::group(key));
+        self.delete(RecordKey::group(group.since, key));
         for target in group.targets {
             self.timers.cancel(Timer::Attempt(target.key.clone()));
             self.timers.cancel(Timer::Repeat(target.key.clone()));
             if let Some(pending) = target.pending {
                 self.notifications.remove(&pending.id);
-                self.delete(RecordKey::outbox(&target.key));
+                self.delete(RecordKey::outbox(target.since, &target.key));
             }
             if target.entry.sequence > 0 {
-                self.delete(RecordKey::log(&target.key));
+                self.delete(RecordKey::log(target.since, &target.key));
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::group::Group;
 use crate::id::stable_hash;
 use crate::timers::Timer;
 use crate::{
-    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, LogRecord, NotificationId, Output, Reason, Record,
-    RecordKey, Refusal, Subject, TargetKey,
+    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, Output, Reason, Record, RecordKey,
+    Refusal, Subject, TargetKey,
 };
 
 impl Engine {
@@ -186,8 +186,9 @@ impl Engine {
         let key = target.key.clone();
         self.notifications.remove(&id);
         self.timers.cancel(Timer::Attempt(key.clone()));
-        self.persist(Record::Log(LogRecord { target: (*key).clone(), entry: target.entry.clone() }));
-        self.delete(RecordKey::outbox(&key));
+        let (since, record) = (target.since, target.log_record());
+        self.persist(Record::Log(record));
+        self.delete(RecordKey::outbox(since, &key));
         let reason = Reason::Delivery(reason);
         let (target, notification) = (Some(key.clone()), Some(id));
         let entry = Arc::new(HistoryEntry { at: self.now, reason: reason.clone(), target, notification });

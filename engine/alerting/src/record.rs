@@ -60,6 +60,9 @@ pub struct InstanceRecord {
 /// An alert in dispatch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRecord {
+    /// Since when it is kept, [`Timestamp::EPOCH`] where that is not known. It is a part of the key, so that what came
+    /// together lies together in the store: keys without an order would touch a page for every alert.
+    pub since: Timestamp,
     /// The alert; of a rule's alert `ends_at` is absent while it fires.
     pub alert: Alert,
     /// The rules that say that it fires; empty for an alert from outside.
@@ -78,6 +81,8 @@ pub struct AlertRecord {
 /// An alert group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupRecord {
+    /// Since when it is kept: a part of the key, as that of [`AlertRecord::since`].
+    pub since: Timestamp,
     /// The identity.
     pub key: GroupKey,
     /// The route node.
@@ -114,6 +119,8 @@ pub struct Membership {
 /// What one integration of a receiver knows about a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRecord {
+    /// Since when the group is kept: a part of the key, as that of [`AlertRecord::since`].
+    pub since: Timestamp,
     /// Who knows it about which group.
     pub target: TargetKey,
     /// What it knows.
@@ -155,6 +162,8 @@ pub struct Refusal {
 /// A notification that is not delivered yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxRecord {
+    /// Since when the group is kept: a part of the key, as that of [`AlertRecord::since`].
+    pub since: Timestamp,
     /// Who is to be told about which group.
     pub target: TargetKey,
     /// The notification.
@@ -214,6 +223,8 @@ pub struct RouteIdentity {
 /// What was decided about an alert, also for a while after it was forgotten.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryRecord {
+    /// Since when it is kept: a part of the key, as that of [`AlertRecord::since`].
+    pub since: Timestamp,
     /// The alert.
     pub fingerprint: Fingerprint,
     /// The lines, oldest first.
@@ -264,13 +275,13 @@ impl Record {
     pub fn key(&self) -> RecordKey {
         match self {
             Record::Instance(r) => RecordKey::instance(r.rule, r.instance.labels.fingerprint()),
-            Record::Alert(r) => RecordKey::alert(r.alert.fingerprint()),
-            Record::Group(r) => RecordKey::group(&r.key),
+            Record::Alert(r) => RecordKey::alert(r.since, r.alert.fingerprint()),
+            Record::Group(r) => RecordKey::group(r.since, &r.key),
             Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.to_string() },
-            Record::Log(r) => RecordKey::log(&r.target),
-            Record::Outbox(r) => RecordKey::outbox(&r.target),
+            Record::Log(r) => RecordKey::log(r.since, &r.target),
+            Record::Outbox(r) => RecordKey::outbox(r.since, &r.target),
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
-            Record::History(r) => RecordKey::history(r.fingerprint),
+            Record::History(r) => RecordKey::history(r.since, r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
             Record::PluginState(r) => {
                 RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
@@ -285,20 +296,29 @@ impl RecordKey {
         RecordKey { kind: Record::INSTANCE, key: format!("{rule}/{fingerprint}") }
     }
 
-    pub(crate) fn alert(fingerprint: Fingerprint) -> RecordKey {
-        RecordKey { kind: Record::ALERT, key: fingerprint.to_string() }
+    fn since(kind: &'static str, since: Timestamp, what: impl fmt::Display) -> RecordKey {
+        let key = match since {
+            // Written before keys began with a time.
+            Timestamp::EPOCH => what.to_string(),
+            since => format!("{:012x}/{what}", since.as_millis()),
+        };
+        RecordKey { kind, key }
     }
 
-    pub(crate) fn group(key: &GroupKey) -> RecordKey {
-        RecordKey { kind: Record::GROUP, key: key.to_string() }
+    pub(crate) fn alert(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
+        RecordKey::since(Record::ALERT, since, fingerprint)
     }
 
-    pub(crate) fn log(target: &TargetKey) -> RecordKey {
-        RecordKey { kind: Record::LOG, key: target.to_string() }
+    pub(crate) fn group(since: Timestamp, key: &GroupKey) -> RecordKey {
+        RecordKey::since(Record::GROUP, since, key)
     }
 
-    pub(crate) fn history(fingerprint: Fingerprint) -> RecordKey {
-        RecordKey { kind: Record::HISTORY, key: fingerprint.to_string() }
+    pub(crate) fn log(since: Timestamp, target: &TargetKey) -> RecordKey {
+        RecordKey::since(Record::LOG, since, target)
+    }
+
+    pub(crate) fn history(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
+        RecordKey::since(Record::HISTORY, since, fingerprint)
     }
 
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
@@ -306,8 +326,8 @@ impl RecordKey {
         RecordKey { kind: Record::RATE_LIMIT, key }
     }
 
-    pub(crate) fn outbox(target: &TargetKey) -> RecordKey {
-        RecordKey { kind: Record::OUTBOX, key: target.to_string() }
+    pub(crate) fn outbox(since: Timestamp, target: &TargetKey) -> RecordKey {
+        RecordKey::since(Record::OUTBOX, since, target)
     }
 }
 

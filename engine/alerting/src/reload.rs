@@ -57,19 +57,19 @@ impl Engine {
         for record in log {
             match self.groups.get_mut(&record.target.group).and_then(|group| group.target_mut(record.target.clone())) {
                 Some(target) => target.entry = record.entry,
-                None => self.delete(RecordKey::log(&record.target)),
+                None => self.delete(RecordKey::log(record.since, &record.target)),
             }
         }
         for record in outbox {
             let key = record.target.clone();
-            let (id, due) = (record.id, record.next_attempt);
+            let (id, since, due) = (record.id, record.since, record.next_attempt);
             match self.groups.get_mut(&key.group).and_then(|group| group.target_mut(key.clone())) {
                 Some(target) => {
                     target.restore_pending(record);
                     self.notifications.insert(id, target.key.clone());
                     self.timers.set(Timer::Attempt(target.key.clone()), due);
                 }
-                None => self.delete(RecordKey::outbox(&key)),
+                None => self.delete(RecordKey::outbox(since, &key)),
             }
         }
         for fingerprint in self.alerts.fingerprints() {
@@ -387,10 +387,10 @@ impl Engine {
         self.timers.cancel(Timer::Repeat(target.key.clone()));
         if let Some(pending) = target.pending {
             self.notifications.remove(&pending.id);
-            self.delete(RecordKey::outbox(&target.key));
+            self.delete(RecordKey::outbox(target.since, &target.key));
         }
         if target.entry.sequence > 0 {
-            self.delete(RecordKey::log(&target.key));
+            self.delete(RecordKey::log(target.since, &target.key));
         }
     }
 }

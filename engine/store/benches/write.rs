@@ -44,6 +44,7 @@ fn record(number: usize, at: i64) -> Record {
     };
     let memberships = vec![Membership { group: GroupKey(format!("r1:{}", number % 500).into()), detached: false }];
     Record::Alert(AlertRecord {
+        since: Timestamp::from_secs(number as i64 / 100),
         alert,
         rules: vec![RuleId(1)],
         resolved: false,

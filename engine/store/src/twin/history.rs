@@ -11,6 +11,8 @@ use super::values::Millis;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct History {
+    #[serde(default)]
+    since: Millis,
     fingerprint: u64,
     lines: Vec<Line>,
 }
@@ -36,7 +38,11 @@ impl From<&HistoryRecord> for History {
             target: entry.target.as_deref().map(Target::from),
             notification: entry.notification.map(|id| id.to_string()),
         };
-        History { fingerprint: record.fingerprint.0, lines: record.entries.iter().map(|entry| line(entry)).collect() }
+        History {
+            since: record.since.into(),
+            fingerprint: record.fingerprint.0,
+            lines: record.entries.iter().map(|entry| line(entry)).collect(),
+        }
     }
 }
 
@@ -56,6 +62,6 @@ impl TryFrom<History> for HistoryRecord {
             }))
         };
         let entries = twin.lines.into_iter().map(entry).collect::<Result<_, _>>()?;
-        Ok(HistoryRecord { fingerprint: Fingerprint(twin.fingerprint), entries })
+        Ok(HistoryRecord { since: twin.since.into(), fingerprint: Fingerprint(twin.fingerprint), entries })
     }
 }

@@ -102,9 +102,9 @@ fn any_alert_record() -> impl Strategy<Value = Record> {
     let acknowledgement = (".{0,4}", ".{0,4}", times, any::<bool>())
         .prop_map(|(by, comment, (at, until), snooze)| Acknowledgement { by, comment, at, until, snooze });
     let parts = (vec(membership, 0..3), option::of(acknowledgement), vec(any_time(), 0..3));
-    (any_alert(), vec(any::<u64>().prop_map(RuleId), 0..3), any::<bool>(), parts).prop_map(
-        |(alert, rules, resolved, (memberships, acknowledgement, begins))| {
-            Record::Alert(AlertRecord { alert, rules, resolved, memberships, acknowledgement, begins })
+    (any_time(), any_alert(), vec(any::<u64>().prop_map(RuleId), 0..3), any::<bool>(), parts).prop_map(
+        |(since, alert, rules, resolved, (memberships, acknowledgement, begins))| {
+            Record::Alert(AlertRecord { since, alert, rules, resolved, memberships, acknowledgement, begins })
         },
     )
 }
@@ -112,10 +112,17 @@ fn any_alert_record() -> impl Strategy<Value = Record> {
 fn any_group() -> impl Strategy<Value = Record> {
     let texts = (".{0,6}", ".{0,4}", ".{0,4}");
     let answer = (option::of(any_time()), vec(".{0,4}", 0..3));
-    (texts, any::<(bool, bool, bool)>(), any_labels(), any_time(), any_time(), answer).prop_map(
-        |((key, route, receiver), (routed_by_plugin, flushed, changed), labels, created_at, next_flush, answer)| {
+    (texts, any::<(bool, bool, bool)>(), any_labels(), (any_time(), any_time(), any_time()), answer).prop_map(
+        |(
+            (key, route, receiver),
+            (routed_by_plugin, flushed, changed),
+            labels,
+            (since, created_at, next_flush),
+            answer,
+        )| {
             let (unanswered_since, escalated) = answer;
             Record::Group(GroupRecord {
+                since,
                 key: GroupKey(key.into()),
                 route: RouteId(route.into()),
                 receiver: receiver.into(),
@@ -165,11 +172,11 @@ fn any_log() -> impl Strategy<Value = Record> {
         reason: reason.into(),
     });
     let sets = (any_set(), any_set(), any_set());
-    (any_target(), sets, option::of(any_time()), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
-        |(target, (firing, resolved, owed), notified_at, sequence, receipt, refused)| {
+    (any_target(), sets, (any_time(), option::of(any_time())), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
+        |(target, (firing, resolved, owed), (since, notified_at), sequence, receipt, refused)| {
             let receipt = receipt.into();
             let entry = LogEntry { firing, resolved, owed, notified_at, sequence, receipt, refused };
-            Record::Log(LogRecord { target, entry })
+            Record::Log(LogRecord { since, target, entry })
         },
     )
 }
@@ -177,13 +184,14 @@ fn any_log() -> impl Strategy<Value = Record> {
 fn any_outbox() -> impl Strategy<Value = Record> {
     let numbers = any::<(u128, u32, u32)>();
     let sets = (any_set(), any_set(), any_set(), any::<u32>());
-    let times = (any_time(), option::of(any_time()), any_time());
+    let times = (any_time(), any_time(), option::of(any_time()), any_time());
     let reason = proptest::sample::select(NotifyReason::ALL.to_vec());
     (any_target(), numbers, ".{0,4}", any_labels(), reason, vec(any_alert(), 0..3), times, sets).prop_map(
         |(target, (id, attempt, failures), text, group_labels, reason, alerts, times, sets)| {
             let (owed_before, unsaid_firing, unsaid_resolved, folded) = sets;
-            let (created_at, failing_since, next_attempt) = times;
+            let (since, created_at, failing_since, next_attempt) = times;
             Record::Outbox(OutboxRecord {
+                since,
                 target,
                 id: NotificationId(id),
                 route: RouteId(text.as_str().into()),
@@ -240,8 +248,8 @@ fn any_history() -> impl Strategy<Value = Record> {
             Arc::new(HistoryEntry { at, reason, target, notification })
         },
     );
-    (any::<u64>(), vec(entry, 0..4)).prop_map(|(fingerprint, entries)| {
-        Record::History(HistoryRecord { fingerprint: Fingerprint(fingerprint), entries })
+    (any_time(), any::<u64>(), vec(entry, 0..4)).prop_map(|(since, fingerprint, entries)| {
+        Record::History(HistoryRecord { since, fingerprint: Fingerprint(fingerprint), entries })
     })
 }
 

@@ -136,6 +136,8 @@ impl From<Alert<'_>> for model::Alert {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AlertRow<'a> {
+    #[serde(default)]
+    since: Millis,
     alert: Alert<'a>,
     rules: Vec<String>,
     resolved: bool,
@@ -165,6 +167,7 @@ impl<'a> From<&'a AlertRecord> for AlertRow<'a> {
     fn from(record: &'a AlertRecord) -> AlertRow<'a> {
         let twin = |m: &Membership| MembershipTwin { group: m.group.0.clone(), detached: m.detached };
         AlertRow {
+            since: record.since.into(),
             alert: (&record.alert).into(),
             rules: record.rules.iter().map(ToString::to_string).collect(),
             resolved: record.resolved,
@@ -187,6 +190,7 @@ impl TryFrom<AlertRow<'_>> for AlertRecord {
     fn try_from(twin: AlertRow<'_>) -> Result<AlertRecord, String> {
         let membership = |m: MembershipTwin| Membership { group: GroupKey(m.group), detached: m.detached };
         Ok(AlertRecord {
+            since: twin.since.into(),
             alert: twin.alert.into(),
             rules: twin.rules.iter().map(|rule| read_rule(rule)).collect::<Result<_, _>>()?,
             resolved: twin.resolved,
@@ -205,6 +209,8 @@ impl TryFrom<AlertRow<'_>> for AlertRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Group {
+    #[serde(default)]
+    since: Millis,
     key: Arc<str>,
     route: Arc<str>,
     receiver: Arc<str>,
@@ -223,6 +229,7 @@ pub(super) struct Group {
 impl From<&GroupRecord> for Group {
     fn from(record: &GroupRecord) -> Group {
         Group {
+            since: record.since.into(),
             key: record.key.0.clone(),
             route: record.route.0.clone(),
             receiver: record.receiver.clone(),
@@ -241,6 +248,7 @@ impl From<&GroupRecord> for Group {
 impl From<Group> for GroupRecord {
     fn from(twin: Group) -> GroupRecord {
         GroupRecord {
+            since: twin.since.into(),
             key: GroupKey(twin.key),
             route: RouteId(twin.route),
             receiver: twin.receiver,
@@ -349,6 +357,8 @@ impl From<Target> for TargetKey {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Log {
+    #[serde(default)]
+    since: Millis,
     target: Target,
     firing: Vec<u64>,
     resolved: Vec<u64>,
@@ -377,6 +387,7 @@ impl From<&LogRecord> for Log {
             reason: refusal.reason.clone(),
         };
         Log {
+            since: record.since.into(),
             target: (&record.target).into(),
             firing: fingerprints(entry.firing.iter()),
             resolved: fingerprints(entry.resolved.iter()),
@@ -406,12 +417,14 @@ impl From<Log> for LogRecord {
             receipt: twin.receipt,
             refused: twin.refused.map(refusal),
         };
-        LogRecord { target: twin.target.into(), entry }
+        LogRecord { since: twin.since.into(), target: twin.target.into(), entry }
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Outbox<'a> {
+    #[serde(default)]
+    since: Millis,
     target: Target,
     id: String,
     route: Arc<str>,
@@ -436,6 +449,7 @@ pub(super) struct Outbox<'a> {
 impl<'a> From<&'a OutboxRecord> for Outbox<'a> {
     fn from(record: &'a OutboxRecord) -> Outbox<'a> {
         Outbox {
+            since: record.since.into(),
             target: (&record.target).into(),
             id: record.id.to_string(),
             route: record.route.0.clone(),
@@ -463,6 +477,7 @@ impl TryFrom<Outbox<'_>> for OutboxRecord {
         let id = NotificationId::parse(&twin.id).ok_or_else(|| format!("{:?} is no notification id", twin.id))?;
         let reason = NotifyReason::parse(&twin.reason).ok_or_else(|| format!("{:?} is no reason", twin.reason))?;
         Ok(OutboxRecord {
+            since: twin.since.into(),
             target: twin.target.into(),
             id,
             route: RouteId(twin.route),

@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for LabelSet {
 }
 
 /// A point in time, in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Millis(i64);
 
