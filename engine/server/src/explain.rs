@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, RuleHealth, RuleView, Silence, SilenceState,
+    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, RuleHealth, RuleView, Silence, SilenceId,
+    SilenceState,
 };
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
 
@@ -145,7 +146,13 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
     let verdict = match &view {
         Some(view) => {
             let next_flush = in_groups.iter().map(|(group, _)| group.next_flush).min();
-            of_alert(view, &history, waiting.iter().find(|row| !row.error.is_empty()), next_flush)
+            of_alert(
+                view,
+                held_back(engine, view, now),
+                &history,
+                waiting.iter().find(|row| !row.error.is_empty()),
+                next_flush,
+            )
         }
         None => of_rules(name, &evaluated, &similar),
     };
@@ -213,9 +220,29 @@ fn silences<'e>(engine: &'e Engine, labels: &Labels, now: Timestamp) -> Vec<&'e 
     engine.silences().into_iter().filter(lives).filter(matches).collect()
 }
 
+/// What keeps an alert quiet, by its id and in people's words.
+fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> Vec<String> {
+    let comment = |id: &SilenceId| {
+        let silence = engine.silences().into_iter().find(|silence| silence.id == *id);
+        silence.map_or_else(String::new, |silence| format!(" ({}, {})", silence.comment, silence.created_by))
+    };
+    let name = |source: Fingerprint| {
+        let source = engine.alert(now, source);
+        source.map_or_else(String::new, |source| format!(" ({})", source.alert.name()))
+    };
+    let mut reasons: Vec<String> =
+        view.silenced_by.iter().map(|id| format!("silenced by {id}{}", comment(id))).collect();
+    let inhibited = view.inhibited_by.iter().map(|it| format!("inhibited by the alert {it}{}", name(*it)));
+    reasons.extend(inhibited);
+    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in the interval {interval}")));
+    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by the router: {why}")));
+    reasons
+}
+
 /// One sentence about an alert in dispatch.
 fn of_alert(
     view: &AlertView,
+    held_back: Vec<String>,
     history: &[Arc<HistoryEntry>],
     failing: Option<&OutboxView>,
     next_flush: Option<Timestamp>,
@@ -224,12 +251,8 @@ fn of_alert(
         let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
         return format!("it has ended{ended}");
     }
-    let mut reasons: Vec<String> = view.silenced_by.iter().map(|id| format!("silenced by {}", id.as_str())).collect();
-    reasons.extend(view.inhibited_by.iter().map(|source| format!("inhibited by the alert {source}")));
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in the interval {interval}")));
-    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by the router: {why}")));
-    if !reasons.is_empty() {
-        return format!("it fires and is not told: {}", reasons.join(", "));
+    if !held_back.is_empty() {
+        return format!("it fires and is not told: {}", held_back.join(", "));
     }
     let last = |words: &[&str]| history.iter().rev().find(|entry| words.contains(&entry.reason.word()));
     if let Some(OutboxView { target, attempt, next_attempt, error, .. }) = failing {
