@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: the figures of the README, measured here and now.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -36,29 +35,13 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         step::run("the measurement", bench.arg(folder.join("watchfire")).args(of_engine))?;
     }
     if wanted(PLUGINS) {
-        step::announce("3/3 plugins, beside native code and Extism");
+        step::announce("3/3 plugins, beside native code");
         let built = plugins::build()?;
         if let Err(error) = plugins::build_python(&built.folder) {
             eprintln!("The plugin in Python is left out: {error:#}");
         }
         let mut bench = Command::new(folder.join("examples").join(PLUGINS_EXAMPLE));
         step::run("the measurement of plugins", bench.env("WATCHFIRE_PLUGINS", &built.folder))?;
-        extism(&step::root().join("bench/extism"))?;
     }
     Ok(())
-}
-
-/// Builds and runs the peer, a workspace of its own.
-fn extism(source: &Path) -> Result<()> {
-    let target = step::target_dir().join("extism");
-    let cargo = |arguments: &[&str]| {
-        let mut command = step::cargo(arguments);
-        command.current_dir(source).env("CARGO_TARGET_DIR", &target);
-        command
-    };
-    let guest = ["build", "--release", "--package", "bench-extism-guest", "--target", "wasm32-unknown-unknown"];
-    step::run("building the Extism guest", &mut cargo(&guest))?;
-    let wasm = target.join("wasm32-unknown-unknown/release/bench_extism_guest.wasm");
-    let run = ["run", "--release", "--package", "bench-extism", "--"];
-    step::run("the measurement of Extism", cargo(&run).arg(wasm))
 }
