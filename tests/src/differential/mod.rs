@@ -12,15 +12,13 @@ mod remote_write;
 mod series;
 mod shrink;
 
-use std::time::{Duration as StdDuration, Instant};
-
 use anyhow::{Result, ensure};
 use watchfire_model::{Duration, Timestamp};
 use watchfire_promql::{Features, Options, Plan, parse_with};
 use watchfire_tsdb::Tsdb;
 
 use crate::Case;
-use crate::support::{Random, Tool, block_on, variable};
+use crate::support::{Fuzz, Tool, block_on};
 use answer::{Answer, difference};
 use grammar::Grammar;
 use prometheus::Prometheus;
@@ -69,10 +67,7 @@ struct Pair {
 fn queries() -> Result<()> {
     block_on(async {
         known::list_is_complete()?;
-        let minutes = variable("WATCHFIRE_FUZZ_MINUTES").and_then(|text| text.parse::<u64>().ok());
-        let mut random =
-            if minutes.is_some() { Random::seeded("differential") } else { Random::repeated("differential") };
-        let begin = now();
+        let (fuzz, mut random) = Fuzz::begin("differential");
         let (mut asked, mut known, mut answered, mut filled) = (0u64, 0u64, 0u64, 0u64);
         let mut differences = Vec::new();
         loop {
@@ -106,11 +101,7 @@ fn queries() -> Result<()> {
                     differences.push(query);
                 }
             }
-            let time_is_up = match minutes {
-                Some(minutes) => begin.elapsed() > StdDuration::from_secs(60 * minutes),
-                None => asked >= QUERIES,
-            };
-            if time_is_up || differences.len() >= DIFFERENCES_MAX {
+            if fuzz.is_over(asked, QUERIES) || differences.len() >= DIFFERENCES_MAX {
                 break;
             }
         }
@@ -122,11 +113,6 @@ fn queries() -> Result<()> {
         ensure!(differences.is_empty(), "{} queries have other answers than Prometheus'", differences.len());
         Ok(())
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a run that was asked to last minutes has to know how many have passed")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 impl Pair {

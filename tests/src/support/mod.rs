@@ -2,6 +2,7 @@
 
 mod database;
 mod engine;
+mod fuzz;
 mod mailbox;
 mod openapi;
 mod prometheus;
@@ -11,6 +12,7 @@ mod tool;
 
 pub(crate) use database::Database;
 pub(crate) use engine::{Engine, OWN_DOCUMENT, client};
+pub(crate) use fuzz::Fuzz;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use openapi::OpenApi;
 pub(crate) use prometheus::Prometheus;

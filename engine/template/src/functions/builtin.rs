@@ -189,7 +189,9 @@ fn index(arguments: &[Value]) -> Result<Value, String> {
                 key => return Err(format!("value has type {}; should be string", key.type_name())),
             },
             Value::Nil => return Err("index of nil pointer".to_owned()),
-            other => return Err(format!("can't index item of type {}", other.type_name())),
+            other => {
+                return Err(format!("can't index item of type {}", other.type_name().trim_start_matches('*')));
+            }
         };
     }
     Ok(item)
