@@ -3,6 +3,8 @@
 use thiserror::Error;
 use watchfire_model::Duration;
 
+use crate::eval::SUBQUERY_POINTS_MAX;
+
 /// How queries are evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -44,7 +46,7 @@ pub enum Stop {
     TimedOut,
 }
 
-/// Why a query has no result. Texts are Prometheus'.
+/// Why a query has no result. Texts are Prometheus', where it knows the error.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueryError {
     /// The limit on samples was reached.
@@ -56,6 +58,12 @@ pub enum QueryError {
     /// It took too long.
     #[error("query timed out in expression evaluation")]
     TimedOut,
+    /// A subquery has more points than can be evaluated.
+    #[error("subquery has {points} points, the most is {SUBQUERY_POINTS_MAX}: use a larger step or a shorter range")]
+    SubqueryTooLong {
+        /// How many it has.
+        points: u64,
+    },
     /// A range query needs a step above zero and an end that is not before its start.
     #[error("{0}")]
     Range(&'static str),

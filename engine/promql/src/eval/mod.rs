@@ -33,6 +33,7 @@ pub(crate) use functions::info_matchers;
 pub(crate) use layout::Layouts;
 pub(crate) use parts::Parts;
 use subquery::KeptPoints;
+pub(crate) use subquery::POINTS_MAX as SUBQUERY_POINTS_MAX;
 pub use windows::Windows;
 
 /// When a query is evaluated.
@@ -219,6 +220,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     fn vector(&mut self, node: &'s Node, at: i64) -> Result<Vec<Element<'a>>, QueryError> {
         let keep = node.invariant && (self.query.is_range() || self.depth > 0);
         if keep && let Some(known) = self.invariants.get(&node.id) {
+            self.samples += known.len() as u64;
             return Ok(known.clone());
         }
         let before = self.samples;

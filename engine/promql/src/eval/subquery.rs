@@ -11,6 +11,9 @@ use super::read::RangeSamples;
 use crate::QueryError;
 use crate::plan::{Node, SubqueryPlan};
 
+/// The most points that one evaluation of a subquery has. A year at a resolution of half a minute has about half of it.
+pub(crate) const POINTS_MAX: u64 = 2_000_000;
+
 /// Results of a subquery's expression at consecutive points of its grid.
 #[derive(Debug, Default)]
 pub(super) struct KeptPoints<'a>(VecDeque<(i64, Vec<Element<'a>>)>);
@@ -34,6 +37,11 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         // The grid's points are multiples of the step, the left edge does not belong to the range.
         let first = start.div_euclid(step).saturating_add(1).saturating_mul(step);
 
+        let points = end.saturating_sub(first).div_euclid(step).saturating_add(1).max(0).unsigned_abs();
+        if points > POINTS_MAX {
+            return Err(QueryError::SubqueryTooLong { points });
+        }
+
         let mut kept = self.kept.remove(&node.id).unwrap_or_default().0;
         while kept.front().is_some_and(|(time, _)| *time < first) {
             kept.pop_front();
@@ -41,12 +49,14 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         if kept.front().is_some_and(|(time, _)| *time != first) {
             kept.clear();
         }
-        let base = self.samples + kept.iter().map(|(_, vector)| vector.len() as u64).sum::<u64>();
-        self.samples = base;
+        self.samples += kept.iter().map(|(_, vector)| weight(vector)).sum::<u64>();
         let mut time = kept.back().map_or(first, |(time, _)| time + step);
         self.depth += 1;
         while time <= end {
+            // Not every way to a vector asks whether to go on: what is the same at every point is only copied.
+            self.check(0)?;
             let vector = self.vector(&subquery.inner, time)?;
+            self.samples += weight(&vector) - vector.len() as u64;
             kept.push_back((time, vector));
             let Some(next) = time.checked_add(step) else { break };
             time = next;
@@ -60,6 +70,11 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         }
         Ok((series, start, end))
     }
+}
+
+/// How many samples a kept point counts for: one without series takes memory too.
+fn weight(vector: &[Element<'_>]) -> u64 {
+    vector.len().max(1) as u64
 }
 
 /// Puts the samples of equal series together.

@@ -87,6 +87,30 @@ fn a_query_stops_when_it_is_told_to() {
 }
 
 #[test]
+fn a_subquery_over_what_never_changes_is_bounded_and_stops() {
+    let db = db(1);
+    let at = Timestamp::from_secs(1_700_000_000);
+    let constant = ["vector(1)", "(a @ 0)", "(absent(a @ 0))"];
+    let run = |text: &str, options: &Options, stop: &dyn Fn() -> Option<Stop>| {
+        Plan::new(&parse(text).unwrap(), options).instant(&db, at, stop).map(|_| ())
+    };
+    for inner in constant {
+        let long = run(&format!("last_over_time({inner}[10y:1ms])"), &Options::default(), &|| None);
+        assert_eq!(long, Err(QueryError::SubqueryTooLong { points: 315_360_000_000 }));
+        let text = format!("last_over_time({inner}[1h:1s])");
+        let few = Options { samples_max: 1_000, ..Options::default() };
+        assert_eq!(run(&text, &few, &|| None), Err(QueryError::TooManySamples), "{inner}");
+        assert_eq!(run(&text, &Options::default(), &|| None), Ok(()), "{inner}");
+        let asked = Cell::new(0);
+        let soon = || {
+            asked.set(asked.get() + 1);
+            (asked.get() > 100).then_some(Stop::TimedOut)
+        };
+        assert_eq!(run(&text, &Options::default(), &soon), Err(QueryError::TimedOut), "{inner}");
+    }
+}
+
+#[test]
 fn kept_series_follow_those_that_come_and_go() {
     let mut db = db(3);
     db.set_retention(Duration::from_mins(5));
