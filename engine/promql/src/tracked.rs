@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use watchfire_model::Timestamp;
+use watchfire_model::{METRIC_NAME_LABEL, MatchOp, Timestamp};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
 use crate::eval::{self, Layouts, Parts, Query, Windows};
@@ -107,9 +107,14 @@ impl Plan {
             return false;
         }
         let created = db.new_series_since(tracked.cursor);
-        tracked.cursor = created.cursor;
+        let before = std::mem::replace(&mut tracked.cursor, created.cursor);
         let mut changed = false;
         for (ids, selection) in tracked.ids.iter_mut().zip(&self.selections) {
+            // What comes is most often of metrics that this selection does not read, such as the alerts of other rules.
+            let named = selection.matchers.iter().find(|m| m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty());
+            if named.is_some_and(|named| !db.may_have_new(before, METRIC_NAME_LABEL, named.value())) {
+                continue;
+            }
             // The index finds a few series among many faster than a look at each of them.
             if created.series.len() > 64 + 4 * ids.len() {
                 let selected = db.select(&selection.matchers);

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use watchfire_model::{Labels, MatchOp, Matcher, heap_block};
 
+use crate::SeriesId;
 use crate::slots::{Slots, Table};
 
 /// Answers the labels of the series that lives in a slot.
@@ -37,6 +38,8 @@ struct Values {
 struct List {
     value: Box<str>,
     slots: Slots,
+    /// The sequence of the last series that was created with it, whether or not that still lives.
+    newest: u64,
 }
 
 /// Set in a number that is no slot; those have 24 bits.
@@ -74,6 +77,15 @@ impl<'a> Postings<'a> {
         };
         one.into_iter().chain(many.into_iter().flatten())
     }
+}
+
+/// The newest of the series that carry one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewestOf {
+    /// The only one, which lives in this slot.
+    Slot(u32),
+    /// Its sequence.
+    Sequence(u64),
 }
 
 /// Which series can match at all, and what is yet to be tested on each of them.
@@ -135,7 +147,8 @@ impl Values {
     }
 
     /// Adds a slot under a value. Answers by how many bytes the list's content has grown.
-    fn insert(&mut self, name: &str, value: &str, slot: u32, series: &impl LabelsBySlot) -> usize {
+    fn insert(&mut self, name: &str, value: &str, id: SeriesId, series: &impl LabelsBySlot) -> usize {
+        let slot = u32::try_from(id.slot()).unwrap_or(u32::MAX);
         let Some(number) = self.find(name, value, series) else {
             self.table.insert(hash(value), slot);
             return 0;
@@ -144,9 +157,10 @@ impl Values {
             let Some(list) = self.lists.get_mut((number & !LIST) as usize) else { return 0 };
             let before = list.slots.heap_bytes();
             list.slots.insert(slot);
+            list.newest = id.sequence();
             return list.slots.heap_bytes().saturating_sub(before);
         }
-        let list = List { value: value.into(), slots: Slots::of(number, slot) };
+        let list = List { value: value.into(), slots: Slots::of(number, slot), newest: id.sequence() };
         let bytes = list.heap_bytes();
         let position = match self.free.pop() {
             Some(position) => {
@@ -176,7 +190,7 @@ impl Values {
         if list.slots.len() > 0 {
             return before.saturating_sub(list.heap_bytes());
         }
-        *list = List { value: Box::default(), slots: Slots::Few(Vec::new()) };
+        *list = List { value: Box::default(), slots: Slots::Few(Vec::new()), newest: 0 };
         self.free.push(position);
         self.table.remove(hash(value), number);
         before
@@ -191,7 +205,7 @@ impl List {
 
 impl Index {
     /// Adds a series, whose labels `series` has already.
-    pub(crate) fn insert(&mut self, labels: &Labels, slot: u32, series: &impl LabelsBySlot) {
+    pub(crate) fn insert(&mut self, labels: &Labels, id: SeriesId, series: &impl LabelsBySlot) {
         for label in labels.iter() {
             if !self.names.contains_key(label.name) {
                 self.bytes += NAME_BYTES + heap_block(label.name.len());
@@ -199,7 +213,7 @@ impl Index {
             }
             let Some(values) = self.names.get_mut(label.name) else { continue };
             let before = values.heap_bytes();
-            let grown = values.insert(label.name, label.value, slot, series);
+            let grown = values.insert(label.name, label.value, id, series);
             self.bytes += grown + values.heap_bytes() - before;
         }
     }
@@ -217,6 +231,13 @@ impl Index {
                 self.bytes = self.bytes.saturating_sub(rest);
             }
         }
+    }
+
+    /// The newest of the series that carry a value, or at least none that is older than it.
+    pub(crate) fn newest(&self, name: &str, value: &str, series: &impl LabelsBySlot) -> Option<NewestOf> {
+        let values = self.names.get(name)?;
+        let number = values.find(name, value, series)?;
+        Some(values.list(number).map_or(NewestOf::Slot(number), |list| NewestOf::Sequence(list.newest)))
     }
 
     pub(crate) fn bytes(&self) -> usize {

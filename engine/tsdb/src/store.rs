@@ -3,7 +3,7 @@
 use watchfire_model::{Duration, Labels, Matcher, Sample, SharedNames, Timestamp};
 
 use crate::chunk::Raw;
-use crate::index::{Candidates, Index, LabelsBySlot};
+use crate::index::{Candidates, Index, LabelsBySlot, NewestOf};
 use crate::series::{Place, Series};
 use crate::slots::Table;
 use crate::{AppendError, Assembled, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
@@ -228,7 +228,7 @@ impl Tsdb {
         self.stats.bytes += series.heap_bytes() + labels.heap_bytes();
         self.pages.0[slot as usize / PAGE][slot as usize % PAGE] = Some(series);
         self.by_labels.insert(labels.fingerprint().0, slot);
-        self.index.insert(&labels, slot, &self.pages);
+        self.index.insert(&labels, id, &self.pages);
         self.created.push(id);
         self.stats.series += 1;
         self.stats.series_created += 1;
@@ -339,6 +339,17 @@ impl Tsdb {
     pub fn new_series_since(&self, cursor: Cursor) -> Created<'_> {
         let from = self.created.partition_point(|id| id.sequence() < cursor.0);
         Created { series: &self.created[from..], cursor: Cursor(self.next_sequence) }
+    }
+
+    /// Whether a series with this label may have been created since the cursor. The answer costs one look-up, however
+    /// many series were.
+    pub fn may_have_new(&self, cursor: Cursor, name: &str, value: &str) -> bool {
+        let newest = match self.index.newest(name, value, &self.pages) {
+            Some(NewestOf::Slot(slot)) => self.pages.get(slot as usize).map(|series| series.id.sequence()),
+            Some(NewestOf::Sequence(sequence)) => Some(sequence),
+            None => None,
+        };
+        newest.is_some_and(|sequence| sequence >= cursor.0)
     }
 
     /// Whether the cursor has seen all series that were created.

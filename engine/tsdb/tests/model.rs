@@ -163,6 +163,10 @@ proptest! {
                 }
             }
             let created = db.new_series_since(cursor);
+            for label in created.series.iter().filter_map(|id| db.series(*id)).flat_map(|one| one.labels().iter()) {
+                prop_assert!(db.may_have_new(cursor, label.name, label.value), "{}={:?}", label.name, label.value);
+                prop_assert!(!db.may_have_new(created.cursor, label.name, label.value));
+            }
             cursor = created.cursor;
             known.extend_from_slice(created.series);
         }
