@@ -73,6 +73,12 @@ fn locked() -> Result<()> {
     ensure!(told.contains("refused  good") && told.contains("refused  more") && told.contains("is not in"), "{told}");
     expect(folder, &["plugin", "lock"], 0, "changed  good")?;
     expect(folder, verify, 0, "ok       more")?;
+    // What was locked is not forgotten because the file is broken.
+    let locked = std::fs::read(folder.join("plugins.lock"))?;
+    std::fs::write(folder.join("plugins.lock"), "<<<<<<< ours\n")?;
+    expect(folder, &["plugin", "lock"], 1, "mend it, or delete it to lock anew")?;
+    ensure!(std::fs::read_to_string(folder.join("plugins.lock"))?.contains("ours"), "a broken lock file is kept");
+    std::fs::write(folder.join("plugins.lock"), locked)?;
     // A pin in the configuration.
     let pin = sha256(&other);
     configure(folder, &format!("settings: {{good: {{digest: 'sha256:{pin}'}}}}"))?;

@@ -55,7 +55,13 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
         bail!("{} names no file under `plugins.lock`, such as `lock: plugins.lock`", config_path.display());
     };
     let path = folder.join(lock);
-    let before = read(&path).ok().and_then(|text| Lock::parse(&text).ok()).unwrap_or_default();
+    // A lock file that cannot be read is not overwritten: what it pinned would be forgotten without a word.
+    let before = if path.exists() {
+        let text = read(&path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        Lock::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}; mend it, or delete it to lock anew", path.display()))?
+    } else {
+        Lock::default()
+    };
     let mut after = Lock::default();
     for (name, file) in components(&folder.join(dir))? {
         let digest = hex(&Sha256::digest(std::fs::read(&file)?));
