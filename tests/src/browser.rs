@@ -181,7 +181,7 @@ fn demo() -> Result<()> {
         // The other pages stand and show what they are for.
         for (path, text) in [
             ("/", "fire"),
-            ("/rules", "BruteForce"),
+            ("/rules", "condition: ewma-anomaly"),
             ("/silences", "Silences"),
             ("/notifications", "what each receiver knows"),
         ] {

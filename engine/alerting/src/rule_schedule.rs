@@ -104,6 +104,12 @@ impl CronTimes {
     }
 }
 
+impl fmt::Display for CronTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.text, self.zone.name())
+    }
+}
+
 impl fmt::Debug for CronTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CronTimes({:?}, {})", self.text, self.zone.name())

@@ -58,7 +58,8 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     // A lock file that cannot be read is not overwritten: what it pinned would be forgotten without a word.
     let before = if path.exists() {
         let text = read(&path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-        Lock::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}; mend it, or delete it to lock anew", path.display()))?
+        Lock::parse(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {error}; mend it, or delete it to lock anew", path.display()))?
     } else {
         Lock::default()
     };

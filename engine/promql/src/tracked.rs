@@ -111,7 +111,10 @@ impl Plan {
         let mut changed = false;
         for (ids, selection) in tracked.ids.iter_mut().zip(&self.selections) {
             // What comes is most often of metrics that this selection does not read, such as the alerts of other rules.
-            let named = selection.matchers.iter().find(|m| m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty());
+            let named = selection
+                .matchers
+                .iter()
+                .find(|m| m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal && !m.value().is_empty());
             if named.is_some_and(|named| !db.may_have_new(before, METRIC_NAME_LABEL, named.value())) {
                 continue;
             }

@@ -9,7 +9,7 @@ use watchfire::{PluginInfo, PluginReport, Suspension};
 use watchfire_model::Timestamp;
 
 use crate::App;
-use crate::ui::{Navigation, ago, page as render};
+use crate::ui::{Navigation, ago, counted, page as render};
 
 /// What is known about every plugin, with what it has done since the start.
 pub(crate) async fn plugins(State(app): State<App>) -> Response {
@@ -74,6 +74,8 @@ fn suspension_json(suspension: &Suspension) -> Value {
 #[template(path = "plugins.html")]
 struct PluginsPage {
     nav: Navigation,
+    /// How many there are.
+    lead: String,
     plugins: Vec<PluginRow>,
 }
 
@@ -90,8 +92,9 @@ struct PluginRow {
 
 pub(crate) async fn page(State(app): State<App>) -> Response {
     let now = app.engine.now();
-    let plugins = app.engine.plugins().iter().map(|plugin| row(plugin, now)).collect();
-    render(&PluginsPage { nav: Navigation::new(&app, "/plugins"), plugins })
+    let plugins: Vec<PluginRow> = app.engine.plugins().iter().map(|plugin| row(plugin, now)).collect();
+    let lead = format!("{} in the folder.", counted(plugins.len(), "plugin"));
+    render(&PluginsPage { nav: Navigation::new(&app, "/plugins"), lead, plugins })
 }
 
 fn row(plugin: &PluginReport, now: Timestamp) -> PluginRow {

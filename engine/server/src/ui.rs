@@ -3,9 +3,11 @@
 
 mod acting;
 mod receivers;
+mod rules;
 
 pub(crate) use acting::{act, redeliver};
 pub(crate) use receivers::{preview, receivers, test};
+pub(crate) use rules::rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +17,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use watchfire_alerting::{
-    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, RuleGroupView, RuleView, Silence,
-    SilenceDraft, SilenceId, SilenceState,
+    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, Silence, SilenceDraft, SilenceId,
+    SilenceState,
 };
-use watchfire_config::{Level, parse_matchers};
-use watchfire_model::{AlertStatus, Duration, Fingerprint, RuleGroupId, Timestamp};
+use watchfire_config::parse_matchers;
+use watchfire_model::{AlertStatus, Duration, Fingerprint, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -88,40 +90,6 @@ struct AlertRow {
 }
 
 #[derive(Template)]
-#[template(path = "rules.html")]
-struct RulesPage {
-    nav: Navigation,
-    rules: usize,
-    problems: Vec<Problem>,
-    groups: Vec<GroupRow>,
-}
-
-struct Problem {
-    mild: bool,
-    place: String,
-    message: String,
-}
-
-struct GroupRow {
-    name: String,
-    file: String,
-    interval: String,
-    /// The server that answers its queries; empty if they are answered here.
-    asks: String,
-    rules: Vec<RuleRow>,
-}
-
-struct RuleRow {
-    id: String,
-    state: &'static str,
-    tone: &'static str,
-    name: String,
-    source: String,
-    error: String,
-    timing: String,
-}
-
-#[derive(Template)]
 #[template(path = "silences.html")]
 struct SilencesPage {
     nav: Navigation,
@@ -154,7 +122,7 @@ struct NotificationsPage {
 struct WaitingRow {
     receiver: String,
     integration: String,
-    reason: &'static str,
+    reason: String,
     attempt: u32,
     error: String,
 }
@@ -192,6 +160,11 @@ pub fn ago(now: Timestamp, then: Timestamp) -> String {
         3600..86_400 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+/// `1 rule`, `3 rules`.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A time for people.
@@ -345,72 +318,6 @@ fn alert_row(
     }
 }
 
-/// `GET /rules`
-pub(crate) async fn rules(State(app): State<App>) -> Response {
-    let Some(groups) = app.engine.view(|engine| engine.rule_groups()).await else { return stopping() };
-    let loaded = app.engine.definitions();
-    let now = app.engine.now();
-    let sources = loaded.sources();
-    let problems = loaded.diagnostics.iter().map(|diagnostic| Problem {
-        mild: diagnostic.severity == Level::Warning,
-        place: format!("{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column),
-        message: match &diagnostic.help {
-            Some(help) => format!("{} ({help})", diagnostic.message),
-            None => diagnostic.message.clone(),
-        },
-    });
-    let asks = |id: RuleGroupId| {
-        let group = loaded.files.iter().flat_map(|file| &file.groups).find(|group| group.id == id);
-        group.and_then(|group| group.source.as_ref()).map(|source| source.prometheus.clone()).unwrap_or_default()
-    };
-    page(&RulesPage {
-        nav: Navigation::new(&app, "/rules"),
-        rules: groups.iter().map(|group| group.rules.len()).sum(),
-        problems: problems.collect(),
-        groups: groups
-            .iter()
-            .map(|group| GroupRow { asks: asks(group.id), ..group_row(group, &sources, now) })
-            .collect(),
-    })
-}
-
-fn group_row(
-    group: &RuleGroupView,
-    sources: &std::collections::HashMap<watchfire_model::RuleId, String>,
-    now: Timestamp,
-) -> GroupRow {
-    let rule_row = |rule: &RuleView| {
-        let (state, tone) = match rule.state {
-            Some(InstanceState::Firing) => ("firing", "firing"),
-            Some(InstanceState::Pending) => ("pending", "pending"),
-            Some(InstanceState::Resolved) | None => match rule.kind {
-                watchfire_alerting::RuleKind::Recording => ("recording", "info"),
-                watchfire_alerting::RuleKind::Alerting { .. } => ("inactive", "inactive"),
-            },
-        };
-        let timing = match rule.last_evaluation {
-            Some(at) => format!("{} ago, {} ms", ago(now, at), rule.evaluation_time.as_millis()),
-            None => "not evaluated yet".to_owned(),
-        };
-        RuleRow {
-            id: rule.id.to_string(),
-            state,
-            tone,
-            name: rule.name.to_string(),
-            source: sources.get(&rule.id).cloned().unwrap_or_default(),
-            error: rule.complaint().unwrap_or_default(),
-            timing,
-        }
-    };
-    GroupRow {
-        name: group.name.to_string(),
-        file: group.file.to_string(),
-        interval: group.interval.to_string(),
-        asks: String::new(),
-        rules: group.rules.iter().map(rule_row).collect(),
-    }
-}
-
 /// `GET /silences`
 pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let given = pairs(query.as_deref().unwrap_or_default());
@@ -502,27 +409,28 @@ async fn notifications_page(app: &App, error: String) -> Response {
     let waiting = |row: &OutboxView| WaitingRow {
         receiver: row.target.receiver.to_string(),
         integration: row.target.integration.to_string(),
-        reason: row.reason.as_str(),
+        reason: row.reason.as_str().replace('_', " "),
         attempt: row.attempt,
         error: row.error.to_string(),
     };
-    let told = |row: &LogView| ToldRow {
+    // A group that waits for its first notification has an entry too, and nobody was told of it yet.
+    let told = |(at, row): (Timestamp, &LogView)| ToldRow {
         receiver: row.target.receiver.to_string(),
         integration: row.target.integration.to_string(),
         group: row.target.group.to_string(),
         firing: row.entry.firing.len(),
         resolved: row.entry.resolved.len(),
-        last: row.entry.notified_at.map(|at| format!("{} ago", ago(now, at))).unwrap_or_default(),
+        last: format!("{} ago", ago(now, at)),
         receipt: row.entry.receipt.to_string(),
     };
-    let mut log = log;
-    log.sort_by_key(|row| std::cmp::Reverse(row.entry.notified_at));
+    let mut notified: Vec<_> = log.iter().filter_map(|row| Some((row.entry.notified_at?, row))).collect();
+    notified.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     page(&NotificationsPage {
         nav: Navigation::new(app, "/notifications"),
         error,
         attempts: app.engine.deliveries().iter().take(ATTEMPTS_SHOWN).map(|one| AttemptRow::new(one, now)).collect(),
         waiting: outbox.iter().map(waiting).collect(),
-        told: log.iter().map(told).collect(),
+        told: notified.into_iter().map(told).collect(),
     })
 }
 
@@ -539,6 +447,11 @@ pub(crate) async fn script() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_counted_in_the_singular() {
+        assert_eq!((counted(1, "rule"), counted(0, "rule")), ("1 rule".to_owned(), "0 rules".to_owned()));
+    }
 
     #[test]
     fn times_are_told_at_a_glance() {
