@@ -287,12 +287,16 @@ impl Tsdb {
                 }
                 self.stats.samples_shed += shed as u64;
                 self.stats.samples -= expired + shed;
-                if bytes >= bytes_max && series.will_grow(&raw) {
+                let given_up = before.saturating_sub(series.heap_bytes());
+                let is_full = bytes.saturating_sub(given_up) >= bytes_max && series.will_grow(&raw);
+                if !is_full {
+                    series.push(raw);
+                }
+                self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
+                if is_full {
                     self.stats.samples_over_limit += 1;
                     return Err(AppendError::Limit { limit: Limit::Bytes(bytes_max) });
                 }
-                series.push(raw);
-                self.stats.bytes = (self.stats.bytes + series.heap_bytes()).saturating_sub(before);
             }
             Place::Newest => series.push(raw),
         }

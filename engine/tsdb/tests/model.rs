@@ -314,3 +314,28 @@ fn samples_that_come_late_or_twice_are_taken_or_refused_as_by_prometheus() {
         assert_eq!(kept, expected);
     }
 }
+
+#[test]
+fn a_store_that_was_full_has_room_again_when_its_series_are_gone() {
+    let labels = series(0);
+    let filled = |bytes_max| {
+        let mut db = Tsdb::new(Settings { bytes_max, ..Settings::default() });
+        db.set_retention(Duration::from_secs(600));
+        for second in 0..600 {
+            let sample = Sample { timestamp: Timestamp::from_secs(second), value: second as f64 * 1.7 };
+            db.append(&labels, sample).unwrap();
+        }
+        db
+    };
+    let bytes = filled(usize::MAX).stats().bytes;
+    // One has refused what came while it was full, and gave up what had expired for it; the other one was asked nothing.
+    let (mut refusing, mut asked_nothing) = (filled(bytes), filled(bytes));
+    let late = (600..1_500).map(|second| Sample { timestamp: Timestamp::from_secs(second), value: second as f64 * 0.3 });
+    let refused = late.filter(|sample| refusing.append(&labels, *sample).is_err()).count();
+    assert!(refused > 0, "it was never full");
+    for db in [&mut refusing, &mut asked_nothing] {
+        db.truncate(Timestamp::from_secs(100_000));
+        assert_eq!(db.stats().series, 0);
+    }
+    assert_eq!(refusing.stats().bytes, asked_nothing.stats().bytes);
+}
