@@ -233,6 +233,7 @@ impl Engine {
             self.arm_slot(id);
         }
         let now = self.now;
+        self.dispatch_from = self.dispatch_from - by;
         for silence in self.silences.clock_stepped_back(now + by, now) {
             self.timers.set(Timer::Silence(silence.id.clone()), now + self.settings.silence_retention);
             self.persist(Record::Silence(silence));

@@ -241,6 +241,11 @@ impl LiveInstance {
             instance.annotations = active.annotations;
         }
         instance.active_at = instance.active_at.min(at);
+        if let Some(fired_at) = instance.fired_at.filter(|fired_at| at < *fired_at) {
+            // A clock that went back must not end what fires: it had lasted long enough when it fired.
+            instance.active_at = instance.active_at - fired_at.since(at);
+            instance.fired_at = Some(at);
+        }
         let was_missing = instance.missing_since.take().is_some();
         let was_kept = instance.keep_firing_since.take().is_some();
         let too_young = at.since(instance.active_at) < life.for_;

@@ -414,6 +414,34 @@ fn an_evaluation_that_is_never_answered_does_not_stop_its_group() {
 }
 
 #[test]
+fn a_clock_that_goes_back_ends_nothing_that_fires() {
+    for (began, back_to) in [("2h", "1h"), ("2h", "1h58m"), ("2h", "2h4m")] {
+        let mut w = world(vec![alerting(1, "5m", "0s")]);
+        w.at(began).find(1, &["A"]);
+        w.at("2h10m");
+        w.expect(&["2h6m ops first_notification +A"]);
+        w.now = START + back_to.parse().expect("a duration");
+        w.input(Input::Tick);
+        w.advance_to(back_to.parse::<Duration>().expect("a duration") + Duration::from_mins(20));
+        assert_eq!(w.states(1), "A=firing", "back to {back_to}");
+        w.expect(&[]);
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_holds_up_no_group() {
+    let settings = Settings { start_delay: Duration::from_mins(1), ..Settings::default() };
+    let mut w = World::with(settings, vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    // It began with a clock that was an hour fast.
+    let hour = Duration::from_mins(60);
+    w.now = START - hour;
+    w.input(Input::Tick);
+    w.find(1, &["A"]);
+    w.advance_to(Duration::from_mins(5) - hour);
+    w.expect(&["-59m ops first_notification +A"]);
+}
+
+#[test]
 fn a_clock_that_goes_back_stretches_nothing() {
     let mut w = world(vec![alerting(1, "2m", "0s")]);
     w.at("2h").find(1, &["A"]);
