@@ -13,6 +13,12 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "reload::c2_under_load_no_page_is_missed_or_doubled", needs: &[Tool::Binary], run: under_load },
     Case { name: "reload::c2_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: keeps_for },
     Case { name: "reload::c3_a_broken_file_keeps_its_last_good_version", needs: &[Tool::Binary], run: broken_file },
+    Case {
+        name: "reload::c3_a_folder_that_cannot_be_listed_keeps_its_rules",
+        needs: &[Tool::Binary],
+        run: hidden_folder,
+    },
+    Case { name: "reload::a_folder_that_is_replaced_is_followed", needs: &[Tool::Binary], run: replaced_folder },
     Case { name: "reload::c3_a_broken_configuration_changes_nothing", needs: &[Tool::Binary], run: broken_config },
     Case { name: "reload::paths_are_relative_to_the_configuration", needs: &[Tool::Binary], run: relative },
     Case { name: "reload::signals_reload_and_drain", needs: &[Tool::Binary], run: signals },
@@ -56,6 +62,48 @@ fn saved_rule() -> Result<()> {
         std::fs::remove_file(engine.folder().join("rules/b.yml"))?;
         eventually("the removed rule is gone", async || Ok((rule_names(&engine).await? == ["First"]).then_some(())))
             .await
+    })
+}
+
+/// An engine with the rule `First` in a folder of rules.
+async fn with_one_rule(sink: &Sink) -> Result<Engine> {
+    let (config, rules) = (config(sink, "0s"), rule("First", "a > 1", ""));
+    Engine::start(&[("watchfire.yml", config.as_str()), ("rules/a.yml", rules.as_str())]).await
+}
+
+fn hidden_folder() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let engine = with_one_rule(&sink).await?;
+        let (folder, aside) = (engine.folder().join("rules"), engine.folder().join("aside"));
+        // A link that leads back to itself is there and cannot be listed, whoever asks.
+        std::fs::rename(&folder, &aside)?;
+        std::os::unix::fs::symlink("rules", &folder)?;
+        eventually("the folder is complained of", async || {
+            let page = engine.text("/rules").await?;
+            Ok(page.contains("cannot be listed").then_some(()))
+        })
+        .await?;
+        ensure!(rule_names(&engine).await? == ["First"], "{:?}", rule_names(&engine).await?);
+        std::fs::remove_file(&folder)?;
+        std::fs::rename(&aside, &folder)?;
+        engine.write("rules/b.yml", &rule("Second", "b > 1", ""))?;
+        let there = async || Ok((rule_names(&engine).await? == ["First", "Second"]).then_some(()));
+        eventually("the folder is read again", there).await
+    })
+}
+
+fn replaced_folder() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let engine = with_one_rule(&sink).await?;
+        engine.write("new/a.yml", &rule("Another", "a > 1", ""))?;
+        std::fs::rename(engine.folder().join("rules"), engine.folder().join("old"))?;
+        std::fs::rename(engine.folder().join("new"), engine.folder().join("rules"))?;
+        let names = async |wanted: &[&str]| Ok((rule_names(&engine).await? == wanted).then_some(()));
+        eventually("the new folder is read", async || names(&["Another"]).await).await?;
+        engine.write("rules/b.yml", &rule("Second", "b > 1", ""))?;
+        eventually("and followed", async || names(&["Another", "Second"]).await).await
     })
 }
 

@@ -51,6 +51,11 @@ impl LastGood {
         }
     }
 
+    /// The files of which a version is kept.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        self.versions.keys().map(String::as_str)
+    }
+
     /// Forgets the files that are no longer there.
     pub(crate) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
         self.versions.retain(|file, _| is_there(file));

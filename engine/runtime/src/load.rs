@@ -1,6 +1,7 @@
 //! Reading what is configured: the configuration, rule files, templates, plugins. Nothing here changes the engine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,7 +111,16 @@ pub(crate) fn rule_files(
 ) -> RuleFiles {
     let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
-    for path in matching(&config.rules.paths, folder, &mut found.diagnostics) {
+    let Search { files, hidden } = search(&config.rules.paths, folder, &mut found.diagnostics);
+    // A file that lies in a folder which cannot be listed is not gone.
+    let unseen: BTreeSet<PathBuf> = before
+        .iter()
+        .map(|file| &*file.path)
+        .chain(last_good.files())
+        .map(PathBuf::from)
+        .filter(|file| hidden.iter().any(|folder| file.starts_with(folder)) && !files.contains(file))
+        .collect();
+    for path in files.into_iter().chain(unseen) {
         let name = path.display().to_string();
         let in_force = || {
             let known = before.iter().find(|file| file.path == name).cloned();
@@ -207,9 +217,21 @@ pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
 }
 
 /// The files that match one of the patterns, which are relative to `folder`, sorted by path. A name without wildcards
-/// that is no file is reported.
+/// that is no file is reported, and so is a folder that cannot be listed.
 pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    let mut found = BTreeMap::new();
+    search(patterns, folder, diagnostics).files
+}
+
+/// What patterns find.
+struct Search {
+    /// The files that match, sorted by path.
+    files: Vec<PathBuf>,
+    /// The folders below which there may be more: they are there and cannot be listed.
+    hidden: Vec<PathBuf>,
+}
+
+fn search(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Search {
+    let (mut found, mut hidden) = (BTreeSet::new(), BTreeMap::new());
     for pattern in patterns {
         let absolute = without_dot(&folder.join(pattern));
         let text = absolute.display().to_string();
@@ -223,13 +245,17 @@ pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagno
             }
         };
         let before = found.len();
-        collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found);
+        collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found, &mut hidden);
         let literal = !text.contains(['*', '?', '[', '{']);
         if literal && found.len() == before && !absolute.is_file() {
             diagnostics.push(whole_file(&text, "there is no such file"));
         }
     }
-    found.into_keys().collect()
+    for (folder, error) in &hidden {
+        let place = folder.display().to_string();
+        diagnostics.push(whole_file(&place, &format!("cannot be listed: {error}; what lies in it stays in force")));
+    }
+    Search { files: found.into_iter().collect(), hidden: hidden.into_keys().collect() }
 }
 
 /// `./a` is `a`, so that both spellings of a path match.
@@ -237,17 +263,34 @@ fn without_dot(path: &Path) -> PathBuf {
     path.strip_prefix(".").unwrap_or(path).to_owned()
 }
 
-fn collect(folder: &Path, set: &GlobSet, depth: usize, found: &mut BTreeMap<PathBuf, ()>) {
-    // A folder that does not exist yet matches nothing; it is watched for as soon as it is there.
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
+fn collect(
+    folder: &Path,
+    set: &GlobSet,
+    depth: usize,
+    found: &mut BTreeSet<PathBuf>,
+    hidden: &mut BTreeMap<PathBuf, io::Error>,
+) {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = match entries {
+        Ok(entries) => entries,
+        // A folder that does not exist yet matches nothing; it is watched for as soon as it is there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            hidden.insert(folder.to_owned(), error);
+            return;
+        }
+    };
+    for entry in entries {
         let path = without_dot(&entry.path());
-        if path.is_dir() {
-            if depth > 0 {
-                collect(&path, set, depth - 1, found);
-            }
-        } else if set.is_match(&path) {
-            found.insert(path, ());
+        // Links are followed; one that leads nowhere is what editors lock a file with.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() && depth > 0 => collect(&path, set, depth - 1, found, hidden),
+            Ok(metadata) if metadata.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if !set.is_match(&path) => drop(hidden.insert(path, error)),
+            // A file that matches and cannot be read is told of by who reads it.
+            Ok(_) | Err(_) if set.is_match(&path) => drop(found.insert(path)),
+            Ok(_) | Err(_) => {}
         }
     }
 }

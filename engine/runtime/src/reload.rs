@@ -260,24 +260,22 @@ impl Reloader {
                     // A caller that has gone away needs no answer.
                     drop(request.reply.send(result));
                 }
-                () = watch.changed() => {
-                    watch.settled().await;
-                    // Logs, databases and editors write into the same folders; only what is read counts.
-                    let inputs = self.inputs();
-                    if inputs == self.seen {
-                        continue;
-                    }
-                    match self.reload().await {
-                        Ok(report) => tracing::info!(%report, "reloaded"),
-                        Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
-                    }
-                }
+                () = watch.changed() => watch.settled().await,
                 () = data.health.changed() => {}
                 () = store_health.changed() => {}
                 _ = again.tick() => {}
                 () = self.owner.closed() => return,
             }
+            // Watched before it is looked at, so that no change falls between. Logs, databases and editors write into
+            // the same folders, and only what is read counts; what no watch told of, the next look finds.
             watch.set_folders(self.folders());
+            if self.inputs() != self.seen {
+                match self.reload().await {
+                    Ok(report) => tracing::info!(%report, "reloaded"),
+                    Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),
+                }
+                watch.set_folders(self.folders());
+            }
             self.raise();
             self.keep_last_good().await;
         }

@@ -1,6 +1,7 @@
 //! Watching files: a saved rule, template, plugin or configuration is live within a second.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(800);
 /// Watches folders and says when something in them has changed and settled.
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    /// Each folder with the device and the number that it had when its watch was set: another folder under the same
+    /// name needs a watch of its own.
+    folders: BTreeMap<PathBuf, (u64, u64)>,
     changes: mpsc::Receiver<()>,
 }
 
@@ -42,24 +45,33 @@ impl Watch {
                 |error| tracing::error!(%error, "files cannot be watched; reload with SIGHUP or POST /-/reload"),
             )
             .ok();
-        Watch { watcher, folders: BTreeSet::new(), changes }
+        Watch { watcher, folders: BTreeMap::new(), changes }
     }
 
     /// Watches exactly these folders from now on. A folder that does not exist is reported and tried again next time.
     pub(crate) fn set_folders(&mut self, wanted: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        for gone in self.folders.difference(&wanted) {
+        let mut watched = BTreeMap::new();
+        for folder in &wanted {
+            let identity = std::fs::metadata(folder).ok().map(|folder| (folder.dev(), folder.ino()));
+            if let (Some(known), Some(identity)) = (self.folders.get(folder), identity)
+                && *known == identity
+            {
+                watched.insert(folder.clone(), identity);
+            }
+        }
+        for gone in self.folders.keys().filter(|folder| !watched.contains_key(*folder)) {
             // The folder may be deleted already, in which case its watch is gone as well.
             drop(watcher.unwatch(gone));
         }
-        let mut watched = BTreeSet::new();
         for folder in wanted {
-            if self.folders.contains(&folder) && folder.is_dir() {
-                watched.insert(folder);
+            if watched.contains_key(&folder) {
                 continue;
             }
-            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                Ok(()) => drop(watched.insert(folder)),
+            let set = watcher.watch(&folder, RecursiveMode::NonRecursive);
+            // Read after the watch was set: what came to its place meanwhile has another identity than the next look finds.
+            match set.and_then(|()| std::fs::metadata(&folder).map_err(notify::Error::io)) {
+                Ok(found) => drop(watched.insert(folder, (found.dev(), found.ino()))),
                 Err(error) => tracing::warn!(folder = %folder.display(), %error, "cannot watch this folder"),
             }
         }
@@ -102,7 +114,7 @@ mod tests {
     #[test]
     fn a_change_is_told_however_short_somebody_waits() {
         let (sender, changes) = mpsc::channel(1);
-        let mut watch = Watch { watcher: None, folders: BTreeSet::new(), changes };
+        let mut watch = Watch { watcher: None, folders: BTreeMap::new(), changes };
         sender.try_send(()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {

@@ -330,7 +330,8 @@ fn a_store_that_was_full_has_room_again_when_its_series_are_gone() {
     let bytes = filled(usize::MAX).stats().bytes;
     // One has refused what came while it was full, and gave up what had expired for it; the other one was asked nothing.
     let (mut refusing, mut asked_nothing) = (filled(bytes), filled(bytes));
-    let late = (600..1_500).map(|second| Sample { timestamp: Timestamp::from_secs(second), value: second as f64 * 0.3 });
+    let late =
+        (600..1_500).map(|second| Sample { timestamp: Timestamp::from_secs(second), value: second as f64 * 0.3 });
     let refused = late.filter(|sample| refusing.append(&labels, *sample).is_err()).count();
     assert!(refused > 0, "it was never full");
     for db in [&mut refusing, &mut asked_nothing] {
