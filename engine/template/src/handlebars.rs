@@ -4,7 +4,9 @@
 //! with `status`, `labels`, `annotations`, `startsAt`, `endsAt`, `generatorURL`, `fingerprint`), `firing` and `resolved`
 //! (the alerts of that status), `groupLabels`, `commonLabels`, `commonAnnotations`, `externalURL`, and `now`. Functions
 //! are helpers: `{{toUpper status}}`, `{{humanizeDuration (since startsAt)}}`, `{{{json labels}}}`. Comparison and logic
-//! (`eq`, `ne`, `gt`, `and`, `not`, `len`, ...) are Handlebars' own.
+//! (`eq`, `ne`, `gt`, `and`, `not`, `len`, ...) are Handlebars' own. Partials take no block (`{{#> x}}`).
+
+mod bounds;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +20,10 @@ use thiserror::Error;
 use watchfire_model::{AlertStatus, Timestamp};
 
 use crate::alertmanager::{AlertData, Data};
-use crate::functions::{ALERTMANAGER, Context, Function, PROMETHEUS, Param, html_escape};
+use crate::functions::{
+    ALERTMANAGER, Context, Function, Limits, PROMETHEUS, Param, TEXT_BYTES_MAX, html_escape, too_long,
+};
+use crate::go::bounded;
 use crate::time::{GoDuration, GoTime};
 use crate::value::{ANY_LIST, TEXT_LIST, Value};
 
@@ -89,10 +94,12 @@ impl Messages {
     /// # Errors
     /// If the text is no template.
     pub fn add(&mut self, name: &str, text: &str) -> Result<(), MessageError> {
-        self.registry.register_template_string(name, text).map_err(|error| {
-            let (line, column) = error.pos().unwrap_or((0, 0));
-            MessageError { name: name.to_owned(), line, column, message: error.reason().to_string() }
-        })
+        let parsed = bounds::parse(name, text).map_err(|refused| {
+            let (line, column) = refused.at.unwrap_or((0, 0));
+            MessageError { name: name.to_owned(), line, column, message: refused.message }
+        })?;
+        self.registry.register_template(name, parsed);
+        Ok(())
     }
 
     /// Whether there is a template of this name.
@@ -113,11 +120,14 @@ impl Messages {
     ) -> Result<String, MessageError> {
         let mut root = root(data, now);
         root.extend(extra.iter().map(|(key, value)| (key.clone(), to_json(value))));
-        self.registry.render(name, &Json::Object(root)).map_err(|error| MessageError {
+        bounds::render(&self.registry, name, Json::Object(root), Limits::STANDARD).map_err(|error| MessageError {
             name: error.template_name.clone().unwrap_or_else(|| name.to_owned()),
             line: error.line_no.unwrap_or(0),
             column: error.column_no.unwrap_or(0),
-            message: error.reason().to_string(),
+            message: match error.reason() {
+                RenderErrorReason::IOError(stopped) => stopped.to_string(),
+                reason => reason.to_string(),
+            },
         })
     }
 }
@@ -231,8 +241,13 @@ impl HelperDef for Call {
         let member = |name: &str| scope.data().get(name).and_then(Json::as_str).unwrap_or("");
         let now = GoTime::parse_rfc3339(member("now")).unwrap_or_else(GoTime::zero).timestamp();
         let mut context = Context::new(now, member("externalURL"));
-        let value = (function.call)(&mut context, &arguments).map_err(|message| failed(function.name, &message))?;
-        Ok(ScopedJson::Derived(to_json(&value)))
+        let value = (function.call)(&mut context, &arguments).and_then(bounded);
+        let value = value.map_err(|message| failed(function.name, &message))?;
+        let json = to_json(&value);
+        if bounds::is_larger_than(&json, TEXT_BYTES_MAX) {
+            return Err(failed(function.name, &too_long()));
+        }
+        Ok(ScopedJson::Derived(json))
     }
 }
 
@@ -388,7 +403,7 @@ mod tests {
         }
     }
 
-    fn render(escaping: Escaping, text: &str) -> Result<String, String> {
+    pub(super) fn render(escaping: Escaping, text: &str) -> Result<String, String> {
         let mut messages = Messages::new(escaping);
         messages.add("t", text).map_err(|error| error.to_string())?;
         let extra = [("team".to_owned(), Value::from("sre"))].into();

@@ -116,6 +116,7 @@ pub struct List {
     pub ty: &'static Type,
     /// The elements.
     pub items: Arc<Vec<Value>>,
+    depth: usize,
 }
 
 /// A map with its type. Iteration is in the order of the keys, as `range` and printing do it in Go.
@@ -124,6 +125,7 @@ pub struct Map {
     /// The type.
     pub ty: &'static Type,
     entries: Entries,
+    depth: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -154,15 +156,29 @@ impl Struct {
     }
 }
 
+impl List {
+    /// From elements.
+    pub fn new(ty: &'static Type, items: Vec<Value>) -> List {
+        let depth = 1 + deepest(items.iter());
+        List { ty, items: Arc::new(items), depth }
+    }
+}
+
+/// The depth of the deepest of some values.
+fn deepest<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
+    values.map(Value::depth).max().unwrap_or(0)
+}
+
 impl Map {
     /// From entries.
     pub fn new(ty: &'static Type, entries: BTreeMap<String, Value>) -> Map {
-        Map { ty, entries: Entries::Values(Arc::new(entries)) }
+        let depth = 1 + deepest(entries.values());
+        Map { ty, entries: Entries::Values(Arc::new(entries)), depth }
     }
 
     /// A label set as a map from texts to texts.
     pub fn from_labels(ty: &'static Type, labels: Labels) -> Map {
-        Map { ty, entries: Entries::Labels(labels) }
+        Map { ty, entries: Entries::Labels(labels), depth: 1 }
     }
 
     /// The value of a key.
@@ -208,7 +224,7 @@ impl Value {
 
     /// A list of a type.
     pub fn list(ty: &'static Type, items: Vec<Value>) -> Value {
-        Value::List(List { ty, items: Arc::new(items) })
+        Value::List(List::new(ty, items))
     }
 
     /// A `map[string]interface {}`.
@@ -254,6 +270,14 @@ impl Value {
         }
     }
 
+    /// The same text, not copied.
+    pub(crate) fn shared_text(&self) -> Option<Arc<str>> {
+        match self {
+            Value::Text(text) | Value::Safe(_, text) => Some(Arc::clone(text)),
+            _ => None,
+        }
+    }
+
     /// The number of an integer of any type.
     pub fn as_int(&self) -> Option<i64> {
         match self {
@@ -262,6 +286,38 @@ impl Value {
             Value::Duration(duration) => Some(duration.nanos()),
             Value::Named(named) => Some(named.number),
             _ => None,
+        }
+    }
+
+    /// How deep lists, maps and structs are nested in it; 0 for everything else. What is printed, compared or let go
+    /// takes as many frames of the stack.
+    pub fn depth(&self) -> usize {
+        match self {
+            Value::List(list) => list.depth,
+            Value::Map(map) => map.depth,
+            Value::Struct(structure) => 1 + deepest(structure.fields.iter().map(|(_, value)| value)),
+            _ => 0,
+        }
+    }
+
+    /// The memory in bytes, about, of a value that was just made. Elements of an `[]interface {}` were there before.
+    pub(crate) fn bytes(&self) -> usize {
+        let element = |value: &Value| match value {
+            Value::Text(text) | Value::Safe(_, text) => text.len(),
+            Value::Struct(structure) => structure.fields.len() * size_of::<Value>(),
+            _ => 0,
+        };
+        match self {
+            Value::Text(text) | Value::Safe(_, text) => text.len(),
+            Value::List(list) => {
+                let made = !std::ptr::eq(list.ty, &raw const ANY_LIST);
+                list.items.len() * size_of::<Value>()
+                    + if made { list.items.iter().map(element).sum::<usize>() } else { 0 }
+            }
+            Value::Map(Map { entries: Entries::Values(values), .. }) => {
+                values.keys().map(|key| key.len() + size_of::<(String, Value)>()).sum()
+            }
+            _ => 0,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use watchfire_model::Timestamp;
-use watchfire_template::functions::{BUILTIN, Context, Limits};
+use watchfire_template::functions::{ALERTMANAGER, BUILTIN, Context, Limits};
 use watchfire_template::go::{Escape, Set, Template};
 use watchfire_template::value::ANY_LIST;
 use watchfire_template::{GoDuration, GoTime, Value};
@@ -196,6 +196,43 @@ fn mistakes_are_explained_as_in_go() {
 }
 
 #[test]
+fn what_a_template_makes_on_the_way_is_bounded() {
+    let made = |text: &str| {
+        let template = Template::parse("t", text, ALERTMANAGER).unwrap();
+        template.execute(&data(), &mut Context::new(Timestamp::EPOCH, "")).map_err(|error| error.message)
+    };
+    let doubled = |step: &str, end: &str| {
+        format!("{{{{ $x := \"aaaaaaaa\" }}}}{{{{ range 20 }}}}{{{{ $x = {step} }}}}{{{{ end }}}}{{{{ {end} }}}}")
+    };
+    let long = "the text would have more than 4194304 bytes";
+    for (function, text) in [
+        ("print", doubled("print $x $x", "len $x")),
+        ("printf", doubled("printf \"%[1]s%[1]s\" $x", "len $x")),
+        ("join", doubled("join $x (stringSlice \"\" \"\" \"\")", "len $x")),
+        ("reReplaceAll", doubled("reReplaceAll \".*\" \"$0$0\" $x", "len $x")),
+        ("toJson", doubled("list $x $x", "toJson $x | len")),
+        ("print", doubled("list $x $x", "print $x | len")),
+        ("html", doubled("list $x $x", "html $x | len")),
+        ("eq", doubled("list $x $x", "eq $x $x")),
+    ] {
+        let refused = made(&text).unwrap_err();
+        let expected = if function == "eq" {
+            "error calling eq: non-comparable".to_owned()
+        } else {
+            format!("error calling {function}: {long}")
+        };
+        assert!(refused.starts_with(&expected), "{text}: {}", &refused[..refused.len().min(200)]);
+        assert!(refused.len() < 8 << 20);
+    }
+    let nested = "{{ $x := list 1 }}{{ range 100 }}{{ $x = list $x }}{{ end }}";
+    assert_eq!(made(nested).unwrap_err(), "error calling list: the value would be nested more than 64 deep");
+    // A notification about a thousand alerts that collects a line of each.
+    let collects = "{{ $all := \"\" }}{{ $l := list }}{{ range 1000 }}{{ $all = print $all (printf \"%100s\" \"\") }}\
+                    {{ $l = append $l $all }}{{ end }}{{ len $all }} {{ len $l }}";
+    assert_eq!(made(collects).as_deref(), Ok("100000 1000"));
+}
+
+#[test]
 fn an_execution_is_bounded() {
     let limited = |text: &str, limits: Limits| {
         let mut context = Context::new(Timestamp::EPOCH, "");
@@ -203,13 +240,15 @@ fn an_execution_is_bounded() {
         let template = Template::parse("t", text, BUILTIN).unwrap();
         template.execute(&data(), &mut context).map_err(|error| error.message)
     };
-    let few = Limits { output_bytes_max: 1_000, steps_max: 100 };
+    let few = Limits { output_bytes_max: 1_000, steps_max: 100, values_bytes_max: 2_000 };
     let endless = "{{ range 1000000000 }}{{ end }}";
     assert_eq!(limited(endless, few), Err("stopped after 100 steps".to_owned()));
     let wide = "{{ range 50 }}{{ printf \"%100s\" \"\" }}{{ end }}";
     assert_eq!(limited(wide, few), Err("stopped after 1000 bytes of output".to_owned()));
     // A width is cut, so that one directive cannot ask for a gigabyte.
     assert_eq!(run("{{ printf \"%999999d\" 1 | len }}").as_deref(), Ok("10000"));
+    let made = "{{ range 40 }}{{ $x := printf \"%100s\" \"\" }}{{ end }}";
+    assert_eq!(limited(made, few), Err("stopped after 2000 bytes of values".to_owned()));
     let recursive = "{{ define \"r\" }}{{ template \"r\" . }}{{ end }}{{ template \"r\" . }}";
     assert_eq!(limited(recursive, few), Err("exceeded maximum template depth (64)".to_owned()));
     // As deep as the stack of a thread allows without asking for more.

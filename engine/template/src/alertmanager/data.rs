@@ -1,13 +1,12 @@
 //! What notification templates see.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use watchfire_model::{ALERT_NAME_LABEL, Alert, AlertStatus, Labels, Timestamp};
 
 use crate::functions::Param;
 use crate::time::GoTime;
-use crate::value::{List, Map, Method, Type, Value};
+use crate::value::{Map, Method, Type, Value};
 
 /// What templates see as the reason where none is known, as in the labels of a route.
 pub(super) const UNKNOWN_REASON: &str = "unknown";
@@ -216,7 +215,7 @@ fn with_status(alerts: &Value, status: AlertStatus) -> Value {
         _ => false,
     };
     let items = list.items.iter().filter(has_status).cloned().collect();
-    Value::List(List { ty: &ALERT_LIST, items: Arc::new(items) })
+    Value::list(&ALERT_LIST, items)
 }
 
 /// Names and values, sorted by name but with `alertname` first.

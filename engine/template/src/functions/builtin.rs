@@ -2,7 +2,7 @@
 
 use super::{Function, Param, escape};
 use crate::go::{sprint, sprintf, sprintln};
-use crate::value::{List, Value};
+use crate::value::Value;
 
 const ANY: &[Param] = &[Param::Any];
 const TWO: &[Param] = &[Param::Any, Param::Any];
@@ -224,9 +224,7 @@ fn slice(arguments: &[Value]) -> Result<Value, String> {
         return Err(format!("invalid slice index: {end} > {capacity}"));
     }
     match item {
-        Value::List(list) => {
-            Ok(Value::List(List { ty: list.ty, items: std::sync::Arc::new(list.items[start..end].to_vec()) }))
-        }
+        Value::List(list) => Ok(Value::list(list.ty, list.items[start..end].to_vec())),
         // Go cuts between any two bytes; a half character is replaced, because texts are UTF-8 here.
         other => Ok(String::from_utf8_lossy(&other.as_text().unwrap_or("").as_bytes()[start..end]).into_owned().into()),
     }

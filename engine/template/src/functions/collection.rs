@@ -1,10 +1,8 @@
 //! Lists, maps and JSON.
 
-use std::sync::Arc;
-
-use super::{Function, Param};
+use super::{Function, Param, TEXT_BYTES_MAX, too_long};
 use crate::go::{Precision, format_float};
-use crate::value::{ANY_LIST, List, Value};
+use crate::value::{ANY_LIST, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -23,7 +21,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 _ => Vec::new(),
             };
             items.extend(a.iter().skip(1).cloned());
-            Ok(Value::List(List { ty: &ANY_LIST, items: Arc::new(items) }))
+            Ok(Value::list(&ANY_LIST, items))
         },
     },
     Function { name: "dict", params: &[Param::Any], variadic: true, call: |_, a| dict(a) },
@@ -53,6 +51,9 @@ fn dict(arguments: &[Value]) -> Result<Value, String> {
 
 /// JSON as Go's `json.Marshal` writes it: keys of maps sorted, `<`, `>` and `&` escaped.
 pub(crate) fn write_json(out: &mut String, value: &Value) -> Result<(), String> {
+    if out.len() > TEXT_BYTES_MAX {
+        return Err(too_long());
+    }
     match value {
         Value::Nil => out.push_str("null"),
         Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),

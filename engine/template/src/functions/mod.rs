@@ -49,11 +49,25 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Most nodes that may be executed.
     pub steps_max: usize,
+    /// Most bytes of values that functions may make, all together.
+    pub values_bytes_max: usize,
+}
+
+/// The longest text in bytes that a function makes. What a template keeps in its variables can double at each step.
+pub const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// The most patterns that are kept compiled in one execution.
+const REGEXES_MAX: usize = 64;
+
+/// What a function says that would make a longer text.
+pub(crate) fn too_long() -> String {
+    format!("the text would have more than {TEXT_BYTES_MAX} bytes")
 }
 
 impl Limits {
-    /// 4 MiB of output, a million nodes.
-    pub const STANDARD: Limits = Limits { output_bytes_max: 4 << 20, steps_max: 1_000_000 };
+    /// 4 MiB of output, a million nodes, 256 MiB of values on the way.
+    pub const STANDARD: Limits =
+        Limits { output_bytes_max: TEXT_BYTES_MAX, steps_max: 1_000_000, values_bytes_max: 256 << 20 };
 }
 
 impl<'a> Context<'a> {
@@ -79,10 +93,13 @@ impl<'a> Context<'a> {
         Context { route_label: Some(route_label), ..self }
     }
 
-    /// A compiled pattern; compiled once per execution.
+    /// A compiled pattern; compiled once per execution, unless it has very many.
     pub(crate) fn regex(&mut self, pattern: &str) -> Result<&Regex, String> {
         if !self.regexes.contains_key(pattern) {
             let compiled = regexp::compile(pattern)?;
+            if self.regexes.len() >= REGEXES_MAX {
+                self.regexes.clear();
+            }
             self.regexes.insert(pattern.to_owned(), compiled);
         }
         self.regexes.get(pattern).ok_or_else(|| "regexp: not compiled".to_owned())

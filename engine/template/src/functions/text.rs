@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use std::net::IpAddr;
 
 use super::escape::{query_escape, query_unescape};
-use super::{Context, Function, Param, safe, text};
+use super::{Context, Function, Param, TEXT_BYTES_MAX, safe, text, too_long};
 use crate::value::{Safe, Value};
 
 const TEXT: &[Param] = &[Param::Text];
@@ -80,17 +80,21 @@ pub(super) const ALERTMANAGER: &[Function] = &[
         name: "stringSlice",
         params: TEXT,
         variadic: true,
-        call: |_, a| Ok(Value::texts(a.iter().filter_map(Value::as_text))),
+        call: |_, a| Ok(Value::texts(a.iter().filter_map(Value::shared_text))),
     },
-    Function { name: "join", params: &[Param::Text, Param::TextList], variadic: false, call: |_, a| Ok(join(a)) },
+    Function { name: "join", params: &[Param::Text, Param::TextList], variadic: false, call: |_, a| join(a) },
 ];
 
-fn join(arguments: &[Value]) -> Value {
+fn join(arguments: &[Value]) -> Result<Value, String> {
     let Some(Value::List(list)) = arguments.get(1) else {
-        return "".into();
+        return Ok("".into());
     };
+    let separator = text(arguments, 0);
     let texts: Vec<&str> = list.items.iter().filter_map(Value::as_text).collect();
-    texts.join(text(arguments, 0)).into()
+    if texts.iter().map(|text| text.len() + separator.len()).sum::<usize>() > TEXT_BYTES_MAX {
+        return Err(too_long());
+    }
+    Ok(texts.join(separator).into())
 }
 
 /// Upper case for the first letter of each word, also where digits come before it; the other letters stay unless `lower`.

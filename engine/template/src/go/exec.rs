@@ -8,12 +8,15 @@ use super::error::TemplateError;
 use super::html::Escaper;
 use super::node::{Callee, Command, Control, ControlKind, Node, Number, Operand, Pipe, Tree};
 use super::printf::sprint;
-use crate::functions::{Context, Param, call_value};
+use crate::functions::{Context, Param, TEXT_BYTES_MAX, call_value, too_long};
 use crate::time::GoDuration;
 use crate::value::{Safe, Value};
 
 /// How deep templates may call one another. Each level takes several frames of the stack.
 const DEPTH_MAX: usize = 64;
+
+/// How deep lists and maps may be nested in one another.
+const VALUE_DEPTH_MAX: usize = 64;
 
 /// Whether values are escaped when they are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +34,14 @@ pub(super) fn execute(
     escape: Escape,
     context: &mut Context<'_>,
 ) -> Result<String, TemplateError> {
-    let steps_left = context.limits.steps_max;
+    let (steps_left, values_bytes_left) = (context.limits.steps_max, context.limits.values_bytes_max);
     let mut execution = Execution {
         trees,
         context,
         out: String::new(),
         escaper: (escape == Escape::Html).then(Escaper::default),
         steps_left,
+        values_bytes_left,
         depth: 0,
     };
     let mut frame = Frame { tree, variables: vec![("$", data.clone())], place: Place::Nowhere };
@@ -56,6 +60,7 @@ struct Execution<'t, 'c, 'x> {
     out: String,
     escaper: Option<Escaper>,
     steps_left: usize,
+    values_bytes_left: usize,
     depth: usize,
 }
 
@@ -135,6 +140,20 @@ impl<'t> Execution<'t, '_, '_> {
             return frame.error(format!("stopped after {most} bytes of output"));
         }
         Ok(())
+    }
+
+    /// Counts what a function has made.
+    fn made(&mut self, frame: &Frame<'t>, value: Value) -> Executed<Value> {
+        match self.values_bytes_left.checked_sub(value.bytes()) {
+            Some(left) => {
+                self.values_bytes_left = left;
+                Ok(value)
+            }
+            None => {
+                let most = self.context.limits.values_bytes_max;
+                frame.error(format!("stopped after {most} bytes of values"))
+            }
+        }
     }
 
     fn walk_all(&mut self, frame: &mut Frame<'t>, dot: &Value, nodes: &'t [Node]) -> Executed<Flow> {
@@ -424,8 +443,8 @@ impl<'t> Execution<'t, '_, '_> {
         }
         if let Some(method) = receiver.methods().iter().find(|method| method.name == name) {
             let arguments = self.arguments(frame, dot, name, method.params, method.variadic, arguments, last)?;
-            return match (method.call)(&receiver, &arguments) {
-                Ok(value) => Ok(value),
+            return match (method.call)(&receiver, &arguments).and_then(bounded) {
+                Ok(value) => self.made(frame, value),
                 Err(message) => {
                     frame.place = Place::Operand(place);
                     frame.error(format!("error calling {name}: {message}"))
@@ -492,7 +511,10 @@ impl<'t> Execution<'t, '_, '_> {
             }
             Callee::Function(function) => {
                 let arguments = self.arguments(frame, dot, name, function.params, function.variadic, operands, last)?;
-                (function.call)(self.context, &arguments).or_else(|message| failed(frame, message))
+                match (function.call)(self.context, &arguments).and_then(bounded) {
+                    Ok(value) => self.made(frame, value),
+                    Err(message) => failed(frame, message),
+                }
             }
         }
     }
@@ -602,6 +624,17 @@ impl<'t> Execution<'t, '_, '_> {
             Operand::Pipe(pipe) => self.pipeline(frame, dot, pipe),
         }
     }
+}
+
+/// Refuses a value that is too long or too deep to go on with.
+pub(crate) fn bounded(value: Value) -> Result<Value, String> {
+    if value.as_text().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+        return Err(too_long());
+    }
+    if value.depth() > VALUE_DEPTH_MAX {
+        return Err(format!("the value would be nested more than {VALUE_DEPTH_MAX} deep"));
+    }
+    Ok(value)
 }
 
 /// A pipeline that ends in `html` or `urlquery` has done the escaping itself.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 pub use error::TemplateError;
 pub use exec::Escape;
+pub(crate) use exec::bounded;
 pub(crate) use float::{Precision, format_float};
 pub(crate) use number::parse_float;
 pub(crate) use printf::{sprint, sprintf, sprintln};

@@ -2,13 +2,23 @@
 
 use super::float::{Precision, format_float};
 use super::quote::{is_printable, quote, quote_char};
+use crate::functions::TEXT_BYTES_MAX;
 use crate::value::Value;
+
+/// Whether a text need not be printed to its end, because it is refused as it is. A value can hold another one many
+/// times, so that what is printed can be far longer than what it was made of.
+fn is_too_long(out: &str) -> bool {
+    out.len() > TEXT_BYTES_MAX
+}
 
 /// `fmt.Sprint`: a space between operands of which neither is a string.
 pub(crate) fn sprint(values: &[Value]) -> String {
     let mut out = String::new();
     let mut after_text = true;
     for (i, value) in values.iter().enumerate() {
+        if is_too_long(&out) {
+            break;
+        }
         let is_text = value.as_text().is_some();
         if i > 0 && !is_text && !after_text {
             out.push(' ');
@@ -23,6 +33,9 @@ pub(crate) fn sprint(values: &[Value]) -> String {
 pub(crate) fn sprintln(values: &[Value]) -> String {
     let mut out = String::new();
     for (i, value) in values.iter().enumerate() {
+        if is_too_long(&out) {
+            break;
+        }
         if i > 0 {
             out.push(' ');
         }
@@ -55,6 +68,9 @@ impl Formatter<'_> {
     fn run(mut self) -> String {
         let mut out = String::with_capacity(self.rest.len() + 16);
         while let Some(at) = self.rest.find('%') {
+            if is_too_long(&out) {
+                return out;
+            }
             out.push_str(&self.rest[..at]);
             self.rest = &self.rest[at + 1..];
             self.good_index = true;
@@ -64,6 +80,9 @@ impl Formatter<'_> {
         if !self.reordered && self.next < self.arguments.len() {
             out.push_str("%!(EXTRA ");
             for (i, argument) in self.arguments[self.next..].iter().enumerate() {
+                if is_too_long(&out) {
+                    break;
+                }
                 if i > 0 {
                     out.push_str(", ");
                 }
@@ -306,6 +325,9 @@ impl Format {
         let sharp = self.go_syntax;
         out.push_str(open[usize::from(sharp)]);
         for (i, (key, value)) in items.enumerate() {
+            if is_too_long(out) {
+                break;
+            }
             if i > 0 {
                 out.push_str(if sharp { ", " } else { " " });
             }
