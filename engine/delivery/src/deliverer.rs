@@ -1,9 +1,12 @@
 //! Delivering: notification in, outcome and history out.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use thiserror::Error;
 use watchfire_alerting::{Delivery, DeliveryOutcome};
 use watchfire_config::Receiver;
@@ -93,6 +96,13 @@ pub struct Exchange {
     pub answer: Option<Answer>,
 }
 
+impl Attempt {
+    /// One that sent nothing so far.
+    fn new(kind: Arc<str>, outcome: DeliveryOutcome) -> Attempt {
+        Attempt { outcome, kind, exchanges: Vec::new(), notes: Vec::new() }
+    }
+}
+
 impl Deliverer {
     /// Prepares all integrations.
     ///
@@ -137,31 +147,19 @@ impl Deliverer {
         self.attempt(delivery).await.outcome
     }
 
-    /// Tries once and tells what went over the wire.
+    /// Tries once and tells what went over the wire. A panic of a channel is an attempt that failed: without an outcome
+    /// the group would wait for this attempt for ever, and nothing more of it would be told.
     pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
         let Some(integration) = self.integration(delivery) else {
             let reason = unknown(delivery).to_string();
-            return Attempt {
-                outcome: DeliveryOutcome::Rejected { reason },
-                kind: "unknown".into(),
-                exchanges: Vec::new(),
-                notes: Vec::new(),
-            };
+            return Attempt::new("unknown".into(), DeliveryOutcome::Rejected { reason });
         };
-        let (mut notification, mut notes) = self.notification(delivery);
-        if let Some(trends) = self.trends_for(&integration) {
-            let asked = tokio::task::spawn_blocking(move || with_trends(notification, &*trends));
-            notification = match asked.await {
-                Ok(notification) => notification,
-                Err(_) => {
-                    notes.push("the trends of the alerts could not be worked out".to_owned());
-                    self.notification(delivery).0
-                }
-            };
-        }
-        let redactor = integration.redactor();
-        let mut attempt = self.send(&integration, Arc::new(notification), &redactor).await;
-        attempt.notes.append(&mut notes);
+        let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery)).catch_unwind().await;
+        let attempt = attempt.unwrap_or_else(|panic| {
+            let said = integration.redactor().text(panic_text(&*panic));
+            let reason = bounded(&format!("sending panicked, which is a bug: {said}"));
+            Attempt::new(integration.kind.clone(), DeliveryOutcome::Retry { after: None, reason })
+        });
         let (receiver, kind) = (&*delivery.receiver, &*attempt.kind);
         for note in &attempt.notes {
             tracing::warn!(receiver, kind, id = %delivery.id, "{note}");
@@ -180,18 +178,32 @@ impl Deliverer {
         attempt
     }
 
+    async fn attempt_through(&self, integration: &Arc<Integration>, delivery: &Delivery) -> Attempt {
+        let (mut notification, mut notes) = self.notification(delivery);
+        if let Some(trends) = self.trends_for(integration) {
+            let asked = tokio::task::spawn_blocking(move || with_trends(notification, &*trends));
+            notification = match asked.await {
+                Ok(notification) => notification,
+                Err(_) => {
+                    notes.push("the trends of the alerts could not be worked out".to_owned());
+                    self.notification(delivery).0
+                }
+            };
+        }
+        let redactor = integration.redactor();
+        let mut attempt = self.send(integration, Arc::new(notification), &redactor).await;
+        attempt.notes.append(&mut notes);
+        attempt
+    }
+
     async fn send(
         &self,
         integration: &Arc<Integration>,
         notification: Arc<Notification>,
         redactor: &Redactor,
     ) -> Attempt {
-        let mut attempt = Attempt {
-            outcome: DeliveryOutcome::Rejected { reason: String::new() },
-            kind: integration.kind.clone(),
-            exchanges: Vec::new(),
-            notes: Vec::new(),
-        };
+        let rejected = DeliveryOutcome::Rejected { reason: String::new() };
+        let mut attempt = Attempt::new(integration.kind.clone(), rejected);
         if let Target::Custom(channel) = &integration.target {
             let answer = tokio::time::timeout(integration.timeout, channel.send(&notification)).await;
             attempt.outcome = answer.unwrap_or_else(|_| DeliveryOutcome::Retry {
@@ -348,6 +360,12 @@ impl Deliverer {
         notes.extend(more);
         message
     }
+}
+
+/// What a panic said, if it said it in words.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no reason was given")
 }
 
 /// Asks for the trends of the alerts that come first.

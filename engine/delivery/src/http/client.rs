@@ -16,15 +16,12 @@ use super::{chain, current, header};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Redirects that are followed, as in Go.
-const REDIRECTS_MAX: usize = 10;
 
 /// What decides whether two integrations can share connections.
 #[derive(Clone, Debug, PartialEq)]
 struct Transport {
     tls: TlsConfig,
     proxy: ProxyConfig,
-    follow_redirects: bool,
     enable_http2: bool,
 }
 
@@ -43,7 +40,6 @@ impl Pools {
         self.shared(Transport {
             tls: config.tls.clone(),
             proxy: config.proxy.clone(),
-            follow_redirects: config.follow_redirects,
             enable_http2: config.enable_http2,
         })
     }
@@ -53,8 +49,7 @@ impl Pools {
     /// # Errors
     /// If the configuration asks for something that cannot be done.
     pub(crate) fn token_client(&self, tls: &TlsConfig, proxy: &ProxyConfig) -> Result<reqwest::Client, String> {
-        let transport =
-            Transport { tls: tls.clone(), proxy: proxy.clone(), follow_redirects: true, enable_http2: true };
+        let transport = Transport { tls: tls.clone(), proxy: proxy.clone(), enable_http2: true };
         self.shared(transport).map_err(|reason| format!("oauth2.{reason}"))
     }
 
@@ -70,13 +65,12 @@ impl Pools {
 }
 
 fn build_client(transport: &Transport) -> Result<reqwest::Client, String> {
-    use reqwest::redirect::Policy;
-    let limited = Policy::limited(REDIRECTS_MAX);
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("Watchfire/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .redirect(if transport.follow_redirects { limited } else { Policy::none() });
+        // They are followed by `redirect`, which knows what may go where.
+        .redirect(reqwest::redirect::Policy::none());
     if !transport.enable_http2 {
         builder = builder.http1_only();
     }

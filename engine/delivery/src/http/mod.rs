@@ -2,6 +2,7 @@
 
 mod client;
 mod oauth2;
+mod redirect;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,11 +16,14 @@ use watchfire_model::Timestamp;
 pub(crate) use client::Pools;
 pub(crate) use oauth2::Tokens;
 
+use redirect::ExchangeError;
+
 use crate::outcome::{Answer, Dialect, bounded, of_answer};
 use crate::{Method, Request};
 
 /// How much of an answer is read. The rest is not worth the memory, and an endless one must not hold the sender.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
+
 /// The secret as its file has it now, so that it can be rotated without a reload; as it was at load if it cannot be read.
 pub(crate) fn current(credential: &Credential) -> String {
     let fresh = credential.path().and_then(|path| std::fs::read_to_string(path).ok());
@@ -186,9 +190,10 @@ impl Connection {
 
     async fn once(&self, request: &Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
         let prepared = prepare(&self.client, request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
-        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared, bytes_max)).await {
+        let follows = self.config.follow_redirects;
+        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared, follows, bytes_max)).await {
             Ok(Ok(fetched)) => Ok(fetched),
-            Ok(Err(error)) => Err(of_error(error, self.timeout)),
+            Ok(Err(error)) => Err(of_error(&error, self.timeout)),
             Err(_) => Err(timed_out(self.timeout)),
         }
     }
@@ -223,8 +228,17 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> 
     Ok((name.parse().map_err(|_| error())?, HeaderValue::from_str(value.trim()).map_err(|_| error())?))
 }
 
-async fn exchange(client: &reqwest::Client, request: reqwest::Request, bytes_max: usize) -> reqwest::Result<Fetched> {
-    let mut response = client.execute(request).await?;
+/// Sends a request and reads at most `bytes_max` of its answer.
+async fn exchange(
+    client: &reqwest::Client,
+    request: reqwest::Request,
+    follow_redirects: bool,
+    bytes_max: usize,
+) -> Result<Fetched, ExchangeError> {
+    let mut response = match follow_redirects {
+        true => redirect::execute(client, request).await?,
+        false => client.execute(request).await?,
+    };
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut fetched = Fetched {
         status: response.status().as_u16(),
@@ -254,12 +268,15 @@ async fn exchange(client: &reqwest::Client, request: reqwest::Request, bytes_max
 }
 
 /// Without an answer nothing is known, and everything that can be wrong on the way can be right later.
-fn of_error(error: reqwest::Error, timeout: Duration) -> DeliveryOutcome {
-    if error.is_timeout() && !error.is_connect() {
-        return timed_out(timeout);
-    }
-    let what = if error.is_connect() { "cannot connect" } else { "no answer" };
-    DeliveryOutcome::Retry { after: None, reason: bounded(&format!("{what}: {}", chain(&error.without_url()))) }
+fn of_error(error: &ExchangeError, timeout: Duration) -> DeliveryOutcome {
+    let reason = match error {
+        ExchangeError::Http(cause) if cause.is_timeout() && !cause.is_connect() => return timed_out(timeout),
+        ExchangeError::Http(cause) if cause.is_connect() => format!("cannot connect: {error}"),
+        ExchangeError::Http(_) => format!("no answer: {error}"),
+        ExchangeError::TooManyRedirects => error.to_string(),
+        ExchangeError::Elsewhere { .. } => return DeliveryOutcome::Rejected { reason: error.to_string() },
+    };
+    DeliveryOutcome::Retry { after: None, reason: bounded(&reason) }
 }
 
 fn timed_out(timeout: Duration) -> DeliveryOutcome {

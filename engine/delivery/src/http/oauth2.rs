@@ -1,5 +1,6 @@
 //! Tokens from an OAuth 2 server: client credentials, or a signed assertion.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use watchfire_config::{OAuth2, Tree};
 
-use super::{chain, current, wall_clock};
+use super::{End, chain, current, exchange, wall_clock};
 use crate::notification::encode;
 use crate::outcome::bounded;
 
@@ -22,6 +23,10 @@ const JWT_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const EARLY: Duration = Duration::from_secs(10);
 /// How long a token lives whose server does not say.
 const LIFETIME: Duration = Duration::from_mins(5);
+/// How long a token is used at most, whatever its server says.
+const LIFETIME_MAX: Duration = Duration::from_hours(24);
+/// How much of the server's answer is read; a token is some kilobytes at most.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// How long a signed assertion counts.
 const ASSERTION_SECONDS: i64 = 3600;
 
@@ -74,13 +79,13 @@ impl Tokens {
         } else {
             (status, body)
         };
-        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         let token = answer["access_token"].as_str().filter(|_| status / 100 == 2);
         let Some(token) = token else {
             let said = ["error_description", "error"].iter().find_map(|name| answer[*name].as_str()).unwrap_or("");
             return Err(bounded(&format!("the OAuth 2 server gave no token: HTTP {status} {said}")));
         };
-        let lasts = answer["expires_in"].as_u64().map_or(LIFETIME, Duration::from_secs);
+        let lasts = answer["expires_in"].as_u64().map_or(LIFETIME, Duration::from_secs).min(LIFETIME_MAX);
         state.token = Some((token.to_owned(), Instant::now() + lasts.saturating_sub(EARLY)));
         Ok(token.to_owned())
     }
@@ -103,7 +108,7 @@ impl Tokens {
         secrets
     }
 
-    async fn ask(&self, secret_in_body: bool) -> Result<(u16, String), String> {
+    async fn ask(&self, secret_in_body: bool) -> Result<(u16, Vec<u8>), String> {
         let config = &self.config;
         let mut form = vec![("grant_type".to_owned(), config.grant_type.clone())];
         if !config.scopes.is_empty() {
@@ -121,11 +126,15 @@ impl Tokens {
             request = request.header("Authorization", format!("Basic {pair}"));
         }
         form.extend(config.endpoint_params.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let failed =
-            |error: reqwest::Error| format!("the OAuth 2 server cannot be asked: {}", chain(&error.without_url()));
-        let response = request.form(&form).send().await.map_err(failed)?;
-        let status = response.status().as_u16();
-        Ok((status, response.text().await.map_err(failed)?))
+        let failed = |reason: &dyn Display| format!("the OAuth 2 server cannot be asked: {reason}");
+        let request = request.form(&form).build().map_err(|error| failed(&chain(&error.without_url())))?;
+        let fetched = exchange(&self.client, request, true, ANSWER_BYTES_MAX).await;
+        let fetched = fetched.map_err(|error| failed(&error))?;
+        match fetched.end {
+            End::Whole => Ok((fetched.status, fetched.body)),
+            End::TooLong => Err(format!("the OAuth 2 server's answer has more than {ANSWER_BYTES_MAX} bytes")),
+            End::BrokenOff(reason) => Err(failed(&reason)),
+        }
     }
 
     /// Who the client is, signed with its key (RFC 7523).

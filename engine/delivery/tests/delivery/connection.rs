@@ -79,6 +79,34 @@ async fn a_proxy_is_used_unless_the_host_is_excepted() {
 }
 
 #[tokio::test]
+async fn a_server_of_tokens_may_say_anything() {
+    let webhook = Double::webhook().await.unwrap();
+    let server = Double::tokens().await.unwrap();
+    let (url, tokens) = (webhook.url(), server.url());
+    let oauth2 = format!("{{client_id: w, client_secret: client-secret, token_url: '{tokens}'}}");
+    let receiver = format!("  webhook_configs: [{{url: '{url}', http_config: {{oauth2: {oauth2}}}}}]");
+    let answer = |body: String| Fault::Answer { status: 200, headers: Vec::new(), body };
+
+    let forever = deliverer(&receiver);
+    server.fail_next([answer(format!(r#"{{"access_token": "forever", "expires_in": {}}}"#, u64::MAX))]);
+    for _ in 0..2 {
+        assert_eq!(said(&forever.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    }
+    assert_eq!(webhook.received()[1].header("authorization"), Some("Bearer forever"));
+
+    server.fail_next([answer(format!(r#"{{"access_token": "{}"}}"#, "x".repeat(1 << 20)))]);
+    let outcome = said(&deliverer(&receiver).deliver(&delivery(0)).await);
+    assert_eq!(outcome, "retry: the OAuth 2 server's answer has more than 65536 bytes");
+    let moved = ("location".to_owned(), url.clone());
+    server.fail_next([Fault::Answer { status: 308, headers: vec![moved], body: String::new() }]);
+    let outcome = said(&deliverer(&receiver).deliver(&delivery(0)).await);
+    let host = format!("http://{}", webhook.address());
+    assert!(outcome.starts_with("retry: the OAuth 2 server cannot be asked: HTTP 308"), "{outcome}");
+    assert!(outcome.contains(&host), "{outcome}");
+    assert_eq!(webhook.received().len(), 2, "the client's secret stays with the server it is for");
+}
+
+#[tokio::test]
 async fn a_redirect_is_followed_unless_that_is_switched_off() {
     let webhook = Double::webhook().await.unwrap();
     let url = webhook.url();
@@ -91,4 +119,55 @@ async fn a_redirect_is_followed_unless_that_is_switched_off() {
     assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
     webhook.fail_next([moved()]);
     assert_eq!(said(&deliverer.deliver(&delivery(1)).await), "rejected: HTTP 307");
+}
+
+#[tokio::test]
+async fn what_is_meant_for_one_host_does_not_go_to_another() {
+    let webhook = Double::webhook().await.unwrap();
+    let other = Double::echo().await.unwrap();
+    let (url, elsewhere) = (webhook.url(), format!("http://{}/taken", other.address()));
+    let moved = |status: u16, to: &str| {
+        let headers = vec![("location".to_owned(), to.to_owned())];
+        webhook.fail_next([Fault::Answer { status, headers, body: String::new() }]);
+    };
+    let deliverer = deliverer(&format!(
+        "
+  webhook_configs:
+  - url: '{url}?key=in-the-address'
+    http_config: {{authorization: {{credentials: token}}, http_headers: {{X-Key: {{secrets: [key]}}}}}}
+"
+    ));
+    let deliver = async || said(&deliverer.deliver(&delivery(0)).await);
+    for status in [307, 308] {
+        moved(status, &elsewhere);
+        let outcome = deliver().await;
+        let expected = format!("rejected: HTTP {status} redirects to http://{}", other.address());
+        assert!(outcome.starts_with(&expected), "{outcome}");
+        assert!(outcome.contains("follow"), "{outcome}");
+        assert_eq!(other.received().len(), 0);
+    }
+    // What makes a request for a page of it may ask for that page, and tells nothing.
+    for (number, status) in (1..).zip([301, 302, 303]) {
+        moved(status, &elsewhere);
+        deliver().await;
+        let asked = other.received();
+        assert_eq!(asked.len(), number);
+        let asked = &asked[number - 1];
+        assert_eq!((asked.method.as_str(), asked.path.as_str(), asked.body.len()), ("GET", "/taken", 0));
+        for name in ["authorization", "x-key", "referer", "content-type"] {
+            assert_eq!(asked.header(name), None, "{name}");
+        }
+    }
+    let before = webhook.received().len();
+    moved(308, "/hook?moved");
+    assert_eq!(deliver().await, "delivered: HTTP 200");
+    let again = &webhook.received()[before + 1];
+    assert_eq!((again.method.as_str(), again.path.as_str()), ("POST", "/hook?moved"));
+    assert_eq!(again.header("authorization"), Some("Bearer token"));
+    assert_eq!((again.header("x-key"), again.header("referer")), (Some("key"), None));
+
+    for _ in 0..11 {
+        moved(307, &url);
+    }
+    assert_eq!(deliver().await, "retry: more than 10 redirects");
 }

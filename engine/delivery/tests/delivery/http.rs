@@ -313,6 +313,15 @@ impl Channel for Memory {
     }
 }
 
+/// A channel with a fault.
+struct Faulty;
+
+impl Channel for Faulty {
+    fn send<'a>(&'a self, _: &'a Notification) -> Sending<'a> {
+        Box::pin(async { std::panic::resume_unwind(Box::new("a channel of the embedding program")) })
+    }
+}
+
 struct NoPlugins;
 
 impl Provider for NoPlugins {
@@ -350,4 +359,13 @@ async fn an_embedding_program_brings_its_own_channel() {
     let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
     assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: remembered");
     assert_eq!(*memory.0.lock().unwrap(), ["firing HighLatency"]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_panics_is_tried_again() {
+    let channels = [("r".to_owned(), vec![Arc::new(Faulty) as Arc<dyn Channel>])].into();
+    let settings = Settings { channels, ..Settings::default() };
+    let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
+    let outcome = said(&deliverer.deliver(&delivery(0)).await);
+    assert_eq!(outcome, "retry: sending panicked, which is a bug: a channel of the embedding program");
 }
