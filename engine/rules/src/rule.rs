@@ -259,14 +259,23 @@ impl Rule {
         rule
     }
 
-    /// What its expressions read, with the default lookback.
-    pub fn selectors(&self) -> Vec<Selector> {
+    /// What it asks the series.
+    fn expressions(&self) -> impl Iterator<Item = &ExprSource> {
         let source = match &self.source {
             Source::Expr(source) => Some(source),
             Source::Events(_) => None,
         };
-        let recovery = self.alerting().and_then(|alerting| alerting.resolve_when.as_ref());
-        source.into_iter().chain(recovery).flat_map(ExprSource::selectors).collect()
+        source.into_iter().chain(self.alerting().and_then(|alerting| alerting.resolve_when.as_ref()))
+    }
+
+    /// What its expressions read, with the default lookback.
+    pub fn selectors(&self) -> Vec<Selector> {
+        self.expressions().flat_map(ExprSource::selectors).collect()
+    }
+
+    /// How far back its expressions read at most; absent if they read no series.
+    pub fn reach_with(&self, lookback: Duration) -> Option<Duration> {
+        self.expressions().filter_map(|source| source.expr.reach_with(lookback)).max()
     }
 
     /// What becomes of its results, as the state machine wants it.

@@ -185,7 +185,7 @@ impl Compiled {
         let queried = rule.template_queries().names;
         // What a server elsewhere answers reads nothing here.
         let reads = server.is_none() && (!selectors.is_empty() || !queried.is_empty());
-        let reader = reads.then(|| Arc::new(Reader { rule: rule.id, selectors, queried, writes }));
+        let reader = reads.then(|| Arc::new(Reader::new(rule.id, selectors, queried, writes)));
         self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
         let state =

@@ -253,18 +253,23 @@ impl Reloader {
         let mut again = tokio::time::interval(self_alerts::REPEAT);
         let (data, store_health) = (Arc::clone(&self.data), Arc::clone(&self.store_health));
         loop {
-            tokio::select! {
-                request = requests.recv() => {
-                    let Some(request) = request else { return };
-                    let result = self.reload().await;
-                    // A caller that has gone away needs no answer.
-                    drop(request.reply.send(result));
-                }
-                () = watch.changed() => watch.settled().await,
-                () = data.health.changed() => {}
-                () = store_health.changed() => {}
-                _ = again.tick() => {}
+            let asked = tokio::select! {
+                request = requests.recv() => Some(request),
+                () = watch.changed() => tokio::select! {
+                    // Whoever asks has finished writing.
+                    request = requests.recv() => Some(request),
+                    () = watch.settled() => None,
+                },
+                () = data.health.changed() => None,
+                () = store_health.changed() => None,
+                _ = again.tick() => None,
                 () = self.owner.closed() => return,
+            };
+            if let Some(request) = asked {
+                let Some(request) = request else { return };
+                let result = self.reload().await;
+                // A caller that has gone away needs no answer.
+                drop(request.reply.send(result));
             }
             // Watched before it is looked at, so that no change falls between. Logs, databases and editors write into
             // the same folders, and only what is read counts; what no watch told of, the next look finds.

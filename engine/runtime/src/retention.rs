@@ -16,7 +16,7 @@ pub fn of(files: &[RuleFile], lookback: Duration, query_offset: Duration) -> Dur
     for group in files.iter().flat_map(|file| &file.groups).filter(|group| group.source.is_none()) {
         let offset = group.query_offset.unwrap_or(query_offset);
         for rule in &group.rules {
-            let series = rule.selectors().iter().map(|selector| selector.reach + lookback).max();
+            let series = rule.reach_with(lookback).map(|reach| reach + lookback);
             let events = match &rule.source {
                 Source::Expr(_) => None,
                 Source::Events(source) => Some(source.reach()),

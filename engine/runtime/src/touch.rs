@@ -21,12 +21,20 @@ pub(crate) struct Reader {
     pub(crate) queried: BTreeSet<String>,
     /// The series that the rule itself writes.
     pub(crate) writes: Written,
+    /// Whether some alert's series could be among those that it selects.
+    may_read_alerts: bool,
 }
 
 impl Reader {
-    /// Whether some alert's series could be among those that it selects.
-    fn may_read_alerts(&self) -> bool {
-        self.selectors.iter().any(|selector| ALERT_SERIES.iter().any(|name| agree(selector, METRIC_NAME_LABEL, name)))
+    pub(crate) fn new(
+        rule: RuleId,
+        selectors: Vec<Arc<[Matcher]>>,
+        queried: BTreeSet<String>,
+        writes: Written,
+    ) -> Reader {
+        let may_read = |selector: &[Matcher]| ALERT_SERIES.iter().any(|name| agree(selector, METRIC_NAME_LABEL, name));
+        let may_read_alerts = selectors.iter().any(|selector| may_read(selector));
+        Reader { rule, selectors, queried, writes, may_read_alerts }
     }
 }
 
@@ -73,7 +81,7 @@ pub(crate) fn is_chain<'r>(rules: impl IntoIterator<Item = (Written, Option<&'r 
     let (mut recorded, mut alerts) = (BTreeSet::new(), false);
     rules.into_iter().any(|(writes, reader)| {
         let reads = reader.is_some_and(|reader| {
-            alerts && (reader.may_read_alerts() || ALERT_SERIES.iter().any(|name| reader.queried.contains(*name)))
+            alerts && (reader.may_read_alerts || ALERT_SERIES.iter().any(|name| reader.queried.contains(*name)))
                 || !recorded.is_disjoint(&reader.queried)
                 || reader.selectors.iter().any(|selector| match metric_name(selector) {
                     Some(name) => recorded.contains(name),
@@ -415,7 +423,7 @@ fn metric_name(selector: &[Matcher]) -> Option<&str> {
 fn circular(readers: &[Arc<Reader>]) -> BTreeSet<Written> {
     let written: BTreeSet<&Written> = readers.iter().map(|reader| &reader.writes).collect();
     // Few rules read alerts, and most rules write them.
-    let readers_of_alerts: Vec<&Arc<Reader>> = readers.iter().filter(|reader| reader.may_read_alerts()).collect();
+    let readers_of_alerts: Vec<&Arc<Reader>> = readers.iter().filter(|reader| reader.may_read_alerts).collect();
     let mut by_name: HashMap<&str, Vec<&Arc<Reader>>> = HashMap::new();
     let mut nameless = Vec::new();
     for (reader, selector) in readers.iter().flat_map(|reader| reader.selectors.iter().map(move |s| (reader, s))) {
@@ -472,7 +480,7 @@ mod tests {
         let selectors = selectors.iter().map(|selector| selector.iter().map(matcher).collect()).collect();
         let writes =
             records.map_or_else(|| Written::Alert(format!("A{rule}")), |name| Written::Series(name.to_owned()));
-        Arc::new(Reader { rule: RuleId(rule), selectors, queried: BTreeSet::new(), writes })
+        Arc::new(Reader::new(RuleId(rule), selectors, BTreeSet::new(), writes))
     }
 
     #[test]
@@ -572,12 +580,8 @@ mod tests {
         assert!(chain(&[reader(1, &[up], None), of("ALERTS")]));
         assert!(!chain(&[reader(1, &[up], Some("a")), of("ALERTS")]));
         assert!(chain(&[reader(1, &[up], Some("a")), reader(2, &[&[("job", Regex, ".+")]], None)]));
-        let queried = Arc::new(Reader {
-            rule: RuleId(5),
-            selectors: Vec::new(),
-            queried: BTreeSet::from(["a".to_owned()]),
-            writes: Written::Alert("A5".to_owned()),
-        });
+        let queried = BTreeSet::from(["a".to_owned()]);
+        let queried = Arc::new(Reader::new(RuleId(5), Vec::new(), queried, Written::Alert("A5".to_owned())));
         assert!(chain(&[reader(1, &[up], Some("a")), queried]));
     }
 
@@ -587,12 +591,7 @@ mod tests {
         let tsdb = Tsdb::default();
         let named = || reader(1, &[&[("__name__", Equal, "up"), ("job", Regex, "a|b")]], None);
         let queried = BTreeSet::from(["build_info".to_owned()]);
-        let templated = Arc::new(Reader {
-            rule: RuleId(2),
-            selectors: Vec::new(),
-            queried,
-            writes: Written::Alert("A2".to_owned()),
-        });
+        let templated = Arc::new(Reader::new(RuleId(2), Vec::new(), queried, Written::Alert("A2".to_owned())));
         let narrow = TouchIndex::new(&[named()], false, &tsdb);
         let wide = TouchIndex::new(&[templated, named()], false, &tsdb);
         let all = TouchIndex::new(&[], true, &tsdb);

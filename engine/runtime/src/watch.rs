@@ -85,7 +85,8 @@ impl Watch {
         }
     }
 
-    /// Waits until the files have been quiet for a moment; not to be given up, since what it hears of is told already.
+    /// Waits until the files have been quiet for a moment. Who gives the wait up looks at the files, since what it heard
+    /// of is not told again.
     pub(crate) async fn settled(&mut self) {
         let settle = async {
             while tokio::time::timeout(QUIET, self.changes.recv()).await.is_ok_and(|change| change.is_some()) {}

@@ -321,7 +321,7 @@ mod tests {
     fn set_rules(data: &Data, names: &[&str], keep_unread: bool) {
         let selectors = names.iter().map(|name| [Matcher::equal("__name__", *name)].into()).collect();
         let writes = Written::Alert("A".to_owned());
-        let reader = Reader { rule: RuleId(1), selectors, queried: BTreeSet::new(), writes };
+        let reader = Reader::new(RuleId(1), selectors, BTreeSet::new(), writes);
         data.set_rules(&[Arc::new(reader)], Default::default(), keep_unread, Timestamp::EPOCH);
     }
 

@@ -2,7 +2,7 @@
 
 use watchfire_model::{Duration, Matcher};
 
-use super::ast::{DurationValue, Expr, Span, VectorSelector};
+use super::ast::{Call, DurationValue, Expr, Span, VectorSelector};
 use super::functions::FunctionName;
 
 /// What a query reads of the store through one of its selectors.
@@ -43,8 +43,22 @@ impl Expr {
     /// Everything that the expression reads, in the order of the text; `lookback` is the engine's.
     pub fn selectors_with(&self, lookback: Duration) -> Vec<Selector> {
         let mut out = Vec::new();
-        collect(self, lookback, Duration::ZERO, false, &mut out);
+        read(self, lookback, Duration::ZERO, false, &mut |read| {
+            let matchers = match read.what {
+                What::Selected(selector) => selector.matchers.clone(),
+                What::Info(call) => info_matchers(call),
+            };
+            out.push(Selector { matchers, reach: read.reach, pinned: read.pinned, span: read.span() });
+        });
         out
+    }
+
+    /// How far before the evaluation time the expression reads at most, as [`Selector::reach`] says; absent if it reads
+    /// nothing.
+    pub fn reach_with(&self, lookback: Duration) -> Option<Duration> {
+        let mut furthest = None;
+        read(self, lookback, Duration::ZERO, false, &mut |read| furthest = furthest.max(Some(read.reach)));
+        furthest
     }
 
     /// The same with the default lookback of five minutes.
@@ -61,11 +75,33 @@ fn known(value: Option<&DurationValue>) -> Duration {
     }
 }
 
-fn collect(expr: &Expr, lookback: Duration, shift: Duration, pinned: bool, out: &mut Vec<Selector>) {
-    let mut add = |selector: &VectorSelector, length: Duration| {
+/// One reading of the store, and what stands in the expression for it.
+struct Reading<'a> {
+    what: What<'a>,
+    reach: Duration,
+    pinned: bool,
+}
+
+enum What<'a> {
+    Selected(&'a VectorSelector),
+    /// The metrics that a call of `info` takes labels from.
+    Info(&'a Call),
+}
+
+impl Reading<'_> {
+    fn span(&self) -> Span {
+        match self.what {
+            What::Selected(selector) => selector.span,
+            What::Info(call) => call.span,
+        }
+    }
+}
+
+/// Tells of everything that an expression reads, in the order of the text.
+fn read<'a>(expr: &'a Expr, lookback: Duration, shift: Duration, pinned: bool, tell: &mut dyn FnMut(Reading<'a>)) {
+    let mut add = |selector: &'a VectorSelector, length: Duration| {
         let reach = (shift + known(selector.offset.as_ref()) + length).max(Duration::ZERO);
-        let pinned = pinned || selector.at.is_some();
-        out.push(Selector { matchers: selector.matchers.clone(), reach, pinned, span: selector.span });
+        tell(Reading { what: What::Selected(selector), reach, pinned: pinned || selector.at.is_some() });
     };
     match expr {
         // Extended range selectors look for a sample before the range, as far as the lookback.
@@ -77,34 +113,29 @@ fn collect(expr: &Expr, lookback: Duration, shift: Duration, pinned: bool, out: 
         }
         Expr::Subquery(subquery) => {
             let shift = shift + known(Some(&subquery.range)) + known(subquery.offset.as_ref());
-            collect(&subquery.expr, lookback, shift, pinned || subquery.at.is_some(), out);
+            read(&subquery.expr, lookback, shift, pinned || subquery.at.is_some(), tell);
         }
         Expr::Call(call) => {
             for (i, arg) in call.args.iter().enumerate() {
                 // The second argument of `info` selects labels of info metrics, not samples of its own.
                 if !(call.function.id == FunctionName::Info && i == 1) {
-                    collect(arg, lookback, shift, pinned, out);
+                    read(arg, lookback, shift, pinned, tell);
                 }
             }
             if call.function.id == FunctionName::Info {
-                let matchers = match call.args.get(1) {
-                    Some(Expr::Vector(selector)) => selector.matchers.clone(),
-                    _ => Vec::new(),
-                };
-                out.push(Selector {
-                    matchers: info_matchers(matchers),
-                    reach: shift + lookback,
-                    pinned,
-                    span: call.span,
-                });
+                tell(Reading { what: What::Info(call), reach: shift + lookback, pinned });
             }
         }
-        other => other.children().into_iter().for_each(|child| collect(child, lookback, shift, pinned, out)),
+        other => other.children().into_iter().for_each(|child| read(child, lookback, shift, pinned, tell)),
     }
 }
 
 /// Without a matcher on the name, `info` reads `target_info`.
-fn info_matchers(mut matchers: Vec<Matcher>) -> Vec<Matcher> {
+fn info_matchers(call: &Call) -> Vec<Matcher> {
+    let mut matchers = match call.args.get(1) {
+        Some(Expr::Vector(selector)) => selector.matchers.clone(),
+        _ => Vec::new(),
+    };
     if !matchers.iter().any(|m| m.name() == watchfire_model::METRIC_NAME_LABEL) {
         matchers = vec![Matcher::equal(watchfire_model::METRIC_NAME_LABEL, "target_info")];
     }
