@@ -120,6 +120,12 @@ fn alertmanager() -> Result<()> {
         ask("DELETE", &format!("/silence/{id}"), Value::Null).await?;
         ask("DELETE", &format!("/silence/{id}"), Value::Null).await?;
         ask("DELETE", "/silence/00000000-0000-4000-8000-000000000000", Value::Null).await?;
+        for method in ["GET", "DELETE"] {
+            let answer = client.request(method.parse()?, engine.url("/api/v2/silence/a%22b%0A")).send().await?;
+            let (status, text) = (answer.status().as_u16(), answer.text().await?);
+            let said = r#"{"code":601,"message":"silenceID in path must be of type uuid: \"a\\\"b\\n\""}"#;
+            ensure!(status == 422 && text == said, "{method}: {status}: {text}");
+        }
         Ok(())
     })
 }

@@ -398,14 +398,46 @@ pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) 
     Ok(Json(all.iter().map(|silence| silence_json(silence, now)).collect::<Vec<_>>()).into_response())
 }
 
+/// An id in a path that is none. Alertmanager refuses it before it looks for a silence, with the number that its framework
+/// has for a wrong type.
+struct NoUuid<'a>(&'a str);
+
+impl IntoResponse for NoUuid<'_> {
+    fn into_response(self) -> Response {
+        let message = format!("silenceID in path must be of type uuid: {:?}", self.0);
+        (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({"code": 601, "message": message}))).into_response()
+    }
+}
+
+fn silence_id(text: &str) -> Result<SilenceId, NoUuid<'_>> {
+    if is_uuid(text) { Ok(SilenceId(text.into())) } else { Err(NoUuid(text)) }
+}
+
+/// In any of the forms that Alertmanager takes: plain, without hyphens, in braces, as a URN.
+fn is_uuid(text: &str) -> bool {
+    const URN: &str = "urn:uuid:";
+    let plain = match text.len() {
+        38 => text.get(1..37),
+        45 => text.get(..URN.len()).filter(|urn| urn.eq_ignore_ascii_case(URN)).and_then(|_| text.get(URN.len()..)),
+        _ => Some(text),
+    };
+    let hyphens = match plain.map(str::len) {
+        Some(36) => &[8, 13, 18, 23][..],
+        Some(32) => &[],
+        _ => return false,
+    };
+    let fits = |(at, byte): (usize, u8)| if hyphens.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    plain.is_some_and(|plain| plain.bytes().enumerate().all(fits))
+}
+
 /// `GET /api/v2/silence/{id}`
-pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refused> {
+pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Response> {
     let now = app.engine.now();
-    let wanted = SilenceId(id.clone().into());
-    let found = app.engine.view(move |engine| engine.silence(&wanted).cloned()).await.ok_or_else(gone)?;
-    match found {
+    let wanted = silence_id(&id).map_err(IntoResponse::into_response)?;
+    let found = app.engine.view(move |engine| engine.silence(&wanted).cloned()).await;
+    match found.ok_or_else(|| gone().into_response())? {
         Some(silence) => Ok(Json(silence_json(&silence, now)).into_response()),
-        None => Err(Refused(StatusCode::NOT_FOUND, format!("silence {id} not found"))),
+        None => Err(Refused(StatusCode::NOT_FOUND, format!("silence {id} not found")).into_response()),
     }
 }
 
@@ -458,7 +490,8 @@ fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused
 
 /// `DELETE /api/v2/silence/{id}`
 pub(crate) async fn delete_silence(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Response> {
-    let outcome = app.engine.expire_silence(SilenceId(id.into())).await.map_err(crate::push_refused)?;
+    let id = silence_id(&id).map_err(IntoResponse::into_response)?;
+    let outcome = app.engine.expire_silence(id).await.map_err(crate::push_refused)?;
     match outcome {
         Ok(()) => Ok(StatusCode::OK.into_response()),
         Err(error) => Err(silence_refused(&error).into_response()),
@@ -485,6 +518,19 @@ mod tests {
             [("filter", "a=\"b\""), ("filter", "c+d"), ("e f", "%zz"), ("flag", "")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
+    }
+
+    #[test]
+    fn an_id_of_a_silence_is_a_uuid_in_any_form() {
+        let plain = "a0000000-0000-4000-8000-00000000000F";
+        let forms = [plain.to_owned(), plain.replace('-', ""), format!("{{{plain}}}"), format!("URN:uuid:{plain}")];
+        for form in forms {
+            assert!(is_uuid(&form), "{form}");
+        }
+        let wrong = ["", "x", "a0000000", &plain[1..], &plain.replace('F', "g"), &format!("uuid:urn:{plain}")];
+        for text in wrong.into_iter().chain([plain.replace("-0", "0-").as_str(), &"é".repeat(19)]) {
+            assert!(!is_uuid(text), "{text}");
+        }
     }
 
     #[test]
