@@ -14,6 +14,7 @@ mod compliance;
 mod contracts;
 mod crash;
 mod database;
+mod deliveries;
 mod differential;
 #[path = "../../engine/host/tests/support/fixture.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the host's own tests, which use the rest")]
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         crash::CASES,
         pair::CASES,
         database::CASES,
+        deliveries::CASES,
         reload::CASES,
         pipeline::CASES,
         query_api::CASES,

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use thiserror::Error;
 use watchfire_alerting::{Delivery, DeliveryOutcome};
 use watchfire_config::Receiver;
+use watchfire_model::Timestamp;
 use watchfire_plugin::{Message, Provider};
 
 use crate::http::{self, Pools};
@@ -75,7 +76,7 @@ pub enum PreviewError {
 }
 
 /// One attempt: how it ended, and what went over the wire without secrets and cut to a bounded size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// How it ended.
     pub outcome: DeliveryOutcome,
@@ -87,8 +88,23 @@ pub struct Attempt {
     pub notes: Vec<String>,
 }
 
+/// An attempt as it is remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryRecord {
+    /// Its number: it grows with each attempt, over restarts too.
+    pub number: u64,
+    /// When it ended.
+    pub at: Timestamp,
+    /// What was delivered.
+    pub delivery: Delivery,
+    /// Of how many alerts it told: more than the delivery has where they were too many to be kept over a restart.
+    pub alerts: usize,
+    /// What happened.
+    pub attempt: Attempt,
+}
+
 /// A request and its answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// What was sent.
     pub request: Request,

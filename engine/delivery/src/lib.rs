@@ -35,7 +35,7 @@ mod words;
 
 pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};
-pub use deliverer::{Attempt, Deliverer, Exchange, PreviewError, Problem, Settings};
+pub use deliverer::{Attempt, Deliverer, DeliveryRecord, Exchange, PreviewError, Problem, Settings};
 pub use notification::{Notification, Topic, group_hash};
 pub use prometheus::{Prometheus, PrometheusError};
 pub use redact::Redactor;

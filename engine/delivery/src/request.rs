@@ -20,6 +20,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Method; 5] = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
+
     /// The upper-case name.
     pub const fn as_str(self) -> &'static str {
         match self {

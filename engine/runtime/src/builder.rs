@@ -25,7 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compile::{States, external_url};
 use crate::data::Data;
 use crate::deliver::Sender;
-use crate::deliveries::History;
+use crate::deliveries::{self, History};
 use crate::evaluate::{Evaluators, RuleSet};
 use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
@@ -311,7 +311,8 @@ impl Builder {
             Arc::clone(&clock),
         )?;
         let arrivals = loaded.config.evaluation.on_ingest.then(|| evaluators.clone());
-        let history = Arc::new(History::default());
+        let history = History::open(Arc::clone(&store)).await.map_err(|error| unusable(error.to_string()))?;
+        let history = Arc::new(history);
         let attempts = Arc::new(Semaphore::new(ATTEMPTS_MAX));
         let sender = Sender {
             deliverer: Arc::clone(&deliverer),
@@ -362,6 +363,7 @@ impl Builder {
                 refused,
                 owner: owner.clone(),
                 rules: Arc::clone(&rules),
+                history: Arc::clone(&history),
                 metrics: Arc::clone(&metrics),
             };
             tokio::spawn(tenant.run());
@@ -396,6 +398,8 @@ impl Builder {
         }
         tokio::spawn(truncate(Arc::clone(&data), Arc::clone(&loaded), Arc::clone(&clock), owner.clone()));
         tokio::spawn(keep_snapshots(Arc::clone(&data), Arc::clone(&clock), owner.clone()));
+        let keeping = (Arc::clone(&history), Arc::clone(&loaded), Arc::clone(&clock), Arc::clone(&metrics));
+        tokio::spawn(deliveries::keep(keeping.0, keeping.1, keeping.2, keeping.3, owner.clone()));
         let intake = Intake::start(Arc::clone(&data), Arc::clone(&clock), arrivals, Arc::clone(&metrics))?;
         let inner = Inner {
             deliverer,

@@ -466,6 +466,11 @@ impl Watchfire {
         {
             tracing::error!(%error, "persisting ended badly");
         }
+        match tokio::time::timeout(ATTEMPTS_FINISH, self.inner.history.keep()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last attempts to deliver are not remembered"),
+            Err(_) => tracing::warn!("the last attempts to deliver are not remembered: the store does not answer"),
+        }
         if let Err(error) = self.inner.data.sync(self.inner.clock.now()) {
             tracing::error!(%error, "the input log could not be synced");
         }

@@ -60,13 +60,14 @@ pub use builder::{Builder, StartError, ingest_limits};
 pub use check::{CheckedFile, NamedRules, check_file, is_rule_file};
 pub use clock::{Clock, SystemClock};
 pub use compile::external_url;
-pub use deliveries::{DeliveryRecord, deliveries_of};
+pub use deliveries::deliveries_of;
 pub use handle::{Answered, QueryFailure, QuerySettings, Storage, Watchfire};
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
 pub use plugins::{PluginReport, plugin_policy};
 pub use providers::open_plugins;
 pub use reload::{ReloadError, ReloadReport};
 pub use retention::of as retention_of;
+pub use watchfire_delivery::DeliveryRecord;
 pub use watchfire_host::{PluginCounters, PluginInfo, Recording, Suspension};
 
 pub use {

@@ -15,6 +15,7 @@ use watchfire_store::{Store, StoreError, Watch};
 use crate::builder::plugin_states;
 use crate::clock::Stopwatch;
 use crate::data::lock;
+use crate::deliveries::History;
 use crate::evaluate::RuleSet;
 use crate::metrics::Metrics;
 use crate::owner::Request;
@@ -82,6 +83,7 @@ pub(crate) struct Tenant {
     pub(crate) refused: Arc<Notify>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
+    pub(crate) history: Arc<History>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -147,6 +149,7 @@ impl Tenant {
     /// Does what follows from an answer of the store.
     async fn follow_turn(&self, turn: Turn) -> Result<(), StoreError> {
         let records = self.store.restore().await?.records;
+        self.history.catch_up(!matches!(turn, Turn::Refresh)).await?;
         let (states, records) = plugin_states(records, StateLimits::STANDARD);
         let term = match turn {
             Turn::TakeOver(term) => {

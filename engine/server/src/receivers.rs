@@ -17,6 +17,9 @@ use crate::{App, body};
 /// How many attempts an answer lists unless it is asked for another number.
 const LISTED: usize = 50;
 
+/// Why an attempt cannot be made once more.
+pub(crate) const FORGOTTEN: &str = "that delivery is not remembered any more, or not with all its alerts";
+
 #[derive(Deserialize)]
 struct Wanted {
     receiver: String,
@@ -65,7 +68,7 @@ pub(crate) async fn deliveries(State(app): State<App>, Query(listed): Query<List
 pub(crate) async fn redeliver(State(app): State<App>, Path(number): Path<u64>) -> Response {
     match app.engine.redeliver(number).await {
         Some(again) => Json(record(&again)).into_response(),
-        None => refused(StatusCode::NOT_FOUND, "that delivery is not remembered any more"),
+        None => refused(StatusCode::NOT_FOUND, FORGOTTEN),
     }
 }
 
@@ -125,7 +128,7 @@ pub(crate) fn record(record: &DeliveryRecord) -> Value {
         "attempt": delivery.attempt,
         "group": delivery.group_key.as_str(),
         "reason": delivery.reason.as_str(),
-        "alerts": delivery.alerts.len(),
+        "alerts": record.alerts,
         "outcome": outcome,
         "said": said,
         "notes": record.attempt.notes,

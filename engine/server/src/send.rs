@@ -189,7 +189,10 @@ pub(crate) async fn stats(State(app): State<App>) -> Response {
 
 /// `POST /v1/alerting/clear-history`: forgets the attempts that are remembered.
 pub(crate) async fn clear_history(State(app): State<App>) -> Response {
-    Json(json!({"forgotten": app.engine.forget_deliveries()})).into_response()
+    match app.engine.forget_deliveries().await {
+        Ok(forgotten) => Json(json!({"forgotten": forgotten})).into_response(),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
 }
 
 /// `GET /v1/alerting/event-types`: those that everybody has, and those that programs have sent.

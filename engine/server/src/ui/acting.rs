@@ -7,7 +7,7 @@ use watchfire_alerting::{AcknowledgeCommand, AcknowledgeWhat};
 use watchfire_model::{Duration, Fingerprint};
 
 use super::{alerts_page, notifications_page};
-use crate::App;
+use crate::{App, receivers};
 
 /// What somebody wants of an alert.
 #[derive(Clone, Copy, Deserialize)]
@@ -69,6 +69,6 @@ async fn command(app: &App, command: AcknowledgeCommand) -> Result<(), String> {
 pub(crate) async fn redeliver(State(app): State<App>, Path(number): Path<u64>) -> Response {
     match app.engine.redeliver(number).await {
         Some(_) => Redirect::to(&format!("{}/notifications", app.prefix)).into_response(),
-        None => notifications_page(&app, "that delivery is not remembered any more".to_owned()).await,
+        None => notifications_page(&app, receivers::FORGOTTEN.to_owned()).await,
     }
 }

@@ -63,6 +63,10 @@ pub(super) const STEPS: &[Step] = &[
             "CREATE TABLE requests (number BIGSERIAL PRIMARY KEY, body BYTEA NOT NULL)",
         ],
     },
+    Step {
+        sqlite: &["CREATE TABLE attempts (number INTEGER PRIMARY KEY, body BLOB NOT NULL)"],
+        postgres: &["CREATE TABLE attempts (number INT8 PRIMARY KEY, body BYTEA NOT NULL)"],
+    },
 ];
 
 /// The steps that a database of this schema still needs.

@@ -4,6 +4,7 @@
 //! [`Store::commit`] returns, the records are there. A row that cannot be read is put into quarantine and reported, so
 //! that it never stops a start (contract C3), and taken out of it by a version that can read it.
 
+mod attempts;
 mod batch;
 mod lease;
 mod migration;

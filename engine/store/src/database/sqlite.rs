@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+use watchfire_model::Duration;
 
 use super::batch::Batch;
 use super::{Durability, Moves, StoreError, StoreSettings, failed, migration};
@@ -15,7 +16,9 @@ const CHUNKS: [usize; 4] = [256, 32, 4, 1];
 #[derive(Debug)]
 pub(super) struct Sqlite {
     /// One connection: SQLite has one writer, and waiting here is cheaper and fairer than its busy handler.
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
+    /// How long a locked file is waited for.
+    pub(super) busy_timeout: Duration,
     /// The statements for each of [`CHUNKS`].
     upserts: [String; CHUNKS.len()],
     deletes: [String; CHUNKS.len()],
@@ -54,6 +57,7 @@ impl Sqlite {
         let row = |count: usize, row: &'static str| vec![row; count].join(",");
         Ok(Sqlite {
             pool,
+            busy_timeout: settings.busy_timeout,
             upserts: CHUNKS.map(|count| {
                 let rows = row(count, "(?,?,?,?)");
                 format!(

@@ -6,11 +6,12 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 use watchfire_alerting::{PluginStateRecord, RecordKey, Silence, SilenceCommand, SilenceId};
+use watchfire_delivery::DeliveryRecord;
 use watchfire_model::Timestamp;
 use watchfire_plugin::StateWrite;
 
 use super::*;
-use crate::twin::tests::any_record;
+use crate::twin::tests::{any_attempt, any_record};
 
 fn silence(id: &str, comment: &str) -> Record {
     Record::Silence(Silence {
@@ -272,11 +273,13 @@ fn tables_of_an_older_version_are_brought_up_to_date_with_what_is_in_them() {
         store.commit(&[silence("a", "1")]).await.unwrap();
         store.execute("SELECT 1", "DROP TABLE lease").await;
         store.execute("SELECT 1", "DROP TABLE requests").await;
+        store.execute("DROP TABLE attempts", "DROP TABLE attempts").await;
         store.execute("PRAGMA user_version = 1", "UPDATE watchfire_schema SET version = 1").await;
         store.close().await;
         for _ in 0..2 {
             let store = place.open().await;
             assert_eq!(store.restore().await.unwrap().records, [silence("a", "1")]);
+            assert_eq!(store.attempts(0).await.unwrap(), []);
             assert!(matches!(store.claim("x", Wish::Start, HOUR).await.unwrap(), Claim::Held(_)));
             store.close().await;
         }
@@ -316,5 +319,31 @@ fn who_lost_the_lease_writes_nothing_and_requests_are_done_with_their_consequenc
         assert_eq!(second.restore().await.unwrap().records, [silence("a", "1"), silence("b", "1")]);
         // Started again, it has its own lease at once, in a new term.
         assert!(held(second.claim("second", Wish::Start, HOUR).await.unwrap()) > new);
+    });
+}
+
+#[test]
+fn attempts_are_kept_until_they_are_forgotten() {
+    run("attempts_are_kept_until_they_are_forgotten", |place| async move {
+        let mut runner = TestRunner::deterministic();
+        let attempts: Vec<_> = (1..=700)
+            .map(|number| {
+                let attempt = any_attempt().new_tree(&mut runner).unwrap().current();
+                Arc::new(DeliveryRecord { number, ..attempt })
+            })
+            .collect();
+        let store = place.open().await;
+        store.keep_attempts(&[], &[]).await.unwrap();
+        store.keep_attempts(&attempts[..500], &[]).await.unwrap();
+        store.keep_attempts(&attempts[400..], &(1..=100).collect::<Vec<_>>()).await.unwrap();
+        store.close().await;
+        let store = place.open().await;
+        let expected: Vec<DeliveryRecord> = attempts[100..].iter().map(|one| (**one).clone()).collect();
+        assert_eq!(store.attempts(0).await.unwrap(), expected);
+        assert_eq!(store.attempts(600).await.unwrap(), expected[500..]);
+        assert_eq!(store.restore().await.unwrap(), Restored::default(), "the state machine has no part in them");
+        let broken = "UPDATE attempts SET body = 'x' WHERE number = 700";
+        store.execute(broken, broken).await;
+        assert_eq!(store.attempts(0).await.unwrap(), expected[..599], "what cannot be read is passed over");
     });
 }

@@ -4,6 +4,7 @@
 //! beside the old one. Bodies are JSON, so that a person can read them and a field can be added with a default, but for
 //! plugin state, whose body is the value itself.
 
+mod attempt;
 mod history;
 mod request;
 mod v1;
@@ -13,6 +14,7 @@ use watchfire_alerting::{PluginStateRecord, Record};
 use watchfire_model::RuleId;
 use watchfire_plugin::StateWrite;
 
+pub(crate) use attempt::{decode_attempt, encode_attempt};
 pub(crate) use request::{decode_request, encode_request};
 
 /// The version in which this Watchfire writes every kind.

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use watchfire_alerting::{
-    Acknowledgement, AlertRecord, DeliveryReason, FingerprintSet, GroupKey, GroupRecord, HistoryEntry, HistoryRecord,
-    Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, LogRecord, Membership, NotificationId,
-    NotifyReason, OutboxRecord, RateLimitRecord, Reason, Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord,
-    Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey,
+    Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GroupKey, GroupRecord,
+    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, LogRecord,
+    Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Reason, Recurrence, Refusal, RouteId,
+    RouteIdentity, RoutesRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey,
 };
-use watchfire_model::{Alert, Anchoring, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
+use watchfire_delivery::outcome::Answer;
+use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
+use watchfire_model::{Alert, Anchoring, Duration, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
 
 use super::*;
 
@@ -142,7 +145,7 @@ fn any_group() -> impl Strategy<Value = Record> {
 fn any_silence() -> impl Strategy<Value = Record> {
     let crons = ["0 22 * * *", "*/5 9-17 1,15 * Mon-Fri"];
     let recurrence = (proptest::sample::select(crons.to_vec()), 1i64..86_400_000).prop_map(|(cron, lasts)| {
-        Recurrence::parse(cron, "Europe/Berlin", watchfire_model::Duration::from_millis(lasts)).unwrap()
+        Recurrence::parse(cron, "Europe/Berlin", Duration::from_millis(lasts)).unwrap()
     });
     let times = (any_time(), any_time(), any_time());
     (".{0,6}", vec(vec(any_matcher(), 0..3), 0..3), times, ".{0,4}", option::of(recurrence)).prop_map(
@@ -281,7 +284,83 @@ fn found(record: &Record) -> Found {
     Found { kind: key.kind.to_owned(), key: key.key, version, body }
 }
 
+fn any_outcome() -> impl Strategy<Value = DeliveryOutcome> {
+    let after = option::of(any::<i64>().prop_map(Duration::from_millis));
+    prop_oneof![
+        ".{0,4}".prop_map(|receipt| DeliveryOutcome::Delivered { receipt }),
+        (after, ".{0,4}").prop_map(|(after, reason)| DeliveryOutcome::Retry { after, reason }),
+        ".{0,4}".prop_map(|reason| DeliveryOutcome::Rejected { reason }),
+    ]
+}
+
+fn any_exchange() -> impl Strategy<Value = Exchange> {
+    let answer = (any::<u16>(), option::of(".{0,4}"), option::of(".{0,4}"), ".{0,4}")
+        .prop_map(|(status, retry_after, date, body)| Answer { status, retry_after, date, body });
+    let method = proptest::sample::select(Method::ALL.to_vec());
+    (method, ".{0,4}", vec((".{0,4}", ".{0,4}"), 0..3), ".{0,8}", vec(".{0,4}", 0..2), option::of(answer)).prop_map(
+        |(method, url, headers, body, notes, answer)| {
+            let request = Request { method, url, headers, body: body.into_bytes(), notes };
+            Exchange { request, answer }
+        },
+    )
+}
+
+prop_compose! {
+    pub(crate) fn any_attempt()(
+        (number, id, attempt, integration) in any::<(u32, u128, u32, u16)>(),
+        (at, decided_at) in (any_time(), any_time()),
+        target in any_target(),
+        (group_labels, route_labels) in (any_labels(), any_texts()),
+        (route, receipt) in (".{0,4}", ".{0,4}"),
+        reason in proptest::sample::select(NotifyReason::ALL.to_vec()),
+        (folded, unsaid_firing) in any::<(u16, u16)>(),
+        alerts in vec(any_alert(), 0..3),
+        outcome in any_outcome(),
+        (kind, notes) in ("[a-z]{1,5}", vec(".{0,4}", 0..2)),
+        exchanges in vec(any_exchange(), 0..3),
+    ) -> DeliveryRecord {
+        let delivery = Delivery {
+            id: NotificationId(id),
+            attempt,
+            receiver: target.receiver,
+            integration: integration.into(),
+            integration_key: target.integration,
+            group_key: target.group,
+            group_labels,
+            route_labels: route_labels.into(),
+            route_id: RouteId(route.into()),
+            reason,
+            folded: folded.into(),
+            unsaid_firing: unsaid_firing.into(),
+            alerts: alerts.into(),
+            at: decided_at,
+            receipt: receipt.into(),
+        };
+        let alerts = delivery.alerts.len();
+        let attempt = Attempt { outcome, kind: kind.into(), exchanges, notes };
+        DeliveryRecord { number: number.into(), at, delivery, alerts, attempt }
+    }
+}
+
+#[test]
+fn an_attempt_of_thousands_of_alerts_is_kept_without_them() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut record = any_attempt().new_tree(&mut runner).unwrap().current();
+    let alert = any_alert().new_tree(&mut runner).unwrap().current();
+    record.delivery.alerts = vec![alert; 5_000].into();
+    record.alerts = 5_000;
+    let body = encode_attempt(&record).unwrap();
+    assert!(body.len() < 10_000, "{} bytes", body.len());
+    record.delivery.alerts = [].into();
+    assert_eq!(decode_attempt(record.number, &body), Ok(record));
+}
+
 proptest! {
+    #[test]
+    fn every_attempt_comes_back_as_it_was(record in any_attempt()) {
+        prop_assert_eq!(decode_attempt(record.number, &encode_attempt(&record).unwrap()), Ok(record));
+    }
+
     #[test]
     fn every_record_comes_back_as_it_was(record in any_record()) {
         prop_assert_eq!(decode(found(&record)), Ok(record));
