@@ -25,6 +25,7 @@ mod otlp;
 mod pair;
 mod pipeline;
 mod query_api;
+mod quiet;
 mod reload;
 mod soak;
 mod sources;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         pair::CASES,
         database::CASES,
         deliveries::CASES,
+        quiet::CASES,
         reload::CASES,
         pipeline::CASES,
         query_api::CASES,

@@ -111,13 +111,15 @@ impl StoredAlert {
 
     pub(crate) fn restored(record: AlertRecord, shared: &mut SharedNames) -> StoredAlert {
         let ended = record.alert.ends_at.filter(|_| record.resolved);
+        // A sender may say of an alert that began just now that it ended long ago.
+        let changed_at = ended.max(record.begins.last().copied()).unwrap_or(Timestamp::MIN);
         StoredAlert {
             rules: record.rules,
             resolved: record.resolved,
             memberships: record.memberships,
             kept_end: record.alert.ends_at,
             acknowledgement: record.acknowledgement.map(Box::new),
-            changed_at: ended.or(record.begins.last().copied()).unwrap_or(Timestamp::MIN),
+            changed_at,
             begins: record.begins,
             ..StoredAlert::new(HeldAlert::new(record.alert, shared), record.since)
         }

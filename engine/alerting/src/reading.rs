@@ -151,14 +151,18 @@ impl Engine {
             .groups
             .values()
             .map(|group| {
-                let muted = self.routes.find(&group.route).and_then(|node| self.muted(node, now));
+                let node = self.routes.find(&group.route);
+                let muted = node.and_then(|node| self.muted(node, now));
+                let damped = |stored: &StoredAlert| stored.damped(node, now).filter(|_| stored.resolved);
                 let members = group.members.iter().filter_map(|(f, m)| Some((*f, m, self.alerts.get(*f)?)));
                 let mut members: Vec<_> = members.collect();
                 members.sort_by(|a, b| a.2.alert.labels.cmp(&b.2.alert.labels));
                 let alerts = members.into_iter().map(|(fingerprint, member, stored)| GroupedAlert {
                     fingerprint,
                     detached: member.detached,
-                    suppressed: self.suppressed(stored, muted.as_ref()),
+                    suppressed: self
+                        .suppressed(stored, muted.as_ref())
+                        .or_else(|| damped(stored).map(|until| SuppressReason::Flapping { until })),
                 });
                 AlertGroupView {
                     key: group.key.clone(),

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, RuleHealth, RuleView, Silence, SilenceId,
-    SilenceState,
+    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason, RuleHealth, RuleView, Silence,
+    SilenceId, SilenceState, SuppressReason,
 };
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
 
@@ -146,9 +146,11 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
     let verdict = match &view {
         Some(view) => {
             let next_flush = in_groups.iter().map(|(group, _)| group.next_flush).min();
+            let in_group = in_groups.iter().filter_map(|(_, member)| member.suppressed.as_ref());
             of_alert(
                 view,
                 held_back(engine, view, now),
+                in_group.collect(),
                 &history,
                 waiting.iter().find(|row| !row.error.is_empty()),
                 next_flush,
@@ -169,7 +171,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             "labels": labels_json(&group.labels),
             "since": group.created_at.to_rfc3339(),
             "nextFlush": group.next_flush.to_rfc3339(),
-            "notToldBecause": member.suppressed.clone().map(|reason| watchfire_alerting::Reason::from(reason).to_string()),
+            "notToldBecause": member.suppressed.as_ref().map(said),
         })).collect::<Vec<_>>(),
         "told": told.iter().map(|row| json!({
             "receiver": row.target.receiver.as_ref(),
@@ -239,18 +241,27 @@ fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> Vec<String> {
     reasons
 }
 
+fn said(reason: &SuppressReason) -> String {
+    Reason::from(reason.clone()).to_string()
+}
+
 /// One sentence about an alert in dispatch.
 fn of_alert(
     view: &AlertView,
-    held_back: Vec<String>,
+    mut held_back: Vec<String>,
+    in_groups: Vec<&SuppressReason>,
     history: &[Arc<HistoryEntry>],
     failing: Option<&OutboxView>,
     next_flush: Option<Timestamp>,
 ) -> String {
     if view.status == AlertStatus::Resolved {
         let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
-        return format!("it has ended{ended}");
+        let flaps = in_groups.into_iter().find(|reason| matches!(reason, SuppressReason::Flapping { .. }));
+        let untold = flaps.map_or_else(String::new, |reason| format!(", which is not told: {}", said(reason)));
+        return format!("it has ended{ended}{untold}");
     }
+    let snoozed = in_groups.into_iter().find(|reason| matches!(reason, SuppressReason::Snoozed { .. }));
+    held_back.extend(snoozed.map(said));
     if !held_back.is_empty() {
         return format!("it fires and is not told: {}", held_back.join(", "));
     }
