@@ -45,6 +45,8 @@ pub struct Engine {
     pub(crate) removed_rules: BTreeMap<RuleId, RuleState>,
     /// What was read back, until the first reload says what the rules are.
     pub(crate) restored_instances: BTreeMap<RuleId, Vec<Instance>>,
+    /// Up to when the times of rules' cron schedules were done with, until then.
+    pub(crate) restored_schedules: BTreeMap<RuleId, Timestamp>,
     pub(crate) evaluations: BTreeMap<EvaluationId, RuleGroupId>,
     pub(crate) last_evaluation_id: u64,
 
@@ -91,6 +93,7 @@ impl Engine {
             rules: BTreeMap::new(),
             removed_rules: BTreeMap::new(),
             restored_instances: BTreeMap::new(),
+            restored_schedules: BTreeMap::new(),
             evaluations: BTreeMap::new(),
             last_evaluation_id: 0,
             alerts: AlertStore::default(),

@@ -65,7 +65,7 @@ pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
     AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord,
-    PluginStateRecord, RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord,
+    PluginStateRecord, RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord, ScheduleRecord,
 };
 pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};

@@ -108,6 +108,8 @@ pub enum RuleReason {
     EvaluationLost,
     /// Evaluations were due while an earlier one was still running.
     SlotsMissed(u64),
+    /// It was evaluated for a time of its cron schedule that had passed without an evaluation.
+    MadeUpFor(Timestamp),
     /// The rule is new.
     Added,
     /// The rule is no longer defined; its alerts end if it does not come back soon.
@@ -337,6 +339,7 @@ impl Reason {
                 RuleReason::EvaluationRecovered => "evaluation_recovered",
                 RuleReason::EvaluationLost => "evaluation_lost",
                 RuleReason::SlotsMissed(_) => "slots_missed",
+                RuleReason::MadeUpFor(_) => "made_up_for",
                 RuleReason::Added => "rule_added",
                 RuleReason::Removed => "rule_gone",
                 RuleReason::CameBack => "rule_came_back",
@@ -417,6 +420,7 @@ impl fmt::Display for Reason {
                 RuleReason::SlotsMissed(n) => {
                     write!(f, "{n} evaluations were missed because earlier ones took too long")
                 }
+                RuleReason::MadeUpFor(due) => write!(f, "evaluated in place of {due}, when it could not be"),
                 RuleReason::Added => f.write_str("the rule is new"),
                 RuleReason::Removed => f.write_str(
                     "the rule is no longer defined; its alerts end unless it comes back within two intervals",

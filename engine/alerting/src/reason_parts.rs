@@ -20,6 +20,7 @@ impl Reason {
             Reason::Rule(rule) => match rule {
                 RuleReason::EvaluationFailed(error) => vec![error.to_string()],
                 RuleReason::SlotsMissed(count) => vec![count.to_string()],
+                RuleReason::MadeUpFor(due) => vec![millis(due)],
                 _ => vec![],
             },
             Reason::Suppress(suppress) => match suppress {
@@ -74,6 +75,7 @@ impl Reason {
             "evaluation_failed" => RuleReason::EvaluationFailed(text(0)?).into(),
             "evaluation_recovered" => RuleReason::EvaluationRecovered.into(),
             "evaluation_lost" => RuleReason::EvaluationLost.into(),
+            "made_up_for" => RuleReason::MadeUpFor(time(0)?).into(),
             "slots_missed" => RuleReason::SlotsMissed(part(0)?.parse().ok()?).into(),
             "rule_added" => RuleReason::Added.into(),
             "rule_gone" => RuleReason::Removed.into(),
@@ -151,6 +153,7 @@ mod tests {
             RuleReason::EvaluationRecovered.into(),
             RuleReason::EvaluationLost.into(),
             RuleReason::SlotsMissed(3).into(),
+            RuleReason::MadeUpFor(at).into(),
             RuleReason::Added.into(),
             RuleReason::Removed.into(),
             RuleReason::CameBack.into(),

@@ -32,6 +32,8 @@ pub enum Record {
     RateLimit(RateLimitRecord),
     /// What was decided about an alert.
     History(HistoryRecord),
+    /// Up to when the times of a rule's cron schedule are done with.
+    Schedule(ScheduleRecord),
     /// One key of what a rule's plugin remembers. The engine writes it on behalf of the plugin and ignores it when it
     /// restores; whoever opens the plugin reads it.
     PluginState(PluginStateRecord),
@@ -240,6 +242,15 @@ pub struct RateLimitRecord {
     pub told_at: Timestamp,
 }
 
+/// Up to when the times of a rule's cron schedule are done with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleRecord {
+    /// The rule.
+    pub rule: RuleId,
+    /// The time of an evaluation: its last one for a time of its schedule, or the first while there was none.
+    pub until: Timestamp,
+}
+
 /// One key of what a rule's plugin remembers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginStateRecord {
@@ -268,6 +279,8 @@ impl Record {
     pub const HISTORY: &'static str = "history";
     /// The kind of [`Record::RateLimit`].
     pub const RATE_LIMIT: &'static str = "rate_limit";
+    /// The kind of [`Record::Schedule`].
+    pub const SCHEDULE: &'static str = "schedule";
     /// The kind of [`Record::PluginState`].
     pub const PLUGIN_STATE: &'static str = "plugin_state";
 
@@ -283,6 +296,7 @@ impl Record {
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
             Record::History(r) => RecordKey::history(r.since, r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
+            Record::Schedule(r) => RecordKey::schedule(r.rule),
             Record::PluginState(r) => {
                 RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
             }
@@ -324,6 +338,10 @@ impl RecordKey {
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
         let key = format!("{:?} {:?} {:?}", key.receiver, key.name, key.severity);
         RecordKey { kind: Record::RATE_LIMIT, key }
+    }
+
+    pub(crate) fn schedule(rule: RuleId) -> RecordKey {
+        RecordKey { kind: Record::SCHEDULE, key: rule.to_string() }
     }
 
     pub(crate) fn outbox(since: Timestamp, target: &TargetKey) -> RecordKey {

@@ -47,6 +47,7 @@ impl Engine {
                     self.history.restore(record);
                     self.timers.set_if_unset(Timer::AgeHistory, self.now);
                 }
+                Record::Schedule(record) => drop(self.restored_schedules.insert(record.rule, record.until)),
                 Record::RateLimit(record) => {
                     // How long it holds is known when the routes are; see [`Engine::arm_rate_limits`].
                     self.similar.insert(record.key, record.told_at.min(self.now));
@@ -140,7 +141,7 @@ impl Engine {
                     }
                     known => known,
                 };
-                let state = match known {
+                let mut state = match known {
                     Some(mut state) => {
                         state.spec = spec.clone();
                         state.group = group.id;
@@ -157,6 +158,9 @@ impl Engine {
                         RuleState::new(spec.clone(), group.id, name, position, instances.unwrap_or_default())
                     }
                 };
+                if let Some(until) = self.restored_schedules.remove(&spec.id) {
+                    state.restore_schedule(until);
+                }
                 self.rules.insert(spec.id, state);
             }
         }
@@ -169,6 +173,9 @@ impl Engine {
         self.evaluations.retain(|_, group| rule_groups.contains_key(group));
         for (id, instances) in std::mem::take(&mut self.restored_instances) {
             before.insert(id, restored_orphan(id, instances));
+        }
+        for (id, until) in std::mem::take(&mut self.restored_schedules) {
+            before.entry(id).or_insert_with(|| restored_orphan(id, Vec::new())).restore_schedule(until);
         }
         self.hand_over(&mut before, &added);
         for (id, state) in before {
@@ -214,6 +221,7 @@ impl Engine {
     }
 
     fn take_over(&mut self, old: RuleId, state: RuleState, new: RuleId) {
+        self.forget_schedule(&state);
         let Some(rule) = self.rules.get_mut(&new) else { return };
         rule.take_over(state);
         let mut records = Vec::new();
@@ -235,6 +243,7 @@ impl Engine {
     /// is moved, must not resolve and page again.
     fn remove_rule(&mut self, id: RuleId, state: RuleState, interval: Duration) {
         if state.is_idle() {
+            self.forget_schedule(&state);
             return;
         }
         let wait = interval.times(i64::from(self.settings.removed_rule_intervals));
@@ -249,9 +258,16 @@ impl Engine {
         }
     }
 
+    fn forget_schedule(&mut self, state: &RuleState) {
+        if state.keeps_schedule() {
+            self.delete(RecordKey::schedule(state.id()));
+        }
+    }
+
     /// Ends a rule's alerts (C1) and the series that it wrote, unless another rule writes them by now.
     fn end_rule(&mut self, state: RuleState) {
         let id = state.id();
+        self.forget_schedule(&state);
         for (fingerprint, live) in &state.instances {
             self.delete(RecordKey::instance(id, *fingerprint));
             if live.instance.state == InstanceState::Firing {

@@ -11,7 +11,7 @@ use watchfire_tsdb::{Point, SampleValue};
 use crate::forward::Forwarding;
 use crate::{
     ActiveInstance, EvaluationResult, FingerprintSet, Instance, InstanceState, Life, RuleHealth, RuleKind,
-    RuleSchedule, RuleSpec, RuleView, StateReason,
+    RuleSchedule, RuleSpec, RuleView, ScheduleRecord, StateReason,
 };
 
 /// The label that is no part of an instance's identity where the rule has several severities.
@@ -33,8 +33,12 @@ pub(crate) struct RuleState {
     pub(crate) last_evaluation: Option<Timestamp>,
     pub(crate) evaluation_time: Duration,
     pub(crate) dropped: usize,
-    /// Up to when the times of its schedule were looked at.
+    /// Up to when the times of its cron schedule are done with.
     scheduled_until: Option<Timestamp>,
+    /// What of this is kept over a restart.
+    kept_until: Option<Timestamp>,
+    /// The time of its cron schedule in place of which it was evaluated last, if that was later than usual.
+    made_up_for: Option<Timestamp>,
 }
 
 /// An instance with the label sets of the series that tell about it, built once.
@@ -83,8 +87,8 @@ impl Transition {
 /// What a rule does about a time, according to its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It is evaluated.
-    Evaluate,
+    /// It is evaluated, for a time of its cron schedule if it has one.
+    Evaluate(Option<Timestamp>),
     /// It is evaluated for what it has found before; nothing new begins.
     Follow,
     /// It is not evaluated.
@@ -307,6 +311,8 @@ impl RuleState {
             evaluation_time: Duration::ZERO,
             dropped: 0,
             scheduled_until: None,
+            kept_until: None,
+            made_up_for: None,
         }
     }
 
@@ -331,6 +337,31 @@ impl RuleState {
     pub(crate) fn take_over(&mut self, other: RuleState) {
         self.instances = other.instances;
         self.emitted = other.emitted;
+        self.scheduled_until = other.scheduled_until;
+    }
+
+    /// Takes up to when the times of its cron schedule were done with before a restart.
+    pub(crate) fn restore_schedule(&mut self, until: Timestamp) {
+        self.scheduled_until = Some(until);
+        self.kept_until = Some(until);
+    }
+
+    /// Whether something is kept about its schedule.
+    pub(crate) fn keeps_schedule(&self) -> bool {
+        self.kept_until.is_some()
+    }
+
+    /// What is to be kept about its schedule after an evaluation for one of its times, and where nothing is yet: only
+    /// what is known to have been in force can be missed.
+    pub(crate) fn keep_schedule(&mut self, due: Option<Timestamp>) -> Option<ScheduleRecord> {
+        let until = self.scheduled_until.filter(|_| due.is_some() || self.kept_until.is_none())?;
+        self.kept_until = Some(until);
+        Some(ScheduleRecord { rule: self.spec.id, until })
+    }
+
+    /// The evaluation for a time of its schedule came to nothing: the next one stands in for it.
+    pub(crate) fn put_off(&mut self, due: Timestamp) {
+        self.scheduled_until = Some(due - Duration::from_millis(1));
     }
 
     /// Applies the result of an evaluation.
@@ -383,23 +414,29 @@ impl RuleState {
         findings
     }
 
-    /// What the rule does about an evaluation at `at`, `interval` being its group's.
-    pub(crate) fn turn(&mut self, at: Timestamp, interval: Duration) -> Turn {
-        let RuleKind::Alerting(Life { schedule: Some(schedule), .. }) = &self.spec.kind else { return Turn::Evaluate };
+    /// What the rule does about an evaluation at `at`, `interval` being its group's. Times of a cron schedule are made up
+    /// for within `catch_up`.
+    pub(crate) fn turn(&mut self, at: Timestamp, interval: Duration, catch_up: Duration) -> Turn {
+        let RuleKind::Alerting(Life { schedule: Some(schedule), .. }) = &self.spec.kind else {
+            return Turn::Evaluate(None);
+        };
         let is_alive = self.instances.values().any(LiveInstance::is_alive);
         match schedule {
-            RuleSchedule::Within(specs) if specs.iter().any(|spec| spec.contains(at)) => Turn::Evaluate,
+            RuleSchedule::Within(specs) if specs.iter().any(|spec| spec.contains(at)) => Turn::Evaluate(None),
             RuleSchedule::Within(_) if !self.instances.is_empty() => Turn::Close,
             RuleSchedule::Within(_) => Turn::Skip,
             RuleSchedule::At(times) => {
                 // What was due before the first evaluation is due in it if the one before it would have been too early.
-                let since = self.scheduled_until.unwrap_or(at - interval).min(at);
-                let opens = times.has_between(since, at);
+                let since = self.scheduled_until.map_or(at - interval, |until| until.max(at - catch_up)).min(at);
+                let due = times.last_between(since, at);
                 self.scheduled_until = Some(at);
-                match (opens, is_alive) {
-                    (true, _) => Turn::Evaluate,
-                    (false, true) => Turn::Follow,
-                    (false, false) => Turn::Skip,
+                if let Some(due) = due {
+                    self.made_up_for = Some(due).filter(|due| at.since(*due) > interval);
+                }
+                match (due, is_alive) {
+                    (Some(due), _) => Turn::Evaluate(Some(due)),
+                    (None, true) => Turn::Follow,
+                    (None, false) => Turn::Skip,
                 }
             }
         }
@@ -592,6 +629,7 @@ impl RuleState {
             last_evaluation: self.last_evaluation,
             evaluation_time: self.evaluation_time,
             dropped: self.dropped,
+            made_up_for: self.made_up_for,
             instances,
         }
     }

@@ -68,11 +68,11 @@ impl CronTimes {
         Ok(CronTimes { text: text.to_owned(), schedule, zone })
     }
 
-    /// Whether one of the times lies after `after` and not after `until`.
+    /// The last of the times that lies after `after` and not after `until`.
     ///
     /// A local time that clocks skip happens as much later as they are set forward, and one that they show twice happens
     /// the first time.
-    pub fn has_between(&self, after: Timestamp, until: Timestamp) -> bool {
+    pub fn last_between(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let (first, last) = (after.to_chrono(), until.to_chrono());
         // Near a change of the clock a wider range of local times has to be looked at.
         let margin = if self.offset(first - TimeDelta::days(1)) == self.offset(last + TimeDelta::days(1)) {
@@ -85,8 +85,8 @@ impl CronTimes {
         let from = (local(first) - margin).and_utc();
         let to = local(last) + margin;
         let candidates = self.schedule.after(&from).map(|at| at.naive_utc()).take_while(|at| *at <= to);
-        let mut instants = candidates.map(|at| self.instant(at));
-        instants.any(|at| first < at && at <= last)
+        let instants = candidates.map(|at| self.instant(at)).filter(|at| first < *at && *at <= last);
+        instants.max().map(|at| Timestamp::from_millis(at.timestamp_millis()))
     }
 
     fn offset(&self, at: DateTime<Utc>) -> TimeDelta {
@@ -128,9 +128,8 @@ mod tests {
         let mut found = Vec::new();
         while at < to {
             let next = at + watchfire_model::Duration::from_mins(1);
-            if cron.has_between(at, next) {
-                found.push(next.to_rfc3339().replace(".000Z", "Z"));
-            }
+            let time = cron.last_between(at, next);
+            found.extend(time.map(|time| time.to_rfc3339().replace(".000Z", "Z")));
             at = next;
         }
         found
@@ -168,6 +167,17 @@ mod tests {
         for (cron, zone, [from, to], expected) in cases {
             assert_eq!(times(cron, zone, from, to), expected, "{cron} in {zone}");
         }
+    }
+
+    #[test]
+    fn of_several_times_the_last_counts() {
+        let cron = CronTimes::new("0 7 * * *", Tz::UTC).unwrap();
+        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+        let last = |after: &str, until: &str| cron.last_between(at(after), at(until));
+        let morning = at("2026-01-08T07:00:00Z");
+        assert_eq!(last("2026-01-05T00:00:00Z", "2026-01-09T06:59:59Z"), Some(morning));
+        assert_eq!(last("2026-01-08T06:59:59Z", "2026-01-08T07:00:00Z"), Some(morning));
+        assert_eq!(last("2026-01-08T07:00:00Z", "2026-01-09T06:59:59Z"), None);
     }
 
     #[test]

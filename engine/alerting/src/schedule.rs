@@ -43,6 +43,8 @@ struct Asked {
     rule: RuleId,
     /// Whether what it finds anew may begin.
     opens: bool,
+    /// The time of its cron schedule for which it was asked.
+    due: Option<Timestamp>,
 }
 
 impl ScheduledGroup {
@@ -195,17 +197,22 @@ impl Engine {
         let (at, interval) = (run.at, group.spec.interval);
         // A reload may have taken rules away since the run began.
         let Some(state) = self.rules.get_mut(&rule).filter(|state| state.group == id) else { return true };
-        let opens = match state.turn(at, interval) {
+        let turn = state.turn(at, interval, self.settings.schedule_catch_up);
+        if let Some(record) = state.keep_schedule(None) {
+            self.outputs.push_back(Output::Persist(Box::new(Record::Schedule(record))));
+        }
+        let (opens, due) = match turn {
             Turn::Skip => return true,
             Turn::Close => {
                 self.close_rule(id, rule, at);
                 return true;
             }
-            turn => turn == Turn::Evaluate,
+            Turn::Follow => (false, None),
+            Turn::Evaluate(due) => (true, due),
         };
         self.last_evaluation_id += 1;
         let evaluation = EvaluationId(self.last_evaluation_id);
-        run.asked.insert(evaluation, Asked { rule, opens });
+        run.asked.insert(evaluation, Asked { rule, opens, due });
         match run.cause {
             Cause::Interval => self.counters.evaluations_interval += 1,
             Cause::Arrival => self.counters.evaluations_arrival += 1,
@@ -222,6 +229,9 @@ impl Engine {
         };
         self.outputs.push_back(Output::Evaluate(request));
         self.evaluations.insert(evaluation, id);
+        if let Some(due) = due.filter(|due| at.since(*due) > interval) {
+            self.emit(Subject::Rule(rule), RuleReason::MadeUpFor(due).into());
+        }
         true
     }
 
@@ -244,12 +254,13 @@ impl Engine {
     pub(crate) fn evaluation_lost(&mut self, id: RuleGroupId) {
         let run = self.rule_groups.get_mut(&id).and_then(|group| group.run.as_mut());
         let asked = run.map(|run| std::mem::take(&mut run.asked)).unwrap_or_default();
-        for (evaluation, Asked { rule, .. }) in asked {
+        for (evaluation, Asked { rule, due, .. }) in asked {
             self.evaluations.remove(&evaluation);
             self.counters.evaluations_lost += 1;
             self.emit(Subject::Rule(rule), Reason::Rule(RuleReason::EvaluationLost));
             if let Some(state) = self.rules.get_mut(&rule) {
                 state.health = RuleHealth::Error("the evaluation gave no answer in time".into());
+                due.into_iter().for_each(|due| state.put_off(due));
             }
         }
         self.evaluate_next(id);
@@ -266,7 +277,7 @@ impl Engine {
             return;
         };
         run.took = run.took + evaluation.took;
-        let (at, opens) = (run.at, asked.opens);
+        let (at, Asked { opens, due, .. }) = (run.at, asked);
         for write in evaluation.state_writes {
             self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
         }
@@ -282,6 +293,9 @@ impl Engine {
                         self.emit(Subject::Rule(rule.id()), Reason::Rule(RuleReason::EvaluationRecovered));
                     }
                     rule.health = RuleHealth::Ok;
+                    if let Some(record) = due.and_then(|due| rule.keep_schedule(Some(due))) {
+                        self.persist(Record::Schedule(record));
+                    }
                     self.rule_applied(&rule, applied, circumstances);
                 }
                 Err(error) => {
@@ -291,6 +305,7 @@ impl Engine {
                         self.emit(Subject::Rule(rule.id()), Reason::Rule(reason));
                     }
                     rule.health = RuleHealth::Error(error.into());
+                    due.into_iter().for_each(|due| rule.put_off(due));
                 }
             }
             self.rules.insert(evaluation.rule, rule);

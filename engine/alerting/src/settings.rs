@@ -36,6 +36,8 @@ pub struct Settings {
     pub alerts_series: bool,
     /// How long an ended instance of a rule is kept after the slot of its end.
     pub resolved_retention: Duration,
+    /// How late a time of a rule's cron schedule is still made up for.
+    pub schedule_catch_up: Duration,
     /// How many intervals a rule that is no longer defined may stay away before its alerts end.
     pub removed_rule_intervals: u32,
 
@@ -94,6 +96,7 @@ impl Default for Settings {
             evaluation_deadline: Duration::from_mins(5),
             alerts_series: true,
             resolved_retention: Duration::from_mins(15),
+            schedule_catch_up: Duration::from_hours(24),
             removed_rule_intervals: 2,
             start_delay: Duration::ZERO,
             alert_retention: Duration::from_mins(15),

@@ -103,6 +103,9 @@ pub struct RuleView {
     pub evaluation_time: Duration,
     /// How many instances or series the last evaluation left out because of a limit.
     pub dropped: usize,
+    /// The time of its cron schedule for which it was evaluated last, if that was later than usual because the engine was
+    /// down or the evaluation failed.
+    pub made_up_for: Option<Timestamp>,
     /// Its instances, by labels.
     pub instances: Vec<Instance>,
 }

@@ -305,7 +305,10 @@ fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &
         }
         return format!("no rule raises an alert named {name:?}, and nobody sent one with these labels");
     };
-    let last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+    let mut last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+    if let Some(due) = rule.made_up_for {
+        last += &format!(", which stood in for {}, when it could not be evaluated", due.to_rfc3339());
+    }
     if let (RuleHealth::Ok, Some(complaint)) = (&rule.health, rule.complaint()) {
         return format!("its rule has no result with these labels, or it was left out{last}: {complaint}");
     }
@@ -327,6 +330,7 @@ fn rule_json(rule: &RuleView, instance: Option<&Instance>) -> Value {
         "name": rule.name.as_ref(),
         "id": rule.id.to_string(),
         "lastEvaluation": rule.last_evaluation.map(Timestamp::to_rfc3339),
+        "madeUpFor": rule.made_up_for.map(Timestamp::to_rfc3339),
         "error": error,
         "instance": instance.map(|instance| json!({
             "state": instance.state.as_str(),

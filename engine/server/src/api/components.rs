@@ -113,6 +113,7 @@ fn explanation() -> Value {
             ("name", text()),
             ("id", text()),
             ("lastEvaluation", nullable(time())),
+            ("madeUpFor", described(nullable(time()), "The time of its cron schedule for which it was evaluated late")),
             ("error", nullable(text())),
             ("instance", described(nullable(instance), "Null where the rule says nothing about these labels")),
         ],

@@ -48,6 +48,7 @@ pub(crate) fn encode(record: &Record) -> Result<Change, serde_json::Error> {
         Record::Routes(r) => serde_json::to_vec(&v1::Routes::from(r)),
         Record::History(r) => serde_json::to_vec(&history::History::from(r)),
         Record::RateLimit(r) => serde_json::to_vec(&v1::RateLimit::from(r)),
+        Record::Schedule(r) => serde_json::to_vec(&v1::Schedule::from(r)),
         Record::PluginState(PluginStateRecord { write: StateWrite { value: Some(value), .. }, .. }) => {
             Ok(value.clone())
         }
@@ -79,6 +80,7 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         Record::ROUTES => Record::Routes(read::<v1::Routes>(&row.body)?.try_into()?),
         Record::HISTORY => Record::History(read::<history::History>(&row.body)?.try_into()?),
         Record::RATE_LIMIT => Record::RateLimit(read::<v1::RateLimit>(&row.body)?.into()),
+        Record::SCHEDULE => Record::Schedule(read::<v1::Schedule>(&row.body)?.try_into()?),
         Record::PLUGIN_STATE => {
             let (rule, key) = row.key.split_once('/').ok_or("the key names no rule")?;
             let rule = RuleId::parse(rule).ok_or("the key names no rule")?;

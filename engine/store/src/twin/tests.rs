@@ -9,7 +9,8 @@ use watchfire_alerting::{
     Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GroupKey, GroupRecord,
     HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, LogRecord,
     Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Reason, Recurrence, Refusal, RouteId,
-    RouteIdentity, RoutesRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey,
+    RouteIdentity, RoutesRecord, ScheduleRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason,
+    TargetKey,
 };
 use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
@@ -144,9 +145,8 @@ fn any_group() -> impl Strategy<Value = Record> {
 
 fn any_silence() -> impl Strategy<Value = Record> {
     let crons = ["0 22 * * *", "*/5 9-17 1,15 * Mon-Fri"];
-    let recurrence = (proptest::sample::select(crons.to_vec()), 1i64..86_400_000).prop_map(|(cron, lasts)| {
-        Recurrence::parse(cron, "Europe/Berlin", Duration::from_millis(lasts)).unwrap()
-    });
+    let recurrence = (proptest::sample::select(crons.to_vec()), 1i64..86_400_000)
+        .prop_map(|(cron, lasts)| Recurrence::parse(cron, "Europe/Berlin", Duration::from_millis(lasts)).unwrap());
     let times = (any_time(), any_time(), any_time());
     (".{0,6}", vec(vec(any_matcher(), 0..3), 0..3), times, ".{0,4}", option::of(recurrence)).prop_map(
         |(text, matcher_sets, (starts_at, ends_at, updated_at), comment, recurrence)| {
@@ -182,6 +182,11 @@ fn any_log() -> impl Strategy<Value = Record> {
             Record::Log(LogRecord { since, target, entry })
         },
     )
+}
+
+fn any_schedule() -> impl Strategy<Value = Record> {
+    (any::<u64>().prop_map(RuleId), any_time())
+        .prop_map(|(rule, until)| Record::Schedule(ScheduleRecord { rule, until }))
 }
 
 fn any_outbox() -> impl Strategy<Value = Record> {
@@ -274,6 +279,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         any_log(),
         any_outbox(),
         any_routes(),
+        any_schedule(),
         any_plugin_state(),
     ]
 }

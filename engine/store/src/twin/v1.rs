@@ -9,7 +9,7 @@ use watchfire_alerting as alerting;
 use watchfire_alerting::{
     AlertRecord, FingerprintSet, GroupKey, GroupRecord, InstanceRecord, InstanceState, IntegrationKey, LogEntry,
     LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Refusal, RouteId,
-    RouteIdentity, RoutesRecord, SilenceId, TargetKey,
+    RouteIdentity, RoutesRecord, ScheduleRecord, SilenceId, TargetKey,
 };
 use watchfire_model as model;
 use watchfire_model::{Fingerprint, Matcher};
@@ -517,6 +517,26 @@ impl From<RateLimit> for RateLimitRecord {
     fn from(twin: RateLimit) -> RateLimitRecord {
         let RateLimit { receiver, name, severity, told_at } = twin;
         RateLimitRecord { key: alerting::SimilarKey { receiver, name, severity }, told_at: told_at.into() }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Schedule {
+    rule: String,
+    until: Millis,
+}
+
+impl From<&ScheduleRecord> for Schedule {
+    fn from(record: &ScheduleRecord) -> Schedule {
+        Schedule { rule: record.rule.to_string(), until: record.until.into() }
+    }
+}
+
+impl TryFrom<Schedule> for ScheduleRecord {
+    type Error = String;
+
+    fn try_from(twin: Schedule) -> Result<ScheduleRecord, String> {
+        Ok(ScheduleRecord { rule: read_rule(&twin.rule)?, until: twin.until.into() })
     }
 }
 
