@@ -1,5 +1,6 @@
 //! What is wrong with a file, where, and what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// How much a diagnostic matters.
@@ -57,7 +58,9 @@ impl Diagnostic {
     /// A line that may hold a secret is left out: what is rendered ends in the logs of a pipeline.
     pub fn render(&self, text: &str) -> String {
         let mut out = self.headline();
-        if let Some(line) = text.lines().nth(self.line.saturating_sub(1)).filter(|line| !may_hold_secret(line)) {
+        let at = self.line.saturating_sub(1);
+        let shown = lines_without_secrets(text).nth(at).flatten();
+        if let Some(line) = text.lines().nth(at).filter(|line| shown.as_deref() == Some(*line)) {
             let number = self.line.to_string();
             // Tabs stay tabs, so that the caret stands right whatever their width is.
             let indent: String =
@@ -87,63 +90,83 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Whether a line gives a value to a key whose values are secrets.
-fn may_hold_secret(line: &str) -> bool {
-    secret_value(line).is_some()
-}
-
 /// Whether the values of a key are secrets. The bare `url` is that of a webhook, which often is the secret itself.
 pub(crate) fn names_secret(key: &str) -> bool {
-    let words = ["password", "secret", "token", "tokens", "credentials", "key", "api_url", "webhook_url"];
-    key == "url" || words.iter().any(|word| key.ends_with(word))
+    const ENDS: [&str; 11] = [
+        "password",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+        "token_id",
+        "credentials",
+        "authorization",
+        "key",
+        "api_url",
+        "webhook_url",
+    ];
+    let key = key.to_ascii_lowercase();
+    key == "url" || ENDS.iter().any(|end| key.ends_with(end))
 }
 
-/// Where the value of the first key begins whose values are secrets, and the column of that key.
+/// Whether a value is a reference to a variable of the environment and nothing else. A reference with a default
+/// (`${NAME:-default}`) or with text around it may hold the secret itself.
+pub(crate) fn is_reference(value: &str) -> bool {
+    let name = value.trim().strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(watchfire_model::is_legacy_label_name)
+}
+
+/// Where the value of the first key begins whose value is secret, and the column of that key.
 fn secret_value(line: &str) -> Option<(usize, usize)> {
+    /// Keys below which everything is secret, on the same line or not: what stands there is called as somebody likes.
+    const BLOCKS: [&str; 4] = ["bearer_tokens", "basic", "proxy_connect_header", "channel_configs"];
     line.match_indices(':').find_map(|(at, _)| {
         let before = line[..at].trim_end_matches(['"', '\'', ' ']);
         let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let value = line[at + 1..].trim();
-        (names_secret(key) && !value.is_empty()).then(|| (at + 1, before.len() - key.len()))
+        let secret = BLOCKS.contains(&key) || names_secret(key) && !value.is_empty();
+        secret.then(|| (at + 1, before.len() - key.len()))
     })
 }
 
-/// A configuration as it may be shown: what may be a secret is `<secret>`, with the lines on which it goes on.
+/// The lines of a configuration as they may be shown: what may be a secret is `<secret>`, and the lines on which it goes on
+/// are left out.
 ///
 /// The text need not be valid; when in doubt more is hidden.
-pub(crate) fn without_secrets(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+fn lines_without_secrets(text: &str) -> impl Iterator<Item = Option<Cow<'_, str>>> {
     // The column of the key whose value was hidden last.
     let mut hidden: Option<usize> = None;
-    for line in text.lines() {
+    text.lines().map(move |line| {
         let indent = line.len() - line.trim_start().len();
         // The elements of a list may stand right below its key.
         let belongs = |column: usize| indent > column || indent == column && line[indent..].starts_with("- ");
         if hidden.is_some_and(|column| line.trim().is_empty() || belongs(column)) {
-            continue;
+            return None;
         }
-        hidden = None;
-        match secret_value(line).or_else(|| secret_block(line)) {
+        let found = secret_value(line);
+        hidden = found.map(|(_, column)| column);
+        Some(match found {
             // A reference to the environment says nothing, and is what a reader looks for.
-            Some((value, _)) if line[value..].trim().starts_with("${") => out.push_str(line),
-            Some((value, column)) => {
-                out.push_str(&line[..value]);
-                out.push_str(" <secret>");
-                hidden = Some(column);
-            }
-            None => out.push_str(line),
-        }
-        out.push('\n');
-    }
-    out
+            Some((value, _)) if is_reference(unquoted(&line[value..])) => line.into(),
+            Some((value, _)) => format!("{} <secret>", &line[..value]).into(),
+            None => line.into(),
+        })
+    })
 }
 
-/// As [`secret_value`], for keys below which everything is secret, on the same line or not.
-fn secret_block(line: &str) -> Option<(usize, usize)> {
-    ["bearer_tokens:", "basic:"].iter().find_map(|key| {
-        let column = line.find(key)?;
-        Some((column + key.len(), column))
-    })
+/// A value without the quotes around it and the brackets that end behind it.
+fn unquoted(value: &str) -> &str {
+    let value = value.trim().trim_start_matches(['"', '\'']);
+    let end = value.find('}').map_or(0, |end| end + 1);
+    match value[end..].trim_matches(['"', '\'', '}', ']', ' ']) {
+        "" => &value[..end],
+        _ => value,
+    }
+}
+
+/// A configuration as it may be shown: what may be a secret is `<secret>`, with the lines on which it goes on.
+pub(crate) fn without_secrets(text: &str) -> String {
+    lines_without_secrets(text).flatten().flat_map(|line| [line, "\n".into()]).collect()
 }
 
 /// The one of `known` that is nearest to `word`, if it is near enough to be meant.
@@ -189,12 +212,31 @@ mod tests {
         let text = "receivers:\n- name: a\n  slack_configs:\n  - api_url: https://hooks/x\n    channel: '#a'\n  \
                     webhook_configs: [{url: 'http://u:p@h/', send_resolved: true}]\n  opsgenie_configs:\n  - api_key: |\n      \
                     abc\n      def\n    message: m\nserver: {auth: {bearer_tokens: [t0ken]}}\nother: {password: ${P}}\n\
-                    list:\n  bearer_tokens:\n  - t1\n  - t2\n  basic:\n    ops: pw\n  channel: z\n";
+                    list:\n  bearer_tokens:\n  - t1\n  - t2\n  basic:\n    ops: pw\n  channel: z\n\
+                    a: {token: '${A:-r1}', x: y}\nb: {token: ${B}, other_token: r2}\nc: {token: ${C}r3}\n\
+                    d: {token: \"${D}\"}\ne:\n  token: ${E}\n    r4\nf:\n  proxy_connect_header:\n    X-Any: [r5]\n\
+                    g: {channel_configs: [{settings: {any: r6}}]}\nh: {X-Api-Key: r7}\n";
         let shown = without_secrets(text);
-        for secret in ["hooks", "u:p", "abc", "def", "t0ken", "t1", "t2", "pw"] {
+        let secrets = "hooks u:p abc def t0ken t1 t2 pw r1 r2 r3 r4 r5 r6 r7".split(' ');
+        for secret in secrets.clone() {
             assert!(!shown.contains(secret), "{secret}: {shown}");
         }
-        for kept in ["channel: '#a'", "message: m", "${P}", "name: a", "channel: z"] {
+        for line in 1..=text.lines().count() {
+            let diagnostic = Diagnostic {
+                file: "f".to_owned(),
+                line,
+                column: 1,
+                severity: Level::Error,
+                code: "c",
+                message: "m".to_owned(),
+                help: None,
+            };
+            let rendered = diagnostic.render(text);
+            for secret in secrets.clone() {
+                assert!(!rendered.contains(secret), "{secret}: {rendered}");
+            }
+        }
+        for kept in ["channel: '#a'", "message: m", "${P}", "name: a", "channel: z", "\"${D}\"", "token: ${E}"] {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
     }

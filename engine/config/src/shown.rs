@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::config::Source;
 use crate::decode::Decoder;
-use crate::diagnostic::{Level, names_secret, without_secrets};
+use crate::diagnostic::{Level, is_reference, names_secret, without_secrets};
 use crate::yaml::{Entry, Kind, Node, Style};
 
 /// What takes the place of a secret; Alertmanager's clients know the word.
@@ -34,8 +34,8 @@ const ADDED: [&str; 16] = [
     "oauth2",
 ];
 
-/// A configuration without its secrets, as YAML. A reference to the environment says nothing, and is what a reader looks
-/// for: it is shown.
+/// A configuration without its secrets, as YAML. A reference to the environment (`${NAME}`) says nothing, and is what a
+/// reader looks for: it is shown.
 pub fn shown(text: &str) -> String {
     written(text, false)
 }
@@ -109,12 +109,11 @@ impl Writer {
 
     fn value(&mut self, entry: &Entry, indent: usize) {
         let node = &entry.value;
-        if let Some(text) = node.text().filter(|text| !text.is_empty()) {
-            let reference = text.trim().starts_with("${") && !self.clients;
-            if (self.is_secret(&entry.key) || has_password(text)) && !reference {
-                self.out.push_str(&format!(" {SECRET}\n"));
-                return;
-            }
+        if let Some(text) = node.text().filter(|text| !text.is_empty())
+            && self.hides(&entry.key, text)
+        {
+            self.out.push_str(&format!(" {SECRET}\n"));
+            return;
         }
         match &node.kind {
             Kind::Mapping(entries) if entries.is_empty() => self.out.push_str(" {}\n"),
@@ -133,13 +132,19 @@ impl Writer {
     }
 
     fn item(&mut self, item: &Rc<Node>, indent: usize) {
-        let listed = self.path.last().is_some_and(|key| names_secret(key) || key.ends_with("secrets"));
+        let key = self.path.last().map(String::as_str).unwrap_or_default();
         match &item.kind {
-            Kind::Scalar { .. } if listed => self.out.push_str(&format!("{SECRET}\n")),
+            Kind::Scalar { text, .. } if self.hides(key, text) => self.out.push_str(&format!("{SECRET}\n")),
             Kind::Mapping(entries) if entries.is_empty() => self.out.push_str("{}\n"),
             Kind::Sequence(items) if items.is_empty() => self.out.push_str("[]\n"),
             _ => self.block(item, indent),
         }
+    }
+
+    /// Whether a value is a secret, by its key and by those above it.
+    fn hides(&self, key: &str, text: &str) -> bool {
+        let secret = has_credentials(text) || self.is_secret(key);
+        secret && (self.clients || !is_reference(text))
     }
 
     /// Whether the values of a key are secrets. Alertmanager's clients want an address where one is none: theirs are
@@ -149,6 +154,8 @@ impl Writer {
         match key {
             "api_url" if self.clients => within("slack_configs"),
             "url" if self.clients => within("webhook_configs"),
+            // What stands there is called as somebody likes.
+            _ if within("proxy_connect_header") || within("channel_configs") && within("settings") => true,
             // Names and their passwords.
             _ if self.path.iter().rev().nth(1).is_some_and(|above| above == "basic") => true,
             _ => names_secret(key),
@@ -172,10 +179,10 @@ impl Writer {
     }
 }
 
-/// Whether a text is an address with a password in it.
-fn has_password(text: &str) -> bool {
+/// Whether a text is an address with a user in it, whose name or password is a secret.
+fn has_credentials(text: &str) -> bool {
     let authority = text.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
-    authority.and_then(|authority| authority.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// A scalar that is read back as the same: plain where it was, else quoted.
@@ -215,6 +222,30 @@ mod tests {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
         assert_eq!(super::shown(&shown), shown, "it is YAML that says the same");
+    }
+
+    /// Each of these says `real` where a secret stands.
+    #[test]
+    fn secrets_go_by_where_they_stand_and_not_by_what_they_look_like() {
+        for text in [
+            "global: {http_config: {proxy_url: 'http://proxy', proxy_connect_header: {X-Any: [real], Y: real}}}",
+            "global: {http_config: {proxy_url: 'http://real@proxy'}}",
+            "receivers: [{telegram_configs: [{bot_token: '${TOKEN:-123:real}'}]}]",
+            "receivers: [{telegram_configs: [{bot_token: '${PREFIX}real'}]}]",
+            "receivers: [{telegram_configs: [{bot_token: '${A}real${B}'}]}]",
+            "receivers: [{rocketchat_configs: [{token_id: real}]}]",
+            "receivers: [{channel_configs: [{channel: own, settings: {any: real, list: [real], map: {any: real}}}]}]",
+            "global: {http_config: {http_headers: {X: {secrets: real}}}}",
+            "channels: [{requests: [{headers: {Authorization: Bearer real, X-Api-Key: real}}]}]",
+            "server: {auth: {bearer_tokens: [{token: real, role: viewer}], basic: {ada: {password: real}}}}",
+            "rules: {paths: ['https://ada:real@host/rules.yml']}",
+        ] {
+            let (shown, clients) = (shown(text), shown_to_alertmanagers_clients(text));
+            assert!(shown.contains(SECRET) && !shown.contains("real") && !clients.contains("real"), "{shown}{clients}");
+        }
+        let text =
+            "a: {token: '${NAME}', password: '${P}', url: ' ${URL} ', tokens: ['${T}'], basic: {ada: {role: viewer}}}";
+        assert!(!shown(text).contains(SECRET), "{}", shown(text));
     }
 
     #[test]
