@@ -116,6 +116,8 @@ pub struct RequestDefinition {
     pub keep: Vec<(String, String)>,
     /// How long what was kept serves later notifications, so that the request is not made again.
     pub keep_for: Option<Duration>,
+    /// Whether what is kept may be shown. Without this it counts as a secret, since most of it are tokens.
+    pub keep_shown: bool,
     /// What the answer means.
     pub answer: AnswerDefinition,
 }
@@ -321,6 +323,7 @@ fn request(f: &mut Fields<'_, '_>) -> RequestDefinition {
         shorten: f.texts("shorten").unwrap_or_default(),
         keep: pairs(f, "keep"),
         keep_for: f.duration("keep_for"),
+        keep_shown: f.boolean("keep_shown").unwrap_or(false),
         answer: f.object("answer", "answer", answer).unwrap_or_default(),
     }
 }

@@ -16,6 +16,7 @@ use watchfire_plugin::{Message, Provider};
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
 use crate::outcome::{Answer, bounded};
+use crate::templated::Run;
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
 use crate::{BuildError, Channel, Method, Notification, Redactor, Request, Trends, email};
@@ -237,6 +238,7 @@ impl Deliverer {
             }
         };
         let mut exchanges = Vec::new();
+        let mut learned = Vec::new();
         let outcome = match (made, &integration.target) {
             (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection)) => {
                 let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
@@ -256,7 +258,10 @@ impl Deliverer {
             }
             (Made::Templated(prepared, notes), Target::Templated(templated, connection, kept)) => {
                 attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
-                templated.run(&prepared, &notification, connection, kept, &mut exchanges).await
+                let mut run = Run::default();
+                let outcome = templated.run(&prepared, &notification, connection, kept, &mut run).await;
+                (exchanges, learned) = (run.exchanges, run.secrets);
+                outcome
             }
             (Made::Mails(mails, mut notes), Target::Email(_, smtp)) => {
                 let mut outcomes = Vec::new();
@@ -271,8 +276,8 @@ impl Deliverer {
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
         };
-        // A token that came meanwhile is a secret too.
-        let redactor = &integration.redactor();
+        // A token that came meanwhile is a secret too, and so is one that was in use and is forgotten by now.
+        let redactor = &integration.redactor().and(redactor.secrets()).and(learned.iter().map(String::as_str));
         attempt.outcome = redacted(outcome, redactor);
         for exchange in exchanges {
             let mut request = redactor.request(&exchange.request);

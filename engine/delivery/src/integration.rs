@@ -109,7 +109,7 @@ impl Integration {
                 vec![credential(&config.api_url), credential(&config.app_token), credential(&config.signing_secret)]
             }
             Target::Webhook(config, _) => vec![credential(&config.url)],
-            Target::Templated(templated, ..) => templated.secrets(),
+            Target::Templated(templated, _, kept) => templated.secrets().into_iter().chain(kept.secrets()).collect(),
             Target::Email(_, smtp) => smtp.secrets(),
             Target::Custom(_) | Target::Broken(_) => Vec::new(),
         };

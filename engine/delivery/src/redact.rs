@@ -24,7 +24,12 @@ impl std::fmt::Debug for Redactor {
 impl Redactor {
     /// For these secrets. Of an address everything behind the host counts as secret too, because errors show it alone.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
-        let mut all = Vec::new();
+        Redactor::default().and(secrets)
+    }
+
+    /// The same with more secrets.
+    pub(crate) fn and<'a>(self, secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
+        let mut all = self.secrets;
         for secret in secrets {
             let secret = secret.trim();
             all.push(secret.to_owned());
@@ -42,6 +47,11 @@ impl Redactor {
         Redactor { secrets: all }
     }
 
+    /// The secrets, as they are looked for.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(String::as_str)
+    }
+
     /// `text` without the secrets.
     pub fn text(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MARK))
@@ -49,7 +59,7 @@ impl Redactor {
 
     /// The request as it may be shown.
     pub fn request(&self, request: &Request) -> Request {
-        let hidden = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+        let hidden = ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"];
         let header = |(name, value): &(String, String)| {
             let hide = hidden.iter().any(|known| name.eq_ignore_ascii_case(known));
             (name.clone(), if hide { MARK.to_owned() } else { self.text(value) })

@@ -17,7 +17,7 @@ use watchfire_plugin::Message;
 use watchfire_template::functions::{ALERTMANAGER, Context};
 use watchfire_template::go::Template;
 
-pub(crate) use run::Kept;
+pub(crate) use run::{Kept, Run};
 
 use crate::http::current;
 use crate::view::{self, value_of};

@@ -11,11 +11,21 @@ use super::{Templated, answer};
 use crate::deliverer::Exchange;
 use crate::http::{self, Connection};
 use crate::outcome::{Dialect, bounded};
+use crate::redact::MARK;
 use crate::{BuildError, Notification, Request, sigv4};
 
-/// What answers gave that serve later notifications too, such as a token: by request, with its end.
+/// What answers gave that serves later notifications too, such as a token: by request, with its end.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<Vec<(usize, Instant, Map<String, Value>)>>);
+
+/// What a run did.
+#[derive(Default)]
+pub(crate) struct Run {
+    /// What was sent and answered, in order. Answers that were read for what they hold of secrets have no body.
+    pub(crate) exchanges: Vec<Exchange>,
+    /// What answers held that must not be seen.
+    pub(crate) secrets: Vec<String>,
+}
 
 impl Kept {
     fn get(&self, step: usize) -> Option<Map<String, Value>> {
@@ -30,9 +40,20 @@ impl Kept {
         all.push((step, Instant::now() + lasts, kept));
     }
 
+    /// What must not be seen.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().flat_map(|(.., kept)| texts(kept)).collect()
+    }
+
     fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// The texts among what was kept.
+fn texts(kept: &Map<String, Value>) -> impl Iterator<Item = String> {
+    kept.values().filter_map(|value| value.as_str().map(str::to_owned))
 }
 
 impl Templated {
@@ -43,7 +64,7 @@ impl Templated {
         notification: &Notification,
         connection: &Connection,
         cache: &Kept,
-        exchanges: &mut Vec<Exchange>,
+        run: &mut Run,
     ) -> DeliveryOutcome {
         let mut kept = Map::new();
         let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
@@ -63,13 +84,24 @@ impl Templated {
             {
                 return DeliveryOutcome::Rejected { reason: bounded(&error.to_string()) };
             }
-            let sent = connection.send(&mut request, Dialect::Plain, notification.at).await;
+            let mut sent = connection.send(&mut request, Dialect::Plain, notification.at).await;
             outcome = match &sent.answer {
                 Some(answer) => self.judge(definition, prepared, &kept, answer),
                 None => sent.outcome,
             };
             let new = sent.answer.as_ref().map(|answer| answer::keep(definition, answer)).unwrap_or_default();
-            exchanges.push(Exchange { request, answer: sent.answer });
+            let secret = !definition.keep.is_empty() && !definition.keep_shown;
+            if secret {
+                run.secrets.extend(texts(&new));
+            }
+            if let (true, Some(answer), DeliveryOutcome::Delivered { receipt }) =
+                (secret, &mut sent.answer, &mut outcome)
+            {
+                // There may be more in it than what is kept.
+                MARK.clone_into(&mut answer.body);
+                *receipt = format!("HTTP {}", answer.status);
+            }
+            run.exchanges.push(Exchange { request, answer: sent.answer });
             if !matches!(outcome, DeliveryOutcome::Delivered { .. }) {
                 // Perhaps what was kept is what is wrong.
                 cache.clear();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use watchfire_delivery::double::Double;
+use watchfire_delivery::double::{Double, Fault};
 
 use super::service::{configured, delivery};
 
@@ -71,6 +71,45 @@ fn no_secret_of_a_configuration_leaves_a_delivery() {
         });
         outcome.unwrap();
     });
+}
+
+/// Requests that fetch a token, and one that uses it.
+const FETCHES: &str = "channels: [{name: own, settings: {url: {}}, requests: [\
+    {url: '{{ .url }}', json: {fetch: token}, keep: {token: /token}KEPT},\
+    {url: '{{ .url }}/{{ .kept.token }}', headers: {X-Amz-Security-Token: 'amz-{{ .kept.token }}'}, \
+     json: {token: '{{ .kept.token }}'}}]}]\n";
+
+#[tokio::test]
+async fn what_a_service_gives_to_one_delivery_is_not_shown_either() {
+    for kept in ["", ", keep_for: 1h"] {
+        let service = Double::echo().await.unwrap();
+        let given = r#"{"token": "given-1234", "more": "given-too"}"#.to_owned();
+        let answer = |body: &str| Fault::Answer { status: 200, headers: Vec::new(), body: body.to_owned() };
+        let fetches = FETCHES.replace("KEPT", kept);
+        let receiver = format!("  channel_configs: [{{channel: own, settings: {{url: '{}'}}}}]\n", service.url());
+        let deliverer = configured(&fetches, &receiver, &[]);
+        // One that succeeds, one with what was kept if something is, and one whose refusal repeats the token.
+        service.fail_next([answer(&given), answer("given-1234 is taken")]);
+        for round in 0..3 {
+            if kept.is_empty() && round > 0 {
+                service.fail_next([answer(&given)]);
+            }
+            let attempt = deliverer.attempt(&delivery(0)).await;
+            let mut shown = format!("{attempt:?}");
+            for exchange in &attempt.exchanges {
+                shown.push_str(&String::from_utf8_lossy(&exchange.request.body));
+            }
+            assert!(!shown.contains("given-"), "{shown}");
+            assert!(shown.contains("<secret>"), "{shown}");
+        }
+    }
+    let open = FETCHES.replace("KEPT", ", keep_shown: true");
+    let service = Double::echo().await.unwrap();
+    let answer = Fault::Answer { status: 200, headers: Vec::new(), body: r#"{"token": "OPS-1"}"#.to_owned() };
+    service.fail_next([answer]);
+    let receiver = format!("  channel_configs: [{{channel: own, settings: {{url: '{}'}}}}]\n", service.url());
+    let attempt = configured(&open, &receiver, &[]).attempt(&delivery(0)).await;
+    assert!(attempt.exchanges[1].request.url.ends_with("/OPS-1"), "{attempt:?}");
 }
 
 /// Everything that a caller can see of deliveries through all receivers.
