@@ -16,6 +16,8 @@ pub struct Settings {
     pub rate_limits_max: usize,
     /// Bytes of who and why of an acknowledgement.
     pub acknowledgement_bytes_max: usize,
+    /// Bytes of one silence: its matchers, who and why, and annotations.
+    pub silence_bytes_max: usize,
     /// Matchers of one silence.
     pub silence_matchers_max: usize,
     /// Instances (or recorded series) of one rule, if its group has no lower `limit`. The first ones are kept.
@@ -87,6 +89,7 @@ impl Default for Settings {
             silences_max: 10_000,
             rate_limits_max: 100_000,
             acknowledgement_bytes_max: 4_096,
+            silence_bytes_max: 64 << 10,
             silence_matchers_max: 1_000,
             rule_instances_max: 10_000,
             history_per_alert_max: 32,

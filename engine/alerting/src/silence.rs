@@ -96,6 +96,14 @@ pub enum SilenceError {
         /// How many it may have.
         matchers_max: usize,
     },
+    /// Its texts are longer than those of a silence may be.
+    #[error("silence has {bytes} bytes, at most {bytes_max} are allowed: give shorter matchers or a shorter comment")]
+    TooLong {
+        /// Bytes of its matchers, of who and why, and of its annotations.
+        bytes: usize,
+        /// How many it may have.
+        bytes_max: usize,
+    },
 }
 
 impl Silence {
@@ -221,6 +229,14 @@ impl Silences {
         let matchers = matcher_sets.iter().map(Vec::len).sum();
         if matchers > settings.silence_matchers_max {
             return Err(SilenceError::TooManyMatchers { matchers, matchers_max: settings.silence_matchers_max });
+        }
+        let matcher_bytes = |matcher: &Matcher| matcher.name().len() + matcher.value().len();
+        let annotations = draft.annotations.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = matcher_sets.iter().flatten().map(matcher_bytes).chain(annotations).sum::<usize>()
+            + draft.created_by.len()
+            + draft.comment.len();
+        if bytes > settings.silence_bytes_max {
+            return Err(SilenceError::TooLong { bytes, bytes_max: settings.silence_bytes_max });
         }
         let matches_everything = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
         if matcher_sets.is_empty() || matcher_sets.iter().any(matches_everything) {

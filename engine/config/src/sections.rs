@@ -160,6 +160,8 @@ pub struct IngestConfig {
     pub event_bytes_max: u64,
     /// Alerts.
     pub alerts_max: u64,
+    /// Bytes of an alert.
+    pub alert_bytes_max: u64,
     /// Whether label names are letters, digits and `_` only, as before Prometheus 3.
     pub legacy_names: bool,
 }
@@ -239,6 +241,7 @@ impl Default for IngestConfig {
             events_max: 100_000,
             event_bytes_max: 256 << 10,
             alerts_max: 100_000,
+            alert_bytes_max: 64 << 10,
             legacy_names: false,
         }
     }
@@ -389,6 +392,7 @@ pub(crate) fn ingest(f: &mut Fields<'_, '_>) -> IngestConfig {
         events_max: at_least_one(f, "events_max", defaults.events_max),
         event_bytes_max: f.bytes("event_bytes_max").unwrap_or(defaults.event_bytes_max),
         alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
+        alert_bytes_max: f.bytes("alert_bytes_max").unwrap_or(defaults.alert_bytes_max),
         legacy_names: f.boolean("legacy_names").unwrap_or(defaults.legacy_names),
     }
 }

@@ -223,6 +223,15 @@ fn check(posted: Posted, now: Timestamp, resolve_timeout: Duration, limits: &Lim
     if labels.len() > limits.labels_max || posted.annotations.len() > limits.labels_max {
         return Err(format!("more than {} labels or annotations", limits.labels_max));
     }
+    let pairs = labels.iter().map(|(name, value)| (name, value)).chain(&posted.annotations);
+    let bytes = pairs.map(|(name, value)| name.len() + value.len()).sum::<usize>() + posted.generator_url.len();
+    if bytes > limits.alert_bytes_max {
+        let max = limits.alert_bytes_max;
+        return Err(format!(
+            "labels, annotations and generatorURL have {bytes} bytes together, at most {max} are allowed \
+             (ingest.alert_bytes_max)"
+        ));
+    }
     for (name, value) in &labels {
         check_pair(name, value, limits).map_err(|reason| format!("invalid label set: {reason}"))?;
     }

@@ -47,6 +47,8 @@ pub struct Limits {
     pub event_bytes_max: usize,
     /// Alerts in one body.
     pub alerts_max: usize,
+    /// Bytes of one alert: labels, annotations and the address of what raised it.
+    pub alert_bytes_max: usize,
     /// Rejected items that are described; the others are only counted.
     pub rejections_max: usize,
     /// Which label names are accepted.
@@ -56,7 +58,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 32 MiB, a million samples, 10,000 buckets, 128 labels of 1 KiB and 16 KiB, 100,000 events of 256 fields and 256 KiB, 100,000 alerts.
+    /// 32 MiB, a million samples, 10,000 buckets, 128 labels of 1 KiB and 16 KiB, 100,000 events of 256 fields and 256 KiB, 100,000 alerts of 64 KiB.
     pub const STANDARD: Limits = Limits {
         body_bytes_max: 32 << 20,
         samples_max: 1_000_000,
@@ -70,6 +72,7 @@ impl Limits {
         event_fields_max: 256,
         event_bytes_max: 256 << 10,
         alerts_max: 100_000,
+        alert_bytes_max: 64 << 10,
         rejections_max: 20,
         label_names: LabelNames::Utf8,
         unsorted_labels: UnsortedLabels::Reject,

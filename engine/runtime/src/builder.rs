@@ -506,6 +506,7 @@ pub fn ingest_limits(config: &Config) -> watchfire_ingest::Limits {
         events_max: size(ingest.events_max),
         event_bytes_max: size(ingest.event_bytes_max),
         alerts_max: size(ingest.alerts_max),
+        alert_bytes_max: size(ingest.alert_bytes_max),
         label_names: if ingest.legacy_names { LabelNames::Legacy } else { LabelNames::Utf8 },
         ..watchfire_ingest::Limits::STANDARD
     }

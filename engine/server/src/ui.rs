@@ -16,6 +16,7 @@ use axum::extract::{Form, Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use watchfire::delivery::text::{Unit, shorten};
 use watchfire_alerting::{
     Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, Silence, SilenceDraft, SilenceId,
     SilenceState,
@@ -27,6 +28,8 @@ use crate::App;
 use crate::alertmanager::pairs;
 use receivers::AttemptRow;
 
+/// Characters of a text on a page that somebody wrote; the API has all of it.
+const TEXT_CHARS_MAX: usize = 500;
 /// Attempts on the page of notifications.
 const ATTEMPTS_SHOWN: usize = 50;
 
@@ -221,7 +224,7 @@ async fn alerts_page(app: &App, error: String) -> Response {
                     state: "pending",
                     tone: "pending",
                     name: instance.labels.value_or_empty("alertname").to_owned(),
-                    summary: instance.annotations.get("summary").cloned().unwrap_or_default(),
+                    summary: summary(&instance.annotations),
                     labels,
                     held_back: String::new(),
                     fires: false,
@@ -253,7 +256,7 @@ fn acknowledged(acknowledgement: &Acknowledgement) -> String {
         text.push_str(&format!(" until {}", minute(until)));
     }
     if !acknowledgement.comment.is_empty() {
-        text.push_str(&format!(": {}", acknowledgement.comment));
+        text.push_str(&format!(": {}", shown(&acknowledgement.comment)));
     }
     text
 }
@@ -263,9 +266,18 @@ fn silence_query(labels: &watchfire_model::Labels) -> String {
     form_urlencoded::Serializer::new(String::new()).append_pair("matchers", &matchers.join(", ")).finish()
 }
 
+/// A text as far as a page shows it.
+fn shown(text: &str) -> String {
+    shorten(text, TEXT_CHARS_MAX, Unit::Chars).into_owned()
+}
+
+fn summary(annotations: &BTreeMap<String, String>) -> String {
+    annotations.get("summary").map(|text| shown(text)).unwrap_or_default()
+}
+
 /// What a silence says to those who find an alert quiet.
 fn silenced(silence: &Silence) -> String {
-    format!("silenced until {}: {} ({})", minute(silence.ends_at), silence.comment, silence.created_by)
+    format!("silenced until {}: {} ({})", minute(silence.ends_at), shown(&silence.comment), shown(&silence.created_by))
 }
 
 /// Why nobody is told about an alert.
@@ -301,7 +313,7 @@ fn alert_row(
         state,
         tone,
         name: alert.name().to_owned(),
-        summary: alert.annotations.get("summary").cloned().unwrap_or_default(),
+        summary: summary(&alert.annotations),
         labels: alert
             .labels
             .iter()
@@ -343,9 +355,9 @@ async fn silences_page(app: &App, matchers: String, error: String) -> Response {
             id: silence.id.to_string(),
             state: state.as_str(),
             tone,
-            matchers: silence.matcher_sets.iter().flatten().map(ToString::to_string).collect(),
-            comment: silence.comment.clone(),
-            created_by: silence.created_by.clone(),
+            matchers: silence.matcher_sets.iter().flatten().map(|matcher| shown(&matcher.to_string())).collect(),
+            comment: shown(&silence.comment),
+            created_by: shown(&silence.created_by),
             times,
             can_end: state != SilenceState::Expired,
         }

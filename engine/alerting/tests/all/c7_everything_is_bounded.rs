@@ -58,7 +58,7 @@ fn groups_beyond_the_limit_share_one_per_route() {
 
 #[test]
 fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
-    let settings = Settings { silences_max: 2, silence_matchers_max: 3, ..Settings::default() };
+    let settings = Settings { silences_max: 2, silence_matchers_max: 3, silence_bytes_max: 20, ..Settings::default() };
     let mut w = World::with(settings, vec![], at_once());
     w.silence("A", "1m");
     w.silence("B", "1h");
@@ -77,7 +77,11 @@ fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
     assert_eq!(w.engine.set_silence(w.now, one.clone()), Err(SilenceError::Limit { silences_max: 2 }));
     let too_many = SilenceError::TooManyMatchers { matchers: 4, matchers_max: 3 };
     assert_eq!(w.engine.set_silence(w.now, many), Err(too_many));
-    assert_eq!(w.engine.counters().silences_refused, 2);
+    let text = |comment: &str| SilenceDraft { comment: comment.to_owned(), created_by: "Ada".to_owned(), ..draft(3) };
+    assert_eq!(w.engine.set_silence(w.now, text("mending")), Err(SilenceError::Limit { silences_max: 2 }));
+    let too_long = SilenceError::TooLong { bytes: 22, bytes_max: 20 };
+    assert_eq!(w.engine.set_silence(w.now, text("mending it")), Err(too_long));
+    assert_eq!(w.engine.counters().silences_refused, 4);
     w.at("121h");
     assert!(w.engine.set_silence(w.now, SilenceDraft { ends_at: w.now + Duration::from_mins(1), ..one }).is_ok());
 }

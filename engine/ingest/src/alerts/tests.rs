@@ -39,6 +39,22 @@ fn an_end_in_the_past_without_a_start_is_resolved_and_one_before_the_start_is_re
 }
 
 #[test]
+fn an_alert_is_bounded_as_a_whole() {
+    let limits = Limits { alert_bytes_max: 40, ..Limits::STANDARD };
+    for (labels, annotations, url, taken) in [
+        (r#""alertname":"x""#, r#""summary":"sssssssssssssssssss""#, "/x/y", true),
+        (r#""alertname":"x""#, r#""summary":"sssssssssssssssssss""#, "/x/yz", false),
+        (r#""alertname":"x","a":"0123456789""#, r#""summary":"0123456789""#, "/x/", false),
+    ] {
+        let body = format!(r#"[{{"labels":{{{labels}}},"annotations":{{{annotations}}},"generatorURL":"{url}"}}]"#);
+        let decoded = decode(body.as_bytes(), NOW, TIMEOUT, &limits).unwrap();
+        let answer = decoded.error_answer();
+        assert_eq!(decoded.alerts.len() == 1, taken, "{body}");
+        assert_eq!(answer.is_none_or(|answer| !answer.body.contains("ingest.alert_bytes_max")), taken, "{body}");
+    }
+}
+
+#[test]
 fn the_good_part_of_a_batch_is_kept_and_the_answer_is_400() {
     let decoded = read(
         r#"[{"labels":{"alertname":"a","empty":""},"annotations":{"summary":"s","note":null},"generatorURL":"http://x/"},
