@@ -10,6 +10,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::preview_test_history_and_redelivery", needs: &[Tool::Binary], run: history },
     Case { name: "channels::what_is_sent_without_metrics_is_routed_and_ended", needs: &[Tool::Binary], run: sent },
     Case { name: "channels::a_webhook_of_pagerduty_ends_what_was_sent", needs: &[Tool::Binary], run: pagerduty },
+    Case { name: "channels::c7_a_webhook_that_is_not_signed_is_not_read", needs: &[Tool::Binary], run: unsigned },
     Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
     Case { name: "channels::pages_test_preview_acknowledge_and_deliver_again", needs: &[Tool::Binary], run: pages },
     Case { name: "channels::a_mail_shows_the_number_against_its_threshold", needs: &[Tool::Binary], run: trend },
@@ -163,6 +164,27 @@ fn slack() -> Result<()> {
         let silences = engine.get("/api/v2/silences").await?;
         ensure!(silences[0]["createdBy"] == "ada (Slack)", "{silences}");
         ensure!(silences[0]["matchers"][0]["value"] == "system_down", "{silences}");
+        Ok(())
+    })
+}
+
+fn unsigned() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let more = "  pagerduty_configs: [{routing_key: k, webhook_secret: whsec-1234}]\n";
+        let engine = Engine::start(&[("watchfire.yml", &config(&sink, more))]).await?;
+        // None of these bodies is ever sent.
+        for (what, path, headers, length, expected) in [
+            ("without a signature", "pagerduty/webhook", "", 9, 401),
+            ("larger than any", "pagerduty/webhook", "x-pagerduty-signature: v1=00\r\n", 300_000, 413),
+            ("without a secret", "slack/interactive", "x-slack-signature: v0=00\r\n", 9, 401),
+        ] {
+            let head = format!(
+                "POST /api/watchfire/v1/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n"
+            );
+            let status = engine.status_of(&head).await?;
+            ensure!(status == expected, "{what}: {status}");
+        }
         Ok(())
     })
 }

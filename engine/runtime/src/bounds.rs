@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use watchfire_config::ServerLimits;
 
+/// Webhooks of services at one time. They show no credentials before they are read, so that whoever sends many of them takes
+/// no place from anybody else.
+const WEBHOOKS_MAX: usize = 16;
+
 /// What takes a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -16,10 +20,12 @@ pub enum Bound {
     Streams,
     /// A query, `server.limits.queries_max`.
     Queries,
+    /// A request that a service signs, [`WEBHOOKS_MAX`].
+    Webhooks,
 }
 
 impl Bound {
-    const ALL: [Bound; 3] = [Bound::Requests, Bound::Streams, Bound::Queries];
+    const ALL: [Bound; 4] = [Bound::Requests, Bound::Streams, Bound::Queries, Bound::Webhooks];
 
     /// The name in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -27,6 +33,7 @@ impl Bound {
             Bound::Requests => "requests",
             Bound::Streams => "streams",
             Bound::Queries => "queries",
+            Bound::Webhooks => "webhooks",
         }
     }
 
@@ -35,6 +42,7 @@ impl Bound {
             Bound::Requests => limits.requests_max,
             Bound::Streams => limits.streams_max,
             Bound::Queries => limits.queries_max,
+            Bound::Webhooks => return WEBHOOKS_MAX,
         };
         usize::try_from(max).unwrap_or(usize::MAX)
     }
@@ -76,7 +84,7 @@ impl Bounds {
     }
 
     /// Name, places taken and places there are, for the metrics.
-    pub(crate) fn usage(&self, limits: &ServerLimits) -> [(&'static str, usize, usize); 3] {
+    pub(crate) fn usage(&self, limits: &ServerLimits) -> [(&'static str, usize, usize); Bound::ALL.len()] {
         Bound::ALL.map(|bound| (bound.as_str(), self.taken[bound as usize].load(Ordering::Acquire), bound.max(limits)))
     }
 }

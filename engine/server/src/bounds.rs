@@ -9,7 +9,7 @@ use watchfire::Bound;
 use crate::App;
 
 /// Lets a request through while there is a place, and for as long as it may take. What supervisors ask is always
-/// answered; pages that stay open for changes have places of their own; queries end themselves, with an answer in the
+/// answered; pages that stay open for changes and what services sign have places of their own; queries end themselves, with an answer in the
 /// shape that their clients know.
 pub(crate) async fn hold(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
@@ -17,7 +17,8 @@ pub(crate) async fn hold(State(app): State<App>, request: Request, next: Next) -
         return next.run(request).await;
     }
     let is_query = matches!(path, "/api/v1/query" | "/api/v1/query_range");
-    let Some(_place) = app.engine.enter(Bound::Requests) else {
+    let bound = if crate::inbound::SIGNED.contains(&path) { Bound::Webhooks } else { Bound::Requests };
+    let Some(_place) = app.engine.enter(bound) else {
         return full("too many requests are under way; try again in a moment\n");
     };
     if is_query {

@@ -1,35 +1,44 @@
 //! What services send back: PagerDuty's webhooks and clicks on Slack's buttons. Both are signed, so that they need none
 //! of the credentials that other callers show; without a secret in the configuration nothing is taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use watchfire::alerting::{AcknowledgeCommand, AcknowledgeWhat, SilenceDraft};
 use watchfire::config::Channel;
 use watchfire::delivery::pagerduty::{self, InboundEvent};
 use watchfire::delivery::slack::interactive::{self, ClickAction, SILENCE_FOR};
 use watchfire_model::{Alert, Matcher};
 
+use crate::body::BodyError;
 use crate::named::{Named, end, firing};
 use crate::receivers::refused;
 use crate::{App, body, push_refused};
+
+/// The largest body in bytes. Anybody can send one, and those that services send are some kilobytes.
+const WEBHOOK_BYTES_MAX: usize = 256 << 10;
 
 /// The paths that signatures protect.
 pub(crate) const SIGNED: [&str; 2] = ["/api/watchfire/v1/pagerduty/webhook", "/api/watchfire/v1/slack/interactive"];
 
 /// `POST /api/watchfire/v1/pagerduty/webhook`: an incident was acknowledged or resolved there, and so it is here.
 pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
-    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let signature = header(&headers, "x-pagerduty-signature");
-    let signed = secrets(&app, |channel| match channel {
+    let secrets = secrets(&app, |channel| match channel {
         Channel::PagerDuty(config) => config.webhook_secret.as_ref(),
         _ => None,
     });
-    if !signed.iter().fold(false, |found, secret| found | pagerduty::is_signed(secret, signature, &bytes)) {
-        return Err(refused(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
+    let unsigned = || refused(StatusCode::UNAUTHORIZED, "the signature is missing or wrong");
+    if secrets.is_empty() || signature.is_empty() {
+        return Err(unsigned());
+    }
+    let bytes = read(&headers, body).await?;
+    if !secrets.iter().fold(false, |found, secret| found | pagerduty::is_signed(secret, signature, &bytes)) {
+        return Err(unsigned());
     }
     let inbound = pagerduty::parse(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, &error))?;
     let Some(inbound) = inbound else { return Ok(StatusCode::NO_CONTENT.into_response()) };
@@ -51,16 +60,20 @@ pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: 
 
 /// `POST /api/watchfire/v1/slack/interactive`: somebody clicked on a button of a message.
 pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
-    let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let (time, signature) = (header(&headers, "x-slack-request-timestamp"), header(&headers, "x-slack-signature"));
     let secrets = secrets(&app, |channel| match channel {
         Channel::Slack(config) => config.signing_secret.as_ref(),
         _ => None,
     });
+    let unsigned = || refused(StatusCode::UNAUTHORIZED, "the signature is missing, wrong or too old");
+    if secrets.is_empty() || signature.is_empty() {
+        return Err(unsigned());
+    }
+    let bytes = read(&headers, body).await?;
     let now = app.engine.now();
     let signed = |secret: &String| interactive::is_signed(secret, time, signature, &bytes, now);
     if !secrets.iter().fold(false, |found, secret| found | signed(secret)) {
-        return Err(refused(StatusCode::UNAUTHORIZED, "the signature is missing, wrong or too old"));
+        return Err(unsigned());
     }
     let payload = form_urlencoded::parse(&bytes).find(|(name, _)| name == "payload");
     let payload = payload.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "there is no `payload`"))?.1;
@@ -98,8 +111,18 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-/// The secrets of all receivers that have one.
-fn secrets(app: &App, of: impl Fn(&Channel) -> Option<&watchfire::config::Credential>) -> Vec<String> {
+/// The body of a request that may be signed.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    body::read(headers, body, WEBHOOK_BYTES_MAX).await.map_err(|error| match error {
+        BodyError::TooLarge { limit } => {
+            refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("no webhook is larger than {limit} bytes"))
+        }
+        broken @ BodyError::Broken(_) => broken.into_response(),
+    })
+}
+
+/// The secrets of all receivers that have one, each once.
+fn secrets(app: &App, of: impl Fn(&Channel) -> Option<&watchfire::config::Credential>) -> BTreeSet<String> {
     let definitions = app.engine.definitions();
     let channels = definitions.config.receivers.iter().flat_map(|receiver| &receiver.integrations);
     channels.filter_map(|integration| of(&integration.channel)).map(|secret| secret.expose().to_owned()).collect()

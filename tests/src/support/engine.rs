@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{OpenApi, eventually, variable};
 
@@ -173,6 +175,16 @@ impl Engine {
             request = request.header(*name, *value);
         }
         self.judged("POST", path, request.send().await?).await
+    }
+
+    /// The status of the answer to bytes that are sent as they are, which need not be a whole request.
+    pub(crate) async fn status_of(&self, bytes: &str) -> Result<u16> {
+        let mut stream = TcpStream::connect(self.address.context("the engine does not run")?).await?;
+        stream.write_all(bytes.as_bytes()).await?;
+        let mut answer = [0; "HTTP/1.1 200".len()];
+        stream.read_exact(&mut answer).await?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        answer.strip_prefix("HTTP/1.1 ").and_then(|status| status.parse().ok()).context(answer)
     }
 
     /// The answer, if it fits the engine's own OpenAPI document or is none of its own API.

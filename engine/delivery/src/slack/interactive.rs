@@ -43,7 +43,7 @@ pub fn is_signed(secret: &str, timestamp: &str, signature: &str, body: &[u8], no
         return false;
     }
     let text = [format!("v0:{timestamp}:").as_bytes(), body].concat();
-    signature.strip_prefix("v0=").is_some_and(|digits| is_hmac_sha256(secret.as_bytes(), &text, digits))
+    signature.strip_prefix("v0=").is_some_and(|digits| is_hmac_sha256(secret.as_bytes(), &text, [digits]))
 }
 
 /// Reads the JSON in the form field `payload`; nothing if it is a click on a button that does nothing here, such as a
