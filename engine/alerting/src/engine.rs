@@ -51,7 +51,8 @@ pub struct Engine {
     pub(crate) last_evaluation_id: u64,
 
     pub(crate) alerts: AlertStore,
-    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    /// In boxes, because a group is taken out of the tree while it is worked on.
+    pub(crate) groups: BTreeMap<GroupKey, Box<Group>>,
     /// The notifications on their way.
     pub(crate) notifications: BTreeMap<NotificationId, Arc<TargetKey>>,
     pub(crate) silences: Silences,

@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Lets go of the ended alerts about which nothing is left to tell, and of the group if it was the last.
-    pub(crate) fn put_back(&mut self, mut group: Group) {
+    pub(crate) fn put_back(&mut self, mut group: Box<Group>) {
         let mut done = Vec::new();
         for (fingerprint, member) in &group.members {
             let node = self.routes.find(&group.route);

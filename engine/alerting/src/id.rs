@@ -1,6 +1,8 @@
 //! Identities that the state machine gives out.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use watchfire_model::Labels;
@@ -27,8 +29,14 @@ pub struct SilenceId(pub Arc<str>);
 pub struct RouteId(pub Arc<str>);
 
 /// The identity of an alert group: its route node, the receiver where a router chose it, and its group labels.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupKey(pub Arc<str>);
+///
+/// Keys are long and have much in common, so that they are compared by a hash first: their order means nothing, but is
+/// always the same.
+#[derive(Clone)]
+pub struct GroupKey {
+    hash: u64,
+    text: Arc<str>,
+}
 
 /// An integration of a receiver by what it is and not by where it stands, so that reordering a receiver's integrations
 /// forgets nothing.
@@ -55,14 +63,60 @@ impl GroupKey {
     /// The key of the group with these labels under a route, `receiver` being given where a router plugin chose it.
     pub fn new(route: &RouteId, receiver: Option<&str>, labels: &Labels) -> GroupKey {
         match receiver {
-            None => GroupKey(format!("{route}:{labels}").into()),
-            Some(receiver) => GroupKey(format!("{route}/{receiver:?}:{labels}").into()),
+            None => GroupKey::from_text(format!("{route}:{labels}")),
+            Some(receiver) => GroupKey::from_text(format!("{route}/{receiver:?}:{labels}")),
         }
+    }
+
+    /// The key that [`GroupKey::as_str`] gave.
+    pub fn from_text(text: impl Into<Arc<str>>) -> GroupKey {
+        let text = text.into();
+        GroupKey { hash: hash_words(&text), text }
     }
 
     /// The key as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same, shared.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
+    }
+}
+
+impl PartialEq for GroupKey {
+    fn eq(&self, other: &GroupKey) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for GroupKey {}
+
+impl PartialOrd for GroupKey {
+    fn partial_cmp(&self, other: &GroupKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for GroupKey {
+    fn cmp(&self, other: &GroupKey) -> Ordering {
+        self.hash.cmp(&other.hash).then_with(|| match Arc::ptr_eq(&self.text, &other.text) {
+            true => Ordering::Equal,
+            false => self.text.cmp(&other.text),
+        })
+    }
+}
+
+impl Hash for GroupKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GroupKey({:?})", self.text)
     }
 }
 
@@ -117,7 +171,25 @@ macro_rules! display_inner {
         }
     )*};
 }
-display_inner!(EvaluationId, RouteRequestId, SilenceId, RouteId, GroupKey);
+display_inner!(EvaluationId, RouteRequestId, SilenceId, RouteId);
+
+impl fmt::Display for GroupKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+/// FNV-1a over words of eight bytes, mixed after each because it carries nothing from high bits to low ones.
+fn hash_words(text: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ text.len() as u64;
+    for chunk in text.as_bytes().chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 32;
+    }
+    hash
+}
 
 /// FNV-1a over 128 bits, each part closed by a byte that no UTF-8 text contains, then mixed.
 pub(crate) fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u128 {

@@ -289,7 +289,7 @@ impl Engine {
         group.sync_targets(&self.receivers);
         self.timers.set(Timer::Flush(group.key.clone()), next_flush);
         self.dirty_groups.insert(group.key.clone());
-        self.groups.insert(group.key.clone(), group);
+        self.groups.insert(group.key.clone(), Box::new(group));
     }
 
     /// Takes an alert out of a group, or leaves it there detached while the end of it, or of an attempt, is to be told.

@@ -93,7 +93,8 @@ impl Engine {
         let inhibited_by: BTreeSet<Fingerprint> =
             self.inhibitor.inhibitions(labels, true).into_iter().map(|inhibition| inhibition.source).collect();
         let attached = stored.memberships.iter().filter(|membership| !membership.detached);
-        let groups: Vec<&Group> = attached.filter_map(|membership| self.groups.get(&membership.group)).collect();
+        let groups: Vec<&Group> =
+            attached.filter_map(|membership| self.groups.get(&membership.group).map(Box::as_ref)).collect();
         let mut receivers: Vec<Arc<str>> = Vec::new();
         let mut muted_by: Vec<Arc<str>> = Vec::new();
         let mut muted_groups = 0;
@@ -178,7 +179,10 @@ impl Engine {
                 }
             })
             .collect();
-        views.sort_by(|a, b| (&a.receiver, &a.labels, &a.key).cmp(&(&b.receiver, &b.labels, &b.key)));
+        views.sort_by(|a, b| {
+            let (a_key, b_key) = (a.key.as_str(), b.key.as_str());
+            (&a.receiver, &a.labels, a_key).cmp(&(&b.receiver, &b.labels, b_key))
+        });
         views
     }
 

@@ -113,7 +113,7 @@ impl Reason {
             "snooze" => Reason::Acknowledged { by: text(0)?, until: until()?, snooze: true },
             "acknowledgement_ended" => Reason::AcknowledgementEnded { snooze: part(0)?.parse().ok()? },
             "acknowledgement_refused" => Reason::AcknowledgementRefused(text(0)?),
-            "escalation" => Reason::Escalated { group: GroupKey(text(0)?), receiver: text(1)? },
+            "escalation" => Reason::Escalated { group: GroupKey::from_text(text(0)?), receiver: text(1)? },
             "reloaded" => Reason::Reloaded,
             "clock_stepped_back" => Reason::ClockSteppedBack { by: Duration::from_millis(number(0)?) },
             _ => return None,
@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn every_reason_is_read_back() {
-        let (text, at, key) = (|| Arc::<str>::from("a \"text\""), Timestamp::from_secs(7), GroupKey("root:{}".into()));
+        let (text, at, key) =
+            (|| Arc::<str>::from("a \"text\""), Timestamp::from_secs(7), GroupKey::from_text("root:{}"));
         let mut reasons: Vec<Reason> = StateReason::ALL.into_iter().map(Reason::State).collect();
         reasons.extend(NotifyReason::ALL.into_iter().map(Reason::Notify));
         reasons.extend([

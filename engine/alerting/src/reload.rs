@@ -34,7 +34,7 @@ impl Engine {
                     self.restore_alert(fingerprint, stored);
                 }
                 Record::Group(record) => {
-                    self.groups.insert(record.key.clone(), Group::restored(record));
+                    self.groups.insert(record.key.clone(), Box::new(Group::restored(record)));
                 }
                 Record::Silence(silence) => {
                     self.timers.set(Timer::Silence(silence.id.clone()), silence.ends_at);

@@ -294,7 +294,7 @@ pub fn deliveries_of(receiver: &str, kinds: Vec<Arc<str>>, alerts: &[Alert], now
             receiver: receiver.into(),
             integration,
             integration_key: IntegrationKey { kind, ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX) },
-            group_key: GroupKey(format!("test:{labels}").into()),
+            group_key: GroupKey::from_text(format!("test:{labels}")),
             group_labels: labels.clone(),
             route_labels: Arc::default(),
             folded: 0,

@@ -40,7 +40,7 @@ impl Posted {
                 Some(fingerprint) => Ok(AcknowledgeWhat::Alert(fingerprint)),
                 None => Err(format!("{text:?} is not a fingerprint: write its 16 hexadecimal digits")),
             },
-            (None, Some(key)) => Ok(AcknowledgeWhat::Group(GroupKey(key.as_str().into()))),
+            (None, Some(key)) => Ok(AcknowledgeWhat::Group(GroupKey::from_text(key.as_str()))),
             _ => Err("name what is acknowledged: either `fingerprint` or `groupKey`".to_owned()),
         }
     }

@@ -42,7 +42,7 @@ fn record(number: usize, at: i64) -> Record {
         generator_url: "http://watchfire/graph?g0.expr=up".to_owned(),
         value: Some(0.125),
     };
-    let memberships = vec![Membership { group: GroupKey(format!("r1:{}", number % 500).into()), detached: false }];
+    let memberships = vec![Membership { group: GroupKey::from_text(format!("r1:{}", number % 500)), detached: false }];
     Record::Alert(AlertRecord {
         since: Timestamp::from_secs(number as i64 / 100),
         alert,

@@ -148,7 +148,7 @@ fn who_and_why_of_an_acknowledgement_are_bounded_and_it_must_make_sense() {
     let mut w = World::with(Settings { acknowledgement_bytes_max: 8, ..Settings::default() }, vec![], at_once());
     w.fire(&["A"]);
     let (alert, unknown) = (labels("A").fingerprint(), labels("B").fingerprint());
-    let group = GroupKey("none".into());
+    let group = GroupKey::from_text("none");
     let set = |what: &AcknowledgeWhat, comment: &str, until, snooze| AcknowledgeCommand::Set {
         what: what.clone(),
         by: "Ada".to_owned(),

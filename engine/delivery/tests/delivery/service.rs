@@ -91,7 +91,7 @@ pub(crate) fn delivery(integration: usize) -> Delivery {
         receiver: "r".into(),
         integration,
         integration_key: IntegrationKey { kind: "test".into(), ordinal: 0 },
-        group_key: GroupKey("{}:{alertname=\"HighLatency\"}".into()),
+        group_key: GroupKey::from_text("{}:{alertname=\"HighLatency\"}"),
         group_labels: notification.group_labels,
         route_labels: Arc::default(),
         route_id: RouteId("route".into()),

@@ -36,7 +36,7 @@ impl From<What> for AcknowledgeWhat {
     fn from(what: What) -> AcknowledgeWhat {
         match what {
             What::Alert(fingerprint) => AcknowledgeWhat::Alert(Fingerprint(fingerprint)),
-            What::Group(key) => AcknowledgeWhat::Group(GroupKey(key.into())),
+            What::Group(key) => AcknowledgeWhat::Group(GroupKey::from_text(key)),
         }
     }
 }

@@ -63,7 +63,7 @@ fn any_set() -> impl Strategy<Value = FingerprintSet> {
 
 fn any_target() -> impl Strategy<Value = TargetKey> {
     (".{0,6}", ".{0,4}", "[a-z]{1,5}", any::<u32>()).prop_map(|(group, receiver, kind, ordinal)| TargetKey {
-        group: GroupKey(group.into()),
+        group: GroupKey::from_text(group),
         receiver: receiver.into(),
         integration: IntegrationKey { kind: kind.into(), ordinal },
     })
@@ -101,7 +101,7 @@ fn any_instance() -> impl Strategy<Value = Record> {
 
 fn any_alert_record() -> impl Strategy<Value = Record> {
     let membership =
-        (".{0,6}", any::<bool>()).prop_map(|(group, detached)| Membership { group: GroupKey(group.into()), detached });
+        (".{0,6}", any::<bool>()).prop_map(|(group, detached)| Membership { group: GroupKey::from_text(group), detached });
     let times = (any_time(), option::of(any_time()));
     let acknowledgement = (".{0,4}", ".{0,4}", times, any::<bool>())
         .prop_map(|(by, comment, (at, until), snooze)| Acknowledgement { by, comment, at, until, snooze });
@@ -127,7 +127,7 @@ fn any_group() -> impl Strategy<Value = Record> {
             let (unanswered_since, escalated) = answer;
             Record::Group(GroupRecord {
                 since,
-                key: GroupKey(key.into()),
+                key: GroupKey::from_text(key),
                 route: RouteId(route.into()),
                 receiver: receiver.into(),
                 routed_by_plugin,

@@ -165,7 +165,7 @@ struct MembershipTwin {
 
 impl<'a> From<&'a AlertRecord> for AlertRow<'a> {
     fn from(record: &'a AlertRecord) -> AlertRow<'a> {
-        let twin = |m: &Membership| MembershipTwin { group: m.group.0.clone(), detached: m.detached };
+        let twin = |m: &Membership| MembershipTwin { group: m.group.text(), detached: m.detached };
         AlertRow {
             since: record.since.into(),
             alert: (&record.alert).into(),
@@ -188,7 +188,7 @@ impl TryFrom<AlertRow<'_>> for AlertRecord {
     type Error = String;
 
     fn try_from(twin: AlertRow<'_>) -> Result<AlertRecord, String> {
-        let membership = |m: MembershipTwin| Membership { group: GroupKey(m.group), detached: m.detached };
+        let membership = |m: MembershipTwin| Membership { group: GroupKey::from_text(m.group), detached: m.detached };
         Ok(AlertRecord {
             since: twin.since.into(),
             alert: twin.alert.into(),
@@ -230,7 +230,7 @@ impl From<&GroupRecord> for Group {
     fn from(record: &GroupRecord) -> Group {
         Group {
             since: record.since.into(),
-            key: record.key.0.clone(),
+            key: record.key.text(),
             route: record.route.0.clone(),
             receiver: record.receiver.clone(),
             routed_by_plugin: record.routed_by_plugin,
@@ -249,7 +249,7 @@ impl From<Group> for GroupRecord {
     fn from(twin: Group) -> GroupRecord {
         GroupRecord {
             since: twin.since.into(),
-            key: GroupKey(twin.key),
+            key: GroupKey::from_text(twin.key),
             route: RouteId(twin.route),
             receiver: twin.receiver,
             routed_by_plugin: twin.routed_by_plugin,
@@ -340,7 +340,7 @@ pub(super) struct Target {
 impl From<&TargetKey> for Target {
     fn from(key: &TargetKey) -> Target {
         Target {
-            group: key.group.0.clone(),
+            group: key.group.text(),
             receiver: key.receiver.clone(),
             kind: key.integration.kind.clone(),
             ordinal: key.integration.ordinal,
@@ -351,7 +351,7 @@ impl From<&TargetKey> for Target {
 impl From<Target> for TargetKey {
     fn from(twin: Target) -> TargetKey {
         let integration = IntegrationKey { kind: twin.kind, ordinal: twin.ordinal };
-        TargetKey { group: GroupKey(twin.group), receiver: twin.receiver, integration }
+        TargetKey { group: GroupKey::from_text(twin.group), receiver: twin.receiver, integration }
     }
 }
 
