@@ -217,7 +217,7 @@ impl Deliverer {
         &self,
         integration: &Arc<Integration>,
         notification: Arc<Notification>,
-        redactor: &Redactor,
+        redactor: &Arc<Redactor>,
     ) -> Attempt {
         let rejected = DeliveryOutcome::Rejected { reason: String::new() };
         let mut attempt = Attempt::new(integration.kind.clone(), rejected);
@@ -233,7 +233,7 @@ impl Deliverer {
         let made = match integration.make(&self.library, &notification, message.as_ref()) {
             Ok(made) => made,
             Err(error) => {
-                attempt.outcome = DeliveryOutcome::Rejected { reason: bounded(&redactor.text(&error.to_string())) };
+                attempt.outcome = DeliveryOutcome::Rejected { reason: bounded(&redactor.text(error.to_string())) };
                 return attempt;
             }
         };
@@ -277,14 +277,21 @@ impl Deliverer {
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
         };
         // A token that came meanwhile is a secret too, and so is one that was in use and is forgotten by now.
-        let redactor = &integration.redactor().and(redactor.secrets()).and(learned.iter().map(String::as_str));
+        let now = integration.redactor();
+        let redactor = &match Arc::ptr_eq(&now, redactor) && learned.is_empty() {
+            true => now,
+            false => Arc::new(now.and(redactor.secrets()).and(learned.iter().map(String::as_str))),
+        };
         attempt.outcome = redacted(outcome, redactor);
         for exchange in exchanges {
-            let mut request = redactor.request(&exchange.request);
+            let mut request = redactor.request(exchange.request);
             attempt.notes.append(&mut request.notes);
-            let body = String::from_utf8_lossy(&request.body).into_owned();
-            request.body = shorten(&body, HISTORY_BYTES_MAX, Unit::Bytes).into_owned().into_bytes();
-            let answer = exchange.answer.map(|answer| shown_answer(&answer, redactor));
+            if request.body.len() > HISTORY_BYTES_MAX {
+                let body = String::from_utf8_lossy(&request.body);
+                request.body = shorten(&body, HISTORY_BYTES_MAX, Unit::Bytes).into_owned().into_bytes();
+            }
+            let shown = |answer: Answer| Answer { body: redactor.text(answer.body), ..answer };
+            let answer = exchange.answer.map(shown);
             attempt.exchanges.push(Exchange { request, answer });
         }
         attempt
@@ -302,7 +309,7 @@ impl Deliverer {
         }
         let message = message(&integration, &*self.provider, &notification, &mut notes);
         let made = integration.make(&self.library, &notification, message.as_ref())?;
-        let mut requests = match (made, &integration.target) {
+        let requests = match (made, &integration.target) {
             (Made::Http(requests, _), _) => requests,
             (Made::Slack(telling, more), _) => {
                 notes.extend(more);
@@ -319,14 +326,14 @@ impl Deliverer {
             (Made::Templated(..), _) => Vec::new(),
         };
         let redactor = integration.redactor();
-        for request in &mut requests {
+        let shown = requests.into_iter().map(|mut request| {
             request.notes.append(&mut notes);
             if let Some(connection) = integration.connection() {
-                connection.complete(request);
+                connection.complete(&mut request);
             }
-            *request = redactor.request(request);
-        }
-        Ok(requests)
+            redactor.request(request)
+        });
+        Ok(shown.collect())
     }
 
     /// What is to be told, with the labels of its route, and what failed on the way.
@@ -424,9 +431,9 @@ fn unknown(delivery: &Delivery) -> PreviewError {
 
 fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
     match outcome {
-        DeliveryOutcome::Delivered { receipt } => DeliveryOutcome::Delivered { receipt: redactor.text(&receipt) },
-        DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(&reason) },
-        DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(&reason) },
+        DeliveryOutcome::Delivered { receipt } => DeliveryOutcome::Delivered { receipt: redactor.text(receipt) },
+        DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(reason) },
+        DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(reason) },
     }
 }
 
@@ -440,10 +447,6 @@ fn together(mut outcomes: Vec<DeliveryOutcome>) -> DeliveryOutcome {
     outcomes.sort_by_key(rank);
     let none = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
     outcomes.into_iter().next().unwrap_or_else(none)
-}
-
-fn shown_answer(answer: &Answer, redactor: &Redactor) -> Answer {
-    Answer { body: redactor.text(&answer.body), ..answer.clone() }
 }
 
 /// A mail in the shape of a request, for people to look at.

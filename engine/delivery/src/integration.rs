@@ -1,6 +1,6 @@
 //! One integration of a receiver: its settings become the fields of a builder, notification by notification.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use watchfire_config::{
@@ -29,6 +29,8 @@ pub(crate) struct Integration {
     pub(crate) formatter: Option<PluginUse>,
     /// How long an attempt may take.
     pub(crate) timeout: Duration,
+    /// The redactor that was needed last, and the secrets that it is for.
+    redactor: Mutex<(Vec<String>, Arc<Redactor>)>,
 }
 
 /// Where it sends to.
@@ -82,6 +84,7 @@ impl Integration {
             target,
             template,
             formatter: settings.formatter.clone(),
+            redactor: Mutex::default(),
         }
     }
 
@@ -93,11 +96,12 @@ impl Integration {
             template: None,
             formatter: None,
             timeout: limit.unwrap_or(SMTP_TIMEOUT),
+            redactor: Mutex::default(),
         }
     }
 
-    /// What must not be seen.
-    pub(crate) fn redactor(&self) -> Redactor {
+    /// What must not be seen. It changes when a file with a secret does, or when a token comes.
+    pub(crate) fn redactor(&self) -> Arc<Redactor> {
         let credential = |credential: &Option<Credential>| credential.as_ref().map(current).unwrap_or_default();
         let mut secrets = match &self.target {
             Target::PagerDuty(config, _) => vec![
@@ -114,7 +118,12 @@ impl Integration {
             Target::Custom(_) | Target::Broken(_) => Vec::new(),
         };
         secrets.extend(self.connection().map(Connection::secrets).unwrap_or_default());
-        Redactor::new(secrets.iter().map(String::as_str))
+        let mut last = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != secrets {
+            let redactor = Arc::new(Redactor::new(secrets.iter().map(String::as_str)));
+            *last = (secrets, redactor);
+        }
+        Arc::clone(&last.1)
     }
 
     /// How it reaches its service, if that is by HTTP.

@@ -39,5 +39,6 @@ pub use deliverer::{Attempt, Deliverer, DeliveryRecord, Exchange, PreviewError, 
 pub use notification::{Notification, Topic, group_hash};
 pub use prometheus::{Prometheus, PrometheusError};
 pub use redact::Redactor;
-pub use request::{BuildError, Method, Request, go_json};
+pub(crate) use request::go_json;
+pub use request::{BuildError, Method, Request};
 pub use trend::{Trend, Trends};

@@ -95,7 +95,7 @@ impl Prometheus {
         if is_answer {
             return Ok(fetched.body);
         }
-        let said = redactor.text(&bounded(&String::from_utf8_lossy(&fetched.body)));
+        let said = redactor.text(bounded(&String::from_utf8_lossy(&fetched.body)));
         Err(PrometheusError::Refused { status: fetched.status, said })
     }
 }

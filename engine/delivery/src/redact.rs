@@ -1,5 +1,7 @@
 //! Keeping secrets out of everything that is shown.
 
+use std::borrow::Cow;
+
 use crate::Request;
 
 /// What stands where a secret stood.
@@ -28,8 +30,8 @@ impl Redactor {
     }
 
     /// The same with more secrets.
-    pub(crate) fn and<'a>(self, secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
-        let mut all = self.secrets;
+    pub(crate) fn and<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
+        let mut all = self.secrets.clone();
         for secret in secrets {
             let secret = secret.trim();
             all.push(secret.to_owned());
@@ -52,24 +54,31 @@ impl Redactor {
         self.secrets.iter().map(String::as_str)
     }
 
-    /// `text` without the secrets.
-    pub fn text(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MARK))
+    /// `text` without the secrets. Most texts hold none and come back as they are.
+    pub fn text<'a>(&self, text: impl Into<Cow<'a, str>>) -> String {
+        let hidden = |text: Cow<'a, str>, secret: &String| match text.contains(secret.as_str()) {
+            true => Cow::Owned(text.replace(secret.as_str(), MARK)),
+            false => text,
+        };
+        self.secrets.iter().fold(text.into(), hidden).into_owned()
     }
 
     /// The request as it may be shown.
-    pub fn request(&self, request: &Request) -> Request {
+    pub fn request(&self, request: Request) -> Request {
         let hidden = ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"];
-        let header = |(name, value): &(String, String)| {
+        let header = |(name, value): (String, String)| {
             let hide = hidden.iter().any(|known| name.eq_ignore_ascii_case(known));
-            (name.clone(), if hide { MARK.to_owned() } else { self.text(value) })
+            let value = if hide { MARK.to_owned() } else { self.text(value) };
+            (name, value)
         };
+        let body = String::from_utf8(request.body);
+        let body = body.unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned());
         Request {
             method: request.method,
-            url: self.text(&request.url),
-            headers: request.headers.iter().map(header).collect(),
-            body: self.text(&String::from_utf8_lossy(&request.body)).into_bytes(),
-            notes: request.notes.iter().map(|note| self.text(note)).collect(),
+            url: self.text(request.url),
+            headers: request.headers.into_iter().map(header).collect(),
+            body: self.text(body).into_bytes(),
+            notes: request.notes.into_iter().map(|note| self.text(note)).collect(),
         }
     }
 }

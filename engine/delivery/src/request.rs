@@ -1,7 +1,9 @@
 //! Requests as values: built purely, looked at by people and tests, sent by one sender.
 
-use std::fmt;
+use std::{fmt, io};
 
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use thiserror::Error;
 
 /// The HTTP method of a request.
@@ -60,12 +62,12 @@ impl fmt::Debug for Request {
 
 impl Request {
     /// A `POST` of JSON.
-    pub fn post_json(url: impl Into<String>, body: &serde_json::Value) -> Request {
+    pub fn post_json<T: Serialize + ?Sized>(url: impl Into<String>, body: &T) -> Request {
         Request {
             method: Method::Post,
             url: url.into(),
             headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
-            body: go_json(body).into_bytes(),
+            body: go_json(body),
             notes: Vec::new(),
         }
     }
@@ -115,25 +117,35 @@ impl BuildError {
 
 /// JSON text with the characters `<`, `>`, `&` and the two line separators escaped, as Go's encoder writes it: a
 /// receiver that compares bytes or embeds the text in HTML sees what Alertmanager sends.
-pub fn go_json(value: &serde_json::Value) -> String {
-    let plain = value.to_string();
-    let mut out = String::with_capacity(plain.len() + plain.len() / 16);
-    let mut rest = plain.as_str();
-    // Most texts have none of these, so that they are looked for as bytes and what lies between is copied at once.
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let mut chars = from.chars();
-        match chars.next() {
-            Some('<') => out.push_str("\\u003c"),
-            Some('>') => out.push_str("\\u003e"),
-            Some('&') => out.push_str("\\u0026"),
-            Some('\u{2028}') => out.push_str("\\u2028"),
-            Some('\u{2029}') => out.push_str("\\u2029"),
-            other => out.extend(other),
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
+pub(crate) fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 << 10);
+    // Writing maps whose keys are texts into memory cannot fail; what were missing would be refused by the service.
+    drop(value.serialize(&mut Serializer::with_formatter(&mut out, GoFormatter)));
     out
+}
+
+/// Writes as Go's encoder does.
+struct GoFormatter;
+
+impl Formatter for GoFormatter {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        // Most texts have none of these, so that they are looked for as bytes and what lies between is copied at once.
+        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+            let (before, from) = rest.split_at(at);
+            out.write_all(before.as_bytes())?;
+            let mut chars = from.chars();
+            let escaped = match chars.next() {
+                Some('<') => "\\u003c",
+                Some('>') => "\\u003e",
+                Some('&') => "\\u0026",
+                Some('\u{2028}') => "\\u2028",
+                Some('\u{2029}') => "\\u2029",
+                _ => &from[..from.len() - chars.as_str().len()],
+            };
+            out.write_all(escaped.as_bytes())?;
+            rest = chars.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
 }

@@ -1,6 +1,10 @@
 //! Webhooks: Alertmanager's JSON, version 4, or the user's own payload.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use watchfire_model::{AlertStatus, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Message};
 
@@ -32,7 +36,7 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
         (Some(message), _) => custom(&fields.url, message),
         (None, Some(payload)) => Request::post_json(&fields.url, payload),
         (None, None) => {
-            let mut request = Request::post_json(&fields.url, &payload(notification, fields.max_alerts));
+            let mut request = Request::post_json(&fields.url, &Payload::new(notification, fields.max_alerts));
             // Go's encoder ends its output with a line feed.
             request.body.push(b'\n');
             request
@@ -61,47 +65,91 @@ fn custom(url: &str, message: &Message) -> Request {
 
 /// The body of the request as JSON, as Alertmanager's `webhook.Message` is encoded.
 pub fn payload(notification: &Notification, max_alerts: usize) -> Value {
-    let truncated = truncated(notification, max_alerts);
-    let sent = &notification.alerts[..notification.alerts.len() - truncated];
-    json!({
-        "receiver": notification.receiver,
-        "status": notification.status().as_str(),
-        "alerts": sent.iter().map(alert).collect::<Vec<_>>(),
-        "notification_reason": crate::view::reason(&notification.reason),
-        "groupLabels": labels(&notification.group_labels),
-        "commonLabels": labels(&notification.common_labels),
-        "commonAnnotations": notification.common_annotations,
-        "routeLabels": notification.route_labels,
-        "externalURL": notification.external_url,
-        "version": "4",
-        "groupKey": notification.group_key,
-        "truncatedAlerts": truncated,
-    })
+    // Maps in it have texts as keys, so that it always has a value.
+    serde_json::to_value(Payload::new(notification, max_alerts)).unwrap_or_default()
+}
+
+/// The fields in Alertmanager's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    receiver: &'a str,
+    status: &'static str,
+    alerts: Vec<PayloadAlert<'a>>,
+    #[serde(rename = "notification_reason")]
+    notification_reason: &'a str,
+    group_labels: Texts<'a>,
+    common_labels: Texts<'a>,
+    common_annotations: &'a BTreeMap<String, String>,
+    route_labels: &'a BTreeMap<String, String>,
+    #[serde(rename = "externalURL")]
+    external_url: &'a str,
+    version: &'static str,
+    group_key: &'a str,
+    truncated_alerts: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PayloadAlert<'a> {
+    status: &'static str,
+    labels: Texts<'a>,
+    annotations: &'a BTreeMap<String, String>,
+    starts_at: String,
+    ends_at: Cow<'static, str>,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'a str,
+    fingerprint: String,
+}
+
+impl<'a> Payload<'a> {
+    fn new(notification: &'a Notification, max_alerts: usize) -> Payload<'a> {
+        let truncated = truncated(notification, max_alerts);
+        let sent = &notification.alerts[..notification.alerts.len() - truncated];
+        Payload {
+            receiver: &notification.receiver,
+            status: notification.status().as_str(),
+            alerts: sent.iter().map(PayloadAlert::new).collect(),
+            notification_reason: crate::view::reason(&notification.reason),
+            group_labels: Texts(&notification.group_labels),
+            common_labels: Texts(&notification.common_labels),
+            common_annotations: &notification.common_annotations,
+            route_labels: &notification.route_labels,
+            external_url: &notification.external_url,
+            version: "4",
+            group_key: &notification.group_key,
+            truncated_alerts: truncated,
+        }
+    }
+}
+
+impl<'a> PayloadAlert<'a> {
+    fn new(view: &'a AlertView) -> PayloadAlert<'a> {
+        let alert = &view.alert;
+        let end = alert.ends_at.filter(|_| view.status == AlertStatus::Resolved);
+        PayloadAlert {
+            status: view.status.as_str(),
+            labels: Texts(&alert.labels),
+            annotations: &alert.annotations,
+            starts_at: go_time(alert.starts_at),
+            ends_at: end.map_or(Cow::Borrowed(ZERO_TIME), |end| go_time(end).into()),
+            generator_url: &alert.generator_url,
+            fingerprint: alert.fingerprint().to_string(),
+        }
+    }
+}
+
+/// Labels as an object.
+struct Texts<'a>(&'a Labels);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|label| (label.name, label.value)))
+    }
 }
 
 fn truncated(notification: &Notification, max_alerts: usize) -> usize {
     if max_alerts == 0 { 0 } else { notification.alerts.len().saturating_sub(max_alerts) }
-}
-
-fn alert(view: &AlertView) -> Value {
-    let alert = &view.alert;
-    let ends_at = match view.status {
-        AlertStatus::Firing => ZERO_TIME.to_owned(),
-        AlertStatus::Resolved => alert.ends_at.map_or_else(|| ZERO_TIME.to_owned(), go_time),
-    };
-    json!({
-        "status": view.status.as_str(),
-        "labels": labels(&alert.labels),
-        "annotations": alert.annotations,
-        "startsAt": go_time(alert.starts_at),
-        "endsAt": ends_at,
-        "generatorURL": alert.generator_url,
-        "fingerprint": alert.fingerprint().to_string(),
-    })
-}
-
-fn labels(labels: &Labels) -> Value {
-    Value::Object(labels.iter().map(|l| (l.name.to_owned(), Value::from(l.value))).collect::<Map<_, _>>())
 }
 
 /// RFC 3339 as Go prints it: no fraction if it is zero, no zeros at its end.

@@ -1,6 +1,7 @@
 //! The words of a receiver: its settings' templates, its template file, its formatter. Whatever of them fails, the built-in
 //! words take its place and the failure is noted: a broken text never costs a page.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -79,19 +80,25 @@ fn definitions(text: &str) -> Vec<String> {
 /// Renders the texts of one notification.
 pub(crate) struct Renderer<'a> {
     library: &'a Library,
-    data: Data,
-    now: watchfire_model::Timestamp,
+    notification: &'a Notification,
+    /// What templates see, made for the first that asks.
+    data: OnceCell<Data>,
     /// What failed and was replaced.
     pub(crate) notes: Vec<String>,
 }
 
 impl<'a> Renderer<'a> {
-    pub(crate) fn new(library: &'a Library, notification: &Notification) -> Renderer<'a> {
-        Renderer { library, data: view::data(notification), now: notification.at, notes: Vec::new() }
+    pub(crate) fn new(library: &'a Library, notification: &'a Notification) -> Renderer<'a> {
+        Renderer { library, notification, data: OnceCell::new(), notes: Vec::new() }
     }
 
     fn render(&self, text: &str, escape: Escape) -> Result<String, String> {
-        self.library.parse(text)?.render(&self.data, escape, self.now).map_err(|error| error.message)
+        // Most settings are no templates.
+        if !text.contains("{{") {
+            return Ok(text.to_owned());
+        }
+        let data = self.data.get_or_init(|| view::data(self.notification));
+        self.library.parse(text)?.render(data, escape, self.notification.at).map_err(|error| error.message)
     }
 
     /// The text of a setting that is needed: an address or a key, for which there is no other.

@@ -401,7 +401,7 @@ fn images(fields: &Fields, notes: &mut Vec<String>) -> Vec<Value> {
 /// Shortens the details so that the event fits: all texts longer than some length are cut to it, and that length is the
 /// largest that makes the event fit, so that short texts stay whole and the bulk pays.
 fn fit(event: &mut Map<String, Value>, notes: &mut Vec<String>) {
-    let size = |event: &Map<String, Value>| go_json_bytes(event);
+    let size = |event: &Map<String, Value>| crate::go_json(event).len();
     let bytes = size(event);
     if bytes <= EVENT_BYTES_MAX {
         return;
@@ -479,10 +479,4 @@ fn shorten_encoded(text: &mut String, max: usize) {
         text.truncate(kept);
         text.push_str(&format!("… ({left} more characters)"));
     }
-}
-
-fn go_json_bytes(event: &Map<String, Value>) -> usize {
-    // Writing plain maps as JSON cannot fail; what it would not count would be refused by the service and be seen.
-    let plain = serde_json::to_string(event).unwrap_or_default();
-    plain.chars().map(|c| if matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}') { 6 } else { c.len_utf8() }).sum()
 }

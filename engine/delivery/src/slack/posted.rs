@@ -102,7 +102,7 @@ fn payload_of(request: &Request) -> Map<String, Value> {
 
 fn with_payload(post: &Request, url: String, payload: Map<String, Value>) -> Request {
     let mut request = Request { url, notes: Vec::new(), ..post.clone() };
-    request.body = crate::go_json(&json!(payload)).into_bytes();
+    request.body = crate::go_json(&json!(payload));
     request
 }
 

@@ -168,7 +168,7 @@ impl Templated {
                     body.extend(message.clone());
                 }
                 request.set_header("Content-Type", "application/json");
-                request.body = crate::go_json(&body).into_bytes();
+                request.body = crate::go_json(&body);
             }
             BodyDefinition::Form(tree) => {
                 request.set_header("Content-Type", "application/x-www-form-urlencoded");

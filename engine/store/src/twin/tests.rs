@@ -100,8 +100,8 @@ fn any_instance() -> impl Strategy<Value = Record> {
 }
 
 fn any_alert_record() -> impl Strategy<Value = Record> {
-    let membership =
-        (".{0,6}", any::<bool>()).prop_map(|(group, detached)| Membership { group: GroupKey::from_text(group), detached });
+    let membership = (".{0,6}", any::<bool>())
+        .prop_map(|(group, detached)| Membership { group: GroupKey::from_text(group), detached });
     let times = (any_time(), option::of(any_time()));
     let acknowledgement = (".{0,4}", ".{0,4}", times, any::<bool>())
         .prop_map(|(by, comment, (at, until), snooze)| Acknowledgement { by, comment, at, until, snooze });
