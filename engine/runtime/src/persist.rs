@@ -18,6 +18,10 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long a database may take before it counts as failing. It may still do then what it was asked for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long what nobody waits for waits for company: outcomes of attempts and histories come one by one, and a commit
+/// costs far more than a record. What a crash takes of them is decided again at the next start, under the same keys.
+const COMPANY: Duration = Duration::from_millis(20);
+
 /// What one turn of the owner decided.
 #[derive(Default)]
 #[expect(
@@ -67,6 +71,11 @@ impl Decided {
             && self.replies.is_empty()
     }
 
+    /// Whether somebody waits until it is durable.
+    fn is_awaited(&self) -> bool {
+        !self.requests.is_empty() || !self.deliveries.is_empty() || !self.replies.is_empty()
+    }
+
     fn merge(&mut self, mut other: Decided) {
         self.records.append(&mut other.records);
         self.done.append(&mut other.done);
@@ -102,13 +111,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             let mut batch = Decided { term: pending.term, ..Decided::default() };
             if let Some(Some(first)) = next {
                 batch = first;
-                while let Ok(more) = decided.try_recv() {
-                    if more.term != batch.term {
-                        held = Some(more);
-                        break;
-                    }
-                    batch.merge(more);
-                }
+                held = gather(&mut batch, &mut decided).await;
             }
             if batch.term != pending.term {
                 pending = Pending { term: batch.term, ..Pending::default() };
@@ -183,5 +186,22 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
     /// A database that hangs must not hold up deliveries.
     async fn in_time(&self, work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
         tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::TooSlow { after: PATIENCE }))
+    }
+}
+
+/// Adds what has piled up of the same term, and what comes while nobody waits for any of it. Gives what came of another
+/// term.
+async fn gather(batch: &mut Decided, decided: &mut mpsc::UnboundedReceiver<Decided>) -> Option<Decided> {
+    let until = tokio::time::Instant::now() + COMPANY;
+    loop {
+        let more = match decided.try_recv() {
+            Ok(more) => more,
+            Err(_) if batch.is_awaited() => return None,
+            Err(_) => tokio::time::timeout_at(until, decided.recv()).await.ok().flatten()?,
+        };
+        if more.term != batch.term {
+            return Some(more);
+        }
+        batch.merge(more);
     }
 }

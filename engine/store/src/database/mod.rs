@@ -225,7 +225,7 @@ impl Store {
         records: impl IntoIterator<Item = (&'a RecordKey, &'a Record)>,
         done: &[i64],
     ) -> Result<(), StoreError> {
-        let batch = Batch::new(records)?;
+        let batch = Batch::new(records);
         if batch.is_empty() && done.is_empty() {
             return Ok(());
         }

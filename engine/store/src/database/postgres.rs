@@ -5,12 +5,15 @@ use sqlx::{PgPool, Row as _};
 
 use watchfire_alerting::Term;
 
-use super::batch::Batch;
+use super::batch::{Batch, Row};
 use super::{Moves, StoreError, StoreSettings, failed, migration};
 use crate::twin::Found;
 
 /// How long a session may pause within a transaction.
 const IDLE_MS: &str = "5000";
+
+/// Rows per statement.
+const ROWS_MAX: usize = 1_000;
 
 /// Locks out other engines while the tables are made: any number that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x5741_5443_4846_4952;
@@ -43,19 +46,16 @@ impl Postgres {
         Ok(Postgres { pool })
     }
 
-    pub(super) async fn commit(&self, term: Term, batch: Batch, done: &[i64]) -> Result<(), StoreError> {
-        let in_force = self.try_commit(term, batch, done).await.map_err(failed("cannot write to the database"))?;
-        if in_force { Ok(()) } else { Err(StoreError::TermOver) }
-    }
-
-    /// Whether the term was still in force; nothing is written otherwise.
-    async fn try_commit(&self, term: Term, batch: Batch, done: &[i64]) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        if !batch.puts.is_empty() {
+    /// Nothing is written if the term is not in force any more.
+    pub(super) async fn commit(&self, term: Term, batch: Batch<'_>, done: &[i64]) -> Result<(), StoreError> {
+        let refused = || failed("cannot write to the database");
+        let mut transaction = self.pool.begin().await.map_err(refused())?;
+        for these in batch.puts.chunks(ROWS_MAX) {
             let (mut kinds, mut keys, mut versions, mut bodies) = (vec![], vec![], vec![], vec![]);
-            for row in batch.puts {
-                kinds.push(row.key.kind);
-                keys.push(row.key.key.into_bytes());
+            for (key, record) in these {
+                let row = Row::new(key, record)?;
+                kinds.push(row.kind);
+                keys.push(row.key.into_bytes());
                 versions.push(row.version);
                 bodies.push(row.body);
             }
@@ -69,11 +69,12 @@ impl Postgres {
             .bind(versions)
             .bind(bodies)
             .execute(&mut *transaction)
-            .await?;
+            .await
+            .map_err(refused())?;
         }
         if !batch.deletes.is_empty() {
             let kinds: Vec<_> = batch.deletes.iter().map(|key| key.kind).collect();
-            let keys: Vec<_> = batch.deletes.into_iter().map(|key| key.key.into_bytes()).collect();
+            let keys: Vec<_> = batch.deletes.iter().map(|key| key.key.as_bytes()).collect();
             sqlx::query(
                 "DELETE FROM records USING UNNEST($1::text[], $2::bytea[]) AS gone (kind, key) \
                  WHERE records.kind = gone.kind AND records.key = gone.key",
@@ -81,18 +82,18 @@ impl Postgres {
             .bind(kinds)
             .bind(keys)
             .execute(&mut *transaction)
-            .await?;
+            .await
+            .map_err(refused())?;
         }
         if !done.is_empty() {
-            Postgres::forget_requests(&mut transaction, done).await?;
+            Postgres::forget_requests(&mut transaction, done).await.map_err(refused())?;
         }
         // Last, because whoever wants to take over waits from here to the end.
-        if term != Term::ALONE && !Postgres::fence(&mut transaction, term).await? {
-            transaction.rollback().await?;
-            return Ok(false);
+        if term != Term::ALONE && !Postgres::fence(&mut transaction, term).await.map_err(refused())? {
+            transaction.rollback().await.map_err(refused())?;
+            return Err(StoreError::TermOver);
         }
-        transaction.commit().await?;
-        Ok(true)
+        transaction.commit().await.map_err(refused())
     }
 
     pub(super) async fn rows(&self) -> Result<Vec<Found>, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
 use watchfire_model::Duration;
 
-use super::batch::Batch;
+use super::batch::{Batch, Row};
 use super::{Durability, Moves, StoreError, StoreSettings, failed, migration};
 use crate::twin::Found;
 
@@ -42,8 +42,9 @@ impl Sqlite {
             .busy_timeout(settings.busy_timeout.to_std())
             .synchronous(synchronous)
             .statement_cache_capacity(32)
-            // A cache for tens of thousands of records, in KiB, and checkpoints that gather several commits.
-            .pragma("cache_size", "-32768")
+            // A cache for thousands of records, in KiB: what is changed was mostly written lately. And checkpoints that
+            // gather several commits.
+            .pragma("cache_size", "-8192")
             .pragma("wal_autocheckpoint", "4000")
             .create_if_missing(true);
         let options = match path {
@@ -72,20 +73,20 @@ impl Sqlite {
         })
     }
 
-    pub(super) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.try_commit(batch).await.map_err(failed("cannot write to the database"))
-    }
-
-    async fn try_commit(&self, batch: Batch) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut puts = batch.puts.into_iter();
-        while puts.len() > 0 {
-            let size = chunk(puts.len());
+    pub(super) async fn commit(&self, batch: Batch<'_>) -> Result<(), StoreError> {
+        let refused = || failed("cannot write to the database");
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused())?;
+        let mut rest = &batch.puts[..];
+        while !rest.is_empty() {
+            let size = chunk(rest.len());
+            let (these, others) = rest.split_at(CHUNKS[size]);
             let mut query = sqlx::query(AssertSqlSafe(self.upserts[size].as_str()));
-            for row in puts.by_ref().take(CHUNKS[size]) {
-                query = query.bind(row.key.kind).bind(row.key.key).bind(row.version).bind(row.body);
+            for (key, record) in these {
+                let row = Row::new(key, record)?;
+                query = query.bind(row.kind).bind(row.key).bind(row.version).bind(row.body);
             }
-            query.execute(&mut *transaction).await?;
+            query.execute(&mut *transaction).await.map_err(refused())?;
+            rest = others;
         }
         for keys in batch.deletes.chunk_by(|a, b| a.kind == b.kind) {
             let mut rest = keys;
@@ -96,11 +97,11 @@ impl Sqlite {
                 for key in these {
                     query = query.bind(key.key.as_str());
                 }
-                query.execute(&mut *transaction).await?;
+                query.execute(&mut *transaction).await.map_err(refused())?;
                 rest = others;
             }
         }
-        transaction.commit().await
+        transaction.commit().await.map_err(refused())
     }
 
     pub(super) async fn rows(&self) -> Result<Vec<Found>, StoreError> {

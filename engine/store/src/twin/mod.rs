@@ -18,14 +18,10 @@ pub(crate) use attempt::{decode_attempt, encode_attempt};
 pub(crate) use request::{decode_request, encode_request};
 
 /// The version in which this Watchfire writes every kind.
-const VERSION: i32 = 1;
+pub(crate) const VERSION: i32 = 1;
 
-/// What a record does to the row of its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Put { version: i32, body: Vec<u8> },
-    Delete,
-}
+/// Room for the body of most records.
+const BODY_BYTES: usize = 1 << 10;
 
 /// A row as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,27 +32,36 @@ pub(crate) struct Found {
     pub(crate) body: Vec<u8>,
 }
 
-/// Serialises a record.
-pub(crate) fn encode(record: &Record) -> Result<Change, serde_json::Error> {
-    let body = match record {
-        Record::Instance(r) => serde_json::to_vec(&v1::Instance::from(r)),
-        Record::Alert(r) => serde_json::to_vec(&v1::AlertRow::from(r)),
-        Record::Group(r) => serde_json::to_vec(&v1::Group::from(r)),
-        Record::Silence(r) => serde_json::to_vec(&v1::Silence::from(r)),
-        Record::Log(r) => serde_json::to_vec(&v1::Log::from(r)),
-        Record::Outbox(r) => serde_json::to_vec(&v1::Outbox::from(r)),
-        Record::Routes(r) => serde_json::to_vec(&v1::Routes::from(r)),
-        Record::History(r) => serde_json::to_vec(&history::History::from(r)),
-        Record::RateLimit(r) => serde_json::to_vec(&v1::RateLimit::from(r)),
-        Record::Schedule(r) => serde_json::to_vec(&v1::Schedule::from(r)),
-        Record::PluginState(PluginStateRecord { write: StateWrite { value: Some(value), .. }, .. }) => {
-            Ok(value.clone())
-        }
-        Record::PluginState(PluginStateRecord { write: StateWrite { value: None, .. }, .. }) | Record::Deleted(_) => {
-            return Ok(Change::Delete);
-        }
-    };
-    Ok(Change::Put { version: VERSION, body: body? })
+/// Whether a record says that nothing is kept under its key.
+pub(crate) fn is_deletion(record: &Record) -> bool {
+    match record {
+        Record::Deleted(_) => true,
+        Record::PluginState(state) => state.write.value.is_none(),
+        _ => false,
+    }
+}
+
+/// The body of a record in [`VERSION`]; that of a deletion is empty.
+pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    fn write(twin: &impl serde::Serialize) -> Result<Vec<u8>, serde_json::Error> {
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        serde_json::to_writer(&mut body, twin)?;
+        Ok(body)
+    }
+    match record {
+        Record::Instance(r) => write(&v1::Instance::from(r)),
+        Record::Alert(r) => write(&v1::AlertRow::from(r)),
+        Record::Group(r) => write(&v1::Group::from(r)),
+        Record::Silence(r) => write(&v1::Silence::from(r)),
+        Record::Log(r) => write(&v1::Log::from(r)),
+        Record::Outbox(r) => write(&v1::Outbox::from(r)),
+        Record::Routes(r) => write(&v1::Routes::from(r)),
+        Record::History(r) => write(&history::History::from(r)),
+        Record::RateLimit(r) => write(&v1::RateLimit::from(r)),
+        Record::Schedule(r) => write(&v1::Schedule::from(r)),
+        Record::PluginState(state) => Ok(state.write.value.clone().unwrap_or_default()),
+        Record::Deleted(_) => Ok(Vec::new()),
+    }
 }
 
 /// Reads a row; the error is the reason for which it is put into quarantine.
