@@ -23,6 +23,7 @@ fn main() -> Result<()> {
     let binary = std::env::args().nth(1).unwrap_or_else(|| "target/release/watchfire".to_owned());
     let only: Vec<String> = std::env::args().skip(2).collect();
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let wanted_part = |part: &str| wanted("dispatch") || wanted(part);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         if wanted("detection") {
@@ -43,8 +44,8 @@ fn main() -> Result<()> {
         if wanted("recovery") {
             recovery::run(&binary).await?;
         }
-        if wanted("dispatch") {
-            dispatch::run(&binary).await?;
+        if dispatch::PARTS.iter().any(|part| wanted_part(part)) {
+            dispatch::run(&binary, wanted_part).await?;
         }
         Ok(())
     })

@@ -116,20 +116,21 @@ impl Contestant {
         let answer = self.client.get(format!("{}{path}", self.service.url)).send().await?;
         Ok((answer.status().as_u16(), answer.bytes().await?.len()))
     }
+}
 
-    /// Waits until the process has nothing to do any more: less than a hundredth of a core over two seconds, after the
-    /// five seconds that histories wait to be written.
-    pub(crate) async fn settled(&self) -> Result<()> {
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        for _ in 0..60 {
-            let before = self.server()?.cpu_seconds()?;
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            if self.server()?.cpu_seconds()? - before <= 0.02 {
-                break;
-            }
+/// Waits until none has anything to do any more: less than a hundredth of a core over two seconds, after the five seconds
+/// that histories wait to be written.
+pub(crate) async fn settled(contestants: &[Contestant]) -> Result<()> {
+    let used = || contestants.iter().map(|one| one.server()?.cpu_seconds()).collect::<Result<Vec<f64>>>();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for _ in 0..60 {
+        let before = used()?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if used()?.iter().zip(before).all(|(now, before)| now - before <= 0.02) {
+            break;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// An alert that fires for the next hours: the labels that production alerts have, and some of its own.

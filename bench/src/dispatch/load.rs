@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::contestant::{Program, alert, now};
+use super::contestant::{Contestant, Program, alert, now, settled};
 use crate::quantile;
 use crate::sink::Sink;
 
@@ -50,7 +50,7 @@ pub(super) async fn accept(programs: &[Program], address: SocketAddr) -> Result<
             let (cpu, begin) = (contestant.server()?.cpu_seconds()?, now());
             contestant.post(alerts).await?;
             let took = begin.elapsed().as_secs_f64();
-            contestant.settled().await?;
+            settled(std::slice::from_ref(&contestant)).await?;
             let each = (contestant.server()?.cpu_seconds()? - cpu) / ALERTS as f64 * 1e6;
             println!(
                 "{:<14}{what:<12}{each:>8.1} µs CPU each{:>10.0} accepted/s",
@@ -85,7 +85,7 @@ pub(super) async fn notify(programs: &[Program], sink: &Sink, address: SocketAdd
         }
         let took = begin.elapsed().as_secs_f64();
         let busy = contestant.server()?.cpu_seconds()? - cpu;
-        contestant.settled().await?;
+        settled(std::slice::from_ref(&contestant)).await?;
         let each = (contestant.server()?.cpu_seconds()? - cpu) / ALERTS as f64 * 1e6;
         let doubled = sink.counted() - counted - ALERTS;
         println!(
@@ -123,7 +123,17 @@ fn large(address: SocketAddr) -> Result<String> {
     Ok(config)
 }
 
-/// A state as large as a large company's.
+/// Starts a program and makes the silences.
+async fn with_silences(program: &Program, config: &str) -> Result<Contestant> {
+    let contestant = program.start(config).await?;
+    for silence in 0..SILENCES {
+        contestant.silence("service", &format!("service-x{silence}")).await?;
+    }
+    Ok(contestant)
+}
+
+/// A state as large as a large company's. The programs hold it side by side, because most of the time goes by with
+/// waiting; what they do under load is measured one after the other.
 pub(super) async fn hold(programs: &[Program], sink: &Sink, address: SocketAddr) -> Result<()> {
     println!(
         "\nDispatch: {HELD} alerts in {GROUPS} groups, {ROUTES} routes, {SILENCES} silences, {INHIBIT_RULES} inhibition rules"
@@ -134,13 +144,14 @@ pub(super) async fn hold(programs: &[Program], sink: &Sink, address: SocketAddr)
         Some((_, values)) => values.push(value),
         None => table.push((what, vec![value])),
     };
+    let mut contestants = Vec::new();
     for program in programs {
-        let mut contestant = program.start(&config).await?;
-        for silence in 0..SILENCES {
-            contestant.silence("service", &format!("service-x{silence}")).await?;
-        }
-        contestant.settled().await?;
-        let empty = contestant.server()?.memory_bytes()?;
+        contestants.push(with_silences(program, &config).await?);
+    }
+    settled(&contestants).await?;
+    let mut empty = Vec::new();
+    for contestant in &contestants {
+        empty.push(contestant.server()?.memory_bytes()?);
         let held = (0..HELD).map(|number| {
             let group = number % GROUPS;
             let instance = format!("10.0.{}.{}:8080", number / 250, number % 250);
@@ -148,17 +159,22 @@ pub(super) async fn hold(programs: &[Program], sink: &Sink, address: SocketAddr)
             alert(&[("instance", instance), ("service", service), ("team", team)])
         });
         contestant.post(held.collect::<Result<Vec<Value>>>()?).await?;
-        contestant.settled().await?;
-        // What began while the first alerts of a group were told is told with the group's next look.
-        tokio::time::sleep(IDLE).await;
-        contestant.settled().await?;
+    }
+    settled(&contestants).await?;
+    // What began while the first alerts of a group were told is told with the group's next look.
+    tokio::time::sleep(IDLE).await;
+    settled(&contestants).await?;
+    let (mut cpu, begin) = (Vec::new(), now());
+    for (contestant, empty) in contestants.iter().zip(empty) {
         note("memory per alert, B", (contestant.server()?.memory_bytes()? - empty) / HELD as f64);
-
-        let (cpu, begin) = (contestant.server()?.cpu_seconds()?, now());
-        tokio::time::sleep(IDLE).await;
+        cpu.push(contestant.server()?.cpu_seconds()?);
+    }
+    tokio::time::sleep(IDLE).await;
+    for (contestant, cpu) in contestants.iter().zip(cpu) {
         let share = (contestant.server()?.cpu_seconds()? - cpu) / begin.elapsed().as_secs_f64() * 100.0;
         note("idle, % of a core", share);
-
+    }
+    for contestant in &mut contestants {
         let cpu = contestant.server()?.cpu_seconds()?;
         let mut times = Vec::new();
         for _ in 0..10 {

@@ -12,7 +12,11 @@ use crate::process::installed;
 use crate::sink::Sink;
 use contestant::Program;
 
-pub(crate) async fn run(binary: &str) -> Result<()> {
+/// The parts, each of which can be asked for alone.
+pub(crate) const PARTS: [&str; 4] = ["accept", "notify", "hold", "faults"];
+
+/// Measures the parts that are wanted.
+pub(crate) async fn run(binary: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let mut programs = vec![Program::watchfire(binary)];
     if installed("prometheus-alertmanager") {
         programs.push(Program::alertmanager());
@@ -20,8 +24,18 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
         println!("prometheus-alertmanager: not installed, no ratio");
     }
     let (sink, address) = Sink::start().await?;
-    load::accept(&programs, address).await?;
-    load::notify(&programs, &sink, address).await?;
-    load::hold(&programs, &sink, address).await?;
-    faults::run(&programs, &sink, address).await
+    let [accept, notify, hold, faults] = PARTS.map(wanted);
+    if accept {
+        load::accept(&programs, address).await?;
+    }
+    if notify {
+        load::notify(&programs, &sink, address).await?;
+    }
+    if hold {
+        load::hold(&programs, &sink, address).await?;
+    }
+    if faults {
+        faults::run(&programs, &sink, address).await?;
+    }
+    Ok(())
 }
