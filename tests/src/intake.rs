@@ -14,6 +14,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "intake::bad_input_is_told_why_and_the_rest_is_kept", needs: &[Tool::Binary], run: bad_input },
     Case { name: "intake::c7_large_bodies_are_refused_before_they_are_read", needs: &[Tool::Binary], run: large },
     Case { name: "intake::c7_over_the_limit_is_told_to_come_back", needs: &[Tool::Binary], run: busy },
+    Case { name: "intake::c7_connections_are_bounded", needs: &[Tool::Binary], run: connections },
+    Case { name: "intake::c7_a_query_that_is_not_sent_is_not_waited_for", needs: &[Tool::Binary], run: unsent },
     Case { name: "intake::nobody_comes_in_without_credentials", needs: &[Tool::Binary], run: credentials },
 ];
 
@@ -242,6 +244,43 @@ fn busy() -> Result<()> {
             Ok(answer.status().is_success().then_some(()))
         })
         .await
+    })
+}
+
+fn connections() -> Result<()> {
+    block_on(async {
+        let config = format!("{QUIET}server: {{limits: {{connections_max: 4}}}}\n");
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let address = engine.url("").trim_start_matches("http://").to_owned();
+        let mut silent = Vec::new();
+        eventually("a connection too many is told so", async || {
+            silent.push(tokio::net::TcpStream::connect(&address).await?);
+            // What is closed at once may be closed before all of the request is written.
+            let status = engine.status_of("GET /-/healthy HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            Ok(status.is_ok_and(|status| status == 429).then_some(()))
+        })
+        .await?;
+        let metrics = engine.text("/metrics").await?;
+        ensure!(metrics.contains("watchfire_overloaded_total{queue=\"connections\"} "), "{metrics}");
+        ensure!(metrics.contains("watchfire_engine_bound_max{bound=\"connections\"} 4"), "{metrics}");
+        drop(silent);
+        eventually("there is a place again", async || {
+            let status = engine.status_of("GET /-/healthy HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            Ok(status.is_ok_and(|status| status == 200).then_some(()))
+        })
+        .await
+    })
+}
+
+fn unsent() -> Result<()> {
+    block_on(async {
+        let config = format!("{QUIET}server: {{limits: {{request_timeout: 200ms}}}}\n");
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let form = "content-type: application/x-www-form-urlencoded\r\ncontent-length: 9";
+        let head = format!("POST /api/v1/query HTTP/1.1\r\nhost: x\r\n{form}\r\n\r\n");
+        let status = engine.status_of(&head).await?;
+        ensure!(status == 408, "{status}");
+        Ok(())
     })
 }
 

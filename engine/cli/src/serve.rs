@@ -81,16 +81,17 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode> {
     tracing::info!(target: LISTENING, %address, "Listening on");
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut draining = stopped.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let serving = tokio::spawn({
+        let engine = engine.clone();
         // A sender that is gone ends the server as well.
-        drop(draining.wait_for(|stop| *stop).await);
+        let stop = async move { drop(draining.wait_for(|stop| *stop).await) };
+        async move { watchfire_server::serve(listener, &engine, router, stop).await }
     });
-    let serving = tokio::spawn(async move { serving.await });
     wait_for_signals(&engine, &launch.config).await?;
     tracing::info!("stopping: no more input, finishing what is under way");
     let _ended = stop.send(true);
     match tokio::time::timeout(DRAIN, serving).await {
-        Ok(joined) => joined??,
+        Ok(joined) => joined?,
         Err(_) => tracing::warn!("some connections were still open"),
     }
     engine.shutdown().await;

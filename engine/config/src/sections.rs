@@ -50,6 +50,8 @@ impl ServerConfig {
 pub struct ServerLimits {
     /// The largest body as it is sent, in bytes.
     pub body_bytes_max: u64,
+    /// Open connections; further ones get 429 and are closed.
+    pub connections_max: u64,
     /// Requests at one time; further ones get 429.
     pub requests_max: u64,
     /// Pages that stay open for changes; further ones get 429.
@@ -176,6 +178,7 @@ impl Default for ServerConfig {
             cors_origins: Vec::new(),
             limits: ServerLimits {
                 body_bytes_max: 16 << 20,
+                connections_max: 2_000,
                 requests_max: 1_000,
                 streams_max: 200,
                 request_timeout: Duration::from_secs(60),
@@ -275,6 +278,7 @@ pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
     let auth = f.object("auth", "auth", auth::read).unwrap_or_default();
     let limits = f.object("limits", "server limits", |f| ServerLimits {
         body_bytes_max: f.bytes("body_bytes_max").unwrap_or(defaults.limits.body_bytes_max),
+        connections_max: at_least_one(f, "connections_max", defaults.limits.connections_max),
         requests_max: at_least_one(f, "requests_max", defaults.limits.requests_max),
         streams_max: at_least_one(f, "streams_max", defaults.limits.streams_max),
         request_timeout: f.positive_duration("request_timeout").unwrap_or(defaults.limits.request_timeout),

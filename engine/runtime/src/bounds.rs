@@ -20,12 +20,14 @@ pub enum Bound {
     Streams,
     /// A query, `server.limits.queries_max`.
     Queries,
+    /// A connection, `server.limits.connections_max`.
+    Connections,
     /// A request that a service signs, [`WEBHOOKS_MAX`].
     Webhooks,
 }
 
 impl Bound {
-    const ALL: [Bound; 4] = [Bound::Requests, Bound::Streams, Bound::Queries, Bound::Webhooks];
+    const ALL: [Bound; 5] = [Bound::Requests, Bound::Streams, Bound::Queries, Bound::Connections, Bound::Webhooks];
 
     /// The name in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Bound {
             Bound::Requests => "requests",
             Bound::Streams => "streams",
             Bound::Queries => "queries",
+            Bound::Connections => "connections",
             Bound::Webhooks => "webhooks",
         }
     }
@@ -42,6 +45,7 @@ impl Bound {
             Bound::Requests => limits.requests_max,
             Bound::Streams => limits.streams_max,
             Bound::Queries => limits.queries_max,
+            Bound::Connections => limits.connections_max,
             Bound::Webhooks => return WEBHOOKS_MAX,
         };
         usize::try_from(max).unwrap_or(usize::MAX)

@@ -22,6 +22,7 @@ mod receive;
 mod receivers;
 mod routes;
 mod send;
+mod serve;
 mod ui;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use watchfire::{PushError, Watchfire};
 use watchfire_ingest::otlp::Deltas;
 use watchfire_model::Timestamp;
 
+pub use serve::serve;
 pub use ui::{SCRIPT, STYLE, ago};
 
 /// The stream of changes.

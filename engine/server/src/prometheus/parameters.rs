@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use watchfire_model::{Duration, Matcher, Timestamp};
 use watchfire_promql as promql;
@@ -22,8 +22,14 @@ impl FromRequest<App> for Parameters {
         let media = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_form = media.split(';').next().unwrap_or_default().trim() == "application/x-www-form-urlencoded";
         let form = if is_form {
-            let limit = app.body_bytes_max();
-            body::read(&parts.headers, body, limit).await.map_err(IntoResponse::into_response)?
+            // A query has its own time, which begins when it is known; what it takes to send it is bounded here.
+            let timeout = app.limits().request_timeout.to_std();
+            let read = tokio::time::timeout(timeout, body::read(&parts.headers, body, app.body_bytes_max())).await;
+            let late = |_| {
+                let text = format!("the body has not come within {} s\n", timeout.as_secs_f64());
+                (StatusCode::REQUEST_TIMEOUT, text).into_response()
+            };
+            read.map_err(late)?.map_err(IntoResponse::into_response)?
         } else {
             Bytes::new()
         };

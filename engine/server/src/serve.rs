@@ -1,0 +1,136 @@
+//! Connections: how many there may be, and how long one may say nothing.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use watchfire::{Bound, Watchfire};
+
+/// How long the head of a request may take, counted from the end of the request before, so that it is also how long a
+/// connection may lie idle. Load balancers drop idle connections after a minute; one that does so first never sends a
+/// request into a connection that is being closed here.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long nothing is accepted after that failed, as when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is said to whoever finds no place (contract C7).
+const NO_PLACE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 62\r\n\r\n\
+    too many connections are open (server.limits.connections_max)\n";
+
+/// Answers on a socket until `stop` ends, and then what is under way.
+pub async fn serve(listener: TcpListener, engine: &Watchfire, router: Router, stop: impl Future<Output = ()>) {
+    let (stopping, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = &mut stop => break,
+        };
+        match accepted {
+            Ok((stream, _)) => match engine.enter(Bound::Connections) {
+                Some(place) => {
+                    let answered = answer(stream, router.clone(), HEAD_TIMEOUT, stopped.clone());
+                    connections.spawn(async move {
+                        answered.await;
+                        drop(place);
+                    });
+                }
+                None => refuse(&stream),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Says why and closes. Whoever is not ready to hear it is not waited for.
+fn refuse(stream: &TcpStream) {
+    // A new connection has room for it; without, closing it says enough.
+    drop(stream.try_write(NO_PLACE));
+}
+
+/// Answers on one connection until either side closes it.
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    head_timeout: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    // A sender that is gone ends the server as well.
+    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What comes back for these bytes until the connection is closed.
+    async fn said_to(bytes: &str, head_timeout: Duration, stop: bool) -> String {
+        let (mut client, server) = tokio::io::duplex(4096);
+        let (stopping, stopped) = watch::channel(false);
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let answering = tokio::spawn(answer(server, router, head_timeout, stopped));
+        client.write_all(bytes.as_bytes()).await.unwrap();
+        if stop {
+            stopping.send_replace(true);
+        }
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        answering.await.unwrap();
+        drop(stopping);
+        said
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let soon = Duration::from_millis(20);
+        assert!(!said_to("GET / HTTP/1.1\r\nhost: a", soon, false).await.contains("hello"));
+        assert!(!said_to("", soon, false).await.contains("hello"));
+        let said = said_to("GET / HTTP/1.1\r\nhost: a\r\n\r\n", soon, false).await;
+        assert!(said.contains("hello"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_idle_connections() {
+        assert_eq!(said_to("", HEAD_TIMEOUT, true).await, "");
+    }
+
+    #[test]
+    fn the_answer_to_whoever_finds_no_place_is_whole() {
+        let text = std::str::from_utf8(NO_PLACE).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
+    }
+}
