@@ -300,6 +300,7 @@ fn credentials() -> Result<()> {
         let own = engine.url("");
         let answer = engine.post("/api/v1/events", &[headers[0], headers[1], ("origin", own.as_str())], "[]").await?;
         ensure!(answer.status().is_success(), "the engine's own page got {}", answer.status());
+        rebound().await?;
         let open = Engine::prepare(&[("watchfire.yml", QUIET)])?;
         let binary = crate::support::variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
         let output = std::process::Command::new(binary)
@@ -310,4 +311,23 @@ fn credentials() -> Result<()> {
         ensure!(!output.status.success() && text.contains("--insecure"), "{text}");
         Ok(())
     })
+}
+
+/// What a page gets whose site had its name point to an engine that asks for no credentials.
+async fn rebound() -> Result<()> {
+    let config = format!("{QUIET}server: {{external_url: 'https://watchfire.example.org/'}}\n");
+    let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+    for (headers, expected) in [
+        ("host: evil.example\r\norigin: http://evil.example", 421),
+        ("host: evil.example:9494\r\naccept-language: en", 421),
+        ("host: evil.example\r\nuser-agent: Mozilla/5.0", 421),
+        ("host: evil.example\r\nuser-agent: Prometheus/3.5.0", 200),
+        ("host: watchfire.example.org\r\naccept-language: en", 200),
+        ("host: watchfire:9494\r\naccept-language: en", 200),
+        ("host: 127.0.0.1\r\naccept-language: en", 200),
+    ] {
+        let status = engine.status_of(&format!("GET /api/v2/alerts HTTP/1.1\r\n{headers}\r\n\r\n")).await?;
+        ensure!(status == expected, "{headers:?}: {status}");
+    }
+    Ok(())
 }
