@@ -4,8 +4,8 @@
 // The engine inside is QuickJS: no timers, no network, no console. Numbers come as packed bytes, because a typed array
 // over them is read many times faster than a list of numbers.
 
-import * as input from "watchfire:plugin/input@0.1.0";
-import * as state from "watchfire:plugin/state@0.1.0";
+import * as input from "watchfire:plugin/input@0.2.0";
+import * as state from "watchfire:plugin/state@0.2.0";
 
 import { open, judge } from "./threshold.js";
 

@@ -3,21 +3,21 @@
 // What the host hands over and what it reads afterwards lies outside the garbage collector's reach, and is given back at
 // the beginning of the next call.
 
-@external("watchfire:plugin/input@0.1.0", "eval-time-ms") export declare function evalTimeMs(): i64;
-@external("watchfire:plugin/input@0.1.0", "series-count") export declare function seriesCount(): u32;
-@external("watchfire:plugin/input@0.1.0", "latest") export declare function latest(into: usize): void;
-@external("watchfire:plugin/input@0.1.0", "series-ids") export declare function seriesIds(into: usize): void;
-@external("watchfire:plugin/input@0.1.0", "offsets") export declare function offsets(into: usize): void;
-@external("watchfire:plugin/input@0.1.0", "timestamps") export declare function timestamps(into: usize): void;
-@external("watchfire:plugin/input@0.1.0", "values") export declare function values(into: usize): void;
-@external("watchfire:plugin/input@0.1.0", "label")
+@external("watchfire:plugin/input@0.2.0", "eval-time-ms") export declare function evalTimeMs(): i64;
+@external("watchfire:plugin/input@0.2.0", "series-count") export declare function seriesCount(): u32;
+@external("watchfire:plugin/input@0.2.0", "latest") export declare function latest(into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "series-ids") export declare function seriesIds(into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "offsets") export declare function offsets(into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "timestamps") export declare function timestamps(into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "values") export declare function values(into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "label")
 export declare function label(series: u32, name: usize, length: usize, into: usize): void;
-@external("watchfire:plugin/state@0.1.0", "get")
+@external("watchfire:plugin/state@0.2.0", "get")
 export declare function stateGet(key: usize, length: usize, into: usize): void;
-@external("watchfire:plugin/state@0.1.0", "set")
+@external("watchfire:plugin/state@0.2.0", "set")
 export declare function stateSet(key: usize, length: usize, value: usize, bytes: usize, into: usize): void;
-@external("watchfire:plugin/state@0.1.0", "delete") export declare function stateDelete(key: usize, length: usize): void;
-@external("watchfire:plugin/log@0.1.0", "log")
+@external("watchfire:plugin/state@0.2.0", "delete") export declare function stateDelete(key: usize, length: usize): void;
+@external("watchfire:plugin/log@0.2.0", "log")
 export declare function log(level: u32, message: usize, length: usize): void;
 
 let owned: usize[] = [];

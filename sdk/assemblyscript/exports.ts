@@ -144,23 +144,22 @@ export function router_route(handle: u32, atMs: i64, list: usize, count: usize):
   return answer;
 }
 
-export function formatter_format(
-  handle: u32, atMs: i64, key: usize, keyBytes: usize, receiver: usize, receiverBytes: usize, labels: usize,
-  labelCount: usize, url: usize, urlBytes: usize, list: usize, count: usize,
-): usize {
+/** What the call is given lies in memory, as it is more than fits into parameters: the handle, then the group. */
+export function formatter_format(given: usize): usize {
+  const handle = load<u32>(given);
   const group = new Group();
-  group.atMs = atMs;
-  group.key = String.UTF8.decodeUnsafe(key, keyBytes);
-  group.receiver = String.UTF8.decodeUnsafe(receiver, receiverBytes);
-  const pairs = abi.allocate(8);
-  store<usize>(pairs, labels);
-  store<usize>(pairs, labelCount, 4);
-  group.groupLabels = abi.pairs(pairs);
-  group.externalUrl = String.UTF8.decodeUnsafe(url, urlBytes);
-  group.alerts = alerts(list, count);
+  group.atMs = load<i64>(given, 8);
+  group.key = abi.text(given + 16);
+  group.receiver = abi.text(given + 24);
+  group.id = abi.text(given + 32);
+  group.channel = abi.text(given + 40);
+  group.groupLabels = abi.pairs(given + 48);
+  group.externalUrl = abi.text(given + 56);
+  group.secrets = abi.pairs(given + 64);
+  group.alerts = alerts(load<usize>(given, 72), load<usize>(given, 76));
   abi.begin();
   const message = openFormatters[handle].format(group);
-  const answer = abi.allocate(48);
+  const answer = abi.allocate(64);
   abi.storeText(answer + 4, message.title);
   abi.storeText(answer + 12, message.contentType);
   abi.storeText(answer + 20, message.body);
@@ -171,5 +170,11 @@ export function formatter_format(
     abi.storeText(at + 8, message.headers.get(names[i]));
   }
   abi.storeOption(answer + 36, message.dedupKey);
+  const target = message.target;
+  if (target != null) {
+    store<u8>(answer, 1, 48);
+    store<u8>(answer, <u8>target.method, 52);
+    abi.storeText(answer + 56, target.url);
+  }
   return answer;
 }

@@ -246,13 +246,31 @@ export class Group {
   externalUrl: string = "";
   /** Firing ones first. */
   alerts: Alert[] = [];
+  /** The id of this notification: the same at every attempt to deliver it. */
+  id: string = "";
+  /** The kind of the receiver's channel, such as `slack`. */
+  channel: string = "";
+  /**
+   * The secrets that the receiver grants, by name: a stand-in for each. Where it stands in the address, a header or the
+   * body of a request of the plugin's own, the host puts the secret.
+   */
+  secrets: Map<string, string> = new Map();
 }
 
-/** A message. The host addresses, signs and sends it. */
+export enum Method { Get, Post, Put, Patch, Delete }
+
+/** Where a request of the plugin's own goes; the host sends it if the receiver grants the host. */
+export class Target {
+  constructor(public method: Method, public url: string) {}
+}
+
+/** A message. The host signs and sends it, and addresses it unless the plugin does. */
 export class Message {
   contentType: string = "text/plain";
   headers: Map<string, string> = new Map();
   dedupKey: string | null = null;
+  /** Where it goes, if not through the receiver's own channel. */
+  target: Target | null = null;
   constructor(public title: string, public body: string) {}
 }
 

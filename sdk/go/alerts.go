@@ -61,9 +61,34 @@ type Group struct {
 	ExternalURL string
 	// Alerts are the alerts, firing ones first.
 	Alerts []Alert
+	// ID is the notification's, the same at every attempt to deliver it.
+	ID string
+	// Channel is the kind of the receiver's channel, such as slack.
+	Channel string
+	// Secrets has a stand-in for each secret that the receiver grants, by name. Where it stands in the address, a header
+	// or the body of a request of the plugin's own, the host puts the secret.
+	Secrets map[string]string
 }
 
-// Message is a message; the host addresses, signs and sends it.
+// Method is the method of an HTTP request.
+type Method uint8
+
+// In the order of the contract.
+const (
+	Get Method = iota
+	Post
+	Put
+	Patch
+	Delete
+)
+
+// Target says where a request of the plugin's own goes; the host sends it if the receiver grants the host.
+type Target struct {
+	Method Method
+	URL    string
+}
+
+// Message is a message; the host signs and sends it, and addresses it unless the plugin does.
 type Message struct {
 	Title string
 	// ContentType is the media type of Body.
@@ -72,4 +97,6 @@ type Message struct {
 	Headers     [][2]string
 	// DedupKey replaces the deduplication key; empty to keep it.
 	DedupKey string
+	// Target says where it goes, if not through the receiver's own channel; nil where it does.
+	Target *Target
 }

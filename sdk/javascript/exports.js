@@ -50,6 +50,7 @@ export const formatter = {
         ...group,
         atMs: Number(group.atMs),
         groupLabels: Object.fromEntries(group.groupLabels),
+        secrets: Object.fromEntries(group.secrets),
         alerts: group.alerts.map(alert),
       };
       const message = formatters.objects[handle].format(about);
@@ -59,6 +60,7 @@ export const formatter = {
         body: message.body,
         headers: Object.entries(message.headers ?? {}),
         dedupKey: message.dedupKey ?? null,
+        target: message.target ? { method: message.target.method ?? "post", url: message.target.url } : null,
       };
     }),
 };

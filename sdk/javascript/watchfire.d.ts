@@ -110,6 +110,22 @@ export interface Group {
   groupLabels: Record<string, string>;
   externalUrl: string;
   alerts: Alert[];
+  /** The id of this notification: the same at every attempt to deliver it. */
+  id: string;
+  /** The kind of the receiver's channel, such as "slack". */
+  channel: string;
+  /**
+   * The secrets that the receiver grants, by name: a stand-in for each. Where it stands in the address, a header or the
+   * body of a request of the plugin's own, the host puts the secret.
+   */
+  secrets: Record<string, string>;
+}
+
+/** Where a request of the plugin's own goes; the host sends it if the receiver grants the host. */
+export interface Target {
+  /** "post" where nothing is said. */
+  method?: "get" | "post" | "put" | "patch" | "delete";
+  url: string;
 }
 
 export interface Message {
@@ -118,6 +134,8 @@ export interface Message {
   body: string;
   headers?: Record<string, string>;
   dedupKey?: string;
+  /** Where it goes, if not through the receiver's own channel. */
+  target?: Target;
 }
 
 export interface Formatter {

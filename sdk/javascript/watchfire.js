@@ -6,9 +6,9 @@
 //
 // This folder is written by `watchfire plugin build`; changes to it are lost.
 
-import * as input from "watchfire:plugin/input@0.1.0";
-import * as kv from "watchfire:plugin/state@0.1.0";
-import * as host from "watchfire:plugin/log@0.1.0";
+import * as input from "watchfire:plugin/input@0.2.0";
+import * as kv from "watchfire:plugin/state@0.2.0";
+import * as host from "watchfire:plugin/log@0.2.0";
 
 /** The configuration cannot be used: where (a JSON pointer such as `/limit`), and what would be right. */
 export class InvalidConfig extends Error {

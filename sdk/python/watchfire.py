@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from componentize_py_types import Err
+from wit_world.exports import formatter as _formatter
 from wit_world.imports import input as _input
 from wit_world.imports import log as _log
 from wit_world.imports import state as _state
@@ -21,6 +22,9 @@ from wit_world.imports import types as _types
 
 #: How bad something is: Severity.INFO, WARNING, ERROR, CRITICAL.
 Severity = _types.Severity
+
+#: The method of an HTTP request: Method.GET, POST, PUT, PATCH, DELETE.
+Method = _formatter.Method
 
 
 class InvalidConfig(Exception):
@@ -188,17 +192,34 @@ class Group:
     group_labels: dict[str, str]
     external_url: str
     alerts: list[Alert]
+    #: The id of this notification: the same at every attempt to deliver it.
+    id: str
+    #: The kind of the receiver's channel, such as `slack`.
+    channel: str
+    #: The secrets that the receiver grants, by name: a stand-in for each. Where it stands in the address, a header or the
+    #: body of a request of the plugin's own, the host puts the secret.
+    secrets: dict[str, str]
+
+
+@dataclass
+class Target:
+    """Where a request of the plugin's own goes; the host sends it if the receiver grants the host."""
+
+    url: str
+    method: Method = Method.POST
 
 
 @dataclass
 class Message:
-    """A message; the host addresses, signs and sends it."""
+    """A message; the host signs and sends it, and addresses it unless the plugin does."""
 
     body: str
     title: str = ""
     content_type: str = "text/plain"
     headers: list[tuple[str, str]] = field(default_factory=list)
     dedup_key: Optional[str] = None
+    #: Where it goes, if not through the receiver's own channel.
+    target: Optional[Target] = None
 
 
 class Formatter:

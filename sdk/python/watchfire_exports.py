@@ -54,7 +54,16 @@ class Formatter(watchfire.Opened):
     def format(self, handle, group):
         alerts = [_alert(alert) for alert in group.alerts]
         about = watchfire.Group(
-            group.at_ms, group.key, group.receiver, dict(group.group_labels), group.external_url, alerts
+            group.at_ms,
+            group.key,
+            group.receiver,
+            dict(group.group_labels),
+            group.external_url,
+            alerts,
+            group.id,
+            group.channel,
+            dict(group.secrets),
         )
         m = self.guard(lambda: self.objects[handle].format(about))
-        return _formatter.Message(m.title, m.content_type, m.body, m.headers, m.dedup_key)
+        target = m.target and _formatter.Target(m.target.method, m.target.url)
+        return _formatter.Message(m.title, m.content_type, m.body, m.headers, m.dedup_key, target)

@@ -141,10 +141,21 @@ fn first_party() -> Result<()> {
                 Command::new(variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?).args(arguments).output()?;
             let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             ensure!(output.status.success() && told.contains(" passed, 0 failed"), "{}: {told}", folder.display());
+            carries_its_tests(&folder, &file)?;
             tried += 1;
         }
     }
     ensure!(tried > 10, "only {tried} plugins have cases");
+    Ok(())
+}
+
+/// What was built says what it is, for which contract, and has the tests in it.
+fn carries_its_tests(folder: &Path, file: &Path) -> Result<()> {
+    let (code, told) = watchfire(folder, None, &["plugin", "inspect", &file.display().to_string(), "--json"])?;
+    let shown: serde_json::Value = serde_json::from_str(&told).with_context(|| told.clone())?;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    ensure!(code == Some(0) && shown["manifest"]["name"].as_str() == name, "{}: {told}", folder.display());
+    ensure!(shown["tests"].as_u64() > Some(0) && shown["contract"] == "0.2.0", "{}: {told}", folder.display());
     Ok(())
 }
 

@@ -4,7 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Engine, Sink, Tool, block_on, eventually};
+use watchfire_delivery::double::{Double, Fault};
+
+use crate::support::{Engine, Sink, Tool, block_on, eventually, install_plugins};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::preview_test_history_and_redelivery", needs: &[Tool::Binary], run: history },
@@ -14,6 +16,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
     Case { name: "channels::pages_test_preview_acknowledge_and_deliver_again", needs: &[Tool::Binary], run: pages },
     Case { name: "channels::a_mail_shows_the_number_against_its_threshold", needs: &[Tool::Binary], run: trend },
+    Case {
+        name: "channels::a_plugin_addresses_its_own_request",
+        needs: &[Tool::Binary, Tool::Plugins],
+        run: own_request,
+    },
     Case { name: "channels::who_does_not_answer_is_escalated", needs: &[Tool::Binary], run: escalation },
 ];
 
@@ -23,6 +30,61 @@ fn config(sink: &Sink, more: &str) -> String {
          receivers:\n- name: hook\n  webhook_configs: [{{url: '{}'}}]\n- name: other\n{more}",
         sink.url("/hook?key=sesame-1234")
     )
+}
+
+/// A channel of a plugin's own: tried again under the same key, refused where the host is not granted, without its secret
+/// being seen by the plugin or by anybody who looks.
+fn own_request() -> Result<()> {
+    block_on(async {
+        let (matrix, sink) = (Double::channel("matrix").await?, Sink::start().await?);
+        let origin = format!("http://{}", matrix.address());
+        let config = |granted: &str| {
+            let formatter =
+                format!("{{plugin: matrix-message, config: {{homeserver: '{origin}', room: '!ops:example'}}}}");
+            format!(
+                "plugins: {{dir: plugins}}\n\
+                 route: {{receiver: room, group_by: [alertname], group_wait: 0s, group_interval: 1s}}\n\
+                 receivers:\n- name: room\n  webhook_configs:\n  - url: '{}'\n    formatter: {formatter}\n    \
+                 grant: {{hosts: ['{granted}'], secret_files: {{access-token: token}}}}\n",
+                sink.url("/built-in")
+            )
+        };
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config(&origin)), ("token", "matrix-token\n")])?;
+        install_plugins(&engine.folder().join("plugins"), &["matrix-message"])?;
+        engine.run(&[]).await?;
+        post(&engine, "/api/watchfire/v1/plugins/matrix-message/calls?calls=1", &Value::Null).await?;
+        matrix.fail_next([Fault::status(500)]);
+        let alert = |name: &str| json!([{"labels": {"alertname": name}, "annotations": {"summary": "three down"}}]);
+        post(&engine, "/api/v2/alerts", &alert("Granted")).await?;
+        eventually("the room is told", async || Ok((!matrix.taken().is_empty()).then_some(()))).await?;
+        let tries = matrix.received();
+        ensure!(tries.len() == 2 && tries[0].answered == 500, "{tries:?}");
+        ensure!(tries[0].path == tries[1].path && tries[0].body == tries[1].body, "{tries:?}");
+        let key = tries[0].header("idempotency-key");
+        ensure!(key.is_some() && key == tries[1].header("idempotency-key"), "{tries:?}");
+        ensure!(String::from_utf8_lossy(&tries[1].body).contains("three down"), "{tries:?}");
+        ensure!(sink.received().is_empty(), "the built-in message was not needed");
+
+        // Where the host is not granted, the built-in message says what happened.
+        engine.write("watchfire.yml", &config("https://matrix.example"))?;
+        engine.post("/-/reload", &[], "").await?;
+        post(&engine, "/api/v2/alerts", &alert("Refused")).await?;
+        let told = sink.until("the built-in message comes", |received| !received.is_empty()).await?;
+        ensure!(told[0].json["commonLabels"]["alertname"] == "Refused", "{told:?}");
+        let history = engine.text("/api/watchfire/v1/deliveries").await?;
+        let refused =
+            format!("its request goes to {origin}, which is not granted: `grant.hosts` has https://matrix.example");
+        ensure!(history.contains(&refused), "{history}");
+        ensure!(matrix.received().len() == 2, "nothing is sent to a host that is not granted");
+
+        let calls = engine.text("/api/watchfire/v1/plugins/matrix-message/calls/1").await?;
+        ensure!(calls.contains("Bearer secret-"), "the plugin gets a stand-in: {calls}");
+        let status = engine.text("/api/v2/status").await?;
+        for (what, text) in [("history", history), ("calls", calls), ("status", status), ("log", engine.log()?)] {
+            ensure!(!text.contains("matrix-token"), "the {what} shows the secret: {text}");
+        }
+        Ok(())
+    })
 }
 
 async fn post(engine: &Engine, path: &str, body: &Value) -> Result<(u16, Value)> {

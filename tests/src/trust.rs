@@ -86,13 +86,13 @@ fn locked() -> Result<()> {
     std::fs::write(folder.join("plugins/good.wasm"), GOOD.build())?;
     expect(folder, verify, 1, &format!("allows only sha256:{pin}"))?;
     // What is imported needs to be granted.
-    let imports = "(import \"watchfire:plugin/log@0.1.0\" \"log\" (func (param i32 i32 i32)))";
+    let imports = "(import \"watchfire:plugin/log@0.2.0\" \"log\" (func (param i32 i32 i32)))";
     std::fs::write(folder.join("plugins/good.wasm"), Fixture { imports, ..GOOD }.build())?;
     configure(folder, "settings: {good: {grant: [log]}}")?;
     expect(folder, verify, 0, "ok       good")?;
     expect(folder, &["plugin", "inspect", "plugins/good.wasm"], 0, "needs granted log")?;
     configure(folder, "settings: {good: {grant: [state]}}")?;
-    expect(folder, verify, 1, "it imports `watchfire:plugin/log@0.1.0`")?;
+    expect(folder, verify, 1, "it imports `watchfire:plugin/log@0.2.0`")?;
     // Machine code from outside is never run, whatever is said about it.
     std::fs::write(folder.join("plugins/good.wasm"), b"\x7fELF\x02\x01\x01")?;
     configure(folder, "limits: {call_timeout: 1s}")?;

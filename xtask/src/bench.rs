@@ -26,8 +26,9 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     step::announce("1/3 Building what is shipped (thin LTO, some minutes)");
     // In one go, so that no library is compiled a second time with other features.
     let mut what = vec!["--package", "watchfire-host", "--example", PLUGINS_EXAMPLE];
+    what.extend(["--package", "watchfire-cli", "--bins"]);
     if !of_engine.is_empty() {
-        what.extend(["--package", "watchfire-cli", "--package", "watchfire-bench", "--bins"]);
+        what.extend(["--package", "watchfire-bench"]);
     }
     step::run("building", step::cargo(&["build", "--profile", "dist"]).args(what))?;
     let folder = step::target_dir().join("dist");
@@ -41,7 +42,7 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     }
     if wanted(PLUGINS) {
         step::announce("3/3 plugins, beside native code");
-        let built = plugins::build()?;
+        let built = plugins::build(&folder.join("watchfire"))?;
         if let Err(error) = plugins::build_python(&built.folder) {
             eprintln!("The plugin in Python is left out: {error:#}");
         }

@@ -42,7 +42,9 @@ fn main() -> ExitCode {
     let outcome = match task.as_deref() {
         Some("demo") => demo::run(&rest),
         Some("test") => test::run(&rest),
-        Some("plugins") => plugins::build().map(|built| println!("{}", built.folder.display())),
+        Some("plugins") => step::binary()
+            .and_then(|binary| plugins::build(&binary))
+            .map(|built| println!("{}", built.folder.display())),
         Some("bench") => bench::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("soak") => fuzz::soak(&rest),

@@ -17,8 +17,8 @@ pub(crate) struct Built {
     pub(crate) skipped: Vec<String>,
 }
 
-/// Builds everything whose toolchain is here.
-pub(crate) fn build() -> Result<Built> {
+/// Builds everything whose toolchain is here. The engine's binary puts in what each says of itself, and its tests.
+pub(crate) fn build(binary: &Path) -> Result<Built> {
     add_target()?;
     let folder = step::target_dir().join("plugins");
     std::fs::create_dir_all(&folder)?;
@@ -29,13 +29,13 @@ pub(crate) fn build() -> Result<Built> {
     for entry in std::fs::read_dir(&artefacts).with_context(|| artefacts.display().to_string())? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wasm") {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
-            std::fs::copy(&path, folder.join(stem).with_extension("wasm"))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+            complete(binary, &name, &path, &folder)?;
         }
     }
     let mut skipped = Vec::new();
     if step::installed("npm") {
-        javascript(&folder)?;
+        javascript(binary, &folder)?;
     } else {
         skipped.push("the JavaScript plugin: npm is not installed".to_owned());
     }
@@ -70,6 +70,14 @@ pub(crate) fn build_python(folder: &Path) -> Result<()> {
     step::run("building the Python plugin", &mut command)
 }
 
+/// Adds manifest and tests to a component.
+fn complete(binary: &Path, name: &str, component: &Path, folder: &Path) -> Result<()> {
+    let mut build = Command::new(binary);
+    build.args(["plugin", "build"]).arg(step::root().join("plugins").join(name)).arg("--from").arg(component);
+    build.arg("--output").arg(folder.join(name).with_extension("wasm"));
+    step::run(&format!("completing {name}"), &mut build)
+}
+
 /// Adds the compiler's target if it is missing; without rustup the compiler says itself what is missing.
 fn add_target() -> Result<()> {
     if !step::installed("rustup") {
@@ -86,7 +94,7 @@ fn add_target() -> Result<()> {
 pub(crate) const JAVASCRIPT: &str = "js-threshold";
 
 /// Installs the toolchain of the lock file beside the plugin and builds with it.
-fn javascript(folder: &Path) -> Result<()> {
+fn javascript(binary: &Path, folder: &Path) -> Result<()> {
     let source = step::root().join("plugins").join(JAVASCRIPT);
     let installed = source.join("node_modules/.package-lock.json");
     if !installed.is_file() {
@@ -94,8 +102,9 @@ fn javascript(folder: &Path) -> Result<()> {
         install.args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(&source);
         step::run("installing the JavaScript toolchain", &mut install)?;
     }
-    let output = folder.join(JAVASCRIPT).with_extension("wasm");
+    let component = step::target_dir().join("guest").join(JAVASCRIPT).with_extension("wasm");
     let mut build = Command::new("npm");
-    build.args(["run", "--silent", "build", "--"]).arg(output).current_dir(&source);
-    step::run("building the JavaScript plugin", &mut build)
+    build.args(["run", "--silent", "build", "--"]).arg(&component).current_dir(&source);
+    step::run("building the JavaScript plugin", &mut build)?;
+    complete(binary, JAVASCRIPT, &component, folder)
 }

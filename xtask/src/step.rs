@@ -32,6 +32,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The engine's binary, as developers build it.
+pub(crate) fn binary() -> Result<PathBuf> {
+    run("building the engine", &mut cargo(&["build", "--package", "watchfire-cli"]))?;
+    Ok(target_dir().join("debug/watchfire"))
+}
+
 /// Says what begins.
 pub(crate) fn announce(what: &str) {
     eprintln!("\n\x1b[1m==> {what}\x1b[0m");

@@ -21,8 +21,13 @@ struct Tally {
 
 pub(crate) fn run(options: &[String]) -> Result<()> {
     let mut tally = Tally::default();
+    // Everything of the workspace is built in one go: a package built alone may get other features of a shared library,
+    // and then half of the libraries are compiled a second time.
+    step::announce("Building the engine and its tests");
+    step::run("building", &mut step::cargo(&["build", "--workspace", "--all-targets"]))?;
+    let binary = step::target_dir().join("debug/watchfire");
     step::announce("Building the plugins");
-    let built = plugins::build()?;
+    let built = plugins::build(&binary)?;
     tally.skipped.extend(built.skipped);
     plugins::build_probe(&built.folder)?;
     let postgres = Postgres::start()?;
@@ -41,12 +46,6 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         }
         command
     };
-
-    // Everything of the workspace is built in one go: a package built alone may get other features of a shared library,
-    // and then half of the libraries are compiled a second time.
-    step::announce("Building the engine and its tests");
-    step::run("building", &mut step::cargo(&["build", "--workspace", "--all-targets"]))?;
-    let binary = step::target_dir().join("debug/watchfire");
 
     step::announce("The engine");
     let mut workspace = suite(&["test", "--workspace", "--no-fail-fast"]);

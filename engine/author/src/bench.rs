@@ -17,10 +17,10 @@ const EMPTY: &str = r#"(module
   (data (i32.const 32) "\00\00\00\00\80\00\00\00\05\00\00\00\80\00\00\00\05\00\00\00\00\00\00\00\00\00\00\00\01\00\00\00")
   (data (i32.const 128) "empty")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
-  (func (export "watchfire:plugin/plugin@0.1.0#describe") (result i32) (i32.const 16))
-  (func (export "watchfire:plugin/condition@0.1.0#open") (param i32 i32 i32 i32) (result i32) (i32.const 256))
-  (func (export "watchfire:plugin/condition@0.1.0#evaluate") (param i32) (result i32) (i32.const 512))
-  (func (export "watchfire:plugin/condition@0.1.0#close") (param i32)))"#;
+  (func (export "watchfire:plugin/plugin@0.2.0#describe") (result i32) (i32.const 16))
+  (func (export "watchfire:plugin/condition@0.2.0#open") (param i32 i32 i32 i32) (result i32) (i32.const 256))
+  (func (export "watchfire:plugin/condition@0.2.0#evaluate") (param i32) (result i32) (i32.const 512))
+  (func (export "watchfire:plugin/condition@0.2.0#close") (param i32)))"#;
 
 /// How long each size is measured.
 const SPAN: Duration = Duration::from_millis(400);
@@ -78,6 +78,9 @@ pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLi
                         receiver: "receiver".to_owned(),
                         group_labels: BTreeMap::new(),
                         external_url: String::new(),
+                        id: "notification".to_owned(),
+                        channel: "webhook".to_owned(),
+                        secrets: BTreeMap::new(),
                         alerts: alerts(*items),
                     };
                     (measure(|| formatter.format(&group).map(drop)).map_err(failed)?, 0.0)

@@ -26,6 +26,21 @@ pub struct Built {
 /// # Errors
 /// If a program is missing, the toolchain refuses the source, or what it built does not fit the contract.
 pub fn build(project: &Project, output: Option<&Path>) -> Result<Built, AuthorError> {
+    let wasm = compile(project)?;
+    complete(project, wasm, output)
+}
+
+/// Takes a component that something else built, such as a workspace of several plugins, and adds what
+/// [`build`](build()) adds: the manifest and the cases.
+///
+/// # Errors
+/// If the file cannot be read, or is not complete.
+pub fn build_from(project: &Project, component: &Path, output: Option<&Path>) -> Result<Built, AuthorError> {
+    complete(project, component::wrap(read(component)?, None)?, output)
+}
+
+/// A component of the plugin's sources.
+fn compile(project: &Project) -> Result<Vec<u8>, AuthorError> {
     write_sdk(&project.folder, project.language, project.name())?;
     let work = project.folder.join("build");
     fs::create_dir_all(&work).map_err(AuthorError::file(&work))?;
@@ -43,7 +58,11 @@ pub fn build(project: &Project, output: Option<&Path>) -> Result<Built, AuthorEr
         Language::AssemblyScript => (site.assemblyscript()?, Some("all-plugin")),
         Language::Wat => (site.wat()?, Some(world.as_str())),
     };
-    let mut wasm = component::wrap(built, world)?;
+    component::wrap(built, world)
+}
+
+/// Writes the plugin's file with what it says of itself and its cases.
+fn complete(project: &Project, mut wasm: Vec<u8>, output: Option<&Path>) -> Result<Built, AuthorError> {
     manifest::embed(&mut wasm, &project.manifest)?;
     for file in project.cases()? {
         // Read as cases too, so that a mistake in them is told here and not where the plugin is used.

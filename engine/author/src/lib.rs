@@ -18,7 +18,7 @@ mod sdk;
 mod trial;
 
 pub use bench::{BenchLine, bench};
-pub use build::{Built, build};
+pub use build::{Built, build, build_from};
 pub use component::wrap;
 pub use doctor::{Check, doctor};
 pub use error::AuthorError;

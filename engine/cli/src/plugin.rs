@@ -60,6 +60,9 @@ enum Command {
         /// The file to write [default: build/NAME.wasm]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// A component that something else built: only the manifest and the cases are added
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
     },
     /// Run the cases in tests/*.yml, with instructions and memory
     Test {
@@ -142,9 +145,12 @@ enum KindWord {
 pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
     match &options.command {
         Command::New { name, lang, kind, into } => new(into, name, *lang, *kind),
-        Command::Build { folder, output } => {
+        Command::Build { folder, output, from } => {
             let project = Project::open(folder)?;
-            let Built { path, bytes } = watchfire_author::build(&project, output.as_deref())?;
+            let Built { path, bytes } = match from {
+                Some(component) => watchfire_author::build_from(&project, component, output.as_deref())?,
+                None => watchfire_author::build(&project, output.as_deref())?,
+            };
             say!("{} ({})", path.display(), size(bytes));
             Ok(ExitCode::SUCCESS)
         }
@@ -225,7 +231,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
             .map(|offer| serde_json::json!({"kind": offer.kind.as_str(), "name": offer.name, "summary": offer.summary}))
             .collect();
         let object = serde_json::json!({
-            "manifest": manifest, "digest": format!("sha256:{}", info.digest), "offers": offers,
+            "manifest": manifest, "contract": info.contract, "digest": format!("sha256:{}", info.digest), "offers": offers,
             "imports": info.imports, "grants": info.grants, "tests": info.cases, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
             "compile_ms": compiled.as_secs_f64() * 1e3,
         });
@@ -247,9 +253,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     say!("\nimports");
     info.imports.iter().for_each(|import| say!("  {import}"));
     say!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
-    if let Some(manifest) = manifest {
-        say!("contract      {}", manifest.contract);
-    }
+    say!("contract      {}", info.contract);
     say!("tests         {} carried with it", info.cases);
     say!("digest        sha256:{}", info.digest);
     say!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));

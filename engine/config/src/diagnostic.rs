@@ -119,7 +119,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
 /// Where the value of the first key begins whose value is secret, and the column of that key.
 fn secret_value(line: &str) -> Option<(usize, usize)> {
     /// Keys below which everything is secret, on the same line or not: what stands there is called as somebody likes.
-    const BLOCKS: [&str; 4] = ["bearer_tokens", "basic", "proxy_connect_header", "channel_configs"];
+    const BLOCKS: [&str; 5] = ["bearer_tokens", "basic", "proxy_connect_header", "channel_configs", "secrets"];
     line.match_indices(':').find_map(|(at, _)| {
         let before = line[..at].trim_end_matches(['"', '\'', ' ']);
         let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");

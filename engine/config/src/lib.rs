@@ -51,8 +51,9 @@ pub use matcher::{MatcherSyntaxError, format_matcher, parse_matcher, parse_match
 pub use plugins::{GRANTS, PluginConfig, PluginsConfig};
 pub use prometheus::PrometheusConfig;
 pub use receiver::{
-    Channel, EmailConfig, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink, Receiver,
-    Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading, WebhookConfig,
+    Channel, EmailConfig, Grant, Integration, PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink,
+    Receiver, Setting, SlackAction, SlackConfig, SlackConfirmation, SlackField, TemplatedConfig, Threading,
+    WebhookConfig,
 };
 pub use route::Route;
 pub use rules::{Allowed, LoadedRules, Quarantined, RuleReader, load_rules, load_rules_with, rules_schema};

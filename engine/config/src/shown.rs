@@ -15,7 +15,7 @@ const SECRET: &str = "<secret>";
 const SECTIONS: [&str; 7] =
     ["global", "templates", "route", "inhibit_rules", "receivers", "time_intervals", "mute_time_intervals"];
 /// What routes, receivers and integrations may say here and not there.
-const ADDED: [&str; 16] = [
+const ADDED: [&str; 17] = [
     "repeat",
     "notify",
     "rate_limit",
@@ -24,6 +24,7 @@ const ADDED: [&str; 16] = [
     "router",
     "template",
     "formatter",
+    "grant",
     "per_recipient",
     "dedup_key",
     "event",
@@ -156,8 +157,8 @@ impl Writer {
             "url" if self.clients => within("webhook_configs"),
             // What stands there is called as somebody likes.
             _ if within("proxy_connect_header") || within("channel_configs") && within("settings") => true,
-            // Names and their passwords.
-            _ if self.path.iter().rev().nth(1).is_some_and(|above| above == "basic") => true,
+            // Names and their passwords or secrets.
+            _ if self.path.iter().rev().nth(1).is_some_and(|above| above == "basic" || above == "secrets") => true,
             _ => names_secret(key),
         }
     }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use thiserror::Error;
 use watchfire_alerting::{Delivery, DeliveryOutcome};
-use watchfire_config::Receiver;
+use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Message, Provider};
 
+use crate::grant::Grant;
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
-use crate::outcome::{Answer, bounded};
+use crate::outcome::{Answer, Dialect, bounded};
 use crate::templated::Run;
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
@@ -229,61 +230,40 @@ impl Deliverer {
             });
             return attempt;
         }
-        let message = self.message_in_background(integration, &notification, &mut attempt.notes).await;
-        let made = match integration.make(&self.library, &notification, message.as_ref()) {
-            Ok(made) => made,
-            Err(error) => {
-                attempt.outcome = DeliveryOutcome::Rejected { reason: bounded(&redactor.text(error.to_string())) };
-                return attempt;
-            }
-        };
-        let mut exchanges = Vec::new();
-        let mut learned = Vec::new();
-        let outcome = match (made, &integration.target) {
-            (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection)) => {
-                let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
-                for mut request in requests {
-                    let sent = connection.send(&mut request, dialect, notification.at).await;
-                    exchanges.push(Exchange { request, answer: sent.answer });
-                    outcome = sent.outcome;
-                    if !matches!(outcome, DeliveryOutcome::Delivered { .. }) {
-                        break;
+        let mut run = Run::default();
+        let told = self.told_in_background(integration, &notification, &mut attempt.notes).await;
+        let (mut message, mut outcome) = (None, None);
+        match (told, integration.grant()) {
+            (Some(Told::Own(mut request)), Some(grant)) => {
+                let sent = grant.connection.send(&mut request, Dialect::Plain, notification.at).await;
+                run.exchanges.push(Exchange { request, answer: sent.answer });
+                match sent.outcome {
+                    DeliveryOutcome::Rejected { reason } => {
+                        let note =
+                            format!("the formatter's request is refused, the built-in message is sent: {reason}");
+                        attempt.notes.push(bounded(&redactor.text(note)));
                     }
+                    sent => outcome = Some(sent),
                 }
-                outcome
             }
-            (Made::Slack(telling, notes), Target::Slack(_, connection)) => {
-                attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
-                telling.run(&notification, connection, &mut exchanges).await
+            (Some(Told::Message(made)), _) => message = Some(made),
+            _ => {}
+        }
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => {
+                let notes = &mut attempt.notes;
+                self.send_message(integration, &notification, message.as_ref(), redactor, notes, &mut run).await
             }
-            (Made::Templated(prepared, notes), Target::Templated(templated, connection, kept)) => {
-                attempt.notes.extend(notes.iter().map(|note| redactor.text(note)));
-                let mut run = Run::default();
-                let outcome = templated.run(&prepared, &notification, connection, kept, &mut run).await;
-                (exchanges, learned) = (run.exchanges, run.secrets);
-                outcome
-            }
-            (Made::Mails(mails, mut notes), Target::Email(_, smtp)) => {
-                let mut outcomes = Vec::new();
-                for mail in &mails {
-                    let outcome = smtp.send(mail, &mut notes).await;
-                    let request = mail_request(mail, std::mem::take(&mut notes), &integration.target);
-                    exchanges.push(Exchange { request, answer: None });
-                    outcomes.push(outcome);
-                }
-                together(outcomes)
-            }
-            // `make` answers with what its target sends.
-            _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
         };
         // A token that came meanwhile is a secret too, and so is one that was in use and is forgotten by now.
         let now = integration.redactor();
-        let redactor = &match Arc::ptr_eq(&now, redactor) && learned.is_empty() {
+        let redactor = &match Arc::ptr_eq(&now, redactor) && run.secrets.is_empty() {
             true => now,
-            false => Arc::new(now.and(redactor.secrets()).and(learned.iter().map(String::as_str))),
+            false => Arc::new(now.and(redactor.secrets()).and(run.secrets.iter().map(String::as_str))),
         };
         attempt.outcome = redacted(outcome, redactor);
-        for exchange in exchanges {
+        for exchange in run.exchanges {
             let mut request = redactor.request(exchange.request);
             attempt.notes.append(&mut request.notes);
             if request.body.len() > HISTORY_BYTES_MAX {
@@ -297,6 +277,58 @@ impl Deliverer {
         attempt
     }
 
+    /// Through the receiver's own channel, with the words of a message or the built-in ones.
+    async fn send_message(
+        &self,
+        integration: &Integration,
+        notification: &Notification,
+        message: Option<&Message>,
+        redactor: &Redactor,
+        notes: &mut Vec<String>,
+        run: &mut Run,
+    ) -> DeliveryOutcome {
+        let made = match integration.make(&self.library, notification, message) {
+            Ok(made) => made,
+            Err(error) => {
+                return DeliveryOutcome::Rejected { reason: bounded(&redactor.text(error.to_string())) };
+            }
+        };
+        match (made, &integration.target) {
+            (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection, _)) => {
+                let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
+                for mut request in requests {
+                    let sent = connection.send(&mut request, dialect, notification.at).await;
+                    run.exchanges.push(Exchange { request, answer: sent.answer });
+                    outcome = sent.outcome;
+                    if !matches!(outcome, DeliveryOutcome::Delivered { .. }) {
+                        break;
+                    }
+                }
+                outcome
+            }
+            (Made::Slack(telling, more), Target::Slack(_, connection)) => {
+                notes.extend(more.iter().map(|note| redactor.text(note)));
+                telling.run(notification, connection, &mut run.exchanges).await
+            }
+            (Made::Templated(prepared, more), Target::Templated(templated, connection, kept)) => {
+                notes.extend(more.iter().map(|note| redactor.text(note)));
+                templated.run(&prepared, notification, connection, kept, run).await
+            }
+            (Made::Mails(mails, mut more), Target::Email(_, smtp)) => {
+                let mut outcomes = Vec::new();
+                for mail in &mails {
+                    let outcome = smtp.send(mail, &mut more).await;
+                    let request = mail_request(mail, std::mem::take(&mut more), &integration.target);
+                    run.exchanges.push(Exchange { request, answer: None });
+                    outcomes.push(outcome);
+                }
+                together(outcomes)
+            }
+            // `make` answers with what its target sends.
+            _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
+        }
+    }
+
     /// What would be sent, without secrets.
     ///
     /// # Errors
@@ -307,7 +339,15 @@ impl Deliverer {
         if let Some(trends) = self.trends_for(&integration) {
             notification = with_trends(notification, &*trends);
         }
-        let message = message(&integration, &*self.provider, &notification, &mut notes);
+        let message = match (told(&integration, &*self.provider, &notification, &mut notes), integration.grant()) {
+            (Some(Told::Own(mut request)), Some(grant)) => {
+                request.notes.append(&mut notes);
+                grant.connection.complete(&mut request);
+                return Ok(vec![integration.redactor().request(request)]);
+            }
+            (Some(Told::Message(message)), _) => Some(message),
+            _ => None,
+        };
         let made = integration.make(&self.library, &notification, message.as_ref())?;
         let requests = match (made, &integration.target) {
             (Made::Http(requests, _), _) => requests,
@@ -368,25 +408,25 @@ impl Deliverer {
     }
 
     /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.
-    async fn message_in_background(
+    async fn told_in_background(
         &self,
         integration: &Arc<Integration>,
         notification: &Arc<Notification>,
         notes: &mut Vec<String>,
-    ) -> Option<Message> {
+    ) -> Option<Told> {
         if integration.formatter.is_none() {
-            return message(integration, &*self.provider, notification, notes);
+            return told(integration, &*self.provider, notification, notes);
         }
         let (integration, provider, notification) = (integration.clone(), self.provider.clone(), notification.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let mut notes = Vec::new();
-            (message(&integration, &*provider, &notification, &mut notes), notes)
+            (told(&integration, &*provider, &notification, &mut notes), notes)
         });
-        let (message, more) = asked
+        let (told, more) = asked
             .await
             .unwrap_or_else(|_| (None, vec!["the formatter panicked, the built-in message is sent".to_owned()]));
         notes.extend(more);
-        message
+        told
     }
 }
 
@@ -406,23 +446,46 @@ fn with_trends(mut notification: Notification, trends: &dyn Trends) -> Notificat
     notification
 }
 
-fn message(
+/// What a template file or a formatter makes of a notification.
+enum Told {
+    /// A message for the receiver's own channel.
+    Message(Message),
+    /// A request of the plugin's own, to a host that is granted; it holds secrets.
+    Own(Request),
+}
+
+fn told(
     integration: &Integration,
     provider: &dyn Provider,
     notification: &Notification,
     notes: &mut Vec<String>,
-) -> Option<Message> {
+) -> Option<Told> {
     let made = match (&integration.formatter, &integration.template) {
-        (Some(formatter), _) => words::format(provider, &formatter.plugin, &formatter.config_json, notification)
-            .map_err(|error| {
-                format!("the formatter {} failed, the built-in message is sent: {error}", formatter.plugin)
-            }),
+        (Some(usage), _) => formatted(integration, provider, usage, notification)
+            .map_err(|error| format!("the formatter {} failed, the built-in message is sent: {error}", usage.plugin)),
         (None, Some(template)) => template
             .message(notification)
+            .map(Told::Message)
             .map_err(|error| format!("the template file failed, the built-in message is sent: {error}")),
         (None, None) => return None,
     };
     made.map_err(|note| notes.push(bounded(&note))).ok()
+}
+
+fn formatted(
+    integration: &Integration,
+    provider: &dyn Provider,
+    usage: &PluginUse,
+    notification: &Notification,
+) -> Result<Told, String> {
+    let grant = integration.grant();
+    let stand_ins = grant.map(Grant::stand_ins).unwrap_or_default();
+    let message = words::format(provider, usage, notification, &integration.kind, stand_ins)?;
+    match (&message.target, grant) {
+        (None, _) => Ok(Told::Message(message)),
+        (Some(target), Some(grant)) => grant.request(&message, target, &notification.id).map(Told::Own),
+        (Some(_), None) => Err("it addresses its request itself, which is for a webhook with a `grant`".to_owned()),
+    }
 }
 
 fn unknown(delivery: &Delivery) -> PreviewError {

@@ -9,6 +9,7 @@ use watchfire_config::{
 };
 use watchfire_plugin::Message;
 
+use crate::grant::Grant;
 use crate::http::{Connection, Pools, current};
 use crate::outcome::Dialect;
 use crate::smtp::Smtp;
@@ -37,7 +38,8 @@ pub(crate) struct Integration {
 pub(crate) enum Target {
     PagerDuty(Box<PagerDutyConfig>, Connection),
     Slack(Box<SlackConfig>, Connection),
-    Webhook(Box<WebhookConfig>, Connection),
+    /// With what its formatter may address itself, if it may.
+    Webhook(Box<WebhookConfig>, Connection, Option<Box<Grant>>),
     Templated(Box<Templated>, Connection, Kept),
     Email(Box<EmailConfig>, Box<Smtp>),
     Custom(Arc<dyn crate::Channel>),
@@ -112,7 +114,10 @@ impl Integration {
             Target::Slack(config, _) => {
                 vec![credential(&config.api_url), credential(&config.app_token), credential(&config.signing_secret)]
             }
-            Target::Webhook(config, _) => vec![credential(&config.url)],
+            Target::Webhook(config, _, grant) => {
+                let granted = grant.iter().flat_map(|grant| grant.secrets());
+                std::iter::once(credential(&config.url)).chain(granted).collect()
+            }
             Target::Templated(templated, _, kept) => templated.secrets().into_iter().chain(kept.secrets()).collect(),
             Target::Email(_, smtp) => smtp.secrets(),
             Target::Custom(_) | Target::Broken(_) => Vec::new(),
@@ -131,9 +136,17 @@ impl Integration {
         match &self.target {
             Target::PagerDuty(_, connection)
             | Target::Slack(_, connection)
-            | Target::Webhook(_, connection)
+            | Target::Webhook(_, connection, _)
             | Target::Templated(_, connection, _) => Some(connection),
             Target::Email(..) | Target::Custom(_) | Target::Broken(_) => None,
+        }
+    }
+
+    /// What its formatter may address itself, if it may.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        match &self.target {
+            Target::Webhook(_, _, grant) => grant.as_deref(),
+            _ => None,
         }
     }
 
@@ -158,7 +171,7 @@ impl Integration {
                 let telling = slack::Telling { post, fields, update: config.update_message };
                 return Ok(Made::Slack(Box::new(telling), renderer.notes));
             }
-            Target::Webhook(config, _) => {
+            Target::Webhook(config, ..) => {
                 let fields = webhook_fields(config, &mut renderer)?;
                 (vec![webhook::build(&fields, notification, message)?], Dialect::Plain)
             }
@@ -190,7 +203,10 @@ fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result
     Ok(match &settings.channel {
         Configured::PagerDuty(config) => Target::PagerDuty(config.clone(), client(&config.http)?),
         Configured::Slack(config) => Target::Slack(config.clone(), client(&config.http)?),
-        Configured::Webhook(config) => Target::Webhook(config.clone(), client(&config.http)?),
+        Configured::Webhook(config) => {
+            let grant = config.grant.as_ref().map(|grant| Grant::new(grant, client(&grant.http)?));
+            Target::Webhook(config.clone(), client(&config.http)?, grant.transpose()?.map(Box::new))
+        }
         Configured::Email(config) => {
             let smtp = Smtp::new((**config).clone(), pools, limit)?;
             Target::Email(config.clone(), Box::new(smtp))

@@ -14,6 +14,7 @@ mod deliverer;
 #[cfg(feature = "double")]
 pub mod double;
 pub mod email;
+mod grant;
 mod http;
 mod integration;
 mod notification;

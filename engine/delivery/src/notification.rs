@@ -200,8 +200,9 @@ impl Notification {
         format!("{}/#/silences/new?filter={}", self.external_url.trim_end_matches('/'), encode(&filter))
     }
 
-    /// The same as formatter plugins see it, firing alerts first.
-    pub fn message_group(&self) -> MessageGroup {
+    /// The same as formatter plugins see it, firing alerts first: for a kind of channel, with stand-ins for the secrets
+    /// that they are granted.
+    pub fn message_group(&self, channel: &str, secrets: BTreeMap<String, String>) -> MessageGroup {
         MessageGroup {
             at: self.at,
             key: self.group_key.clone(),
@@ -209,6 +210,9 @@ impl Notification {
             group_labels: self.group_labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect(),
             external_url: self.external_url.clone(),
             alerts: self.firing().chain(self.resolved()).cloned().collect(),
+            id: self.id.clone(),
+            channel: channel.to_owned(),
+            secrets,
         }
     }
 }

@@ -5,37 +5,7 @@ use std::{fmt, io};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use thiserror::Error;
-
-/// The HTTP method of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`
-    Get,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-    /// `DELETE`
-    Delete,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Method; 5] = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
-
-    /// The upper-case name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Patch => "PATCH",
-            Method::Delete => "DELETE",
-        }
-    }
-}
+pub use watchfire_plugin::Method;
 
 /// A request that a channel's builder made. It may hold secrets: show it through [`crate::Redactor`] only.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use watchfire_config::Tree;
+use watchfire_config::{PluginUse, Tree};
 use watchfire_plugin::{Message, PluginError, Provider};
 use watchfire_template::alertmanager::{Data, MessageTemplate, Templates};
 use watchfire_template::go::Escape;
@@ -225,26 +225,32 @@ impl TemplateFile {
 /// keeps what is expensive.
 pub(crate) fn format(
     provider: &dyn Provider,
-    name: &str,
-    config: &str,
+    usage: &PluginUse,
     notification: &Notification,
+    channel: &str,
+    stand_ins: BTreeMap<String, String>,
 ) -> Result<Message, String> {
     let ask = || -> Result<Message, PluginError> {
-        provider.open_formatter(name, config)?.format(&notification.message_group())
+        let group = notification.message_group(channel, stand_ins);
+        provider.open_formatter(&usage.plugin, &usage.config_json)?.format(&group)
     };
     let mut message = ask().map_err(|error| format!("{}: {error}", error.kind()))?;
-    message.headers.retain(|(name, _)| !is_reserved(name));
+    let own = message.target.is_some();
+    message.headers.retain(|(name, _)| !is_reserved(name) && (own || !is_credential(name)));
     checked(message)
 }
 
-/// What a formatter may not say: who sends, to whom, and how long it is.
+/// Who sends: for a formatter to say only where the request is its own.
+fn is_credential(name: &str) -> bool {
+    ["authorization", "cookie"].iter().any(|credential| name.eq_ignore_ascii_case(credential))
+}
+
+/// What a formatter may not say: to whom, and how long it is.
 fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 12] = [
-        "authorization",
+    const RESERVED: [&str; 10] = [
         "connection",
         "content-length",
         "content-type",
-        "cookie",
         "expect",
         "host",
         "idempotency-key",
@@ -260,6 +266,9 @@ fn checked(message: Message) -> Result<Message, String> {
     let bytes = message.body.len() + message.title.len();
     if bytes > MESSAGE_BYTES_MAX {
         return Err(format!("the message has {bytes} bytes, the limit is {MESSAGE_BYTES_MAX}"));
+    }
+    if message.target.is_some() && message.body.is_empty() {
+        return Ok(message);
     }
     if message.content_type.starts_with("application/json")
         && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&message.body)

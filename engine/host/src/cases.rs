@@ -59,6 +59,11 @@ struct Case {
     /// For a formatter: by what the alerts are grouped.
     #[serde(default)]
     group_labels: BTreeMap<String, String>,
+    /// For a formatter: the kind of channel, a webhook unless it says otherwise.
+    channel: Option<String>,
+    /// For a formatter: the secrets that are granted, and what stands in for each.
+    #[serde(default)]
+    secrets: BTreeMap<String, String>,
     findings: Option<Vec<FindingCase>>,
     #[serde(default)]
     unknown: Vec<BTreeMap<String, String>>,
@@ -146,6 +151,12 @@ struct MessageCase {
     #[serde(default)]
     body_contains: Vec<String>,
     dedup_key: Option<String>,
+    /// The headers that it must have, among others.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// Of a request of the plugin's own.
+    method: Option<String>,
+    url: Option<String>,
 }
 
 impl Cases {
@@ -287,6 +298,9 @@ impl Run<'_> {
             group_labels: self.case.group_labels.clone(),
             external_url: "http://watchfire.example".to_owned(),
             alerts: self.alerts(),
+            id: "notification".to_owned(),
+            channel: self.case.channel.clone().unwrap_or_else(|| "webhook".to_owned()),
+            secrets: self.case.secrets.clone(),
         }
     }
 
@@ -369,17 +383,26 @@ fn decision(decision: Decision) -> DecisionCase {
 }
 
 fn compare_message(expected: &MessageCase, came: &Message) -> Vec<String> {
+    let (method, url) = came.target.as_ref().map(|own| (own.method.as_str().to_owned(), own.url.clone())).unzip();
     let texts = [
         ("title", &expected.title, Some(&came.title)),
         ("content_type", &expected.content_type, Some(&came.content_type)),
         ("body", &expected.body, Some(&came.body)),
         ("dedup_key", &expected.dedup_key, came.dedup_key.as_ref()),
+        ("method", &expected.method, method.as_ref()),
+        ("url", &expected.url, url.as_ref()),
     ];
     let mut failures: Vec<String> = texts
         .into_iter()
         .filter(|(_, expected, came)| expected.is_some() && expected.as_ref() != *came)
         .map(|(what, expected, came)| format!("expected the {what} {expected:?}, got {came:?}"))
         .collect();
+    for (name, value) in &expected.headers {
+        let sent = came.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        if sent != Some(value) {
+            failures.push(format!("expected the header {name} {value:?}, got {sent:?}"));
+        }
+    }
     for part in expected.body_contains.iter().filter(|part| !came.body.contains(part.as_str())) {
         failures.push(format!("expected {part:?} in the body, which is {:?}", came.body));
     }

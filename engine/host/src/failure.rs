@@ -4,7 +4,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use watchfire_model::Duration;
 use watchfire_plugin::{Limits, PluginError};
 
-use crate::bindings::watchfire::plugin::types;
+use crate::bindings::v0_2::watchfire::plugin::types;
 use crate::context::{Context, Refused};
 use crate::engine::STACK_BYTES;
 

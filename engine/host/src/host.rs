@@ -5,21 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use watchfire_model::Duration;
 use watchfire_plugin::{
     Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State, StateLimits,
 };
 
-use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
-use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
 use crate::cache::Cache;
 use crate::cases::CaseReport;
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
+use crate::imports;
 use crate::loaded::{Loaded, Surroundings};
-use crate::opened::Opened;
 use crate::recording::{Answer, Failure, Input, Recorder, Recording, Trace};
 use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
 
@@ -94,7 +92,7 @@ impl Host {
             .as_deref()
             .map(|directory| Cache::open(directory, &sandbox.engine, settings.cache_bytes_max))
             .transpose()?;
-        let linker = linker(&sandbox).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let linker = imports::linker(&sandbox.engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
         Ok(Host(Arc::new(Inner {
             settings,
             sandbox: Arc::new(sandbox),
@@ -423,16 +421,17 @@ fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Resu
     let called = match input {
         Input::Condition(batch, remembered) => {
             let mut state = State::new(StateLimits::STANDARD, remembered.clone());
-            Opened::<condition::Guest>::new(plugin.clone(), part, config)
+            plugin
+                .open_condition(part, config)
                 .and_then(|mut opened| opened.evaluate(batch, &mut state))
                 .map(|outcome| Answer::Condition(outcome, state.staged()))
         }
-        Input::Router(at, alerts) => Opened::<router::Guest>::new(plugin.clone(), part, config)
-            .and_then(|mut opened| opened.route(*at, alerts))
-            .map(Answer::Router),
-        Input::Formatter(group) => Opened::<formatter::Guest>::new(plugin.clone(), part, config)
-            .and_then(|mut opened| opened.format(group))
-            .map(Answer::Formatter),
+        Input::Router(at, alerts) => {
+            plugin.open_router(part, config).and_then(|mut opened| opened.route(*at, alerts)).map(Answer::Router)
+        }
+        Input::Formatter(group) => {
+            plugin.open_formatter(part, config).and_then(|mut opened| opened.format(group)).map(Answer::Formatter)
+        }
     };
     called.map_err(|error| Failure::from(&error))
 }
@@ -457,28 +456,17 @@ impl Provider for Candidate {
 
 fn open_condition(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
     let part = plugin.resolve(Kind::Condition, split(address).1)?;
-    Ok(Box::new(Opened::<condition::Guest>::new(plugin.clone(), part, config)?))
+    plugin.open_condition(part, config)
 }
 
 fn open_router(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
     let part = plugin.resolve(Kind::Router, split(address).1)?;
-    Ok(Box::new(Opened::<router::Guest>::new(plugin.clone(), part, config)?))
+    plugin.open_router(part, config)
 }
 
 fn open_formatter(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
     let part = plugin.resolve(Kind::Formatter, split(address).1)?;
-    Ok(Box::new(Opened::<formatter::Guest>::new(plugin.clone(), part, config)?))
-}
-
-/// The contract's imports; WASI is added per component.
-fn linker(sandbox: &Sandbox) -> wasmtime::Result<Linker<Context>> {
-    let mut linker = Linker::new(&sandbox.engine);
-    types::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    alerts::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    Ok(linker)
+    plugin.open_formatter(part, config)
 }
 
 /// The plugin's name and what is addressed within it.

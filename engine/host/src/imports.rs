@@ -1,12 +1,32 @@
 //! The contract's imports: what a plugin can ask the host for during a call.
 
+mod previous;
+
 use std::collections::BTreeMap;
 
-use wasmtime::Result;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Engine, Result};
 use watchfire_plugin::Batch;
 
-use crate::bindings::watchfire::plugin::{alerts, input, log, state, types};
+use crate::bindings::v0_1;
+use crate::bindings::v0_2::watchfire::plugin::{alerts, input, log, state, types};
 use crate::context::{BATCH, Context, Refused};
+
+/// The imports of every version of the contract; WASI is added per component.
+pub(crate) fn linker(engine: &Engine) -> Result<Linker<Context>> {
+    use v0_1::watchfire::plugin as before;
+
+    let mut linker = Linker::new(engine);
+    types::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    alerts::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    before::input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    before::log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    before::state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    Ok(linker)
+}
 
 /// The code of a series that lacks a label, in a dictionary-encoded column.
 const ABSENT: u32 = u32::MAX;

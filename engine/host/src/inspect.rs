@@ -8,12 +8,13 @@ use wasmparser::{Parser, Payload};
 use wasmtime::{Engine, Precompiled};
 use watchfire_plugin::{Kind, Limits};
 
+use crate::contract::MINOR_VERSIONS;
 use crate::{LoadError, wasi};
 
 /// The contract's package, as it stands in the names of imports and exports.
 const PACKAGE: &str = "watchfire:plugin/";
-/// The version of the contract that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+/// The version of the contract that plugins are built for now. The host speaks the one before it too.
+pub const CONTRACT_VERSION: &str = "0.2.0";
 /// The contract's interfaces that the host offers.
 const OFFERED: [&str; 5] = ["alerts", "input", "log", "state", "types"];
 
@@ -24,6 +25,10 @@ pub(crate) struct Outline {
     pub(crate) imports: Vec<String>,
     /// The kinds of plugin for which there is an export.
     pub(crate) kinds: BTreeSet<Kind>,
+    /// The version of the contract that it exports.
+    pub(crate) contract: String,
+    /// The minor number of that version, of [`MINOR_VERSIONS`].
+    pub(crate) minor: u64,
 }
 
 /// What an import needs to be granted, by the name that operators give it; types need nothing.
@@ -59,7 +64,7 @@ pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError
     for import in &imports {
         check_import(import)?;
     }
-    let kinds = check_exports(&sections.exports)?;
+    let (kinds, contract, minor) = check_exports(&sections.exports)?;
     let bounds = [
         ("memory", sections.memory_bytes, limits.memory_bytes, "bytes"),
         ("tables", sections.table_elements, limits.table_elements, "elements"),
@@ -71,7 +76,7 @@ pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError
             return Err(LoadError::Limit { resource, wanted, limit, unit });
         }
     }
-    Ok(Outline { imports, kinds })
+    Ok(Outline { imports, kinds, contract, minor })
 }
 
 fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {
@@ -162,12 +167,12 @@ fn sections(wasm: &[u8]) -> wasmparser::Result<Sections> {
 fn check_import(import: &str) -> Result<(), LoadError> {
     if let Some(own) = import.strip_prefix(PACKAGE) {
         let (interface, version) = split_version(own);
-        if !speaks(version) {
+        if spoken(version).is_none() {
             return Err(LoadError::Contract(other_version(version)));
         }
         if !OFFERED.contains(&interface) {
             return Err(LoadError::Import(format!(
-                "the plugin imports `{import}`, which is not part of the contract {CONTRACT_VERSION}; it may need a \
+                "the plugin imports `{import}`, which is not part of the contract {version}; it may need a \
                  newer Watchfire"
             )));
         }
@@ -186,43 +191,45 @@ fn check_import(import: &str) -> Result<(), LoadError> {
     Err(LoadError::Import(format!("the plugin imports `{import}`, which is not offered: {advice}")))
 }
 
-fn check_exports(exports: &BTreeSet<String>) -> Result<BTreeSet<Kind>, LoadError> {
+/// The kinds that are exported, and the version of the contract with its minor number.
+fn check_exports(exports: &BTreeSet<String>) -> Result<(BTreeSet<Kind>, String, u64), LoadError> {
     let own: Vec<_> = exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)).map(split_version).collect();
     // What is exported is looked at even where nothing is imported, so that the version is told before anything else.
-    if let Some((_, version)) = own.iter().find(|(_, version)| !speaks(version)) {
+    if let Some((_, version)) = own.iter().find(|(_, version)| spoken(version).is_none()) {
         return Err(LoadError::Contract(other_version(version)));
+    }
+    let minors: BTreeSet<_> = own.iter().filter_map(|(_, version)| spoken(version)).collect();
+    if minors.len() > 1 {
+        return Err(LoadError::Contract(
+            "the component exports interfaces of several versions of the contract; build all of it with one".to_owned(),
+        ));
     }
     let exported = |interface: &str| own.iter().any(|(name, _)| *name == interface);
     let kinds: BTreeSet<_> =
         [Kind::Condition, Kind::Router, Kind::Formatter].into_iter().filter(|kind| exported(kind.as_str())).collect();
-    if !exported("plugin") {
+    let version = own.iter().find(|(name, _)| *name == "plugin").map(|(_, version)| (*version).to_owned());
+    let (Some(version), Some(minor)) = (version, minors.into_iter().next()) else {
         return Err(LoadError::Contract(format!(
             "the component does not export `{PACKAGE}plugin@{CONTRACT_VERSION}`, so it is no Watchfire plugin; build it \
              against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit"
         )));
-    }
+    };
     if kinds.is_empty() {
         return Err(LoadError::Contract(
             "the plugin exports neither `condition` nor `router` nor `formatter`, so there is nothing to use it for"
                 .to_owned(),
         ));
     }
-    Ok(kinds)
+    Ok((kinds, version, minor))
 }
 
 fn split_version(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
 }
 
-/// The minor versions of contract 0 that this host speaks: the current one and, once there is one, the one before it.
-/// Within one of them functions are only ever added, so that its bindings serve every plugin built for it; another one
-/// gets bindings and a linker of its own beside `crate::bindings`. What every version ever released must go on doing,
-/// `sdk/golden` keeps.
-const MINOR_VERSIONS: [u64; 1] = [1];
-
-/// Whether this host speaks a version.
-fn speaks(version: &str) -> bool {
-    matches!(parse(version), Some((0, minor)) if MINOR_VERSIONS.contains(&minor))
+/// The minor number of a version that this host speaks.
+fn spoken(version: &str) -> Option<u64> {
+    parse(version).filter(|(major, minor)| *major == 0 && MINOR_VERSIONS.contains(minor)).map(|(_, minor)| minor)
 }
 
 /// Major and minor number.
@@ -255,14 +262,16 @@ mod tests {
             ("0.1.0", None),
             ("0.1.7", None),
             ("0.1", None),
-            ("0.2.0", Some("update Watchfire")),
+            ("0.2.0", None),
+            ("0.2.1", None),
+            ("0.3.0", Some("this Watchfire speaks 0.1 and 0.2; update Watchfire, or rebuild the plugin")),
             ("1.0.0", Some("update Watchfire")),
             ("0.10.0", Some("update Watchfire")),
-            ("0.0.9", Some("speaks 0.1; rebuild the plugin")),
-            ("", Some("built for watchfire:plugin no version, this Watchfire speaks 0.1; rebuild the plugin")),
+            ("0.0.9", Some("speaks 0.1 and 0.2; rebuild the plugin")),
+            ("", Some("built for watchfire:plugin no version, this Watchfire speaks 0.1 and 0.2; rebuild the plugin")),
             ("next", Some("rebuild the plugin")),
         ] {
-            assert_eq!(speaks(version), expected.is_none(), "{version}");
+            assert_eq!(spoken(version).is_some(), expected.is_none(), "{version}");
             if let Some(expected) = expected {
                 let told = other_version(version);
                 assert!(told.contains(expected), "{version}: {told}");

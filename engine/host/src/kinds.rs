@@ -1,17 +1,18 @@
-//! The three kinds of plugin: the traits of `watchfire-plugin` over a component, and what their answers must be.
+//! The three kinds of plugin: the traits of `watchfire-plugin` over a component of any contract, and what their answers
+//! must be.
 
 use std::collections::BTreeMap;
+use std::mem;
 
-use wasmtime::Store;
 use watchfire_model::{AlertStatus, Severity, Timestamp};
 use watchfire_plugin::{
-    AlertView, Batch, Condition, Decision, Finding, Formatter, Limits, Message, MessageGroup, Outcome, PluginError,
-    Router, State,
+    AlertView, Batch, Condition, Decision, Formatter, Limits, Message, MessageGroup, Outcome, PluginError, Router,
+    State,
 };
 
-use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
-use crate::bindings::watchfire::plugin::{alerts, types};
-use crate::context::{BATCH, Context};
+use crate::bindings::v0_2::watchfire::plugin::{alerts, types};
+use crate::context::BATCH;
+use crate::contract::{ConditionGuest, FormatterGuest, RouterGuest};
 use crate::failure::cut;
 use crate::opened::Opened;
 use crate::recording::{Answer, Input};
@@ -25,14 +26,17 @@ const HEADERS_MAX: usize = 32;
 /// Bytes of a header's name and value together.
 const HEADER_BYTES_MAX: usize = 4_096;
 
-/// Headers that address, authenticate or frame a request; these belong to the host.
-const HEADERS_REFUSED: [&str; 14] = [
-    "authorization",
+/// Bytes of the address of a request.
+const URL_BYTES_MAX: usize = 8_192;
+
+/// Headers that authenticate a request; they belong to the host unless the request is the plugin's own.
+const HEADERS_WITH_CREDENTIALS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
+/// Headers that frame a request or say where it goes; these belong to the host.
+const HEADERS_REFUSED: [&str; 11] = [
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
-    "cookie",
     "expect",
     "host",
     "keep-alive",
@@ -40,15 +44,14 @@ const HEADERS_REFUSED: [&str; 14] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-api-key",
 ];
 
-impl Condition for Opened<condition::Guest> {
+impl<G: ConditionGuest> Condition for Opened<G> {
     fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError> {
         let result = self.call(
             batch.at,
             Some(state),
-            |store, guest, handle| BATCH.set(batch, || guest.call_evaluate(store, handle)),
+            |store, guest, handle| BATCH.set(batch, || guest.evaluate(store, handle)),
             |outcome, limits| check_outcome(outcome, batch.series.len(), limits.text_bytes),
         );
         self.record(
@@ -64,23 +67,18 @@ impl Condition for Opened<condition::Guest> {
     }
 }
 
-fn check_outcome(outcome: condition::Outcome, series: usize, text_bytes: usize) -> Result<Outcome, PluginError> {
-    let condition::Outcome { findings, unknown } = outcome;
+fn check_outcome(mut outcome: Outcome, series: usize, text_bytes: usize) -> Result<Outcome, PluginError> {
     let mut seen = Seen::new(series);
-    let findings = findings.into_iter().map(|finding| {
+    for finding in &mut outcome.findings {
         seen.note(finding.series)?;
-        Ok(Finding {
-            series: finding.series,
-            severity: severity_from(finding.severity),
-            value: finding.value,
-            summary: cut(finding.summary, text_bytes),
-        })
-    });
-    let findings = findings.collect::<Result<Vec<_>, PluginError>>()?;
-    for index in &unknown {
+        if finding.summary.len() > text_bytes {
+            finding.summary = cut(mem::take(&mut finding.summary), text_bytes);
+        }
+    }
+    for index in &outcome.unknown {
         seen.note(*index)?;
     }
-    Ok(Outcome { findings, unknown })
+    Ok(outcome)
 }
 
 /// The series that an answer has mentioned: each exists and is mentioned once.
@@ -115,14 +113,14 @@ impl Seen {
     }
 }
 
-impl Router for Opened<router::Guest> {
+impl<G: RouterGuest> Router for Opened<G> {
     fn route(&mut self, at: Timestamp, alerts: &[AlertView]) -> Result<Vec<Decision>, PluginError> {
         let views: Vec<_> = alerts.iter().map(LentAlert::new).collect();
         let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
         let result = self.call(
             at,
             None,
-            |store, guest, handle| guest.call_route(store, handle, at.as_millis(), &lowered),
+            |store, guest, handle| guest.route(store, handle, at.as_millis(), &lowered),
             |decisions, limits| check_decisions(decisions, alerts.len(), limits),
         );
         self.record(&result, || Input::Router(at, alerts.to_vec()), |decisions| Answer::Router(decisions.clone()));
@@ -130,15 +128,11 @@ impl Router for Opened<router::Guest> {
     }
 }
 
-fn check_decisions(
-    decisions: Vec<router::Decision>,
-    alerts: usize,
-    limits: &Limits,
-) -> Result<Vec<Decision>, PluginError> {
+fn check_decisions(decisions: Vec<Decision>, alerts: usize, limits: &Limits) -> Result<Vec<Decision>, PluginError> {
     if decisions.len() != alerts {
         return Err(PluginError::InvalidOutput(format!("it decided {} times about {alerts} alerts", decisions.len())));
     }
-    let checked = decisions.into_iter().map(|router::Decision { receivers, suppress, group_key }| {
+    let checked = decisions.into_iter().map(|Decision { receivers, suppress, group_key }| {
         if receivers.len() > RECEIVERS_MAX {
             return Err(PluginError::InvalidOutput(format!(
                 "it named {} receivers for one alert, the limit is {RECEIVERS_MAX}",
@@ -167,29 +161,24 @@ fn check_key(what: &str, key: &str) -> Result<(), PluginError> {
     Ok(())
 }
 
-impl Formatter for Opened<formatter::Guest> {
+impl<G: FormatterGuest> Formatter for Opened<G> {
     fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
         let views: Vec<_> = group.alerts.iter().map(LentAlert::new).collect();
-        let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
-        let group_labels = pairs(&group.group_labels);
-        let lowered = formatter::Group {
-            at_ms: group.at.as_millis(),
-            key: &group.key,
-            receiver: &group.receiver,
-            group_labels: &group_labels,
-            external_url: &group.external_url,
-            alerts: &lowered,
+        let lent = LentGroup {
+            group,
+            labels: pairs(&group.group_labels),
+            secrets: pairs(&group.secrets),
+            alerts: views.iter().map(LentAlert::lower).collect(),
         };
-        let run =
-            |store: &mut Store<Context>, guest: &formatter::Guest, handle| guest.call_format(store, handle, lowered);
-        let result = self.call(group.at, None, run, check_message);
+        let result =
+            self.call(group.at, None, |store, guest, handle| guest.format(store, handle, &lent), check_message);
         self.record(&result, || Input::Formatter(group.clone()), |message| Answer::Formatter(message.clone()));
         result
     }
 }
 
-fn check_message(message: formatter::Message, limits: &Limits) -> Result<Message, PluginError> {
-    let formatter::Message { title, content_type, body, headers, dedup_key } = message;
+fn check_message(message: Message, limits: &Limits) -> Result<Message, PluginError> {
+    let Message { content_type, body, headers, dedup_key, target, .. } = &message;
     let refuse = |text: String| Err(PluginError::InvalidOutput(text));
     if body.len() > limits.body_bytes {
         let limit = limits.body_bytes as u64;
@@ -198,35 +187,48 @@ fn check_message(message: formatter::Message, limits: &Limits) -> Result<Message
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let is_token =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
-    if !media_type.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
-        || !is_header_value(&content_type)
-    {
-        return refuse(format!("it gave {:?} as content type, such as application/json is one", cut(content_type, 64)));
+    let is_media_type = media_type.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));
+    // A request may have no body, and then there is nothing that the type would be of.
+    let is_empty = target.is_some() && body.is_empty() && content_type.is_empty();
+    if !is_empty && (!is_media_type || !is_header_value(content_type)) {
+        let shown = cut(content_type.clone(), 64);
+        return refuse(format!("it gave {shown:?} as content type, such as application/json is one"));
     }
     if headers.len() > HEADERS_MAX {
         return refuse(format!("it gave {} headers, the limit is {HEADERS_MAX}", headers.len()));
     }
-    for (name, value) in &headers {
+    for (name, value) in headers {
         let shown = cut(name.clone(), 64);
         if !is_token(name) || !is_header_value(value) || name.len() + value.len() > HEADER_BYTES_MAX {
             return refuse(format!("the header {shown:?} is malformed or longer than {HEADER_BYTES_MAX} bytes"));
         }
         let lower = name.to_ascii_lowercase();
-        if HEADERS_REFUSED.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("sec-") {
+        let credentials = HEADERS_WITH_CREDENTIALS.contains(&lower.as_str());
+        if credentials && target.is_none() {
             return refuse(format!("it may not set the header {shown:?}; the host addresses and signs the request"));
         }
+        if HEADERS_REFUSED.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("sec-") {
+            return refuse(format!("it may not set the header {shown:?}; the host frames the request"));
+        }
     }
-    if let Some(key) = &dedup_key {
+    if let Some(key) = dedup_key {
         check_key("a deduplication key", key)?;
     }
-    Ok(Message { title: cut(title, limits.text_bytes), content_type, body, headers, dedup_key })
+    if let Some(target) = target
+        && (target.url.len() > URL_BYTES_MAX || !target.url.bytes().all(|byte| (b'!'..=b'~').contains(&byte)))
+    {
+        return refuse(format!(
+            "the address of its request is longer than {URL_BYTES_MAX} bytes or has characters that must be percent-encoded"
+        ));
+    }
+    Ok(Message { title: cut(message.title, limits.text_bytes), ..message })
 }
 
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-fn severity_from(severity: types::Severity) -> Severity {
+pub(crate) fn severity_from(severity: types::Severity) -> Severity {
     match severity {
         types::Severity::Info => Severity::Info,
         types::Severity::Warning => Severity::Warning,
@@ -242,6 +244,14 @@ fn severity_to(severity: Severity) -> types::Severity {
         Severity::Error => types::Severity::Error,
         Severity::Critical => types::Severity::Critical,
     }
+}
+
+/// A group as it is lowered, whatever the contract calls its parts.
+pub(crate) struct LentGroup<'a> {
+    pub(crate) group: &'a MessageGroup,
+    pub(crate) labels: Vec<(&'a str, &'a str)>,
+    pub(crate) secrets: Vec<(&'a str, &'a str)>,
+    pub(crate) alerts: Vec<alerts::Alert<'a>>,
 }
 
 /// An alert with what lowering borrows from.

@@ -14,6 +14,7 @@ mod breaker;
 mod cache;
 mod cases;
 mod context;
+mod contract;
 mod counters;
 mod engine;
 mod error;

@@ -9,12 +9,12 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Descriptor, Kind, Limits, PluginError};
 
-use crate::bindings::exports::watchfire::plugin::{condition, formatter, plugin, router};
-use crate::bindings::watchfire::plugin::types;
+use crate::bindings::v0_2::watchfire::plugin::types;
 use crate::breaker::Breakers;
 use crate::cache::{Cache, sha256};
 use crate::cases::Cases;
 use crate::context::Context;
+use crate::contract::Exports;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
 use crate::failure::{classify_start, cut};
@@ -38,6 +38,8 @@ pub struct PluginInfo {
     pub digest: String,
     /// Grows with every load of any plugin: whoever opened something under a smaller number can open it again.
     pub generation: u64,
+    /// The version of the contract that it was built for.
+    pub contract: String,
     /// The kinds for which it has an export.
     pub kinds: Vec<Kind>,
     /// What it offers, under the names by which it is addressed, sorted by kind and name.
@@ -67,9 +69,7 @@ pub(crate) struct Loaded {
     /// The descriptors as the plugin names them.
     offered: Vec<Descriptor>,
     pub(crate) pre: InstancePre<Context>,
-    pub(crate) condition: Option<condition::GuestIndices>,
-    pub(crate) router: Option<router::GuestIndices>,
-    pub(crate) formatter: Option<formatter::GuestIndices>,
+    pub(crate) exports: Exports,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) limits: Limits,
     /// The tests that it carries.
@@ -107,27 +107,18 @@ impl Loaded {
         let cases = Cases::embedded(wasm)?;
         let limits = manifest.as_ref().map_or(with.limits, |manifest| with.limits.least(manifest.limits.limits()));
         let (component, from_cache) = compile(wasm, &digest, &with)?;
-        let pre = link(with.linker, &component)?;
-        let missing = |error: wasmtime::Error| {
-            LoadError::Contract(format!(
-                "the plugin does not fit the contract {}: {error:#}",
-                inspect::CONTRACT_VERSION
-            ))
-        };
-        let offers = |kind| outline.kinds.contains(&kind);
-        let describe = plugin::GuestIndices::new(&pre).map_err(missing)?;
-        let condition =
-            offers(Kind::Condition).then(|| condition::GuestIndices::new(&pre)).transpose().map_err(missing)?;
-        let router = offers(Kind::Router).then(|| router::GuestIndices::new(&pre)).transpose().map_err(missing)?;
-        let formatter =
-            offers(Kind::Formatter).then(|| formatter::GuestIndices::new(&pre)).transpose().map_err(missing)?;
-        let Outline { imports, kinds } = outline;
+        let pre = link(with.linker, &component, &outline.contract)?;
+        let Outline { imports, kinds, contract, minor } = outline;
+        let exports = Exports::find(minor, &pre, &kinds).map_err(|error| {
+            LoadError::Contract(format!("the plugin does not fit the contract {contract}: {error:#}"))
+        })?;
         let grants = imports.iter().filter_map(|import| inspect::grant_for(import)).collect::<BTreeSet<_>>();
         let grants = grants.into_iter().collect();
         let info = PluginInfo {
             name: name.to_owned(),
             digest,
             generation: 0,
+            contract,
             kinds: kinds.iter().copied().collect(),
             descriptors: Vec::new(),
             imports,
@@ -144,9 +135,7 @@ impl Loaded {
             info,
             offered: Vec::new(),
             pre,
-            condition,
-            router,
-            formatter,
+            exports,
             sandbox: with.sandbox.clone(),
             limits,
             cases: cases.into(),
@@ -157,7 +146,7 @@ impl Loaded {
             counters: with.counters,
             recorder: with.recorder,
         };
-        loaded.offered = loaded.describe(&describe, &kinds)?;
+        loaded.offered = loaded.describe(&kinds)?;
         // An SDK may export every kind; what counts is what the plugin names.
         loaded.info.kinds.retain(|kind| loaded.offered.iter().any(|offered| offered.kind == *kind));
         loaded.info.descriptors = loaded.addressed();
@@ -171,9 +160,7 @@ impl Loaded {
             info: self.info.clone(),
             offered: self.offered.clone(),
             pre: self.pre.clone(),
-            condition: self.condition.clone(),
-            router: self.router.clone(),
-            formatter: self.formatter.clone(),
+            exports: self.exports.clone(),
             sandbox: self.sandbox.clone(),
             limits,
             cases: self.cases.clone(),
@@ -221,14 +208,11 @@ impl Loaded {
         if self.sandbox.metered { store.get_fuel().map_or(0, |left| u64::MAX - left) } else { 0 }
     }
 
-    fn describe(&self, indices: &plugin::GuestIndices, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
+    fn describe(&self, kinds: &BTreeSet<Kind>) -> Result<Vec<Descriptor>, LoadError> {
         let _running = self.sandbox.run();
         let mut store = self.store("", &self.limits);
-        let described = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| indices.load(&mut store, &instance))
-            .and_then(|guest| guest.call_describe(&mut store));
+        let described =
+            self.pre.instantiate(&mut store).and_then(|instance| self.exports.describe(&mut store, &instance));
         store.data_mut().end();
         let described = described.map_err(|error| {
             LoadError::Describe(classify_start(&error, store.data(), &self.limits, self.instances_max))
@@ -296,13 +280,12 @@ fn compile(wasm: &[u8], digest: &str, with: &Surroundings<'_>) -> Result<(Compon
     Ok((component, false))
 }
 
-fn link(base: &Linker<Context>, component: &Component) -> Result<InstancePre<Context>, LoadError> {
+fn link(base: &Linker<Context>, component: &Component, contract: &str) -> Result<InstancePre<Context>, LoadError> {
     let mut linker = base.clone();
     wasi::define(&mut linker, component).map_err(|error| LoadError::Import(format!("{error:#}")))?;
     linker.instantiate_pre(component).map_err(|error| {
         LoadError::Import(format!(
-            "the plugin imports something that contract {} does not have, or has with another type: {error:#}",
-            inspect::CONTRACT_VERSION
+            "the plugin imports something that contract {contract} does not have, or has with another type: {error:#}"
         ))
     })
 }

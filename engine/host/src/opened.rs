@@ -9,53 +9,15 @@ use std::mem;
 use std::sync::Arc;
 
 use wasmtime::Store;
-use wasmtime::component::Instance;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Kind, Limits, PluginError, State, StateLimits};
+use watchfire_plugin::{Limits, PluginError, State, StateLimits};
 
-use crate::bindings::exports::watchfire::plugin::{condition, formatter, router};
-use crate::bindings::watchfire::plugin::types;
 use crate::breaker::SharedBreaker;
 use crate::context::Context;
+use crate::contract::{Answer, Guest};
 use crate::failure::{classify, classify_start, from_guest};
 use crate::loaded::Loaded;
 use crate::recording::{Answer as Recorded, Failure, Input, Recording, Trace};
-
-/// What a guest says, within what wasmtime says.
-pub(crate) type Answer<T> = wasmtime::Result<Result<T, types::PluginError>>;
-
-/// The exports of one kind.
-pub(crate) trait Guest: Sized + Send {
-    const KIND: Kind;
-
-    fn load(plugin: &Loaded, store: &mut Store<Context>, instance: &Instance) -> Option<wasmtime::Result<Self>>;
-
-    fn open(&self, store: &mut Store<Context>, name: &str, config: &str) -> Answer<u32>;
-}
-
-macro_rules! guest {
-    ($kind:ident, $variant:ident) => {
-        impl Guest for $kind::Guest {
-            const KIND: Kind = Kind::$variant;
-
-            fn load(
-                plugin: &Loaded,
-                store: &mut Store<Context>,
-                instance: &Instance,
-            ) -> Option<wasmtime::Result<Self>> {
-                plugin.$kind.as_ref().map(|indices| indices.load(store, instance))
-            }
-
-            fn open(&self, store: &mut Store<Context>, name: &str, config: &str) -> Answer<u32> {
-                self.call_open(store, name, config)
-            }
-        }
-    };
-}
-
-guest!(condition, Condition);
-guest!(router, Router);
-guest!(formatter, Formatter);
 
 /// One opened condition, router or formatter.
 pub(crate) struct Opened<G> {
@@ -102,7 +64,7 @@ impl<G: Guest> Opened<G> {
         let mut store = plugin.store(&format!("{name}\n{config}"), limits);
         let outcome = (|| {
             let instance = plugin.pre.instantiate(&mut store)?;
-            let Some(guest) = G::load(plugin, &mut store, &instance) else { return Ok(None) };
+            let Some(guest) = G::load(&plugin.exports, &mut store, &instance) else { return Ok(None) };
             let guest = guest?;
             let opened = guest.open(&mut store, name, config)?;
             Ok(Some((guest, opened)))

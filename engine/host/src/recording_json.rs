@@ -9,7 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use watchfire_model::{Alert, AlertStatus, Duration, Event, FieldValue, Labels, Severity, Timestamp};
-use watchfire_plugin::{AlertView, Batch, Decision, Finding, Limits, Message, MessageGroup, Outcome, StateWrite};
+use watchfire_plugin::{
+    AlertView, Batch, Decision, Finding, Limits, Message, MessageGroup, Method, Outcome, StateWrite, Target,
+};
 
 use crate::RecordingError;
 use crate::recording::{Answer, Failure, Input, LogLine, Recording, Trace};
@@ -89,6 +91,13 @@ enum InputFile {
         group_labels: BTreeMap<String, String>,
         external_url: String,
         alerts: Vec<AlertFile>,
+        #[serde(default)]
+        id: String,
+        #[serde(default)]
+        channel: String,
+        /// Stand-ins, as the plugin gets them.
+        #[serde(default)]
+        secrets: BTreeMap<String, String>,
     },
 }
 
@@ -167,6 +176,14 @@ struct MessageFile {
     body: String,
     headers: Vec<(String, String)>,
     dedup_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TargetFile {
+    method: String,
+    url: String,
 }
 
 /// A number that may be none.
@@ -314,6 +331,9 @@ impl From<&Input> for InputFile {
                 group_labels: group.group_labels.clone(),
                 external_url: group.external_url.clone(),
                 alerts: alerts(&group.alerts),
+                id: group.id.clone(),
+                channel: group.channel.clone(),
+                secrets: group.secrets.clone(),
             },
         }
     }
@@ -341,7 +361,7 @@ impl InputFile {
                 let at = Timestamp::from_millis(at);
                 Input::Router(at, views(at, alerts))
             }
-            InputFile::Formatter { at, key, receiver, group_labels, external_url, alerts } => {
+            InputFile::Formatter { at, key, receiver, group_labels, external_url, alerts, id, channel, secrets } => {
                 let at = Timestamp::from_millis(at);
                 Input::Formatter(MessageGroup {
                     at,
@@ -350,6 +370,9 @@ impl InputFile {
                     group_labels,
                     external_url,
                     alerts: views(at, alerts),
+                    id,
+                    channel,
+                    secrets,
                 })
             }
         })
@@ -483,7 +506,7 @@ impl AnswerFile {
             AnswerFile::Router(decisions) => {
                 Ok(Answer::Router(decisions.into_iter().map(DecisionFile::decision).collect()))
             }
-            AnswerFile::Formatter(message) => Ok(Answer::Formatter(message.message())),
+            AnswerFile::Formatter(message) => Ok(Answer::Formatter(message.message()?)),
             AnswerFile::Failure { kind, message } => Err(Failure { kind, message }),
         })
     }
@@ -522,14 +545,21 @@ impl DecisionFile {
 
 impl From<&Message> for MessageFile {
     fn from(message: &Message) -> MessageFile {
-        let Message { title, content_type, body, headers, dedup_key } = message.clone();
-        MessageFile { title, content_type, body, headers, dedup_key }
+        let Message { title, content_type, body, headers, dedup_key, target } = message.clone();
+        let target = target.map(|target| TargetFile { method: target.method.as_str().to_owned(), url: target.url });
+        MessageFile { title, content_type, body, headers, dedup_key, target }
     }
 }
 
 impl MessageFile {
-    fn message(self) -> Message {
-        let MessageFile { title, content_type, body, headers, dedup_key } = self;
-        Message { title, content_type, body, headers, dedup_key }
+    fn message(self) -> Result<Message, RecordingError> {
+        let MessageFile { title, content_type, body, headers, dedup_key, target } = self;
+        let target = target.map(|TargetFile { method, url }| {
+            let known = Method::from_name(&method);
+            known
+                .map(|method| Target { method, url })
+                .ok_or_else(|| RecordingError::Content(format!("{method:?} is no method of HTTP")))
+        });
+        Ok(Message { title, content_type, body, headers, dedup_key, target: target.transpose()? })
     }
 }

@@ -62,7 +62,7 @@ fn a_file_that_costs_much_is_bounded_or_refused() {
             "a manifest that asks for less than nothing",
             with_section(
                 "watchfire:manifest",
-                br#"{"name":"a","version":"1","contract":"0.1.0","language":"c","limits":{"calls":-1}}"#,
+                br#"{"name":"a","version":"1","contract":"0.2.0","language":"c","limits":{"calls":-1}}"#,
             ),
         ),
         ("a large section that nobody reads", with_section("junk", &vec![7; 1 << 20])),
@@ -87,7 +87,7 @@ fn a_file_that_costs_much_is_bounded_or_refused() {
         deeply nested blocks: loaded
         many locals: the component is broken: failed to compile: wasm[0]::function[5]: WebAssembly translation error: Invalid input WebAssembly code at offset 623: too many locals: locals exceed maximum
         many jumps: loaded
-        deeply nested components: the component does not export `watchfire:plugin/plugin@0.1.0`, so it is no Watchfire plugin; build it against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit
+        deeply nested components: the component does not export `watchfire:plugin/plugin@0.2.0`, so it is no Watchfire plugin; build it against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit
         a manifest of brackets: the component is broken: its manifest is not valid: invalid type: sequence, expected a string at line 1 column 1; build it again with `watchfire plugin build`
         a manifest that is no text: the component is broken: its manifest is not valid: expected value at line 1 column 1; build it again with `watchfire plugin build`
         a manifest that asks for less than nothing: the component is broken: its manifest is not valid: invalid value: integer `-1`, expected usize at line 1 column 80; build it again with `watchfire plugin build`
@@ -103,6 +103,13 @@ fn a_router_or_formatter_that_attacks_costs_the_call() {
     // A message: title, content type, body, headers, no deduplication key.
     const JSON: &str =
         r#"(data (i32.const 524) "\00\06\00\00\10\00\00\00") (data (i32.const 1536) "application/json")"#;
+    // The same with a request of its own.
+    let own = |method: &str, url: &str| {
+        let data = format!(
+            r#"{JSON}(data (i32.const 560) "\01\00\00\00\0{method}\00\00\00\00\08\00\00\16\00\00\00") (data (i32.const 2048) "{url}")"#
+        );
+        formatter(leak(data), ANSWER)
+    };
     let cases = [
         ("router: trap", router("", "unreachable")),
         ("router: loop", Fixture { call_ms: 20, ..router("", "(loop (br 0)) unreachable") }),
@@ -175,6 +182,18 @@ fn a_router_or_formatter_that_attacks_costs_the_call() {
                 ANSWER,
             ),
         ),
+        ("formatter: a request by a method that there is not", own("7", "https://desk.example")),
+        ("formatter: a request to two lines", own("1", "https://desk.example/\\0a\\0dx")),
+        (
+            "formatter: an endless address",
+            formatter(
+                leak(format!(
+                    "{JSON}{}",
+                    r#"(data (i32.const 560) "\01\00\00\00\01\00\00\00\00\08\00\00\ff\ff\ff\00")"#
+                )),
+                ANSWER,
+            ),
+        ),
         (
             "formatter: realloc that loops",
             Fixture { call_ms: 20, realloc: "(loop (br 0)) unreachable", ..formatter(JSON, ANSWER) },
@@ -212,12 +231,15 @@ fn a_router_or_formatter_that_attacks_costs_the_call() {
         formatter: trap: trap: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
         formatter: loop: timeout: the plugin was stopped after 20 ms
         formatter: no content type: invalid_output: the plugin broke the contract: it gave "" as content type, such as application/json is one
-        formatter: an empty message: Message { title: "", content_type: "application/json", body: "", headers: [], dedup_key: None }
+        formatter: an empty message: Message { title: "", content_type: "application/json", body: "", headers: [], dedup_key: None, target: None }
         formatter: a body out of memory: invalid_output: the plugin broke the contract: string pointer/length out of bounds of memory
         formatter: a body that is no text: invalid_output: the plugin broke the contract: invalid utf-8 sequence of 1 bytes from index 0
         formatter: endless headers: invalid_output: the plugin broke the contract: list pointer/length out of bounds of memory
         formatter: a header of another host: invalid_output: the plugin broke the contract: it may not set the header "authorization"; the host addresses and signs the request
         formatter: a header with a line break: invalid_output: the plugin broke the contract: the header "x" is malformed or longer than 4096 bytes
+        formatter: a request by a method that there is not: invalid_output: the plugin broke the contract: unexpected discriminant: 7
+        formatter: a request to two lines: invalid_output: the plugin broke the contract: the address of its request is longer than 8192 bytes or has characters that must be percent-encoded
+        formatter: an endless address: invalid_output: the plugin broke the contract: string pointer/length out of bounds of memory
         formatter: realloc that loops: timeout: the plugin was stopped after 20 ms
     "#]].assert_eq(&table);
 }

@@ -57,7 +57,7 @@ fn an_attack_costs_the_call_and_is_told() {
                 (br_if 0 (i32.lt_u (local.get $at) (i32.const 90112))))
             (i32.const 512)", ..GOOD }),
         ("error answer", answer(r#"(data (i32.const 512) "\01\00\00\00\03\00\00\00\80\00\00\00\04\00\00\00")"#)),
-        ("trap on return", Fixture { extra: "(func (export \"cabi_post_watchfire:plugin/condition@0.1.0#evaluate\") (param i32) unreachable)", ..GOOD }),
+        ("trap on return", Fixture { extra: "(func (export \"cabi_post_watchfire:plugin/condition@0.2.0#evaluate\") (param i32) unreachable)", ..GOOD }),
     ];
     let host = Host::new(settings()).unwrap();
     let mut table = String::new();
@@ -106,11 +106,11 @@ fn an_attack_costs_the_call_and_is_told() {
 
 #[test]
 fn an_import_is_no_way_out() {
-    const INPUT: &str = r#"(import "watchfire:plugin/input@0.1.0""#;
-    const LATEST: &str = r#"(import "watchfire:plugin/input@0.1.0" "latest" (func $latest (param i32)))"#;
-    const LOG: &str = r#"(import "watchfire:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
-    const SET: &str = r#"(import "watchfire:plugin/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
-    const KEY: &str = r#"(import "watchfire:plugin/input@0.1.0" "series-key" (func $key (param i32 i32)))"#;
+    const INPUT: &str = r#"(import "watchfire:plugin/input@0.2.0""#;
+    const LATEST: &str = r#"(import "watchfire:plugin/input@0.2.0" "latest" (func $latest (param i32)))"#;
+    const LOG: &str = r#"(import "watchfire:plugin/log@0.2.0" "log" (func $log (param i32 i32 i32)))"#;
+    const SET: &str = r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
+    const KEY: &str = r#"(import "watchfire:plugin/input@0.2.0" "series-key" (func $key (param i32 i32)))"#;
     assert!(LATEST.starts_with(INPUT));
     let cases = [
         (
@@ -228,7 +228,7 @@ fn an_import_is_no_way_out() {
 #[test]
 fn a_trap_in_the_middle_of_writing_leaves_the_state_as_it_was() {
     let write = "(call $set (i32.const 128) (i32.const 4) (i32.const 132) (i32.const 4) (i32.const 2048))";
-    let imports = r#"(import "watchfire:plugin/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
+    let imports = r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#;
     let trapping = Fixture {
         imports,
         evaluate: "(call $set (i32.const 128) (i32.const 4) (i32.const 132) (i32.const 4) (i32.const 2048)) unreachable",
@@ -276,28 +276,28 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
         ("WASI 0.3", assemble(r#"(component (import "wasi:cli/environment@0.3.0" (instance)))"#)),
         ("other component", assemble(r#"(component (import "acme:math/sums@1.0.0" (instance)))"#)),
         ("function import", assemble(r#"(component (import "now" (func (result u64))))"#)),
-        ("unknown interface", assemble(r#"(component (import "watchfire:plugin/secrets@0.1.0" (instance)))"#)),
+        ("unknown interface", assemble(r#"(component (import "watchfire:plugin/secrets@0.2.0" (instance)))"#)),
         (
             "unknown function",
             assemble(
                 r#"(component
-            (import "watchfire:plugin/log@0.1.0" (instance $log (export "shout" (func))))
+            (import "watchfire:plugin/log@0.2.0" (instance $log (export "shout" (func))))
             (instance $i)
-            (export "watchfire:plugin/plugin@0.1.0" (instance $i))
-            (export "watchfire:plugin/condition@0.1.0" (instance $i)))"#,
+            (export "watchfire:plugin/plugin@0.2.0" (instance $i))
+            (export "watchfire:plugin/condition@0.2.0" (instance $i)))"#,
             ),
         ),
-        ("other contract", fixture(|fixture| fixture.contract = |text| text.replace("0.1.0", "0.2.0"))),
+        ("other contract", fixture(|fixture| fixture.contract = |text| text.replace("0.2.0", "0.3.0"))),
         (
             "only describe",
-            assemble(r#"(component (instance $i) (export "watchfire:plugin/plugin@0.1.0" (instance $i)))"#),
+            assemble(r#"(component (instance $i) (export "watchfire:plugin/plugin@0.2.0" (instance $i)))"#),
         ),
         (
             "exports without functions",
             assemble(
                 r#"(component (instance $i)
-            (export "watchfire:plugin/plugin@0.1.0" (instance $i))
-            (export "watchfire:plugin/condition@0.1.0" (instance $i)))"#,
+            (export "watchfire:plugin/plugin@0.2.0" (instance $i))
+            (export "watchfire:plugin/condition@0.2.0" (instance $i)))"#,
             ),
         ),
         ("describes nothing", fixture(|fixture| fixture.data = r#"(data (i32.const 20) "\00")"#)),
@@ -335,16 +335,16 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
         core module: this is a core WebAssembly module, a plugin is a component; build for the target wasm32-wasip2, or wrap the module with `wasm-tools component new`
         unknown version: this WebAssembly file has an unknown version; a plugin is a component of the WebAssembly component model
         precompiled: this is precompiled machine code, which is never loaded from outside; use the .wasm file it was made from
-        empty component: the component does not export `watchfire:plugin/plugin@0.1.0`, so it is no Watchfire plugin; build it against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit
+        empty component: the component does not export `watchfire:plugin/plugin@0.2.0`, so it is no Watchfire plugin; build it against the world condition-plugin, router-plugin or formatter-plugin of sdk/wit
         network: the plugin imports `wasi:http/outgoing-handler@0.2.3`, which is not offered: plugins get no network: decide or format in the plugin and let the host send
         WASI 0.3: the plugin imports `wasi:cli/environment@0.3.0`, which is not offered: of WASI only the 0.2 interfaces cli, clocks, filesystem, io, random and sockets are there, and they grant nothing
         other component: the plugin imports `acme:math/sums@1.0.0`, which is not offered: a plugin may import only watchfire:plugin and WASI 0.2; link other components into it, for example with `wac plug`
         function import: the plugin imports `now`, which is not offered: a plugin may import only watchfire:plugin and WASI 0.2; link other components into it, for example with `wac plug`
-        unknown interface: the plugin imports `watchfire:plugin/secrets@0.1.0`, which is not part of the contract 0.1.0; it may need a newer Watchfire
-        unknown function: the plugin imports something that contract 0.1.0 does not have, or has with another type: component imports instance `watchfire:plugin/log@0.1.0`, but a matching implementation was not found in the linker: instance export `shout` has the wrong type: function implementation is missing
-        other contract: the plugin was built for watchfire:plugin 0.2.0, this Watchfire speaks 0.1; update Watchfire, or rebuild the plugin with the SDK of this version
+        unknown interface: the plugin imports `watchfire:plugin/secrets@0.2.0`, which is not part of the contract 0.2.0; it may need a newer Watchfire
+        unknown function: the plugin imports something that contract 0.2.0 does not have, or has with another type: component imports instance `watchfire:plugin/log@0.2.0`, but a matching implementation was not found in the linker: instance export `shout` has the wrong type: function implementation is missing
+        other contract: the plugin was built for watchfire:plugin 0.3.0, this Watchfire speaks 0.1 and 0.2; update Watchfire, or rebuild the plugin with the SDK of this version
         only describe: the plugin exports neither `condition` nor `router` nor `formatter`, so there is nothing to use it for
-        exports without functions: the plugin does not fit the contract 0.1.0: instance export `watchfire:plugin/plugin@0.1.0` does not have export `describe`
+        exports without functions: the plugin does not fit the contract 0.2.0: instance export `watchfire:plugin/plugin@0.2.0` does not have export `describe`
         describes nothing: `describe` names nothing that the plugin offers
         describes a bad name: `describe` names a condition "../e"; use lower-case letters, digits and dashes, at most 64
         describes what it has not: `describe` names the router "evil", but the component does not export `router`

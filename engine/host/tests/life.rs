@@ -362,8 +362,8 @@ fn a_rule_may_allow_less() {
 #[test]
 fn a_new_version_gets_the_state_and_its_version() {
     let host = Host::new(settings()).unwrap();
-    let imports = r#"(import "watchfire:plugin/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))
-        (import "watchfire:plugin/state@0.1.0" "version" (func $version (result i32)))"#;
+    let imports = r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))
+        (import "watchfire:plugin/state@0.2.0" "version" (func $version (result i32)))"#;
     // Writes the version that it finds under the key "evil".
     let noting = |own: &'static str| Fixture {
         imports,

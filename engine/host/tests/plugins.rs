@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use expect_test::expect;
 use support::{batch, built, host, state};
 use watchfire_host::{Host, Source};
@@ -95,6 +97,9 @@ fn the_formatter_writes_a_card() {
             receiver: "r".to_owned(),
             group_labels: [("alertname".to_owned(), "DiskFull".to_owned())].into(),
             external_url: "https://watchfire.example".to_owned(),
+            id: "notification".to_owned(),
+            channel: "webhook".to_owned(),
+            secrets: BTreeMap::new(),
             alerts: alerts(&labels, &[("summary", "97 % used")], at),
         })
         .unwrap();
@@ -250,6 +255,9 @@ fn one_component_may_offer_all_three_kinds() {
         receiver: "r".to_owned(),
         group_labels: [].into(),
         external_url: String::new(),
+        id: "notification".to_owned(),
+        channel: "webhook".to_owned(),
+        secrets: BTreeMap::new(),
         alerts,
     };
     assert_eq!(host.open_formatter("probe", config).unwrap().format(&group).unwrap().body, "r printed");

@@ -17,7 +17,7 @@ mod usage;
 pub use batch::Batch;
 pub use condition::{Condition, Failing, Finding, Outcome};
 pub use error::PluginError;
-pub use formatter::{Formatter, Message, MessageGroup};
+pub use formatter::{Formatter, Message, MessageGroup, Method, Target};
 pub use limits::Limits;
 pub use provider::{Descriptor, Kind, Provider};
 pub use router::{AlertView, Decision, Router};

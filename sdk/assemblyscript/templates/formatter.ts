@@ -1,9 +1,9 @@
-// Writes one line for each alert.
+// Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 
-import { Formatter, Group, Message, offerFormatter } from "./watchfire/watchfire";
+import { Formatter, Group, Message, Method, Target, offerFormatter } from "./watchfire/watchfire";
 
 class Lines extends Formatter {
-  constructor(private prefix: string) {
+  constructor(private prefix: string, private url: string) {
     super();
   }
 
@@ -15,13 +15,19 @@ class Lines extends Formatter {
       if (alert.firing) firing++;
       body += `${alert.firing ? "FIRING" : "RESOLVED"} ${alert.name}: ${alert.summary}\n`;
     }
-    return new Message(`${this.prefix}${firing} firing, ${group.alerts.length - firing} resolved`, body);
+    const message = new Message(`${this.prefix}${firing} firing, ${group.alerts.length - firing} resolved`, body);
+    if (this.url != "") {
+      if (!group.secrets.has("token")) throw new Error("the receiver's grant has no secret `token`");
+      message.headers.set("Authorization", "Bearer " + group.secrets.get("token"));
+      message.target = new Target(Method.Post, this.url);
+    }
+    return message;
   }
 }
 
 offerFormatter(
   "lines",
   "Writes one line for each alert.",
-  '{"type": "object", "properties": {"prefix": {"type": "string"}}}',
-  (config) => new Lines(config.text("prefix", "")),
+  '{"type": "object", "properties": {"prefix": {"type": "string"}, "url": {"type": "string"}}}',
+  (config) => new Lines(config.text("prefix", ""), config.text("url", "")),
 );

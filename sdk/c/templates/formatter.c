@@ -1,26 +1,31 @@
-// Writes one line for each alert.
+// Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 
 #include "watchfire.h"
 
 #define CHANNELS_MAX 1024
 
-static char *prefixes[CHANNELS_MAX];
+static struct {
+  char *prefix;
+  char *url;
+} channels[CHANNELS_MAX];
 static uint32_t opened;
 
 void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list) {
   wf_describe(list, WATCHFIRE_PLUGIN_TYPES_KIND_FORMATTER, "lines", "Writes one line for each alert.",
-              "{\"type\":\"object\",\"properties\":{\"prefix\":{\"type\":\"string\"}}}");
+              "{\"type\":\"object\",\"properties\":{\"prefix\":{\"type\":\"string\"},\"url\":{\"type\":\"string\"}}}");
 }
 
 bool exports_watchfire_plugin_formatter_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
                                              exports_watchfire_plugin_formatter_plugin_error_t *error) {
   (void)name;
-  wf_text prefix = wf_literal("");
+  wf_text prefix = wf_literal(""), url = wf_literal("");
   wf_kind kind = wf_config(*config, "prefix", NULL, &prefix);
   if (kind != WF_TEXT && kind != WF_ABSENT) return wf_invalid(error, "/prefix", "must be a text");
+  kind = wf_config(*config, "url", NULL, &url);
+  if (kind != WF_TEXT && kind != WF_ABSENT) return wf_invalid(error, "/url", "must be a text");
   if (opened == CHANNELS_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 channels");
-  prefixes[opened] = calloc(prefix.len + 1, 1);
-  memcpy(prefixes[opened], prefix.ptr, prefix.len);
+  channels[opened].prefix = strndup((const char *)prefix.ptr, prefix.len);
+  channels[opened].url = strndup((const char *)url.ptr, url.len);
   *handle = opened++;
   return true;
 }
@@ -43,11 +48,29 @@ bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfir
   }
   memset(message, 0, sizeof *message);
   message->title =
-      wf_format("%s%zu firing, %zu resolved", prefixes[handle], firing, group->alerts.len - firing);
+      wf_format("%s%zu firing, %zu resolved", channels[handle].prefix, firing, group->alerts.len - firing);
   message->content_type = wf_copy("text/plain");
   message->body = body;
+  if (channels[handle].url[0]) {
+    wf_text token;
+    if (!wf_find(group->secrets, "token", &token)) {
+      error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_BAD_INPUT;
+      error->val.bad_input = wf_copy("the receiver's grant has no secret `token`");
+      return false;
+    }
+    message->headers.ptr = malloc(sizeof *message->headers.ptr);
+    message->headers.len = 1;
+    message->headers.ptr[0].f0 = wf_copy("Authorization");
+    message->headers.ptr[0].f1 = wf_format("Bearer %.*s", (int)token.len, (const char *)token.ptr);
+    message->target.is_some = true;
+    message->target.val.method = EXPORTS_WATCHFIRE_PLUGIN_FORMATTER_METHOD_POST;
+    message->target.val.url = wf_copy(channels[handle].url);
+  }
   exports_watchfire_plugin_formatter_group_free(group);
   return true;
 }
 
-void exports_watchfire_plugin_formatter_close(uint32_t handle) { free(prefixes[handle]); }
+void exports_watchfire_plugin_formatter_close(uint32_t handle) {
+  free(channels[handle].prefix);
+  free(channels[handle].url);
+}

@@ -1,4 +1,4 @@
-// Writes one line for each alert.
+// Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 
 #include "formatter.hpp"
 
@@ -7,11 +7,11 @@ using namespace watchfire;
 class Lines {
  public:
   static constexpr Descriptor descriptor = {"lines", "Writes one line for each alert.",
-                                            R"({"type":"object","properties":{"prefix":{"type":"string"}}})"};
+                                            R"({"type":"object","properties":{"prefix":{"type":"string"},"url":{"type":"string"}}})"};
 
   static Result<Lines> open(Config config) {
     if (config.has("prefix") && !config.text("prefix")) return Error::config("/prefix", "must be a text");
-    return Lines(config.text("prefix").value_or(""));
+    return Lines(config.text("prefix").value_or(""), config.text("url").value_or(""));
   }
 
   Result<Message> format(const Group &group) {
@@ -23,12 +23,19 @@ class Lines {
     }
     message.title = prefix_ + std::to_string(firing) + " firing, " +
                     std::to_string(group.alerts.size() - firing) + " resolved";
+    if (!url_.empty()) {
+      auto token = group.secret("token");
+      if (!token) return Error::internal("the receiver's grant has no secret `token`");
+      message.headers = {{"Authorization", "Bearer " + *token}};
+      message.target = Target{Method::Post, url_};
+    }
     return message;
   }
 
  private:
-  explicit Lines(std::string prefix) : prefix_(std::move(prefix)) {}
+  Lines(std::string prefix, std::string url) : prefix_(std::move(prefix)), url_(std::move(url)) {}
   std::string prefix_;
+  std::string url_;
 };
 
 WATCHFIRE_FORMATTER(Lines)

@@ -31,6 +31,9 @@ func format(handle uint32, group bindings.Group) (message bindings.Message, err 
 		GroupLabels: convert.Map(group.GroupLabels),
 		ExternalURL: group.ExternalUrl,
 		Alerts:      convert.Alerts(group.Alerts),
+		ID:          group.Id,
+		Channel:     group.Channel,
+		Secrets:     convert.Map(group.Secrets),
 	})
 	message = bindings.Message{
 		Title:       answer.Title,
@@ -40,6 +43,9 @@ func format(handle uint32, group bindings.Group) (message bindings.Message, err 
 	}
 	for _, header := range answer.Headers {
 		message.Headers = append(message.Headers, wit.Tuple2[string, string]{F0: header[0], F1: header[1]})
+	}
+	if answer.Target != nil {
+		message.Target = wit.Some(bindings.Target{Method: bindings.Method(answer.Target.Method), Url: answer.Target.URL})
 	}
 	return message, err
 }

@@ -1,4 +1,4 @@
-// Writes one line for each alert.
+// Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 
 type lines struct {
 	Prefix string `json:"prefix"`
+	URL    string `json:"url"`
 }
 
 func open(config []byte) (watchfire.Formatter, error) {
@@ -33,18 +34,27 @@ func (channel lines) Format(group watchfire.Group) (watchfire.Message, error) {
 		}
 		fmt.Fprintf(&body, "%s %s: %s\n", status, alert.Name, alert.Summary)
 	}
-	return watchfire.Message{
+	message := watchfire.Message{
 		Title:       fmt.Sprintf("%s%d firing, %d resolved", channel.Prefix, firing, len(group.Alerts)-firing),
 		ContentType: "text/plain",
 		Body:        body.String(),
-	}, nil
+	}
+	if channel.URL != "" {
+		token, granted := group.Secrets["token"]
+		if !granted {
+			return message, watchfire.BadInput("the receiver's grant has no secret `token`")
+		}
+		message.Headers = [][2]string{{"Authorization", "Bearer " + token}}
+		message.Target = &watchfire.Target{Method: watchfire.Post, URL: channel.URL}
+	}
+	return message, nil
 }
 
 func init() {
 	watchfire.OfferFormatter(watchfire.Offer{
 		Name:    "lines",
 		Summary: "Writes one line for each alert.",
-		Schema:  `{"type":"object","properties":{"prefix":{"type":"string"}}}`,
+		Schema:  `{"type":"object","properties":{"prefix":{"type":"string"},"url":{"type":"string"}}}`,
 	}, open)
 }
 

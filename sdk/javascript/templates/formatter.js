@@ -1,23 +1,27 @@
-// Writes one line for each alert.
+// Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 
-import { InvalidConfig, offerFormatter } from "./watchfire/watchfire.js";
+import { BadInput, InvalidConfig, offerFormatter } from "./watchfire/watchfire.js";
 
 const offer = {
   name: "lines",
   summary: "Writes one line for each alert.",
-  schema: { type: "object", properties: { prefix: { type: "string" } } },
+  schema: { type: "object", properties: { prefix: { type: "string" }, url: { type: "string" } } },
 };
 
-offerFormatter(offer, ({ prefix = "" }) => {
+const line = ({ firing, name, summary }) => `${firing ? "FIRING" : "RESOLVED"} ${name}: ${summary}\n`;
+
+offerFormatter(offer, ({ prefix = "", url }) => {
   if (typeof prefix !== "string") throw new InvalidConfig("/prefix", "must be a text");
   return {
-    format({ alerts }) {
+    format({ alerts, secrets }) {
       const firing = alerts.filter((alert) => alert.firing).length;
-      const line = ({ firing, name, summary }) => `${firing ? "FIRING" : "RESOLVED"} ${name}: ${summary}\n`;
-      return {
+      const message = {
         title: `${prefix}${firing} firing, ${alerts.length - firing} resolved`,
         body: alerts.map(line).join(""),
       };
+      if (!url) return message;
+      if (!secrets.token) throw new BadInput("the receiver's grant has no secret `token`");
+      return { ...message, headers: { Authorization: `Bearer ${secrets.token}` }, target: { url } };
     },
   };
 });

@@ -1,16 +1,17 @@
-"""Writes one line for each alert."""
+"""Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own."""
 
-from watchfire import Formatter, InvalidConfig, Message, offer
+from watchfire import BadInput, Formatter, InvalidConfig, Message, Target, offer
 
 
 @offer
 class Lines(Formatter):
     name = "lines"
     summary = "Writes one line for each alert."
-    schema = {"type": "object", "properties": {"prefix": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"prefix": {"type": "string"}, "url": {"type": "string"}}}
 
     def __init__(self, config):
         self.prefix = config.get("prefix", "")
+        self.url = config.get("url")
         if not isinstance(self.prefix, str):
             raise InvalidConfig("/prefix", "must be a text")
 
@@ -20,4 +21,10 @@ class Lines(Formatter):
             f"{'FIRING' if alert.firing else 'RESOLVED'} {alert.name}: {alert.summary}\n" for alert in group.alerts
         ]
         title = f"{self.prefix}{firing} firing, {len(group.alerts) - firing} resolved"
-        return Message(title=title, body="".join(lines))
+        message = Message(title=title, body="".join(lines))
+        if self.url:
+            if "token" not in group.secrets:
+                raise BadInput("the receiver's grant has no secret `token`")
+            message.headers = [("Authorization", f"Bearer {group.secrets['token']}")]
+            message.target = Target(self.url)
+        return message

@@ -10,14 +10,16 @@
 
 use std::cell::RefCell;
 
-use crate::{Condition, Decision, Descriptor, Error, Formatter, Input, Message, Outcome, Router, Severity, State};
+use crate::{
+    Condition, Decision, Descriptor, Error, Formatter, Input, Message, Method, Outcome, Router, Severity, State, Target,
+};
 use crate::{Level, config};
 
 /// One world per kind and one for what all have in common, so that a component exports what it offers and nothing more.
 pub mod base {
     wit_bindgen::generate!({
         path: "../wit",
-        inline: "package watchfire:sdk-base; world base { import watchfire:plugin/log@0.1.0; export watchfire:plugin/plugin@0.1.0; }",
+        inline: "package watchfire:sdk-base; world base { import watchfire:plugin/log@0.2.0; export watchfire:plugin/plugin@0.2.0; }",
         world: "watchfire:sdk-base/base",
         pub_export_macro: true,
         export_macro_name: "export_base",
@@ -28,38 +30,38 @@ pub mod base {
 pub mod conditions {
     wit_bindgen::generate!({
         path: "../wit",
-        inline: "package watchfire:sdk-conditions; world conditions { import watchfire:plugin/input@0.1.0; import watchfire:plugin/state@0.1.0; export watchfire:plugin/condition@0.1.0; }",
+        inline: "package watchfire:sdk-conditions; world conditions { import watchfire:plugin/input@0.2.0; import watchfire:plugin/state@0.2.0; export watchfire:plugin/condition@0.2.0; }",
         world: "watchfire:sdk-conditions/conditions",
         pub_export_macro: true,
         export_macro_name: "export_conditions",
         default_bindings_module: "watchfire_sdk::guest::conditions",
-        with: { "watchfire:plugin/types@0.1.0": crate::guest::base::watchfire::plugin::types },
+        with: { "watchfire:plugin/types@0.2.0": crate::guest::base::watchfire::plugin::types },
         generate_all,
     });
 }
 pub mod routers {
     wit_bindgen::generate!({
         path: "../wit",
-        inline: "package watchfire:sdk-routers; world routers { export watchfire:plugin/router@0.1.0; }",
+        inline: "package watchfire:sdk-routers; world routers { export watchfire:plugin/router@0.2.0; }",
         world: "watchfire:sdk-routers/routers",
         pub_export_macro: true,
         export_macro_name: "export_routers",
         default_bindings_module: "watchfire_sdk::guest::routers",
-        with: { "watchfire:plugin/types@0.1.0": crate::guest::base::watchfire::plugin::types },
+        with: { "watchfire:plugin/types@0.2.0": crate::guest::base::watchfire::plugin::types },
         generate_all,
     });
 }
 pub mod formatters {
     wit_bindgen::generate!({
         path: "../wit",
-        inline: "package watchfire:sdk-formatters; world formatters { export watchfire:plugin/formatter@0.1.0; }",
+        inline: "package watchfire:sdk-formatters; world formatters { export watchfire:plugin/formatter@0.2.0; }",
         world: "watchfire:sdk-formatters/formatters",
         pub_export_macro: true,
         export_macro_name: "export_formatters",
         default_bindings_module: "watchfire_sdk::guest::formatters",
         with: {
-            "watchfire:plugin/types@0.1.0": crate::guest::base::watchfire::plugin::types,
-            "watchfire:plugin/alerts@0.1.0": crate::guest::routers::watchfire::plugin::alerts,
+            "watchfire:plugin/types@0.2.0": crate::guest::base::watchfire::plugin::types,
+            "watchfire:plugin/alerts@0.2.0": crate::guest::routers::watchfire::plugin::alerts,
         },
         generate_all,
     });
@@ -240,12 +242,25 @@ pub fn group(group: formatter::Group) -> crate::Group {
         group_labels: group.group_labels,
         external_url: group.external_url,
         alerts: alerts(group.alerts),
+        id: group.id,
+        channel: group.channel,
+        secrets: group.secrets,
     }
 }
 
 pub fn message(message: Message) -> formatter::Message {
-    let Message { title, content_type, body, headers, dedup_key } = message;
-    formatter::Message { title, content_type, body, headers, dedup_key }
+    let Message { title, content_type, body, headers, dedup_key, target } = message;
+    let target = target.map(|Target { method, url }| {
+        let method = match method {
+            Method::Get => formatter::Method::Get,
+            Method::Post => formatter::Method::Post,
+            Method::Put => formatter::Method::Put,
+            Method::Patch => formatter::Method::Patch,
+            Method::Delete => formatter::Method::Delete,
+        };
+        formatter::Target { method, url }
+    });
+    formatter::Message { title, content_type, body, headers, dedup_key, target }
 }
 
 fn error(error: Error) -> PluginError {

@@ -224,9 +224,28 @@ pub struct Group {
     pub external_url: String,
     /// The alerts, firing ones first.
     pub alerts: Vec<Alert>,
+    /// The id of this notification: the same at every attempt to deliver it.
+    pub id: String,
+    /// The kind of the receiver's channel, such as `slack`.
+    pub channel: String,
+    /// The secrets that the receiver grants, by name: a stand-in for each, see [`Group::secret`].
+    pub secrets: Vec<(String, String)>,
 }
 
-/// A message. The host addresses, signs and sends it.
+impl Group {
+    /// The stand-in for a secret that the receiver grants. Where it stands in the address, a header or the body of a
+    /// request of the plugin's own, the host puts the secret.
+    ///
+    /// # Errors
+    /// If the receiver grants no secret of that name.
+    pub fn secret(&self, name: &str) -> Result<&str, Error> {
+        find(&self.secrets, name).ok_or_else(|| {
+            Error::BadInput(format!("the receiver's grant has no secret `{name}`; add it under `secrets`"))
+        })
+    }
+}
+
+/// A message. The host signs and sends it, and addresses it unless the plugin does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// A subject or headline, where the channel has one.
@@ -235,8 +254,43 @@ pub struct Message {
     pub content_type: String,
     /// The body.
     pub body: String,
-    /// Headers to add; those that carry credentials or addresses are refused.
+    /// Headers to add. Those that frame the request are refused, and those that carry credentials too unless there is a
+    /// target.
     pub headers: Vec<(String, String)>,
     /// Replaces the deduplication key, where the channel has one.
     pub dedup_key: Option<String>,
+    /// Where it goes, if not through the receiver's own channel: a request of the plugin's own.
+    pub target: Option<Target>,
+}
+
+/// Where a request of the plugin's own goes. The host sends it if the receiver grants the host, and tries again what may
+/// pass, under the same `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The method.
+    pub method: Method,
+    /// The whole address.
+    pub url: String,
+}
+
+impl Target {
+    /// A `POST`.
+    pub fn post(url: impl Into<String>) -> Target {
+        Target { method: Method::Post, url: url.into() }
+    }
+}
+
+/// The method of an HTTP request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
 }

@@ -72,7 +72,8 @@ pub mod guest;
 pub use error::Error;
 pub use input::{ABSENT, Event, Input};
 pub use kinds::{
-    Alert, Condition, Decision, Descriptor, Finding, Formatter, Group, Message, Outcome, Router, Severity,
+    Alert, Condition, Decision, Descriptor, Finding, Formatter, Group, Message, Method, Outcome, Router, Severity,
+    Target,
 };
 pub use series::{Record, SeriesTable};
 pub use state::State;

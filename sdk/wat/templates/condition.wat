@@ -3,7 +3,7 @@
 ;; Memory: 16 the list of descriptors, 32 the descriptor, 128 texts, 256 the answer of `open`, 512 the answer of
 ;; `evaluate`, from 4096 on what the host writes and the findings. Zero means `ok`, an empty list or the handle 0.
 (module
-  (import "watchfire:plugin/input@0.1.0" "latest" (func $latest (param i32)))
+  (import "watchfire:plugin/input@0.2.0" "latest" (func $latest (param i32)))
   (memory (export "memory") 1)
   (global $heap (mut i32) (i32.const 4096))
 
@@ -26,11 +26,11 @@
         (unreachable)))
     (local.get $at))
 
-  (func (export "watchfire:plugin/plugin@0.1.0#describe") (result i32) (i32.const 16))
-  (func (export "watchfire:plugin/condition@0.1.0#open") (param i32 i32 i32 i32) (result i32) (i32.const 256))
-  (func (export "watchfire:plugin/condition@0.1.0#close") (param i32))
+  (func (export "watchfire:plugin/plugin@0.2.0#describe") (result i32) (i32.const 16))
+  (func (export "watchfire:plugin/condition@0.2.0#open") (param i32 i32 i32 i32) (result i32) (i32.const 256))
+  (func (export "watchfire:plugin/condition@0.2.0#close") (param i32))
 
-  (func (export "watchfire:plugin/condition@0.1.0#evaluate") (param $handle i32) (result i32)
+  (func (export "watchfire:plugin/condition@0.2.0#evaluate") (param $handle i32) (result i32)
     (local $values i32) (local $count i32) (local $series i32) (local $value f64) (local $finding i32) (local $found i32)
     ;; What the last call left behind is not needed any more.
     (global.set $heap (i32.const 4096))

@@ -49,6 +49,9 @@ impl Live {
                 receiver: "dev".to_owned(),
                 group_labels: BTreeMap::new(),
                 external_url: "http://127.0.0.1:9494".to_owned(),
+                id: "notification".to_owned(),
+                channel: "webhook".to_owned(),
+                secrets: BTreeMap::new(),
                 alerts: self.alerts(now).await?,
             }),
         })

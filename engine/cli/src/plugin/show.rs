@@ -126,6 +126,9 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
             more(decisions.len());
         }
         (Ok(Answer::Formatter(message)), _) => {
+            if let Some(target) = &message.target {
+                say!("  {} {} {}", paint.faint("to   "), target.method.as_str(), target.url);
+            }
             say!("  {} {}", paint.faint("title"), message.title);
             say!("  {} {}", paint.faint("type "), message.content_type);
             for (name, value) in &message.headers {

@@ -1,6 +1,7 @@
 //! Receivers: named targets of routes, each with any number of integrations.
 
 mod email;
+mod grant;
 mod others;
 mod pagerduty;
 mod slack;
@@ -15,6 +16,7 @@ use watchfire_plugin::PluginUse;
 use watchfire_rules::Position;
 
 pub use email::{EmailConfig, Threading};
+pub use grant::Grant;
 pub use pagerduty::{PagerDutyConfig, PagerDutyImage, PagerDutyIncident, PagerDutyLink};
 pub use slack::{SlackAction, SlackConfig, SlackConfirmation, SlackField};
 pub(crate) use templated::global_settings;

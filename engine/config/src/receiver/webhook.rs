@@ -3,6 +3,7 @@
 use watchfire_model::Duration;
 
 use super::Channel;
+use super::grant::{Grant, grant};
 use crate::decode::Fields;
 use crate::global::GlobalConfig;
 use crate::http::{HttpConfig, http_config};
@@ -23,6 +24,8 @@ pub struct WebhookConfig {
     pub timeout: Option<Duration>,
     /// The body instead of Alertmanager's; texts within may be templates.
     pub payload: Option<Tree>,
+    /// What its formatter may address itself.
+    pub grant: Option<Box<Grant>>,
 }
 
 pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
@@ -53,6 +56,7 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         max_alerts: f.count("max_alerts").unwrap_or(0),
         timeout: f.go_duration("timeout"),
         payload: f.tree("payload"),
+        grant: grant(f, global),
     };
     Channel::Webhook(Box::new(config))
 }

@@ -93,6 +93,7 @@ pub(super) fn answer(service: &str, asked: &Asked<'_>) -> (u16, String) {
         "pushover" => pushover(asked),
         "sns" => sns(asked),
         "jira" => jira(asked),
+        "matrix" => matrix(asked),
         _ => posted(service, asked),
     }
 }
@@ -276,6 +277,28 @@ fn jira(asked: &Asked<'_>) -> (u16, String) {
 }
 
 /// The channels that take one `POST` of JSON.
+/// A homeserver of Matrix that knows one room, and a transaction by its id.
+fn matrix(asked: &Asked<'_>) -> (u16, String) {
+    let error = |status, code: &str, text: &str| (status, json!({"errcode": code, "error": text}).to_string());
+    if (asked.header)("authorization") != "Bearer matrix-token" {
+        return error(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
+    }
+    let path: Vec<String> = asked.path.split('/').skip(1).map(decode).collect();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let transaction = match path.as_slice() {
+        ["_matrix", "client", "v3", "rooms", "!ops:example", "send", "m.room.message", transaction] => *transaction,
+        _ => return error(404, "M_UNRECOGNIZED", "Unrecognized request"),
+    };
+    let Some(body) = asked.json().filter(|_| asked.method == "PUT") else {
+        return error(405, "M_UNRECOGNIZED", "Unrecognized request");
+    };
+    let errors = wrong(&body, &["msgtype!", "body!", "format", "formatted_body", "m.mentions:object"]);
+    match errors.as_slice() {
+        [] => (200, json!({"event_id": format!("${transaction}")}).to_string()),
+        errors => error(400, "M_BAD_JSON", &errors.join("; ")),
+    }
+}
+
 fn posted(service: &str, asked: &Asked<'_>) -> (u16, String) {
     let Some(body) = asked.json().filter(|_| asked.method == "POST") else { return refused(&["no JSON".to_owned()]) };
     let only =

@@ -154,7 +154,7 @@ impl Templated {
         message: Option<&Map<String, Value>>,
     ) -> Result<Request, BuildError> {
         let mut request = Request {
-            method: method(definition.method),
+            method: Method::from_name(definition.method).unwrap_or(Method::Post),
             url: scope.text("url", &definition.url)?.trim().to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
@@ -270,16 +270,6 @@ impl Scope<'_> {
         drop(parsed);
         let mut context = Context::new(self.at, &self.external_url);
         template.execute(&self.data, &mut context).map_err(|error| failed(error.message))
-    }
-}
-
-fn method(name: &str) -> Method {
-    match name {
-        "GET" => Method::Get,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        _ => Method::Post,
     }
 }
 

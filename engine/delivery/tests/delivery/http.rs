@@ -213,6 +213,62 @@ async fn a_formatter_is_asked_and_a_broken_one_costs_no_page() {
 }
 
 #[tokio::test]
+async fn a_formatter_addresses_its_own_request_where_that_is_granted() {
+    let (matrix, hook) = (Double::channel("matrix").await.unwrap(), Double::webhook().await.unwrap());
+    let origin = format!("http://{}", matrix.address());
+    let one = |hosts: &str, token: &str| {
+        let (url, formatter) = (hook.url(), format!("{{plugin: matrix, config: {{url: '{origin}'}}}}"));
+        format!("  - {{url: '{url}', formatter: {formatter}, grant: {{hosts: [{hosts}], secrets: {token}}}}}\n")
+    };
+    let integrations = [
+        one(&format!("'{origin}'"), "{token: matrix-token}"),
+        one("matrix.example", "{token: matrix-token}"),
+        one(&format!("'{origin}'"), "{token: matrix-stale}"),
+        one(&format!("'{origin}'"), "{}"),
+        format!("  - {{url: '{}', formatter: {{plugin: matrix, config: {{url: '{origin}'}}}}}}\n", hook.url()),
+    ];
+    let deliverer = deliverer(&format!("  webhook_configs:\n{}", integrations.concat()));
+    assert_eq!(deliverer.problems(), []);
+    matrix.fail_next([Fault::status(500)]);
+    let mut told = String::new();
+    for integration in [0, 0, 1, 2, 3, 4] {
+        let attempt = deliverer.attempt(&delivery(integration)).await;
+        told.push_str(&format!("{}\n", said(&attempt.outcome)));
+        let urls = attempt.exchanges.iter().map(|exchange| exchange.request.url.as_str());
+        urls.chain(attempt.notes.iter().map(String::as_str)).for_each(|line| told.push_str(&format!("  {line}\n")));
+        assert!(!format!("{attempt:?}").contains("matrix-"), "{attempt:?}");
+        let shown = deliverer.preview(&delivery(integration)).unwrap();
+        assert!(!format!("{:?} {:?}", shown[0].headers, shown[0].url).contains("matrix-"));
+    }
+    let told = told.replace(&matrix.address().to_string(), "MATRIX").replace(&hook.address().to_string(), "HOOK");
+    expect![[r#"
+        retry: HTTP 500
+          http://MATRIX/_matrix/client/v3/rooms/!ops:example/send/m.room.message/00000000000000000000000000000007
+        delivered: HTTP 200: {"event_id":"$00000000000000000000000000000007"}
+          http://MATRIX/_matrix/client/v3/rooms/!ops:example/send/m.room.message/00000000000000000000000000000007
+        delivered: HTTP 200
+          <secret>
+          the formatter matrix failed, the built-in message is sent: its request goes to http://MATRIX, which is not granted: `grant.hosts` has https://matrix.example
+        delivered: HTTP 200
+          http://MATRIX/_matrix/client/v3/rooms/!ops:example/send/m.room.message/00000000000000000000000000000007
+          <secret>
+          the formatter's request is refused, the built-in message is sent: HTTP 401: Unrecognised access token
+        delivered: HTTP 200
+          <secret>
+          the formatter matrix failed, the built-in message is sent: bad_input: cannot handle this input: no token
+        delivered: HTTP 200
+          <secret>
+          the formatter matrix failed, the built-in message is sent: bad_input: cannot handle this input: no token
+    "#]].assert_eq(&told);
+    let tries = matrix.received();
+    assert_eq!(tries.iter().map(|one| one.answered).collect::<Vec<_>>(), [500, 200, 401]);
+    let keys: Vec<_> = tries.iter().map(|one| one.header("idempotency-key")).collect();
+    assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+    assert_eq!(tries[0].path, tries[1].path);
+    assert_eq!(hook.taken().len(), 4);
+}
+
+#[tokio::test]
 async fn a_template_file_makes_the_message_and_a_broken_one_costs_no_page() {
     let webhook = Double::webhook().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

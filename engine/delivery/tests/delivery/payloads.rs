@@ -152,6 +152,7 @@ fn a_formatters_words_replace_the_built_in_event() {
         body: r#"{"severity": "error", "component": "checkout", "custom_details": {"p99": 1.7}, "odd": 1}"#.to_owned(),
         headers: Vec::new(),
         dedup_key: Some("checkout".to_owned()),
+        target: None,
     };
     let request = pagerduty::build(&pagerduty_fields(), &pair(), Some(&message)).unwrap();
     let event = body(&request);

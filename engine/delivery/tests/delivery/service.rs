@@ -6,7 +6,9 @@ use watchfire_alerting::{Delivery, DeliveryOutcome, GroupKey, IntegrationKey, No
 use watchfire_config::{FixedEnvironment, Source, load_config};
 use watchfire_delivery::{Deliverer, Settings};
 use watchfire_model::Alert;
-use watchfire_plugin::{Condition, Descriptor, Formatter, Message, MessageGroup, PluginError, Provider, Router};
+use watchfire_plugin::{
+    Condition, Descriptor, Formatter, Message, MessageGroup, Method, PluginError, Provider, Router, Target,
+};
 
 use super::samples::{NOW, pair};
 
@@ -19,6 +21,24 @@ impl Formatter for Fixed {
     fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
         assert!(!group.alerts.is_empty());
         self.0.clone()
+    }
+}
+
+/// Writes to a room of Matrix, at the address that is its configuration.
+struct Matrix(String);
+
+impl Formatter for Matrix {
+    fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
+        let token = group.secrets.get("token").ok_or_else(|| PluginError::BadInput("no token".to_owned()))?;
+        assert!(!token.contains("matrix"), "the plugin sees a secret");
+        let url = format!("{}/_matrix/client/v3/rooms/!ops:example/send/m.room.message/{}", self.0, group.id);
+        Ok(Message {
+            content_type: "application/json".to_owned(),
+            body: r#"{"msgtype": "m.text", "body": "three down"}"#.to_owned(),
+            headers: vec![("Authorization".to_owned(), format!("Bearer {token}"))],
+            target: Some(Target { method: Method::Put, url }),
+            ..Message::default()
+        })
     }
 }
 
@@ -50,6 +70,7 @@ impl Provider for Formatters {
             body: body.to_owned(),
             headers: vec![("X-Own".to_owned(), "1".to_owned()), ("Authorization".to_owned(), "stolen".to_owned())],
             dedup_key: None,
+            target: None,
         };
         let answer = match name {
             "echo" => Ok(message("text/plain", config)),
@@ -57,6 +78,10 @@ impl Provider for Formatters {
             "garbage" => Ok(message("application/json", "{not json")),
             "empty" => Ok(Message::default()),
             "panics" => return Ok(Box::new(Panics)),
+            "matrix" => {
+                let config: serde_json::Value = serde_json::from_str(config).unwrap();
+                return Ok(Box::new(Matrix(config["url"].as_str().unwrap().to_owned())));
+            }
             _ => return Err(PluginError::Unsupported(format!("there is no formatter {name}"))),
         };
         Ok(Box::new(Fixed(answer)))

@@ -195,6 +195,9 @@ fn group(alerts: usize) -> MessageGroup {
         receiver: "bench".to_owned(),
         group_labels: [("alertname".to_owned(), "HighErrorRate".to_owned())].into(),
         external_url: "https://watchfire.example".to_owned(),
+        id: "notification".to_owned(),
+        channel: "webhook".to_owned(),
+        secrets: BTreeMap::new(),
         alerts: (0..alerts).map(view).collect(),
     }
 }

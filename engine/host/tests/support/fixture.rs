@@ -53,7 +53,7 @@ impl Fixture {
     pub fn text(&self) -> String {
         let (number, call, parameters) = match self.kind {
             "router" => ("01", "route", "i32 i64 i32 i32"),
-            "formatter" => ("02", "format", "i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32"),
+            "formatter" => ("02", "format", "i32"),
             _ => ("00", "evaluate", "i32"),
         };
         let Fixture { kind, imports, memory, data, describe, open, evaluate, realloc, extra, .. } = self;
@@ -67,10 +67,10 @@ impl Fixture {
                 (data (i32.const 128) "evilgood")
                 {data}
                 (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-                (func $describe (export "watchfire:plugin/plugin@0.1.0#describe") (result i32) {describe})
-                (func $open (export "watchfire:plugin/{kind}@0.1.0#open") (param i32 i32 i32 i32) (result i32) {open})
-                (func $evaluate (export "watchfire:plugin/{kind}@0.1.0#{call}") (param {parameters}) (result i32) {evaluate})
-                (func $close (export "watchfire:plugin/{kind}@0.1.0#close") (param i32))
+                (func $describe (export "watchfire:plugin/plugin@0.2.0#describe") (result i32) {describe})
+                (func $open (export "watchfire:plugin/{kind}@0.2.0#open") (param i32 i32 i32 i32) (result i32) {open})
+                (func $evaluate (export "watchfire:plugin/{kind}@0.2.0#{call}") (param {parameters}) (result i32) {evaluate})
+                (func $close (export "watchfire:plugin/{kind}@0.2.0#close") (param i32))
                 {extra})"#
         )
     }
@@ -78,9 +78,9 @@ impl Fixture {
     /// The component, made as every toolchain makes it: the contract is embedded, then the module is wrapped.
     pub fn build(&self) -> Vec<u8> {
         let contract = (self.contract)(CONTRACT);
-        let version = if contract.contains("@0.2.0") { "@0.2.0" } else { "@0.1.0" };
-        let mut module =
-            wat::parse_str(self.text().replace("@0.1.0#", &format!("{version}#"))).expect("the text is WebAssembly");
+        let version = contract.split("package watchfire:plugin@").nth(1).and_then(|rest| rest.split(';').next());
+        let named = format!("@{}#", version.expect("the contract has a version"));
+        let mut module = wat::parse_str(self.text().replace("@0.2.0#", &named)).expect("the text is WebAssembly");
         let mut resolve = Resolve::default();
         let package = resolve.push_str("watchfire.wit", &contract).expect("the contract can be read");
         let world =

@@ -90,6 +90,9 @@ pub fn group() -> MessageGroup {
         receiver: "all".to_owned(),
         group_labels: BTreeMap::new(),
         external_url: String::new(),
+        id: "notification".to_owned(),
+        channel: "webhook".to_owned(),
+        secrets: BTreeMap::new(),
         alerts: vec![AlertView::new(alert, Timestamp::EPOCH)],
     }
 }
