@@ -1,18 +1,24 @@
 //! What was decided about each alert, bounded in number, length and age (contract C4).
 //!
 //! A history is kept like everything else, but a moment later: whatever is added to it within [`KEEP_AFTER`] is written
-//! once, so that a page costs one write for it and not one for each step.
+//! once, so that a page costs one write for it and not one for each step. After a storm there are many to write: these go
+//! [`KEEP_AT_ONCE`] at a time, so that no page has to wait behind all of them. That an alert came from outside and that
+//! nothing was decided about it since is not written: its own record says so.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use watchfire_model::{Duration, Fingerprint, Timestamp};
 
 use crate::timers::Timer;
-use crate::{Engine, HistoryEntry, HistoryRecord, Record, RecordKey, Settings};
+use crate::{Engine, HistoryEntry, HistoryRecord, Reason, Record, RecordKey, Settings, StateReason};
 
 /// How long lines are collected before they are kept.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
+
+/// Histories that are written at once, and after what time the next ones follow.
+const KEEP_AT_ONCE: usize = 1_000;
+const KEEP_NEXT: Duration = Duration::from_millis(10);
 
 /// How often it is looked for histories that are too old.
 const AGE_EVERY: Duration = Duration::from_hours(1);
@@ -23,6 +29,8 @@ struct Kept {
     /// See [`HistoryRecord::since`].
     since: Timestamp,
     lines: VecDeque<Arc<HistoryEntry>>,
+    /// Whether it has lines that are not kept yet.
+    changed: bool,
 }
 
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
@@ -34,8 +42,10 @@ pub(crate) struct History {
     last: Option<Arc<HistoryEntry>>,
     /// In the order in which the histories began.
     order: VecDeque<Fingerprint>,
-    /// Those that have lines that are not kept yet.
-    changed: BTreeSet<Fingerprint>,
+    /// Those that have lines that are not kept yet, in the order in which they came to it.
+    changed: VecDeque<Fingerprint>,
+    /// How many of these have waited for long enough.
+    due: usize,
 }
 
 impl History {
@@ -49,13 +59,16 @@ impl History {
     ) -> Vec<RecordKey> {
         let kept = self.by_alert.entry(fingerprint).or_insert_with(|| {
             self.order.push_back(fingerprint);
-            Kept { since: entry.at, lines: VecDeque::new() }
+            Kept { since: entry.at, lines: VecDeque::new(), changed: false }
         });
         if kept.lines.len() >= settings.history_per_alert_max.max(1) {
             kept.lines.pop_front();
         }
         kept.lines.push_back(entry);
-        self.changed.insert(fingerprint);
+        if !kept.changed {
+            kept.changed = true;
+            self.changed.push_back(fingerprint);
+        }
         // An alert that still lives gets a second chance, a bounded number of times, so that this stays cheap.
         let mut chances = 8;
         let mut dropped = Vec::new();
@@ -66,7 +79,6 @@ impl History {
                 self.order.push_back(oldest);
             } else {
                 let kept = self.by_alert.remove(&oldest);
-                self.changed.remove(&oldest);
                 dropped.extend(kept.map(|kept| RecordKey::history(kept.since, oldest)));
             }
         }
@@ -82,9 +94,16 @@ impl History {
     }
 
     pub(crate) fn restore(&mut self, record: HistoryRecord) {
-        self.order.push_back(record.fingerprint);
-        let kept = Kept { since: record.since, lines: record.entries.into() };
-        self.by_alert.insert(record.fingerprint, kept);
+        let kept = Kept { since: record.since, lines: record.entries.into(), changed: false };
+        if self.by_alert.insert(record.fingerprint, kept).is_none() {
+            self.order.push_back(record.fingerprint);
+        }
+    }
+
+    /// Gives an alert from outside the line that is not kept because its record implies it.
+    pub(crate) fn restore_received(&mut self, fingerprint: Fingerprint, since: Timestamp) {
+        let entries = vec![self.share(received(since))];
+        self.restore(HistoryRecord { since, fingerprint, entries });
     }
 
     /// Drops the histories to which nothing was added since, and gives their keys.
@@ -92,7 +111,6 @@ impl History {
         let is_old = |kept: &mut Kept| kept.lines.back().is_none_or(|entry| entry.at < time);
         let old: BTreeMap<Fingerprint, Kept> = self.by_alert.extract_if(.., |_, kept| is_old(kept)).collect();
         self.order.retain(|fingerprint| !old.contains_key(fingerprint));
-        self.changed.retain(|fingerprint| !old.contains_key(fingerprint));
         old.into_iter().map(|(fingerprint, kept)| RecordKey::history(kept.since, fingerprint)).collect()
     }
 
@@ -100,9 +118,34 @@ impl History {
         self.by_alert.len()
     }
 
+    /// The next of those that have lines to be kept; nothing once those have been asked for that have waited for long
+    /// enough. `is_implied` says whether the only line of an alert follows from its record.
+    fn next_due(&mut self, is_implied: impl Fn(Fingerprint, &HistoryEntry) -> bool) -> Option<HistoryRecord> {
+        while self.due > 0 {
+            self.due -= 1;
+            let fingerprint = self.changed.pop_front()?;
+            // Those that were dropped are in the queue still.
+            let changed = self.by_alert.get_mut(&fingerprint).filter(|kept| kept.changed);
+            if let Some(kept) = changed {
+                kept.changed = false;
+                if kept.lines.len() == 1 && is_implied(fingerprint, &kept.lines[0]) {
+                    continue;
+                }
+                let entries = kept.lines.iter().cloned().collect();
+                return Some(HistoryRecord { since: kept.since, fingerprint, entries });
+            }
+        }
+        None
+    }
+
     pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
         self.by_alert.get(&fingerprint).map(|kept| kept.lines.iter().cloned().collect()).unwrap_or_default()
     }
+}
+
+/// The first line about an alert from outside.
+fn received(at: Timestamp) -> HistoryEntry {
+    HistoryEntry { at, reason: Reason::State(StateReason::Received), target: None, notification: None }
 }
 
 impl Engine {
@@ -116,10 +159,21 @@ impl Engine {
     }
 
     pub(crate) fn keep_history_due(&mut self) {
-        for fingerprint in std::mem::take(&mut self.history.changed) {
-            let Some(kept) = self.history.by_alert.get(&fingerprint) else { continue };
-            let entries = kept.lines.iter().cloned().collect();
-            self.persist(Record::History(HistoryRecord { since: kept.since, fingerprint, entries }));
+        if self.history.due == 0 {
+            self.history.due = self.history.changed.len();
+        }
+        for _ in 0..KEEP_AT_ONCE {
+            let implies = |fingerprint: Fingerprint, line: &HistoryEntry| {
+                let stored = self.alerts.get(fingerprint).filter(|stored| stored.rules.is_empty());
+                stored.is_some_and(|stored| *line == received(stored.since))
+            };
+            let Some(record) = self.history.next_due(implies) else { break };
+            self.persist(Record::History(record));
+        }
+        if self.history.due > 0 {
+            self.timers.set(Timer::KeepHistory, self.now + KEEP_NEXT);
+        } else if !self.history.changed.is_empty() {
+            self.timers.set(Timer::KeepHistory, self.now + KEEP_AFTER);
         }
     }
 

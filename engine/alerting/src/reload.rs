@@ -91,9 +91,19 @@ impl Engine {
         if let Some(until) = stored.acknowledgement.as_ref().and_then(|acknowledgement| acknowledgement.until) {
             self.timers.set(Timer::Acknowledgement(fingerprint), until);
         }
-        let resolved = stored.resolved;
+        let (resolved, from_outside, since) = (stored.resolved, stored.rules.is_empty(), stored.since);
         self.alerts.insert(fingerprint, stored);
-        if !resolved {
+        if resolved {
+            return;
+        }
+        // A time that is not known lies far back too.
+        if from_outside && since >= self.now - self.settings.history_retention {
+            // What is kept of its history, if anything is, takes the place of this.
+            self.history.restore_received(fingerprint, since);
+            self.timers.set_if_unset(Timer::AgeHistory, self.now);
+            let subject = Subject::Alert { fingerprint, labels, rule: None, target: None };
+            self.emit(subject, StateReason::Restored.into());
+        } else {
             self.tell(&labels, None, None, StateReason::Restored);
         }
     }
