@@ -86,7 +86,8 @@ impl DecodeError {
         DecodeError { kind: DecodeErrorKind::Malformed, item: None, message: message.into() }
     }
 
-    pub(crate) fn too_large(message: impl Into<String>) -> DecodeError {
+    /// A body that is refused because it is more than can be taken at once.
+    pub fn too_large(message: impl Into<String>) -> DecodeError {
         DecodeError { kind: DecodeErrorKind::TooLarge, item: None, message: message.into() }
     }
 

@@ -2,7 +2,7 @@
 
 use watchfire_model::{METRIC_NAME_LABEL, is_legacy_label_name};
 
-use crate::{LabelNames, Limits, UnsortedLabels};
+use crate::{DecodeError, Item, LabelNames, Limits, UnsortedLabels};
 
 /// Whether `name` may name a metric under the old rules, which allow colons beside what labels may have.
 fn is_legacy_metric_name(name: &str) -> bool {
@@ -16,6 +16,37 @@ pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(64) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// Counts the bytes of the labels that a body gives to its series. Where a text stands once for many series, a small body
+/// can hold very large label sets.
+#[derive(Debug)]
+pub(crate) struct LabelBudget {
+    left: usize,
+    max: usize,
+}
+
+impl LabelBudget {
+    pub(crate) fn new(limits: &Limits) -> LabelBudget {
+        LabelBudget { left: limits.labels_bytes_max, max: limits.labels_bytes_max }
+    }
+
+    /// Counts labels before they are copied.
+    ///
+    /// # Errors
+    /// If the body has more of them than it may.
+    pub(crate) fn spend(&mut self, bytes: usize, item: Item) -> Result<(), DecodeError> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                let message = format!("the labels of all series together have more than {} bytes", self.max);
+                Err(DecodeError::too_large(message).at(item))
+            }
+        }
     }
 }
 

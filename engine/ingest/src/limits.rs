@@ -31,6 +31,8 @@ pub struct Limits {
     pub histogram_buckets_max: usize,
     /// Labels of one series or alert.
     pub labels_max: usize,
+    /// Bytes of the labels of one body, once for each series that has them: what one text stands for in many series.
+    pub labels_bytes_max: usize,
     /// Bytes of one label name.
     pub label_name_bytes_max: usize,
     /// Bytes of one label value, or of one annotation.
@@ -45,6 +47,8 @@ pub struct Limits {
     pub event_fields_max: usize,
     /// Bytes of one event as it was sent.
     pub event_bytes_max: usize,
+    /// Bytes of all events of one body, each field with its whole name.
+    pub events_bytes_max: usize,
     /// Alerts in one body.
     pub alerts_max: usize,
     /// Bytes of one alert: labels, annotations and the address of what raised it.
@@ -58,12 +62,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 32 MiB, a million samples, 10,000 buckets, 128 labels of 1 KiB and 16 KiB, 100,000 events of 256 fields and 256 KiB, 100,000 alerts of 64 KiB.
+    /// 32 MiB, a million samples, 10,000 buckets, 128 labels of 1 KiB and 16 KiB, 256 MiB of labels, 100,000 events of
+    /// 256 fields and 256 KiB, 128 MiB of them, 100,000 alerts of 64 KiB.
     pub const STANDARD: Limits = Limits {
         body_bytes_max: 32 << 20,
         samples_max: 1_000_000,
         histogram_buckets_max: 10_000,
         labels_max: 128,
+        labels_bytes_max: 256 << 20,
         label_name_bytes_max: 1 << 10,
         label_value_bytes_max: 16 << 10,
         symbols_max: 1_000_000,
@@ -71,6 +77,7 @@ impl Limits {
         events_max: 100_000,
         event_fields_max: 256,
         event_bytes_max: 256 << 10,
+        events_bytes_max: 128 << 20,
         alerts_max: 100_000,
         alert_bytes_max: 64 << 10,
         rejections_max: 20,

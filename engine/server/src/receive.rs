@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use watchfire::{Pushed, WriteError};
+use watchfire::{PushError, Pushed, WriteError};
 use watchfire_ingest::{DecodeError, Rejections, events, otlp, remote_write, text};
 
 use crate::{App, body, push_refused};
@@ -78,10 +78,17 @@ pub(crate) async fn otlp_metrics(State(app): State<App>, headers: HeaderMap, bod
     };
     let limits = app.ingest_limits();
     let (media, encoding) = (text_of(&headers, header::CONTENT_TYPE), text_of(&headers, header::CONTENT_ENCODING));
-    let decoded = otlp::plain(media, encoding, &bytes, &limits).and_then(|plain| otlp::decode(&plain, &limits));
-    let mut metrics = match decoded {
-        Ok(metrics) => metrics,
-        Err(error) => return decode_refused(&error),
+    let (media, encoding) = (media.map(str::to_owned), encoding.map(str::to_owned));
+    let budget = limits.clone();
+    // A body can take a second, in which this thread would serve nobody else.
+    let decoded = tokio::task::spawn_blocking(move || {
+        let plain = otlp::plain(media.as_deref(), encoding.as_deref(), &bytes, &budget)?;
+        otlp::decode(&plain, &budget)
+    });
+    let mut metrics = match decoded.await {
+        Ok(Ok(metrics)) => metrics,
+        Ok(Err(error)) => return decode_refused(&error),
+        Err(_) => return push_refused(PushError::Closed),
     };
     // Requests with deltas come one after another: a total counts only when it is stored.
     let mut deltas = None;

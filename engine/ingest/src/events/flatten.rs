@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use watchfire_model::FieldValue;
+use watchfire_model::{Event, FieldValue};
 
 use crate::Limits;
 
@@ -27,6 +27,8 @@ impl<'a> Fields<'a> {
     /// Adds one member; of equal names the last one wins.
     pub(super) fn add(&mut self, name: String, value: Value) -> Result<(), String> {
         if let Value::Object(object) = value {
+            // The name is repeated for each member, so that it counts even where nothing comes of it.
+            self.spend(name.len())?;
             for (inner, value) in object {
                 self.add(format!("{name}.{inner}"), value)?;
             }
@@ -35,18 +37,28 @@ impl<'a> Fields<'a> {
         self.insert(name, field_value(value))
     }
 
-    /// Adds one flat field.
-    pub(super) fn insert(&mut self, name: String, value: FieldValue) -> Result<(), String> {
-        self.bytes += name.len() + text_bytes(&value);
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes += bytes;
         if self.bytes > self.limits.event_bytes_max {
             return Err(format!("the event has more than {} bytes", self.limits.event_bytes_max));
         }
+        Ok(())
+    }
+
+    /// Adds one flat field.
+    pub(super) fn insert(&mut self, name: String, value: FieldValue) -> Result<(), String> {
+        self.spend(name.len() + text_bytes(&value))?;
         self.map.insert(name, value);
         if self.map.len() > self.limits.event_fields_max {
             return Err(format!("the event has more than {} fields", self.limits.event_fields_max));
         }
         Ok(())
     }
+}
+
+/// The bytes of the fields and the body of an event.
+pub(super) fn event_bytes(event: &Event) -> usize {
+    event.body.len() + event.fields.iter().map(|(name, value)| name.len() + text_bytes(value)).sum::<usize>()
 }
 
 fn text_bytes(value: &FieldValue) -> usize {

@@ -79,7 +79,7 @@ pub fn decode(
         let (length, max) = (body.len(), limits.body_bytes_max);
         return Err(DecodeError::too_large(format!("the body has {length} bytes, the limit is {max}")));
     }
-    let mut batch = Batch { decoded: DecodedEvents::default(), received_at, limits };
+    let mut batch = Batch { decoded: DecodedEvents::default(), bytes: 0, received_at, limits };
     match Format::from_headers(headers)? {
         Format::CloudEventBinary => {
             let event = cloud::binary(headers, body, received_at, limits).map_err(DecodeError::invalid)?;
@@ -106,6 +106,8 @@ fn parse(text: &[u8]) -> Result<Value, DecodeError> {
 
 struct Batch<'a> {
     decoded: DecodedEvents,
+    /// The bytes of all events, flattened.
+    bytes: usize,
     received_at: Timestamp,
     limits: &'a Limits,
 }
@@ -166,7 +168,15 @@ impl Batch<'_> {
             return Err(DecodeError::too_large(message).at(item));
         }
         match one(value, cloud, self.received_at, self.limits) {
-            Ok(event) => self.decoded.events.push(event),
+            Ok(event) => {
+                self.bytes += flatten::event_bytes(&event);
+                if self.bytes > self.limits.events_bytes_max {
+                    let max = self.limits.events_bytes_max;
+                    let message = format!("the events have more than {max} bytes when their nested fields are named");
+                    return Err(DecodeError::too_large(message).at(item));
+                }
+                self.decoded.events.push(event);
+            }
             Err(reason) => self.decoded.rejections.add(self.limits.rejections_max, item, || reason),
         }
         Ok(())

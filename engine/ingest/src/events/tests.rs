@@ -53,6 +53,25 @@ fn check(headers: &[(&str, &str)], body: &str, expected: Expect) {
 }
 
 #[test]
+fn what_flattening_repeats_is_counted() {
+    let outer = "x".repeat(1_000);
+    let event = |inner: &str| format!("{{\"{outer}\":{{{inner}}}}}");
+    let read = |body: &str, limits: &Limits| {
+        decode(&[], body.as_bytes(), Timestamp::EPOCH, limits).map_err(|error| error.to_string())
+    };
+    let fields: Vec<String> = (0..100).map(|n| format!("\"f{n}\":1")).collect();
+    let body = format!("[{}]", vec![event(&fields.join(",")); 10].join(","));
+    assert_eq!(read(&body, &Limits::STANDARD).unwrap().events.len(), 10);
+    let few = Limits { events_bytes_max: 500_000, ..Limits::STANDARD };
+    let refused = read(&body, &few).unwrap_err();
+    assert!(refused.contains("more than 500000 bytes when their nested fields are named"), "{refused}");
+    // Objects that hold nothing repeat the name just as well.
+    let empty: Vec<String> = (0..300).map(|n| format!("\"f{n}\":{{}}")).collect();
+    let refused = read(&event(&empty.join(",")), &Limits::STANDARD).unwrap_err();
+    assert!(refused.contains("the event has more than 262144 bytes"), "{refused}");
+}
+
+#[test]
 fn parts_are_found_by_their_usual_names_and_the_rest_is_flattened() {
     check(
         NDJSON,

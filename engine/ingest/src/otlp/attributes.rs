@@ -1,6 +1,7 @@
 //! Attributes: what describes a resource or a data point.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,9 +35,22 @@ pub(super) fn labels(attributes: &Attributes) -> Attributes {
     let mut labels = Attributes::new();
     for (name, value) in attributes {
         let Some(name) = label_name(name) else { continue };
-        labels.entry(name).and_modify(|known| *known = format!("{known};{value}")).or_insert_with(|| value.clone());
+        match labels.entry(name) {
+            Entry::Occupied(mut known) => {
+                known.get_mut().push(';');
+                known.get_mut().push_str(value);
+            }
+            Entry::Vacant(free) => {
+                free.insert(value.clone());
+            }
+        }
     }
     labels
+}
+
+/// The bytes of names and values.
+pub(super) fn bytes(attributes: &Attributes) -> usize {
+    attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn text(bytes: &[u8]) -> Result<String, WireError> {

@@ -25,7 +25,7 @@ pub use deltas::Deltas;
 use names::Suffix;
 use points::{Common, Parts};
 
-use crate::labels::check_series;
+use crate::labels::{LabelBudget, check_series};
 use crate::wire::{Reader, WireError};
 use crate::{DecodeError, Item, Limits, Metadata, MetricKind, Rejections, UnsortedLabels};
 
@@ -111,6 +111,7 @@ pub fn decode(body: &[u8], limits: &Limits) -> Result<Metrics, DecodeError> {
         totals: SeriesList::default(),
         deltas: SeriesList::default(),
         samples: 0,
+        label_budget: LabelBudget::new(limits),
         metrics: 0,
     };
     let mut reader = Reader::new(body);
@@ -144,6 +145,7 @@ struct Decoding {
     totals: SeriesList,
     deltas: SeriesList,
     samples: usize,
+    label_budget: LabelBudget,
     /// How many metrics were read, to name the one at fault.
     metrics: usize,
 }
@@ -224,7 +226,7 @@ impl Decoding {
         for timestamp in if first == last { vec![last] } else { vec![first, last] } {
             let mut labels = attributes::labels(&attributes);
             labels.extend(resource.identity.clone());
-            self.add("target_info", false, labels, &[], point(timestamp))?;
+            self.add("target_info", false, &labels, None, point(timestamp))?;
         }
         Ok(())
     }
@@ -289,14 +291,14 @@ impl Decoding {
         match family.data {
             Data::Gauge | Data::Sum => {
                 let (common, point) = points::number(bytes).map_err(malformed)?;
-                let labels = resource.labels(&common);
-                self.add(name, is_delta, labels, &[], point)
+                let labels = self.labels(family, &common, resource)?;
+                self.add(name, is_delta, &labels, None, point)
             }
             Data::Exponential => {
                 let (common, point) = points::exponential(bytes, &self.limits).map_err(malformed)?;
-                let labels = resource.labels(&common);
+                let labels = self.labels(family, &common, resource)?;
                 match point {
-                    Ok(point) => self.add(name, is_delta, labels, &[], point),
+                    Ok(point) => self.add(name, is_delta, &labels, None, point),
                     Err(reason) => {
                         self.refuse(1, &format!("{name}: {reason}"));
                         Ok(())
@@ -305,48 +307,67 @@ impl Decoding {
             }
             Data::Histogram => {
                 let parts = points::histogram(bytes).map_err(malformed)?;
-                let labels = self.totals(family, &parts, resource)?;
+                let Some(labels) = self.totals(family, &parts, resource)? else { return Ok(()) };
                 let bucket = format!("{name}_bucket");
                 for (bound, below) in &parts.values {
-                    self.add(
-                        &bucket,
-                        is_delta,
-                        labels.clone(),
-                        &[("le", bound.to_string())],
-                        parts.common.point(*below),
-                    )?;
+                    let bound = bound.to_string();
+                    self.add(&bucket, is_delta, &labels, Some(("le", &bound)), parts.common.point(*below))?;
                 }
-                self.add(&bucket, is_delta, labels, &[("le", "+Inf".to_owned())], parts.common.point(parts.count))
+                self.add(&bucket, is_delta, &labels, Some(("le", "+Inf")), parts.common.point(parts.count))
             }
             Data::Summary => {
                 let parts = points::summary(bytes).map_err(malformed)?;
-                let labels = self.totals(family, &parts, resource)?;
+                let Some(labels) = self.totals(family, &parts, resource)? else { return Ok(()) };
                 for (quantile, value) in &parts.values {
-                    let quantile = [("quantile", quantile.to_string())];
-                    self.add(name, is_delta, labels.clone(), &quantile, parts.common.point(*value))?;
+                    let quantile = quantile.to_string();
+                    let quantile = Some(("quantile", quantile.as_str()));
+                    self.add(name, is_delta, &labels, quantile, parts.common.point(*value))?;
                 }
                 Ok(())
             }
         }
     }
 
-    /// Adds `_sum` and `_count`, and answers the labels that all series of the point share.
-    fn totals(&mut self, family: &Family, parts: &Parts, resource: &mut Resource) -> Result<Attributes, DecodeError> {
-        let Family { name, is_delta, .. } = family;
-        let labels = resource.labels(&parts.common);
-        if let Some(sum) = parts.sum {
-            self.add(&format!("{name}_sum"), *is_delta, labels.clone(), &[], parts.common.point(sum))?;
-        }
-        self.add(&format!("{name}_count"), *is_delta, labels.clone(), &[], parts.common.point(parts.count))?;
+    /// The labels of a data point, whose time counts from now on.
+    fn labels(&mut self, family: &Family, common: &Common, resource: &mut Resource) -> Result<Attributes, DecodeError> {
+        let bytes = family.name.len() + attributes::bytes(&common.attributes) + attributes::bytes(&resource.identity);
+        self.label_budget.spend(bytes, Item::Metric(self.metrics))?;
+        let at = common.timestamp();
+        let (first, last) = resource.times.unwrap_or((at, at));
+        resource.times = Some((first.min(at), last.max(at)));
+        let mut labels = attributes::labels(&common.attributes);
+        labels.extend(resource.identity.clone());
         Ok(labels)
+    }
+
+    /// Adds `_sum` and `_count`, and answers the labels that all series of the point share; `None` if it has more series
+    /// than it may.
+    fn totals(
+        &mut self,
+        family: &Family,
+        parts: &Parts,
+        resource: &mut Resource,
+    ) -> Result<Option<Attributes>, DecodeError> {
+        let Family { name, is_delta, .. } = family;
+        let most = self.limits.histogram_buckets_max;
+        if parts.values.len() > most {
+            self.refuse(1, &format!("{name}: a data point has more than {most} buckets or quantiles"));
+            return Ok(None);
+        }
+        let labels = self.labels(family, &parts.common, resource)?;
+        if let Some(sum) = parts.sum {
+            self.add(&format!("{name}_sum"), *is_delta, &labels, None, parts.common.point(sum))?;
+        }
+        self.add(&format!("{name}_count"), *is_delta, &labels, None, parts.common.point(parts.count))?;
+        Ok(Some(labels))
     }
 
     fn add(
         &mut self,
         name: &str,
         is_delta: bool,
-        mut labels: Attributes,
-        more: &[(&str, String)],
+        labels: &Attributes,
+        own: Option<(&str, &str)>,
         point: Point,
     ) -> Result<(), DecodeError> {
         let item = Item::Metric(self.metrics);
@@ -355,9 +376,12 @@ impl Decoding {
             let message = format!("the body has more than {} samples", self.limits.samples_max);
             return Err(DecodeError::too_large(message).at(item));
         }
-        labels.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        labels.insert(METRIC_NAME_LABEL.to_owned(), name.to_owned());
-        let mut pairs: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.label_budget.spend(name.len() + attributes::bytes(labels), item)?;
+        // The name and what tells the series of one point apart win over attributes of the same name.
+        let own = [Some((METRIC_NAME_LABEL, name)), own].into_iter().flatten();
+        let is_own = |name: &str| own.clone().any(|(own, _)| own == name);
+        let shared = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut pairs: Vec<(&str, &str)> = shared.filter(|(name, _)| !is_own(name)).chain(own.clone()).collect();
         if let Err(reason) = check_series(&mut pairs, &self.limits) {
             let reason = format!("{name}: {reason}");
             self.refuse(1, &reason);
@@ -375,18 +399,6 @@ impl Decoding {
         for _ in 0..count {
             self.rejections.add(self.limits.rejections_max, item, || reason.to_owned());
         }
-    }
-}
-
-impl Resource {
-    /// The labels of a data point, whose time counts from now on.
-    fn labels(&mut self, common: &Common) -> Attributes {
-        let at = common.timestamp();
-        let (first, last) = self.times.unwrap_or((at, at));
-        self.times = Some((first.min(at), last.max(at)));
-        let mut labels = attributes::labels(&common.attributes);
-        labels.extend(self.identity.clone());
-        labels
     }
 }
 

@@ -125,6 +125,8 @@ mod message {
         pub(super) counts: Vec<u64>,
         #[prost(double, repeated, tag = "7")]
         pub(super) bounds: Vec<f64>,
+        #[prost(message, repeated, tag = "9")]
+        pub(super) attributes: Vec<KeyValue>,
     }
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Exponentials {
@@ -296,6 +298,7 @@ fn histograms_and_summaries_become_what_prometheus_has_for_them() {
         sum: Some(12.5),
         counts: vec![1, 2, 3],
         bounds: vec![0.5, 10.0],
+        attributes: Vec::new(),
     };
     let buckets = |offset, counts: &[u64]| Some(message::Buckets { offset, counts: counts.to_vec() });
     let exponential = |scale| message::Exponential {
@@ -346,6 +349,41 @@ fn histograms_and_summaries_become_what_prometheus_has_for_them() {
             r#"{__name__="age_seconds", job="a", quantile="0.99"}"#
         ]
     );
+}
+
+#[test]
+fn what_one_point_multiplies_is_bounded() {
+    let classic = |buckets: usize| message::HistogramPoint {
+        time: SECOND,
+        count: 1,
+        bounds: (0..buckets).map(|n| n as f64).collect(),
+        counts: vec![0; buckets + 1],
+        attributes: vec![text("a", &"x".repeat(1_000))],
+        ..message::HistogramPoint::default()
+    };
+    let read = |points: Vec<message::HistogramPoint>, limits: &Limits| {
+        let histogram = Some(message::Histograms { points, temporality: 2 });
+        decode(&body(vec![text("service.name", "s")], vec![Message { histogram, ..named("h", "") }]), limits)
+            .map_err(|error| (error.status(), error.to_string()))
+    };
+    let few = Limits { histogram_buckets_max: 20, labels_bytes_max: 50_000, ..Limits::STANDARD };
+    assert_eq!(read(vec![classic(20)], &few).unwrap().series.len(), 22);
+    // Too many buckets cost the point, too many labels the body.
+    let decoded = read(vec![classic(21), classic(10)], &few).unwrap();
+    assert_eq!((decoded.series.len(), decoded.rejections.count), (12, 1));
+    assert!(decoded.rejections.to_string().contains("more than 20 buckets or quantiles"), "{}", decoded.rejections);
+    let refused = (413, "metric 0: the labels of all series together have more than 50000 bytes".to_owned());
+    assert_eq!(read(vec![classic(20); 3], &few).unwrap_err(), refused);
+    // A resource that is long is copied for each of its points.
+    let numbers = numbers(vec![Number { time: SECOND, ..Number::default() }; 100], 0, false);
+    let bytes =
+        body(vec![text("service.name", &"s".repeat(1_000))], vec![Message { gauge: numbers, ..named("g", "") }]);
+    assert_eq!(decode(&bytes, &few).unwrap_err().to_string(), refused.1);
+    // Names that come to one label are joined without copying what is there each time.
+    let many = (0..20_000).map(|n| text(&format!("a{}", ".".repeat(n % 3 + 1)), "v")).collect();
+    let point = Number { time: SECOND, attributes: many, ..Number::default() };
+    let gauge = self::numbers(vec![point], 0, false);
+    assert_eq!(decode(&body(Vec::new(), vec![Message { gauge, ..named("g", "") }]), &few).unwrap().series.len(), 1);
 }
 
 #[test]

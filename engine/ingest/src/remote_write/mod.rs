@@ -14,6 +14,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
+use crate::labels::LabelBudget;
 use crate::{DecodeError, Item, Limits, Rejections};
 
 pub use decoder::{Decoder, decode_plain, decode_series, uncompress};
@@ -69,15 +70,16 @@ impl Written {
     }
 }
 
-/// Counts samples and histograms against the limit of a body.
+/// Counts samples and histograms, and the labels of new series, against the limits of a body.
 struct Budget {
     left: usize,
     max: usize,
+    labels: LabelBudget,
 }
 
 impl Budget {
     fn new(limits: &Limits) -> Budget {
-        Budget { left: limits.samples_max, max: limits.samples_max }
+        Budget { left: limits.samples_max, max: limits.samples_max, labels: LabelBudget::new(limits) }
     }
 
     #[inline]

@@ -181,6 +181,30 @@ fn references_out_of_the_table_cost_that_series() {
 }
 
 #[test]
+fn labels_that_a_table_multiplies_are_counted() {
+    let symbols = ["__name__".to_owned(), "up".to_owned(), "a".to_owned(), "x".repeat(10_000), "y".repeat(1_000_000)];
+    let series = |help_ref| TimeSeriesV2 {
+        labels_refs: vec![0, 1, 2, 3],
+        samples: vec![SampleMessage::default()],
+        metadata: Some(MetadataV2 { kind: 1, help_ref, unit_ref: 9 }),
+        ..TimeSeriesV2::default()
+    };
+    let read = |help_ref, count, labels_bytes_max| {
+        let request = RequestV2 { symbols: symbols.to_vec(), timeseries: vec![series(help_ref); count] };
+        let limits = Limits { labels_bytes_max, ..Limits::STANDARD };
+        let decoded = decode_series(Message::V2, &compressed(&request.encode_to_vec()), &limits);
+        decoded.map(|(_, report)| report.series).map_err(|error| (error.status(), error.to_string()))
+    };
+    let refused = |index, max| {
+        Err((413, format!("series {index}: the labels of all series together have more than {max} bytes")))
+    };
+    assert_eq!(read(9, 100, 2_000_000), Ok(100));
+    assert_eq!(read(9, 100, 500_000), refused(49, 500_000));
+    // What is said about a family is a text of the table too.
+    assert_eq!(read(4, 100, 2_000_000), refused(1, 2_000_000));
+}
+
+#[test]
 fn exemplars_metadata_and_histograms_are_counted() {
     let mut series = series_v1(&[("__name__", "h")], &[(1, 1.0)]);
     series.exemplars = vec![Exemplar { labels: vec![], value: 1.0, timestamp: 1 }; 2];

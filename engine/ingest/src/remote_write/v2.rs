@@ -126,11 +126,13 @@ fn decode_series<'a>(
         samples.left_out(item, limits, report, reason);
         return Ok(());
     }
+    budget.labels.spend(labels.iter().map(|(name, value)| name.len() + value.len()).sum(), item)?;
     sink.series(SeriesRef { key, labels, samples: values });
     samples.taken(report);
     if let Some(message) = metadata {
         let family = labels.iter().find(|(name, _)| *name == METRIC_NAME_LABEL).map_or("", |label| label.1);
         if let Some(metadata) = read_metadata(message, family, symbols).map_err(malformed)? {
+            budget.labels.spend(metadata.family.len() + metadata.help.len() + metadata.unit.len(), item)?;
             report.metadata += 1;
             sink.metadata(metadata);
         }
