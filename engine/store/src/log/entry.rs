@@ -80,7 +80,7 @@ const SLOTS_MAX: usize = 1 << 24;
 /// written.
 const MORE_FOLLOWS: i64 = WHOLE_MAX.cast_signed();
 
-/// A frame of samples is ended when it is this long, far below what a frame may have.
+/// A frame is ended when it is this long, far below what a frame may have.
 const FRAME_BYTES: usize = 16 << 20;
 
 impl WriteDictionary {
@@ -265,19 +265,27 @@ fn open_hole<T>(table: &mut Vec<Option<T>>, length: u64) -> Result<(), Unreadabl
     Ok(())
 }
 
-pub(super) fn put_events(out: &mut Vec<u8>, events: &[Event]) {
-    put_length(out, events.len());
+/// Writes events until the frame is long enough, and answers how many: the others go on in another frame.
+pub(super) fn put_events(out: &mut Vec<u8>, events: &[Event]) -> usize {
+    let (mut payload, mut count) = (Vec::new(), 0);
     for event in events {
-        put_text(out, &event.id);
-        put_signed(out, event.time.as_millis());
-        put_text(out, &event.kind);
-        put_length(out, event.fields.len());
-        for (name, value) in &event.fields {
-            put_text(out, name);
-            put_field(out, value);
+        if payload.len() >= FRAME_BYTES {
+            break;
         }
-        put_text(out, &event.body);
+        put_text(&mut payload, &event.id);
+        put_signed(&mut payload, event.time.as_millis());
+        put_text(&mut payload, &event.kind);
+        put_length(&mut payload, event.fields.len());
+        for (name, value) in &event.fields {
+            put_text(&mut payload, name);
+            put_field(&mut payload, value);
+        }
+        put_text(&mut payload, &event.body);
+        count += 1;
     }
+    put_length(out, count);
+    out.append(&mut payload);
+    count
 }
 
 pub(super) fn read_events(payload: &[u8]) -> Result<Vec<Event>, Unreadable> {

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use watchfire_model::{Duration, Labels, Timestamp};
+use watchfire_model::{Duration, Event, Labels, Timestamp};
 use watchfire_tsdb::Point;
 
 pub use entry::{Entry, SeriesNumber};
@@ -182,6 +182,9 @@ pub struct Log {
 /// How many snapshots are kept; the log reaches back to the oldest of them.
 const SNAPSHOTS_KEPT: usize = 2;
 
+/// So many samples of one series go into a frame before it is asked whether it is long enough. Histograms are long.
+const SAMPLES_AT_ONCE: usize = 16;
+
 /// The buffer of staged entries keeps this much between commits.
 const STAGED_KEPT_BYTES: usize = 8 << 20;
 
@@ -255,34 +258,58 @@ impl Log {
         Ok((log, opened))
     }
 
-    /// Stages an entry that was accepted at `at`; [`Log::commit`] writes it. Very many samples come back as several
-    /// entries.
+    /// Stages an entry that was accepted at `at`; [`Log::commit`] writes it. Very many samples or events come back as
+    /// several entries.
     ///
     /// # Errors
-    /// If it is longer than a frame can be; it is not staged then, while what was staged before it still is.
+    /// If a part of it that cannot be split is longer than a frame can be; nothing of it is staged then, while what was
+    /// staged before it still is.
     pub fn stage(&mut self, at: Timestamp, entry: &Entry) -> Result<(), LogError> {
-        let mut start = self.begin_frame()?;
-        let kind = match entry {
-            Entry::Samples(series) => {
-                for (labels, samples) in series {
-                    if self.dictionary.is_full() {
-                        start = self.go_on(start, at)?;
-                    }
-                    self.dictionary.add(labels, samples);
-                }
-                self.dictionary.finish(&mut self.staged);
-                FrameKind::Samples
-            }
-            Entry::Events(events) => {
-                put_events(&mut self.staged, events);
-                FrameKind::Events
-            }
+        let start = self.begin_frame()?;
+        let entries = self.staged_entries;
+        let staged = match entry {
+            Entry::Samples(series) => self.stage_series(start, at, series),
+            Entry::Events(events) => self.stage_events(start, at, events),
             Entry::Alerts(alerts) => {
                 put_alerts(&mut self.staged, alerts);
-                FrameKind::Alerts
+                self.end_frame(start, at, FrameKind::Alerts)
             }
         };
-        self.end_frame(start, at, kind)
+        if staged.is_err() {
+            self.staged.truncate(start);
+            self.staged_entries = entries;
+        }
+        staged
+    }
+
+    fn stage_series(
+        &mut self,
+        mut start: usize,
+        at: Timestamp,
+        series: &[(Labels, Vec<Point>)],
+    ) -> Result<(), LogError> {
+        for (labels, samples) in series {
+            for part in samples.chunks(SAMPLES_AT_ONCE) {
+                if self.dictionary.is_full() {
+                    start = self.go_on(start, at)?;
+                }
+                self.dictionary.add(labels, part);
+            }
+        }
+        self.dictionary.finish(&mut self.staged);
+        self.end_frame(start, at, FrameKind::Samples)
+    }
+
+    fn stage_events(&mut self, mut start: usize, at: Timestamp, events: &[Event]) -> Result<(), LogError> {
+        let mut left = events;
+        loop {
+            left = &left[put_events(&mut self.staged, left)..];
+            self.end_frame(start, at, FrameKind::Events)?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            start = self.begin_frame()?;
+        }
     }
 
     /// Stages samples of series that the caller numbers, as the series store does: faster than [`Log::stage`], because

@@ -374,13 +374,46 @@ fn a_batch_longer_than_a_frame_goes_on_in_the_next() {
 }
 
 #[test]
+fn long_entries_are_split_and_come_back_whole() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let events: Vec<Event> = (0..5).map(|n| Event { body: "x".repeat(5 << 20), ..event(&n.to_string()) }).collect();
+    log.append(at(1), &Entry::Events(events.clone())).unwrap();
+    // One series whose samples are long.
+    let bucket = |index| BucketCount { index, count: f64::from(index) + 0.1 };
+    let long = Arc::new(Histogram { positive: (0..10_000).map(bucket).collect(), ..Histogram::default() });
+    let point = |millis| Point { timestamp: at(millis), start: None, value: SampleValue::Histogram(Arc::clone(&long)) };
+    let series = vec![(Labels::from_pairs([("__name__", "a")]), (0..900).map(point).collect::<Vec<_>>())];
+    log.append(at(2), &Entry::Samples(series.clone())).unwrap();
+    let (mut found_events, mut found_points, mut frames) = (Vec::new(), Vec::new(), [0, 0]);
+    let mut replay = log.replay(ReplayFrom::Start);
+    while let Some(entry) = replay.next().unwrap() {
+        match entry.to_entry() {
+            Entry::Events(part) => {
+                found_events.extend(part);
+                frames[0] += 1;
+            }
+            Entry::Samples(part) => {
+                found_points.extend(part.into_iter().flat_map(|(_, points)| points));
+                frames[1] += 1;
+            }
+            Entry::Alerts(_) => panic!("there were no alerts"),
+        }
+    }
+    assert!(found_events == events && found_points == series[0].1);
+    assert!(frames[0] == 2 && frames[1] > 1, "{frames:?}");
+}
+
+#[test]
 fn an_entry_that_is_too_long_is_refused_and_costs_no_other() {
     let dir = TempDir::new().unwrap();
     let (mut log, _) = Log::open(settings(&dir)).unwrap();
     let good = entries().remove(0);
     log.stage(good.0, &good.1).unwrap();
     let huge = Event { body: "x".repeat(segment::PAYLOAD_BYTES_MAX + 1), ..event("1") };
-    let error = log.stage(at(1), &Entry::Events(vec![huge])).unwrap_err();
+    // Nothing of the entry is there afterwards, neither what would have stood in a frame before it.
+    let begun = Event { body: "x".repeat(20 << 20), ..event("0") };
+    let error = log.stage(at(1), &Entry::Events(vec![begun, huge])).unwrap_err();
     assert!(matches!(error, LogError::TooLarge { .. }), "{error}");
     for _ in 0..2 {
         log.stage(good.0, &good.1).unwrap();
