@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
+use thiserror::Error;
 use tokio::sync::Notify;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
-use watchfire_model::{Event, Labels, RuleId, Timestamp};
+use watchfire_model::{Duration, Event, Labels, RuleId, Timestamp};
 use watchfire_store::log::{Entry, LogError};
 use watchfire_tsdb::{AppendError, Point, SeriesId, Tsdb};
 
@@ -15,7 +16,7 @@ use crate::metadata::MetadataTable;
 use crate::metrics::{Metrics, label};
 use crate::touch::{Reader, TouchIndex};
 use crate::writer::Writer;
-use crate::{Pushed, Rejection};
+use crate::{PushError, Pushed, Rejection};
 
 /// Samples by series, as they arrive.
 pub(crate) type SeriesBatch = Vec<(Labels, Vec<Point>)>;
@@ -62,26 +63,65 @@ struct EventRules {
     deadlines: Deadlines,
 }
 
-/// Counts a sample that the store refused, and names the first ones.
+/// How far ahead of the engine's clock a sample may be when it arrives, as with Prometheus' receiver. It is the newest of
+/// its series until the clock has come to it, and what is measured meanwhile would be out of order.
+const SAMPLE_AHEAD_MAX: Duration = Duration::from_mins(10);
+
+/// Why a sample that arrived is not taken.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    /// Its time has not come yet.
+    #[error("timestamp {timestamp} is more than {SAMPLE_AHEAD_MAX} ahead of this engine's clock")]
+    TooFarAhead {
+        /// The time of the sample.
+        timestamp: Timestamp,
+    },
+    /// The store does not take it.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}
+
+impl Refusal {
+    /// Whether a sample of this time that arrives at `now` is too far ahead.
+    pub(crate) fn if_ahead(timestamp: Timestamp, now: Timestamp) -> Option<Refusal> {
+        (timestamp.since(now) > SAMPLE_AHEAD_MAX).then_some(Refusal::TooFarAhead { timestamp })
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Refusal::TooFarAhead { .. } => "too_far_ahead",
+            Refusal::Store(AppendError::OutOfOrder { .. }) => "out_of_order",
+            Refusal::Store(AppendError::DuplicateTimestamp { .. }) => "duplicate",
+            Refusal::Store(AppendError::Limit { .. }) => "limit",
+            Refusal::Store(AppendError::UnknownSeries) => "unknown_series",
+        }
+    }
+}
+
+/// What became of samples before they came to the log.
+pub(crate) struct Sifted {
+    /// How many samples no rule reads.
+    pub(crate) unread: usize,
+    /// Those that are refused, by the series as they were sent.
+    pub(crate) refused: Pushed,
+    /// Where the series that are left stood before.
+    pub(crate) positions: Vec<usize>,
+}
+
+/// Counts a sample that is refused, and names the first ones.
 pub(crate) fn reject(
     pushed: &mut Pushed,
     metrics: &Metrics,
     item: usize,
     is_histogram: bool,
     labels: &str,
-    error: &AppendError,
+    refusal: &Refusal,
 ) {
-    let reason = match error {
-        AppendError::OutOfOrder { .. } => "out_of_order",
-        AppendError::DuplicateTimestamp { .. } => "duplicate",
-        AppendError::Limit { .. } => "limit",
-        AppendError::UnknownSeries => "unknown_series",
-    };
-    metrics.samples_rejected.get_or_create(&label("reason", reason)).inc();
+    metrics.samples_rejected.get_or_create(&label("reason", refusal.reason())).inc();
     pushed.rejected_count += 1;
     pushed.histograms_rejected += usize::from(is_histogram);
     if pushed.rejected.len() < REJECTIONS_NAMED_MAX {
-        pushed.rejected.push(Rejection { item, reason: format!("{labels}: {error}") });
+        pushed.rejected.push(Rejection { item, reason: format!("{labels}: {refusal}") });
     }
 }
 
@@ -169,15 +209,19 @@ impl Data {
     /// each entry, and the rules whose answer may have changed.
     ///
     /// # Errors
-    /// If the log cannot be written: nothing was taken then.
-    pub(crate) fn accept(&self, entries: &[Entry], now: Timestamp) -> Result<(Vec<Pushed>, Touched), LogError> {
+    /// The outer error if the log cannot be written: nothing was taken then. The inner ones for entries that are too large.
+    pub(crate) fn accept(
+        &self,
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<(Vec<Result<Pushed, PushError>>, Touched), LogError> {
         // Held until everything is stored: whoever has this lock finds in the store what is in the log.
         let mut writer = lock(&self.writer);
-        self.log(&mut writer, now, entries)?;
+        let written = self.log(&mut writer, now, entries)?;
         let mut touched = Touched::default();
         let mut answers = Vec::with_capacity(entries.len());
-        for entry in entries {
-            answers.push(match entry {
+        for (entry, written) in entries.iter().zip(written) {
+            answers.push(written.map(|()| match entry {
                 Entry::Samples(series) => {
                     let (pushed, found) = self.store_samples(series);
                     touched.extend(found);
@@ -189,39 +233,60 @@ impl Data {
                 }
                 // Alerts from outside go to the state machine, which keeps them.
                 Entry::Alerts(_) => Pushed::default(),
-            });
+            }));
         }
         Ok((answers, touched))
     }
 
     /// Writes entries to the log with one write; they survive the death of the process when this returns.
-    fn log(&self, writer: &mut Writer, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
+    fn log(
+        &self,
+        writer: &mut Writer,
+        at: Timestamp,
+        entries: &[Entry],
+    ) -> Result<Vec<Result<(), PushError>>, LogError> {
         let result = writer.log_entries(at, entries);
         self.note_log(&result);
         result
     }
 
-    /// Takes what no rule reads out of samples that arrived: it is neither logged nor stored. Answers how many samples
-    /// went, and where the series that are left stood before.
-    pub(crate) fn drop_unread(&self, batch: &mut SeriesBatch) -> (usize, Vec<usize>) {
+    /// Takes out of samples that arrived what is neither logged nor stored: what no rule reads, what is too far ahead of
+    /// `now`, and new series for which there is no room.
+    pub(crate) fn sift(&self, batch: &mut SeriesBatch, now: Timestamp) -> Sifted {
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
         let touch = lock(&self.touch);
-        let (mut dropped, mut position, mut kept) = (0, 0, Vec::with_capacity(batch.len()));
-        batch.retain(|(labels, samples)| {
-            let read = match tsdb.resolve(labels) {
+        let (mut unread, mut refused, mut positions) = (0, Pushed::default(), Vec::with_capacity(batch.len()));
+        let (mut position, mut fresh) = (0, 0);
+        batch.retain_mut(|(labels, samples)| {
+            let known = tsdb.resolve(labels);
+            let read = match known {
                 Some(id) => touch.is_slot_read(id.slot()),
                 None => touch.is_read(labels),
             };
             if read {
-                kept.push(position);
+                // What the store has no room for would fill the log again and again.
+                let full = if known.is_none() { tsdb.limit(fresh) } else { None };
+                samples.retain(|point| {
+                    let full = full.map(|limit| AppendError::Limit { limit }.into());
+                    let refusal = Refusal::if_ahead(point.timestamp, now).or(full);
+                    if let Some(refusal) = &refusal {
+                        let is_histogram = point.value.histogram().is_some();
+                        let labels = labels.to_string();
+                        reject(&mut refused, &self.metrics, position, is_histogram, &labels, refusal);
+                    }
+                    refusal.is_none()
+                });
             } else {
-                dropped += samples.len();
+                unread += samples.len();
             }
+            let kept = read && !samples.is_empty();
+            fresh += usize::from(kept && known.is_none());
+            positions.extend(kept.then_some(position));
             position += 1;
-            read
+            kept
         });
-        self.metrics.samples_unread.inc_by(dropped as u64);
-        (dropped, kept)
+        self.metrics.samples_unread.inc_by(unread as u64);
+        Sifted { unread, refused, positions }
     }
 
     /// Takes note of whether the logs can be written: failures are counted, the first one of a row is told, and so is
@@ -257,7 +322,7 @@ impl Data {
                     }
                     Err(error) => {
                         let is_histogram = point.value.histogram().is_some();
-                        reject(&mut pushed, &self.metrics, item, is_histogram, &labels.to_string(), &error);
+                        reject(&mut pushed, &self.metrics, item, is_histogram, &labels.to_string(), &error.into());
                     }
                 }
             }
@@ -343,7 +408,7 @@ impl Data {
     }
 
     /// Lets go of what no rule can reach any more.
-    pub(crate) fn truncate(&self, now: Timestamp, retention: watchfire_model::Duration) {
+    pub(crate) fn truncate(&self, now: Timestamp, retention: Duration) {
         // A request between its decoding and its storing must find its series alive.
         let mut writer = lock(&self.writer);
         let mut tsdb = self.write_tsdb();

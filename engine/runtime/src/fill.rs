@@ -282,7 +282,7 @@ impl Data {
             return Ok(0);
         }
         let (pushed, _) = self.accept(&[Entry::Samples(batch)], now)?;
-        Ok(pushed.iter().map(|pushed| pushed.accepted as u64).sum())
+        Ok(pushed.iter().flatten().map(|pushed| pushed.accepted as u64).sum())
     }
 }
 

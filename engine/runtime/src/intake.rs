@@ -12,7 +12,7 @@ use watchfire_model::{Event, Timestamp};
 use watchfire_store::log::Entry;
 
 use crate::clock::Clock;
-use crate::data::{Data, SeriesBatch, Touched};
+use crate::data::{Data, SeriesBatch, Sifted, Touched};
 use crate::evaluate::Evaluators;
 use crate::metrics::{Metrics, label};
 use crate::{PushError, Pushed, WriteError};
@@ -143,32 +143,37 @@ fn take_arrivals(
     let mut entries = Vec::with_capacity(arrivals.len());
     let mut replies = Vec::with_capacity(arrivals.len());
     for (arrival, reply) in arrivals {
-        let (entry, unread, positions) = match arrival {
+        let (entry, sifted) = match arrival {
             Arrival::Samples(mut series) => {
-                let (unread, positions) = data.drop_unread(&mut series);
-                (Entry::Samples(series), unread, positions)
+                let sifted = data.sift(&mut series, now);
+                (Entry::Samples(series), Some(sifted))
             }
-            Arrival::Events(events) => (Entry::Events(events), 0, Vec::new()),
+            Arrival::Events(events) => (Entry::Events(events), None),
         };
         entries.push(entry);
-        replies.push((reply, unread, positions));
+        replies.push((reply, sifted));
     }
     match data.accept(&entries, now) {
         Ok((answers, found)) => {
             touched.extend(found);
-            for ((reply, unread, positions), mut pushed) in replies.into_iter().zip(answers) {
-                // Taken and known not to be needed: the sender has done nothing wrong.
-                pushed.accepted += unread;
-                // The sender counts the series that it sent.
-                for rejection in &mut pushed.rejected {
-                    rejection.item = positions.get(rejection.item).copied().unwrap_or(rejection.item);
+            for ((reply, sifted), mut answer) in replies.into_iter().zip(answers) {
+                if let (Ok(pushed), Some(Sifted { unread, refused, positions })) = (&mut answer, sifted) {
+                    // Taken and known not to be needed: the sender has done nothing wrong.
+                    pushed.accepted += unread;
+                    // The sender counts the series that it sent.
+                    for rejection in &mut pushed.rejected {
+                        rejection.item = positions.get(rejection.item).copied().unwrap_or(rejection.item);
+                    }
+                    pushed.rejected_count += refused.rejected_count;
+                    pushed.histograms_rejected += refused.histograms_rejected;
+                    pushed.rejected.extend(refused.rejected);
                 }
                 // A sender that has gone away needs no answer.
-                drop(reply.send(Ok(pushed)));
+                drop(reply.send(answer));
             }
         }
         Err(error) => {
-            for (reply, ..) in replies {
+            for (reply, _) in replies {
                 drop(reply.send(Err(PushError::Storage(error.to_string()))));
             }
         }

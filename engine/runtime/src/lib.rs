@@ -110,6 +110,9 @@ pub enum PushError {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Closed,
+    /// It is more than the log takes in one piece.
+    #[error("{0}; send less at a time")]
+    TooLarge(String),
     /// It could not be made durable, so it was not taken.
     #[error("it could not be made durable: {0}")]
     Storage(String),

@@ -12,10 +12,10 @@ use watchfire_model::{Labels, Sample, SharedNames, Timestamp};
 use watchfire_store::log::{Entry, Log, LogError, SeriesNumber, Snapshot};
 use watchfire_tsdb::{AppendError, Point, SamplesRef, SeriesId, Tsdb};
 
-use crate::Pushed;
-use crate::data::{Data, SeriesBatch, Touched, lock, reject};
+use crate::data::{Data, Refusal, SeriesBatch, Touched, lock, reject};
 use crate::keys::{Keys, Target};
 use crate::touch::TouchIndex;
+use crate::{PushError, Pushed};
 
 /// Everything that is written to, behind one lock: whoever holds it is the only writer.
 pub(crate) struct Writer {
@@ -51,6 +51,8 @@ struct Found {
     fresh_keys: Vec<SeriesKey>,
     /// Samples of series that no rule reads.
     unread: usize,
+    /// Samples that are not even logged: of which series, and whether it is a histogram.
+    refused: Vec<(Labels, bool, Refusal)>,
     metadata: Vec<Metadata>,
 }
 
@@ -69,18 +71,28 @@ impl Writer {
         }
     }
 
-    /// Writes entries with one write to each log that is concerned.
-    pub(crate) fn log_entries(&mut self, at: Timestamp, entries: &[Entry]) -> Result<(), LogError> {
+    /// Writes entries with one write to each log that is concerned. Answers which of them were written: one that is too
+    /// large costs no other.
+    pub(crate) fn log_entries(
+        &mut self,
+        at: Timestamp,
+        entries: &[Entry],
+    ) -> Result<Vec<Result<(), PushError>>, LogError> {
+        let mut written = Vec::with_capacity(entries.len());
         for entry in entries {
-            match entry {
-                Entry::Samples(batch) if batch.is_empty() => {}
-                Entry::Events(_) => self.events.stage(at, entry)?,
-                Entry::Samples(_) | Entry::Alerts(_) => self.log.stage(at, entry)?,
-            }
+            let staged = match entry {
+                Entry::Samples(batch) if batch.is_empty() => Ok(()),
+                Entry::Events(_) => self.events.stage(at, entry),
+                Entry::Samples(_) | Entry::Alerts(_) => self.log.stage(at, entry),
+            };
+            written.push(match staged {
+                Err(error @ LogError::TooLarge { .. }) => Err(PushError::TooLarge(error.to_string())),
+                other => Ok(other?),
+            });
         }
         self.log.commit()?;
         self.events.commit()?;
-        Ok(())
+        Ok(written)
     }
 
     /// How much was logged since the newest snapshot, in bytes.
@@ -109,11 +121,12 @@ impl Writer {
         &mut self,
         message: Message,
         body: &[u8],
+        now: Timestamp,
         tsdb: &Tsdb,
         touch: &TouchIndex,
     ) -> Result<Decoded, DecodeError> {
         let (keys, names) = (&mut self.keys, &mut self.names);
-        let mut taker = Taker { keys, names, tsdb, touch, found: Found::default() };
+        let mut taker = Taker { keys, names, now, tsdb, touch, found: Found::default() };
         let report = self.decoder.decode(message, body, &mut taker)?;
         Ok(Decoded { report, found: taker.found })
     }
@@ -148,9 +161,26 @@ impl Writer {
 struct Taker<'a> {
     keys: &'a mut Keys,
     names: &'a mut SharedNames,
+    now: Timestamp,
     tsdb: &'a Tsdb,
     touch: &'a TouchIndex,
     found: Found,
+}
+
+impl Found {
+    /// Whether a sample's time is one that can be; refuses it otherwise.
+    fn admits(
+        &mut self,
+        timestamp: Timestamp,
+        now: Timestamp,
+        is_histogram: bool,
+        labels: impl Fn() -> Labels,
+    ) -> bool {
+        let refusal = Refusal::if_ahead(timestamp, now);
+        let admitted = refusal.is_none();
+        self.refused.extend(refusal.map(|refusal| (labels(), is_histogram, refusal)));
+        admitted
+    }
 }
 
 impl Sink for Taker<'_> {
@@ -163,9 +193,23 @@ impl Sink for Taker<'_> {
             }
             Some(Target::Slot(slot)) => {
                 let Some(id) = self.tsdb.id_at(slot) else { return false };
+                let labels = || self.tsdb.series(id).map_or_else(Labels::empty, |series| series.labels().clone());
                 match samples {
-                    SamplesRef::Plain(samples) => self.found.known.extend(samples.iter().map(|sample| (id, *sample))),
-                    SamplesRef::Rich(points) => self.found.rich.extend(points.iter().map(|point| (id, point.clone()))),
+                    SamplesRef::Plain(samples) => {
+                        for sample in samples {
+                            if self.found.admits(sample.timestamp, self.now, false, labels) {
+                                self.found.known.push((id, *sample));
+                            }
+                        }
+                    }
+                    SamplesRef::Rich(points) => {
+                        for point in points {
+                            let is_histogram = point.value.histogram().is_some();
+                            if self.found.admits(point.timestamp, self.now, is_histogram, labels) {
+                                self.found.rich.push((id, point.clone()));
+                            }
+                        }
+                    }
                 }
                 true
             }
@@ -175,8 +219,27 @@ impl Sink for Taker<'_> {
     fn series(&mut self, series: SeriesRef<'_>) {
         let labels = series.to_labels();
         if self.touch.is_read(&labels) {
-            self.found.fresh.push((self.names.share(labels), series.samples.to_points()));
-            self.found.fresh_keys.push(series.key);
+            let labels = self.names.share(labels);
+            let mut points = series.samples.to_points();
+            points.retain(|point| {
+                let is_histogram = point.value.histogram().is_some();
+                self.found.admits(point.timestamp, self.now, is_histogram, || labels.clone())
+            });
+            if points.is_empty() {
+                return;
+            }
+            // What the store has no room for would fill the log again and again.
+            let full = self.tsdb.limit(self.found.fresh.len()).filter(|_| self.tsdb.resolve(&labels).is_none());
+            match full {
+                Some(limit) => self.found.refused.extend(points.iter().map(|point| {
+                    let is_histogram = point.value.histogram().is_some();
+                    (labels.clone(), is_histogram, AppendError::Limit { limit }.into())
+                })),
+                None => {
+                    self.found.fresh.push((labels, points));
+                    self.found.fresh_keys.push(series.key);
+                }
+            }
         } else {
             // True of these labels whatever becomes of the request.
             self.keys.insert(series.key, Target::Unread);
@@ -205,9 +268,19 @@ impl Data {
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
         let touch = lock(&self.touch);
         let mut decoded: Vec<_> =
-            requests.iter().map(|(message, body)| writer.decode(*message, body, &tsdb, &touch)).collect();
+            requests.iter().map(|(message, body)| writer.decode(*message, body, now, &tsdb, &touch)).collect();
         drop(touch);
-        let staged = decoded.iter_mut().flatten().try_for_each(|request| writer.stage(&mut request.found, now, &tsdb));
+        let staged = decoded.iter_mut().try_for_each(|request| {
+            let Ok(Decoded { found, .. }) = request else { return Ok(()) };
+            match writer.stage(found, now, &tsdb) {
+                // It costs no other request that shares the write.
+                Err(error @ LogError::TooLarge { .. }) => {
+                    *request = Err(DecodeError::too_large(error.to_string()));
+                    Ok(())
+                }
+                staged => staged,
+            }
+        });
         drop(tsdb);
         let logged = staged.and_then(|()| writer.log.commit());
         self.note_log(&logged);
@@ -218,9 +291,12 @@ impl Data {
         for request in decoded {
             answers.push(request.map(|Decoded { report, found }| {
                 let mut pushed = Pushed::default();
-                let mut refuse = |tsdb: &Tsdb, item, id, is_histogram, error: &AppendError| {
+                for (item, (labels, is_histogram, refusal)) in found.refused.iter().enumerate() {
+                    reject(&mut pushed, &self.metrics, item, *is_histogram, &labels.to_string(), refusal);
+                }
+                let mut refuse = |tsdb: &Tsdb, item, id, is_histogram, error: AppendError| {
                     let labels = tsdb.series(id).map(|series| series.labels().to_string());
-                    reject(&mut pushed, &self.metrics, item, is_histogram, &labels.unwrap_or_default(), error);
+                    reject(&mut pushed, &self.metrics, item, is_histogram, &labels.unwrap_or_default(), &error.into());
                 };
                 let mut accepted = 0;
                 for (item, (id, sample)) in found.known.iter().enumerate() {
@@ -229,7 +305,7 @@ impl Data {
                             accepted += 1;
                             stored.push(*id);
                         }
-                        Err(error) => refuse(&tsdb, item, *id, false, &error),
+                        Err(error) => refuse(&tsdb, item, *id, false, error),
                     }
                 }
                 for (item, (id, point)) in found.rich.into_iter().enumerate() {
@@ -239,7 +315,7 @@ impl Data {
                             accepted += 1;
                             stored.push(id);
                         }
-                        Err(error) => refuse(&tsdb, item, id, is_histogram, &error),
+                        Err(error) => refuse(&tsdb, item, id, is_histogram, error),
                     }
                 }
                 for (item, ((labels, points), key)) in found.fresh.into_iter().zip(found.fresh_keys).enumerate() {
@@ -253,7 +329,7 @@ impl Data {
                             }
                             Err(error) => {
                                 let labels = labels.to_string();
-                                reject(&mut pushed, &self.metrics, item, is_histogram, &labels, &error);
+                                reject(&mut pushed, &self.metrics, item, is_histogram, &labels, &error.into());
                             }
                         }
                     }
@@ -290,7 +366,7 @@ mod tests {
 
     /// A remote-write 1.0 request with one sample per metric, written by hand:
     /// <https://prometheus.io/docs/specs/prw/remote_write_spec/>.
-    fn request(names: &[&str], second: i64) -> Vec<u8> {
+    fn request(names: &[&str], millis: i64) -> Vec<u8> {
         fn field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
             out.extend([number << 3 | 2, u8::try_from(content.len()).unwrap()]);
             out.extend(content);
@@ -302,7 +378,7 @@ mod tests {
             field(&mut label, 2, name.as_bytes());
             field(&mut series, 1, &label);
             sample.extend(1.0_f64.to_le_bytes());
-            sample.extend([16, u8::try_from(second).unwrap()]);
+            sample.extend([16, u8::try_from(millis).unwrap()]);
             field(&mut series, 2, &sample);
             field(&mut message, 1, &series);
         }
@@ -323,6 +399,39 @@ mod tests {
         let writes = Written::Alert("A".to_owned());
         let reader = Reader::new(RuleId(1), selectors, BTreeSet::new(), writes);
         data.set_rules(&[Arc::new(reader)], Default::default(), keep_unread, Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn a_sample_from_the_future_is_refused_and_blinds_no_series() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = data(folder.path());
+        set_rules(&data, &["a"], false);
+        let labels = Labels::from_pairs([("__name__", "a")]);
+        let point = |second| Point::from(Sample { timestamp: Timestamp::from_secs(second), value: 1.0 });
+        let newest = || data.with_tsdb(|tsdb| tsdb.newest_time());
+        // The first two come as a new series, the others by the key that the second one left.
+        for (millis, ahead, accepted) in [(100, 3_600, 0), (100, 30, 1), (101, 601, 0), (101, 600, 1)] {
+            let now = Timestamp::from_millis(millis - ahead * 1_000);
+            let body = request(&["a"], millis);
+            let (answers, _) = data.write_requests(&[(Message::V1, &body)], now).unwrap();
+            let pushed = answers.into_iter().next().unwrap().unwrap().1;
+            assert_eq!((pushed.accepted, pushed.rejected_count), (accepted, 1 - accepted), "{now}");
+            for rejection in pushed.rejected {
+                assert!(
+                    rejection.reason.contains("more than 10m ahead of this engine's clock"),
+                    "{}",
+                    rejection.reason
+                );
+            }
+        }
+        assert_eq!(newest(), Timestamp::from_millis(101));
+        // The other ways in.
+        let mut batch = vec![(labels.clone(), vec![point(102), point(10_000)]), (labels.clone(), vec![point(20_000)])];
+        let sifted = data.sift(&mut batch, Timestamp::from_secs(102));
+        assert_eq!(batch, [(labels, vec![point(102)])]);
+        assert_eq!((sifted.refused.rejected_count, sifted.refused.rejected[1].item, sifted.positions), (2, 1, vec![0]));
+        let rejected = data.metrics.samples_rejected.get_or_create(&crate::metrics::label("reason", "too_far_ahead"));
+        assert_eq!(rejected.get(), 4);
     }
 
     #[test]

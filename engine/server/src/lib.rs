@@ -141,6 +141,7 @@ pub(crate) fn push_refused(error: PushError) -> Response {
             let seconds = retry_after.as_secs().max(1).to_string();
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds)], text).into_response()
         }
+        PushError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, text).into_response(),
         PushError::Closed | PushError::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, text).into_response(),
     }
 }

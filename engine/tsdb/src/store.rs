@@ -172,7 +172,7 @@ impl Tsdb {
             return;
         }
         self.stats.samples_shed += series.shed(self.settings.samples_per_series_max) as u64;
-        if self.limit().is_some() {
+        if self.limit(0).is_some() {
             self.stats.samples_over_limit += series.len() as u64;
             return;
         }
@@ -187,17 +187,17 @@ impl Tsdb {
     }
 
     fn create(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
-        if let Some(limit) = self.limit() {
+        if let Some(limit) = self.limit(0) {
             self.stats.samples_over_limit += 1;
             return Err(AppendError::Limit { limit });
         }
         Ok(self.admit(Series::new(SeriesId::from_number(0), labels.clone(), raw)))
     }
 
-    /// Which limit forbids another series.
-    fn limit(&self) -> Option<Limit> {
+    /// Which limit forbids another series if so many more were there already.
+    pub fn limit(&self, more: usize) -> Option<Limit> {
         let series_max = self.settings.series_max.min(SeriesId::SLOTS_MAX);
-        if self.stats.series >= series_max {
+        if self.stats.series.saturating_add(more) >= series_max {
             Some(Limit::Series(series_max))
         } else if self.bytes() >= self.settings.bytes_max {
             Some(Limit::Bytes(self.settings.bytes_max))

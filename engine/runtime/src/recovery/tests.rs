@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use watchfire_model::{Labels, Sample};
+use watchfire_model::{Event, Labels, Sample};
 use watchfire_store::log::{Entry, LogSettings, Position, SyncPolicy};
 use watchfire_tsdb::{BucketCount, Histogram, Point, SampleValue};
 
@@ -185,6 +185,30 @@ fn while_the_log_cannot_be_written_nothing_is_acknowledged_and_rules_go_on() {
     let held = machine.held();
     assert!(before.iter().all(|(labels, points)| held[labels] == *points));
     assert_eq!(held[&long("taken").0], long("taken").1);
+}
+
+#[test]
+fn what_the_log_cannot_take_in_one_piece_costs_no_other_request() {
+    let machine = Machine::new();
+    let data = Arc::clone(machine.data.as_ref().unwrap());
+    let at = Timestamp::from_millis(10_000);
+    let event = |body: String| {
+        Entry::Events(vec![Event {
+            id: String::new(),
+            time: at,
+            kind: String::new(),
+            fields: Default::default(),
+            body,
+        }])
+    };
+    let entries = [event("a".to_owned()), event("x".repeat((64 << 20) + 1)), event("b".to_owned())];
+    let (answers, _) = data.accept(&entries, at).unwrap();
+    let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(taken, [true, false, true]);
+    let refused = answers[1].as_ref().unwrap_err();
+    assert!(matches!(refused, crate::PushError::TooLarge(_)), "{refused}");
+    assert!(refused.to_string().ends_with("the limit is 67108864; send less at a time"), "{refused}");
+    assert_eq!((data.health.failure(), data.metrics.log_failures.get()), (None, 0));
 }
 
 /// The last file of this sort.
