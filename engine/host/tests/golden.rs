@@ -20,6 +20,7 @@ const KEPT: [(&str, &[&str]); 2] = [
             "formatter-assemblyscript",
             "formatter-c",
             "formatter-cpp",
+            "formatter-rust",
             "go",
             "javascript",
             "rust",
