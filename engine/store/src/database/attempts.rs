@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{Connection as _, Row as _, SqliteConnection, Transaction};
 use watchfire_delivery::DeliveryRecord;
 
 use super::postgres::Postgres;
@@ -67,10 +67,14 @@ impl Sqlite {
     async fn keep_attempts(&self, rows: Vec<(i64, Vec<u8>)>, gone: &[i64]) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
-        let kept = write(&mut connection, rows, gone).await;
+        let begun = write(&mut connection, rows, gone).await;
+        if let Ok(failed @ Err(_)) = begun {
+            self.give_back(connection, &failed);
+            return failed;
+        }
         let patient = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
         sqlx::query(sqlx::AssertSqlSafe(patient)).execute(&mut *connection).await?;
-        kept
+        begun.map(drop)
     }
 
     async fn attempts(&self, above: i64) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
@@ -80,8 +84,21 @@ impl Sqlite {
     }
 }
 
-async fn write(connection: &mut SqliteConnection, rows: Vec<(i64, Vec<u8>)>, gone: &[i64]) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+/// The outcome of a transaction, or why it could not be begun.
+async fn write(
+    connection: &mut SqliteConnection,
+    rows: Vec<(i64, Vec<u8>)>,
+    gone: &[i64],
+) -> Result<Result<(), sqlx::Error>, sqlx::Error> {
+    let transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    Ok(write_within(transaction, rows, gone).await)
+}
+
+async fn write_within(
+    mut transaction: Transaction<'_, sqlx::Sqlite>,
+    rows: Vec<(i64, Vec<u8>)>,
+    gone: &[i64],
+) -> Result<(), sqlx::Error> {
     for (number, body) in rows {
         let insert = sqlx::query("INSERT OR REPLACE INTO attempts (number, body) VALUES (?,?)");
         insert.bind(number).bind(body).execute(&mut *transaction).await?;

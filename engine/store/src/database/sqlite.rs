@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqlitePool, Transaction};
 use watchfire_model::Duration;
 
 use super::batch::{Batch, Row};
@@ -19,6 +20,7 @@ pub(super) struct Sqlite {
     pub(super) pool: SqlitePool,
     /// How long a locked file is waited for.
     pub(super) busy_timeout: Duration,
+    is_file: bool,
     /// The statements for each of [`CHUNKS`].
     upserts: [String; CHUNKS.len()],
     deletes: [String; CHUNKS.len()],
@@ -59,6 +61,7 @@ impl Sqlite {
         Ok(Sqlite {
             pool,
             busy_timeout: settings.busy_timeout,
+            is_file: path.is_some(),
             upserts: CHUNKS.map(|count| {
                 let rows = row(count, "(?,?,?,?)");
                 format!(
@@ -75,7 +78,24 @@ impl Sqlite {
 
     pub(super) async fn commit(&self, batch: Batch<'_>) -> Result<(), StoreError> {
         let refused = || failed("cannot write to the database");
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(refused())?;
+        let mut connection = self.pool.acquire().await.map_err(refused())?;
+        let transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(refused())?;
+        let written = self.write(transaction, batch).await;
+        self.give_back(connection, &written);
+        written
+    }
+
+    /// Gives a connection back after a transaction. Where that failed because the disk is full, SQLite has rolled it back
+    /// itself, while sqlx takes the connection to be within it and refuses every further one. So the connection is
+    /// replaced by a new one; only a database in memory would be gone with it.
+    pub(super) fn give_back<E>(&self, mut connection: PoolConnection<sqlx::Sqlite>, outcome: &Result<(), E>) {
+        if outcome.is_err() && self.is_file {
+            connection.close_on_drop();
+        }
+    }
+
+    async fn write(&self, mut transaction: Transaction<'_, sqlx::Sqlite>, batch: Batch<'_>) -> Result<(), StoreError> {
+        let refused = || failed("cannot write to the database");
         let mut rest = &batch.puts[..];
         while !rest.is_empty() {
             let size = chunk(rest.len());
@@ -129,36 +149,11 @@ impl Sqlite {
     }
 
     async fn try_move(&self, moves: &Moves) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        for (row, reason) in &moves.into_quarantine {
-            sqlx::query(
-                "INSERT OR REPLACE INTO quarantined_records (kind, key, version, body, reason) VALUES (?,?,?,?,?)",
-            )
-            .bind(&row.kind)
-            .bind(&row.key)
-            .bind(row.version)
-            .bind(&row.body)
-            .bind(reason)
-            .execute(&mut *transaction)
-            .await?;
-            let delete = sqlx::query("DELETE FROM records WHERE kind = ? AND key = ?");
-            delete.bind(&row.kind).bind(&row.key).execute(&mut *transaction).await?;
-        }
-        for row in &moves.out_of_quarantine {
-            sqlx::query("INSERT OR REPLACE INTO records (kind, key, version, body) VALUES (?,?,?,?)")
-                .bind(&row.kind)
-                .bind(&row.key)
-                .bind(row.version)
-                .bind(&row.body)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let back = moves.out_of_quarantine.iter().map(|row| (&row.kind, &row.key));
-        for (kind, key) in back.chain(moves.forgotten.iter().map(|(kind, key)| (kind, key))) {
-            let delete = sqlx::query("DELETE FROM quarantined_records WHERE kind = ? AND key = ?");
-            delete.bind(kind).bind(key).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
+        let mut connection = self.pool.acquire().await?;
+        let transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let moved = move_within(transaction, moves).await;
+        self.give_back(connection, &moved);
+        moved
     }
 
     pub(super) async fn close(&self) {
@@ -169,6 +164,36 @@ impl Sqlite {
     pub(super) async fn execute(&self, sql: &'static str) {
         sqlx::query(sql).execute(&self.pool).await.unwrap();
     }
+}
+
+async fn move_within(mut transaction: Transaction<'_, sqlx::Sqlite>, moves: &Moves) -> Result<(), sqlx::Error> {
+    for (row, reason) in &moves.into_quarantine {
+        sqlx::query("INSERT OR REPLACE INTO quarantined_records (kind, key, version, body, reason) VALUES (?,?,?,?,?)")
+            .bind(&row.kind)
+            .bind(&row.key)
+            .bind(row.version)
+            .bind(&row.body)
+            .bind(reason)
+            .execute(&mut *transaction)
+            .await?;
+        let delete = sqlx::query("DELETE FROM records WHERE kind = ? AND key = ?");
+        delete.bind(&row.kind).bind(&row.key).execute(&mut *transaction).await?;
+    }
+    for row in &moves.out_of_quarantine {
+        sqlx::query("INSERT OR REPLACE INTO records (kind, key, version, body) VALUES (?,?,?,?)")
+            .bind(&row.kind)
+            .bind(&row.key)
+            .bind(row.version)
+            .bind(&row.body)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let back = moves.out_of_quarantine.iter().map(|row| (&row.kind, &row.key));
+    for (kind, key) in back.chain(moves.forgotten.iter().map(|(kind, key)| (kind, key))) {
+        let delete = sqlx::query("DELETE FROM quarantined_records WHERE kind = ? AND key = ?");
+        delete.bind(kind).bind(key).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }
 
 /// The index of the largest chunk that so many rows fill.

@@ -347,3 +347,23 @@ fn attempts_are_kept_until_they_are_forgotten() {
         assert_eq!(store.attempts(0).await.unwrap(), expected[..599], "what cannot be read is passed over");
     });
 }
+
+#[test]
+fn a_disk_that_was_full_takes_writes_again() {
+    run("a_disk_that_was_full", |place| async move {
+        let store = place.open().await;
+        if store.can_be_shared() {
+            return;
+        }
+        let large = |id: usize| silence(&format!("large{id}"), &"x".repeat(50_000));
+        store.commit(&[silence("a", "1")]).await.unwrap();
+        store.execute("PRAGMA max_page_count = 30", "SELECT 1").await;
+        let full = store.commit(&(0..20).map(large).collect::<Vec<_>>()).await.unwrap_err();
+        assert!(full.is_transient(), "{full}");
+        store.commit(&[silence("b", "1")]).await.unwrap();
+        let attempt = any_attempt().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+        store.keep_attempts(&[Arc::new(attempt)], &[]).await.unwrap();
+        store.commit(&[large(1)]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records, [silence("a", "1"), silence("b", "1"), large(1)]);
+    });
+}
