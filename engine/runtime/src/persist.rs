@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long what nobody waits for waits for company: outcomes of attempts and histories come one by one, and a commit
 /// costs far more than a record. What a crash takes of them is decided again at the next start, under the same keys.
-const COMPANY: Duration = Duration::from_millis(20);
+const COMPANY: Duration = Duration::from_millis(5);
 
 /// What one turn of the owner decided.
 #[derive(Default)]
