@@ -283,14 +283,7 @@ impl Target {
 impl ReceiverSpec {
     /// The identities of its integrations, in order.
     pub fn keys(&self) -> Vec<IntegrationKey> {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        let keys = self.integrations.iter().map(|integration| {
-            let count = counts.entry(&integration.kind).or_default();
-            let key = IntegrationKey { kind: integration.kind.clone(), ordinal: *count };
-            *count += 1;
-            key
-        });
-        keys.collect()
+        IntegrationKey::of_kinds(self.integrations.iter().map(|integration| &integration.kind))
     }
 
     /// The integration of this identity and its position.

@@ -1,6 +1,7 @@
 //! Identities that the state machine gives out.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -147,6 +148,20 @@ impl NotificationId {
 impl fmt::Display for NotificationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+impl IntegrationKey {
+    /// The identities of a receiver's integrations of these kinds, in their order.
+    pub fn of_kinds<'a>(kinds: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<IntegrationKey> {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        let keys = kinds.into_iter().map(|kind| {
+            let count = counts.entry(kind).or_default();
+            let key = IntegrationKey { kind: kind.clone(), ordinal: *count };
+            *count += 1;
+            key
+        });
+        keys.collect()
     }
 }
 

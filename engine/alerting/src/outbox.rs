@@ -17,7 +17,7 @@ impl Engine {
     pub(crate) fn start_attempt(&mut self, group: &mut Group, index: usize) {
         let now = self.now;
         let target = &mut group.targets[index];
-        let (Some(integration), Some(pending)) = (target.integration, target.pending.as_mut()) else { return };
+        let Some(pending) = target.pending.as_mut().filter(|_| target.integration.is_some()) else { return };
         pending.attempt += 1;
         pending.in_flight = true;
         pending.next_attempt = now;
@@ -30,8 +30,7 @@ impl Engine {
             id,
             attempt,
             receiver: target.key.receiver.clone(),
-            integration,
-            integration_key: target.key.integration.clone(),
+            integration: target.key.integration.clone(),
             group_key: group.key.clone(),
             group_labels: group.labels.clone(),
             route_labels: self.routes.find(&group.route).map(|node| node.labels.clone()).unwrap_or_default(),

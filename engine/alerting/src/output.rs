@@ -71,10 +71,8 @@ pub struct Delivery {
     pub attempt: u32,
     /// The receiver's name.
     pub receiver: Arc<str>,
-    /// The integration's position in the receiver as it is now configured.
-    pub integration: usize,
-    /// The integration as it is known across reloads.
-    pub integration_key: IntegrationKey,
+    /// Which of its integrations: by what it is and not by where it stands, since a reload may come in between.
+    pub integration: IntegrationKey,
     /// The alert group.
     pub group_key: GroupKey,
     /// The labels by which the alerts are grouped.

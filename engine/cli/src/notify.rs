@@ -93,7 +93,7 @@ fn preview(options: &Preview) -> Result<ExitCode> {
     let kinds = receiver.integrations.iter().map(|integration| integration.kind.clone()).collect();
     let mut failed = false;
     for delivery in deliveries_of(&options.receiver, kinds, &alerts, now) {
-        say!("# {} {}", options.receiver, delivery.integration_key);
+        say!("# {} {}", options.receiver, delivery.integration);
         match deliverer.preview(&delivery) {
             Ok(requests) => requests.iter().for_each(show),
             Err(error) => {

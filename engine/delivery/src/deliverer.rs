@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use thiserror::Error;
-use watchfire_alerting::{Delivery, DeliveryOutcome};
+use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey};
 use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Message, Provider};
@@ -47,7 +47,7 @@ pub struct Deliverer {
     settings: Settings,
     library: Arc<Library>,
     provider: Arc<dyn Provider>,
-    receivers: BTreeMap<String, Vec<Arc<Integration>>>,
+    receivers: BTreeMap<String, BTreeMap<IntegrationKey, Arc<Integration>>>,
     problems: Vec<Problem>,
 }
 
@@ -69,8 +69,8 @@ pub enum PreviewError {
     Unknown {
         /// The receiver.
         receiver: String,
-        /// The integration's position.
-        integration: usize,
+        /// The integration.
+        integration: IntegrationKey,
     },
     /// The request cannot be built.
     #[error(transparent)]
@@ -152,7 +152,12 @@ impl Deliverer {
                 channels.iter().map(|channel| Arc::new(Integration::custom(channel.clone(), settings.timeout)));
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
-        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, problems }
+        let keyed = |integrations: Vec<Arc<Integration>>| {
+            let keys = IntegrationKey::of_kinds(integrations.iter().map(|integration| &integration.kind));
+            keys.into_iter().zip(integrations).collect()
+        };
+        let receivers = prepared.into_iter().map(|(name, integrations)| (name, keyed(integrations))).collect();
+        Deliverer { settings, library: Arc::new(library), provider, receivers, problems }
     }
 
     /// What of the configuration cannot be used, or not as it is meant.
@@ -167,10 +172,14 @@ impl Deliverer {
 
     /// Tries once and tells what went over the wire. A panic of a channel is an attempt that failed: without an outcome
     /// the group would wait for this attempt for ever, and nothing more of it would be told.
+    ///
+    /// Between a decision and its attempt a reload may take the integration away. Nobody was told then, and it is for the
+    /// state machine, which hears of the reload too, to say what becomes of the notification.
     pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
         let Some(integration) = self.integration(delivery) else {
             let reason = unknown(delivery).to_string();
-            return Attempt::new("unknown".into(), DeliveryOutcome::Rejected { reason });
+            let kind = delivery.integration.kind.clone();
+            return Attempt::new(kind, DeliveryOutcome::Retry { after: None, reason });
         };
         let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery)).catch_unwind().await;
         let attempt = attempt.unwrap_or_else(|panic| {
@@ -404,7 +413,7 @@ impl Deliverer {
     }
 
     fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {
-        self.receivers.get(&*delivery.receiver)?.get(delivery.integration).cloned()
+        self.receivers.get(&*delivery.receiver)?.get(&delivery.integration).cloned()
     }
 
     /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.
@@ -489,7 +498,7 @@ fn formatted(
 }
 
 fn unknown(delivery: &Delivery) -> PreviewError {
-    PreviewError::Unknown { receiver: delivery.receiver.to_string(), integration: delivery.integration }
+    PreviewError::Unknown { receiver: delivery.receiver.to_string(), integration: delivery.integration.clone() }
 }
 
 fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {

@@ -48,7 +48,7 @@ impl Sender {
                 DeliveryOutcome::Rejected { .. } => "rejected",
             };
             let mut labels = label("receiver", &*delivery.receiver);
-            labels.push(("integration", delivery.integration_key.kind.to_string()));
+            labels.push(("integration", delivery.integration.kind.to_string()));
             labels.push(("outcome", word.to_owned()));
             sender.metrics.attempts.get_or_create(&labels).inc();
             let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };

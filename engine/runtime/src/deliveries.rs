@@ -285,28 +285,23 @@ pub fn deliveries_of(receiver: &str, kinds: Vec<Arc<str>>, alerts: &[Alert], now
     let labels = if same { Labels::from_pairs([("alertname", name)]) } else { Labels::empty() };
     let resolved = alerts.iter().all(|alert| alert.ends_at.is_some());
     let alerts: Arc<[Alert]> = alerts.into();
-    let mut deliveries: Vec<Delivery> = Vec::new();
-    for (integration, kind) in kinds.into_iter().enumerate() {
-        let ordinal = deliveries.iter().filter(|earlier| earlier.integration_key.kind == kind).count();
-        deliveries.push(Delivery {
-            id: NotificationId(now.as_millis().unsigned_abs().into()),
-            attempt: 1,
-            receiver: receiver.into(),
-            integration,
-            integration_key: IntegrationKey { kind, ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX) },
-            group_key: GroupKey::from_text(format!("test:{labels}")),
-            group_labels: labels.clone(),
-            route_labels: Arc::default(),
-            folded: 0,
-            unsaid_firing: 0,
-            route_id: RouteId("test".into()),
-            reason: if resolved { NotifyReason::AllAlertsResolved } else { NotifyReason::FirstNotification },
-            alerts: Arc::clone(&alerts),
-            at: now,
-            receipt: "".into(),
-        });
-    }
-    deliveries
+    let deliveries = IntegrationKey::of_kinds(&kinds).into_iter().map(|integration| Delivery {
+        id: NotificationId(now.as_millis().unsigned_abs().into()),
+        attempt: 1,
+        receiver: receiver.into(),
+        integration,
+        group_key: GroupKey::from_text(format!("test:{labels}")),
+        group_labels: labels.clone(),
+        route_labels: Arc::default(),
+        folded: 0,
+        unsaid_firing: 0,
+        route_id: RouteId("test".into()),
+        reason: if resolved { NotifyReason::AllAlertsResolved } else { NotifyReason::FirstNotification },
+        alerts: Arc::clone(&alerts),
+        at: now,
+        receipt: "".into(),
+    });
+    deliveries.collect()
 }
 
 fn test_alert(now: Timestamp) -> Alert {

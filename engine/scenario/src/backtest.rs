@@ -205,7 +205,7 @@ impl Backtest {
             findings.messages.push(Message {
                 at: attempt.at,
                 receiver: delivery.receiver.to_string(),
-                integration: delivery.integration_key.kind.to_string(),
+                integration: delivery.integration.kind.to_string(),
                 reason: delivery.reason,
                 group: delivery.group_labels.clone(),
                 alerts: alerts.collect(),

@@ -123,7 +123,7 @@ pub(crate) fn record(record: &DeliveryRecord) -> Value {
         "number": record.number,
         "at": record.at.to_rfc3339(),
         "receiver": &*delivery.receiver,
-        "integration": delivery.integration_key.to_string(),
+        "integration": delivery.integration.to_string(),
         "notification": delivery.id.to_string(),
         "attempt": delivery.attempt,
         "group": delivery.group_key.as_str(),

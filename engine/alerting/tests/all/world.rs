@@ -181,8 +181,11 @@ impl World {
     /// `30s ops first_notification +A +B -C`: when, to whom, why, what fires and what has ended.
     fn line(&self, delivery: &Delivery) -> String {
         let mut line = format!("{} {}", self.now.since(START), delivery.receiver);
-        if delivery.integration > 0 {
-            line += &format!("[{}]", delivery.integration);
+        let mut receivers = self.definitions.dispatch.receivers.iter();
+        let receiver = receivers.find(|known| known.name == delivery.receiver).expect("a receiver is defined");
+        let position = receiver.keys().iter().position(|key| *key == delivery.integration);
+        if let Some(position) = position.filter(|position| *position > 0) {
+            line += &format!("[{position}]");
         }
         if delivery.attempt > 1 {
             line += &format!(" attempt {}", delivery.attempt);

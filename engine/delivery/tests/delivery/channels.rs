@@ -48,8 +48,8 @@ const CHANNELS: [(&str, &str); 14] = [
 ];
 
 /// A notification that is larger than any of them takes.
-fn storm() -> Delivery {
-    let mut storm = delivery(0);
+fn storm(integration: &str) -> Delivery {
+    let mut storm = delivery(integration);
     let one = storm.alerts[0].clone();
     storm.alerts = (0..450)
         .map(|number| {
@@ -80,7 +80,8 @@ async fn every_channel_is_told_in_its_services_own_terms() {
         let deliverer = deliverer(&format!("  {name}_configs: [{settings}]"));
         assert_eq!(deliverer.problems(), [], "{name}");
         told.push_str(&format!("## {name}\n"));
-        for delivery in [delivery(0), resolved(delivery(0)), storm()] {
+        let first = format!("{name}[0]");
+        for delivery in [delivery(&first), resolved(delivery(&first)), storm(&first)] {
             let attempt = deliverer.attempt(&delivery).await;
             let shown = said(&attempt.outcome);
             assert!(shown.starts_with("delivered"), "{name}: {shown}\n{:?}", attempt.exchanges);
@@ -163,7 +164,7 @@ async fn an_issue_is_made_once_updated_and_closed() {
 "
     ));
     let mut told = String::new();
-    for delivery in [delivery(0), resolved(delivery(0)), delivery(1), resolved(delivery(1)), resolved(delivery(2))] {
+    for delivery in [delivery("jira[0]"), resolved(delivery("jira[0]")), delivery("jira[1]"), resolved(delivery("jira[1]")), resolved(delivery("jira[2]"))] {
         let attempt = deliverer.attempt(&delivery).await;
         told.push_str(&format!("{}\n", said(&attempt.outcome)));
         for exchange in &attempt.exchanges {
@@ -215,10 +216,10 @@ async fn what_goes_wrong_at_a_service_is_told_apart() {
         answer(200, r#"{"ok":false,"description":"chat not found"}"#),
     ] {
         telegram.fail_next([fault]);
-        told.push(said(&deliverer.deliver(&delivery(0)).await));
+        told.push(said(&deliverer.deliver(&delivery("telegram[0]")).await));
     }
     telegram.fail_next([Fault::Reset]);
-    let reset = said(&deliverer.deliver(&delivery(0)).await);
+    let reset = said(&deliverer.deliver(&delivery("telegram[0]")).await);
     assert!(reset.starts_with("retry: no answer"), "{reset}");
     assert!(!reset.contains("telegram-token"), "{reset}");
     expect![[r#"
@@ -240,12 +241,12 @@ async fn a_token_is_asked_for_once_and_again_when_it_is_refused() {
         deliverer(&format!("  wechat_configs: [{{api_url: '{url}', api_secret: wechat-secret, corp_id: corp}}]"));
     let mut told = Vec::new();
     for _ in 0..2 {
-        told.push(said(&deliverer.deliver(&delivery(0)).await));
+        told.push(said(&deliverer.deliver(&delivery("wechat[0]")).await));
     }
     let expired = r#"{"errcode":42001,"errmsg":"access_token expired"}"#.to_owned();
     wechat.fail_next([Fault::Answer { status: 200, headers: Vec::new(), body: expired }]);
     for _ in 0..2 {
-        told.push(said(&deliverer.deliver(&delivery(0)).await));
+        told.push(said(&deliverer.deliver(&delivery("wechat[0]")).await));
     }
     let paths: Vec<String> =
         wechat.received().iter().map(|r| r.path.split('?').next().unwrap_or("").to_owned()).collect();
@@ -308,7 +309,7 @@ async fn users_bring_their_own_channels_in_the_configuration() {
     ntfy.fail_next([Fault::status(409)]);
     let mut told = Vec::new();
     for integration in [0, 0, 1] {
-        told.push(said(&deliverer.deliver(&delivery(integration)).await));
+        told.push(said(&deliverer.deliver(&delivery(&format!("ntfy[{integration}]"))).await));
     }
     let bodies: Vec<Value> = ntfy.taken().iter().map(|received| received.json()).collect();
     expect![[r#"
@@ -325,7 +326,7 @@ async fn users_bring_their_own_channels_in_the_configuration() {
         )
     "#]]
     .assert_debug_eq(&(told, bodies.iter().map(Value::to_string).collect::<Vec<_>>()));
-    let shown = format!("{:?}", deliverer.preview(&delivery(0)).unwrap().remove(0).headers);
+    let shown = format!("{:?}", deliverer.preview(&delivery("ntfy[0]")).unwrap().remove(0).headers);
     assert!(!shown.contains("ntfy-token"), "{shown}");
 }
 
@@ -348,7 +349,7 @@ fn a_preview_of_every_channel_is_without_its_secrets() {
     for (name, settings) in CHANNELS {
         let settings = settings.replace("URL", "https://service.example/x");
         let deliverer = deliverer(&format!("  {name}_configs: [{settings}]"));
-        let requests = deliverer.preview(&delivery(0)).unwrap();
+        let requests = deliverer.preview(&delivery(&format!("{name}[0]"))).unwrap();
         assert!(!requests.is_empty(), "{name}");
         for request in requests {
             let shown = format!("{} {:?} {}", request.url, request.headers, String::from_utf8_lossy(&request.body));

@@ -24,10 +24,10 @@ async fn a_token_is_fetched_once_shared_and_replaced_when_it_is_refused() {
     ));
     assert_eq!(deliverer.problems(), []);
     for _ in 0..2 {
-        assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+        assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     }
     webhook.fail_next([Fault::status(401)]);
-    let attempt = deliverer.attempt(&delivery(0)).await;
+    let attempt = deliverer.attempt(&delivery("webhook[0]")).await;
     assert_eq!(said(&attempt.outcome), "delivered: HTTP 200");
     let shown = format!("{:?}{:?}", attempt.exchanges[0].request.headers, attempt.notes);
     assert!(!shown.contains("access-"), "{shown}");
@@ -45,7 +45,7 @@ async fn a_token_is_fetched_once_shared_and_replaced_when_it_is_refused() {
     // Nothing is sent without a token; the page waits for the server that makes them.
     webhook.fail_next([Fault::status(401)]);
     server.fail_next([Fault::status(503)]);
-    let outcome = said(&deliverer.deliver(&delivery(0)).await);
+    let outcome = said(&deliverer.deliver(&delivery("webhook[0]")).await);
     assert_eq!(outcome, "retry: the OAuth 2 server gave no token: HTTP 503");
 }
 
@@ -57,7 +57,7 @@ async fn a_server_that_wants_the_secret_in_the_body_gets_it_there() {
     let (url, tokens) = (webhook.url(), server.url());
     let oauth2 = format!("{{client_id: w, client_secret: client-secret, token_url: '{tokens}'}}");
     let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}', http_config: {{oauth2: {oauth2}}}}}]"));
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     let asked = server.received();
     assert_eq!(
         String::from_utf8_lossy(&asked[1].body),
@@ -72,9 +72,9 @@ async fn a_proxy_is_used_unless_the_host_is_excepted() {
     let (through, url) = (format!("http://{}", proxy.address()), webhook.url());
     let one = |more: &str| format!("  - {{url: '{url}', http_config: {{proxy_url: '{through}'{more}}}}}\n");
     let deliverer = deliverer(&format!("  webhook_configs:\n{}{}", one(""), one(", no_proxy: '127.0.0.1'")));
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     assert_eq!((proxy.received().len(), webhook.received().len()), (1, 0));
-    assert_eq!(said(&deliverer.deliver(&delivery(1)).await), "delivered: HTTP 200");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[1]")).await), "delivered: HTTP 200");
     assert_eq!((proxy.received().len(), webhook.received().len()), (1, 1));
 }
 
@@ -90,16 +90,16 @@ async fn a_server_of_tokens_may_say_anything() {
     let forever = deliverer(&receiver);
     server.fail_next([answer(format!(r#"{{"access_token": "forever", "expires_in": {}}}"#, u64::MAX))]);
     for _ in 0..2 {
-        assert_eq!(said(&forever.deliver(&delivery(0)).await), "delivered: HTTP 200");
+        assert_eq!(said(&forever.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     }
     assert_eq!(webhook.received()[1].header("authorization"), Some("Bearer forever"));
 
     server.fail_next([answer(format!(r#"{{"access_token": "{}"}}"#, "x".repeat(1 << 20)))]);
-    let outcome = said(&deliverer(&receiver).deliver(&delivery(0)).await);
+    let outcome = said(&deliverer(&receiver).deliver(&delivery("webhook[0]")).await);
     assert_eq!(outcome, "retry: the OAuth 2 server's answer has more than 65536 bytes");
     let moved = ("location".to_owned(), url.clone());
     server.fail_next([Fault::Answer { status: 308, headers: vec![moved], body: String::new() }]);
-    let outcome = said(&deliverer(&receiver).deliver(&delivery(0)).await);
+    let outcome = said(&deliverer(&receiver).deliver(&delivery("webhook[0]")).await);
     let host = format!("http://{}", webhook.address());
     assert!(outcome.starts_with("retry: the OAuth 2 server cannot be asked: HTTP 308"), "{outcome}");
     assert!(outcome.contains(&host), "{outcome}");
@@ -116,9 +116,9 @@ async fn a_redirect_is_followed_unless_that_is_switched_off() {
         "  webhook_configs: [{{url: '{url}'}}, {{url: '{url}', http_config: {{follow_redirects: false, enable_http2: false}}}}]"
     ));
     webhook.fail_next([moved()]);
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     webhook.fail_next([moved()]);
-    assert_eq!(said(&deliverer.deliver(&delivery(1)).await), "rejected: HTTP 307");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[1]")).await), "rejected: HTTP 307");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn what_is_meant_for_one_host_does_not_go_to_another() {
     http_config: {{authorization: {{credentials: token}}, http_headers: {{X-Key: {{secrets: [key]}}}}}}
 "
     ));
-    let deliver = async || said(&deliverer.deliver(&delivery(0)).await);
+    let deliver = async || said(&deliverer.deliver(&delivery("webhook[0]")).await);
     for status in [307, 308] {
         moved(status, &elsewhere);
         let outcome = deliver().await;

@@ -18,7 +18,7 @@ async fn an_incident_opens_and_resolves() {
     let pagerduty = Double::pagerduty().await.unwrap();
     let url = pagerduty.url();
     let deliverer = deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}}}]"));
-    for delivery in [delivery(0), resolved(delivery(0))] {
+    for delivery in [delivery("pagerduty[0]"), resolved(delivery("pagerduty[0]"))] {
         assert_eq!(said(&deliverer.deliver(&delivery).await), "delivered: HTTP 202: Event processed");
     }
     let events: Vec<Value> = pagerduty.taken().iter().map(|received| received.json()).collect();
@@ -53,13 +53,13 @@ async fn templates_of_alertmanager_fill_the_fields() {
         &[("own.tmpl".to_owned(), r#"{{ define "slack.default.footer" }}by {{ .Receiver }}{{ end }}"#.to_owned())],
     );
     assert_eq!(deliverer.problems(), []);
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 202: Event processed");
+    assert_eq!(said(&deliverer.deliver(&delivery("pagerduty[0]")).await), "delivered: HTTP 202: Event processed");
     let payload = pagerduty.taken()[0].json()["payload"].clone();
     assert_eq!([&payload["severity"], &payload["component"]], ["warning", "eu"]);
     let details = &payload["custom_details"];
     assert_eq!((&details["team"], &details["nested"]["n"]), (&"r".into(), &1.into()));
 
-    let attempt = deliverer.attempt(&delivery(1)).await;
+    let attempt = deliverer.attempt(&delivery("slack[0]")).await;
     assert_eq!(said(&attempt.outcome), "delivered: ok");
     // The broken title is replaced and reported; the page goes out.
     assert!(attempt.notes.iter().any(|note| note.contains("the template of title failed")), "{:?}", attempt.notes);
@@ -87,12 +87,12 @@ async fn every_answer_is_told_apart_and_the_key_stays_the_same() {
     ];
     for (fault, expected) in table {
         webhook.fail_next([fault]);
-        assert_eq!(said(&deliverer.deliver(&delivery(0)).await), expected);
+        assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), expected);
     }
     webhook.fail_next([Fault::Reset]);
-    let reset = said(&deliverer.deliver(&delivery(0)).await);
+    let reset = said(&deliverer.deliver(&delivery("webhook[0]")).await);
     assert!(reset.starts_with("retry: no answer: "), "{reset}");
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     let keys: Vec<_> = webhook.received().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
     assert_eq!(keys.len(), 7);
     assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32), "{keys:?}");
@@ -103,7 +103,7 @@ async fn a_receiver_that_is_gone_is_tried_again() {
     let url = Double::webhook().await.unwrap().url();
     let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}?token=sesame'}}]"));
     // The double was dropped above; its port may take a moment to refuse, in which it does not answer either.
-    let outcome = said(&deliverer.deliver(&delivery(0)).await);
+    let outcome = said(&deliverer.deliver(&delivery("webhook[0]")).await);
     assert!(outcome.starts_with("retry: "), "{outcome}");
     assert!(!outcome.contains("sesame"), "{outcome}");
 }
@@ -125,7 +125,7 @@ async fn slack_says_no_in_its_own_words() {
     ));
     let mut outcomes = Vec::new();
     for integration in 0..5 {
-        outcomes.push(said(&deliverer.deliver(&delivery(integration)).await));
+        outcomes.push(said(&deliverer.deliver(&delivery(&format!("slack[{integration}]"))).await));
     }
     expect![[r#"
         [
@@ -154,14 +154,14 @@ async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
     http_config: {{authorization: {{type: Token, credentials: tok-1234}}}}
 "
     ));
-    let first = deliverer.attempt(&delivery(0)).await;
-    deliverer.deliver(&delivery(1)).await;
+    let first = deliverer.attempt(&delivery("webhook[0]")).await;
+    deliverer.deliver(&delivery("webhook[1]")).await;
     let received = webhook.taken();
     let header = |i: usize, name: &str| received[i].header(name).unwrap().to_owned();
     assert_eq!(header(0, "authorization"), "Basic Ym9iOm9wZW4tc2VzYW1l");
     assert_eq!((header(0, "x-team"), header(0, "x-key")), ("ops".to_owned(), "key-5678".to_owned()));
     assert_eq!(header(1, "authorization"), "Token tok-1234");
-    let preview = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let preview = deliverer.preview(&delivery("webhook[0]")).unwrap().remove(0);
     for shown in [preview, first.exchanges[0].request.clone()] {
         let text = format!("{} {:?} {}", shown.url, shown.headers, String::from_utf8_lossy(&shown.body));
         for secret in ["t0ken-in-path", "open-sesame", "Ym9iOm9wZW4tc2VzYW1l", "key-5678"] {
@@ -177,7 +177,7 @@ async fn a_refusal_that_repeats_the_secret_is_not_shown_with_it() {
     let url = format!("{}/t0ken-in-path", webhook.url());
     webhook.fail_next([Fault::Answer { status: 404, headers: Vec::new(), body: format!("no route for {url}") }]);
     let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}'}}]"));
-    let attempt = deliverer.attempt(&delivery(0)).await;
+    let attempt = deliverer.attempt(&delivery("webhook[0]")).await;
     assert_eq!(said(&attempt.outcome), "rejected: HTTP 404: no route for <secret>");
     assert_eq!(attempt.exchanges[0].answer.clone().unwrap().body, "no route for <secret>");
 }
@@ -192,7 +192,7 @@ async fn a_formatter_is_asked_and_a_broken_one_costs_no_page() {
     let deliverer = deliverer(&format!("  slack_configs:\n{}", names.map(one).concat()));
     let mut notes = Vec::new();
     for integration in 0..names.len() {
-        let attempt = deliverer.attempt(&delivery(integration)).await;
+        let attempt = deliverer.attempt(&delivery(&format!("slack[{integration}]"))).await;
         assert_eq!(said(&attempt.outcome), "delivered: ok");
         notes.extend(attempt.notes);
     }
@@ -232,12 +232,12 @@ async fn a_formatter_addresses_its_own_request_where_that_is_granted() {
     matrix.fail_next([Fault::status(500)]);
     let mut told = String::new();
     for integration in [0, 0, 1, 2, 3, 4] {
-        let attempt = deliverer.attempt(&delivery(integration)).await;
+        let attempt = deliverer.attempt(&delivery(&format!("webhook[{integration}]"))).await;
         told.push_str(&format!("{}\n", said(&attempt.outcome)));
         let urls = attempt.exchanges.iter().map(|exchange| exchange.request.url.as_str());
         urls.chain(attempt.notes.iter().map(String::as_str)).for_each(|line| told.push_str(&format!("  {line}\n")));
         assert!(!format!("{attempt:?}").contains("matrix-"), "{attempt:?}");
-        let shown = deliverer.preview(&delivery(integration)).unwrap();
+        let shown = deliverer.preview(&delivery(&format!("webhook[{integration}]"))).unwrap();
         assert!(!format!("{:?} {:?}", shown[0].headers, shown[0].url).contains("matrix-"));
     }
     let told = told.replace(&matrix.address().to_string(), "MATRIX").replace(&hook.address().to_string(), "HOOK");
@@ -286,12 +286,12 @@ async fn a_template_file_makes_the_message_and_a_broken_one_costs_no_page() {
     let paths = [good.as_str(), &broken, &fails, "/nowhere/x.hbs"];
     let deliverer = deliverer(&format!("  webhook_configs:\n{}", paths.map(one).concat()));
     assert_eq!(deliverer.problems().len(), 2, "{:?}", deliverer.problems());
-    let own = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let own = deliverer.preview(&delivery("webhook[0]")).unwrap().remove(0);
     let body: Value = serde_json::from_slice(&own.body).unwrap();
     assert_eq!(body["head"], "[FIRING:2] HighLatency · eu");
     assert_eq!((&body["n"], &body["labels"]["cluster"]), (&2.into(), &"eu".into()));
     for integration in 1..4 {
-        assert_eq!(said(&deliverer.deliver(&delivery(integration)).await), "delivered: HTTP 200", "{integration}");
+        assert_eq!(said(&deliverer.deliver(&delivery(&format!("webhook[{integration}]"))).await), "delivered: HTTP 200", "{integration}");
     }
 }
 
@@ -316,7 +316,7 @@ async fn the_shipped_templates_make_messages_that_are_taken() {
         shipped("slack.json.hbs"),
     ));
     assert_eq!(deliverer.problems(), []);
-    for (integration, expected) in [(2, "delivered: HTTP 202: Event processed"), (3, "delivered: ok")] {
+    for (integration, expected) in [("pagerduty[0]", "delivered: HTTP 202: Event processed"), ("slack[0]", "delivered: ok")] {
         for delivery in [delivery(integration), resolved(delivery(integration))] {
             let attempt = deliverer.attempt(&delivery).await;
             assert_eq!((said(&attempt.outcome).as_str(), attempt.notes), (expected, Vec::new()));
@@ -325,9 +325,9 @@ async fn the_shipped_templates_make_messages_that_are_taken() {
     let event = pagerduty.taken()[0].json();
     assert_eq!(event["payload"]["summary"], "HighLatency · eu");
     assert_eq!(event["payload"]["custom_details"]["firing"]["a:9090"], "Latency is high on a:9090");
-    let own = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let own = deliverer.preview(&delivery("webhook[0]")).unwrap().remove(0);
     assert_eq!(serde_json::from_slice::<Value>(&own.body).unwrap()["labels"]["cluster"], "eu");
-    let mail = deliverer.preview(&delivery(1)).unwrap().remove(0);
+    let mail = deliverer.preview(&delivery("email[0]")).unwrap().remove(0);
     assert_eq!(mail.notes, Vec::<String>::new());
 }
 
@@ -351,9 +351,28 @@ async fn what_cannot_be_used_is_named_and_the_rest_works() {
     assert!(problems[0].starts_with("templates: bad.tmpl:1:"), "{problems:?}");
     assert!(problems[1].starts_with("r/webhook[1]: tls_config.ca"), "{problems:?}");
     assert!(problems[2].starts_with("r/pagerduty[0]: tls_config.ca"), "{problems:?}");
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 200");
-    assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("rejected: receiver: tls_config.ca"));
-    assert_eq!(said(&deliverer.deliver(&delivery(9)).await), "rejected: receiver \"r\" has no integration 9");
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
+    assert!(said(&deliverer.deliver(&delivery("webhook[1]")).await).starts_with("rejected: receiver: tls_config.ca"));
+    // A reload took it away, and the state machine is about to hear of that.
+    let gone = said(&deliverer.deliver(&delivery("webhook[9]")).await);
+    assert_eq!(gone, "retry: receiver \"r\" has no integration webhook[9]");
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_reload_goes_to_its_own_integration_or_nowhere() {
+    let (slack, webhook) = (Double::slack().await.unwrap(), Double::webhook().await.unwrap());
+    let hook = format!("  slack_configs: [{{api_url: '{}', channel: '#alerts'}}]\n", slack.url());
+    let web = format!("  webhook_configs: [{{url: '{}'}}]\n", webhook.url());
+    for (left, gone) in [(&hook, "webhook[0]"), (&web, "slack[0]")] {
+        let outcome = said(&deliverer(left).deliver(&delivery(gone)).await);
+        assert_eq!(outcome, format!("retry: receiver \"r\" has no integration {gone}"));
+    }
+    assert_eq!((slack.received().len(), webhook.received().len()), (0, 0));
+    for left in ["webhook[0]", "slack[0]"] {
+        let both = deliverer(&format!("{hook}{web}"));
+        assert!(said(&both.deliver(&delivery(left)).await).starts_with("delivered"));
+    }
+    assert_eq!((slack.taken().len(), webhook.taken().len()), (1, 1));
 }
 
 /// A channel that remembers what it was told.
@@ -413,7 +432,7 @@ async fn an_embedding_program_brings_its_own_channel() {
     let channels = [("r".to_owned(), vec![memory.clone() as Arc<dyn Channel>])].into();
     let settings = Settings { channels, ..Settings::default() };
     let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: remembered");
+    assert_eq!(said(&deliverer.deliver(&delivery("custom[0]")).await), "delivered: remembered");
     assert_eq!(*memory.0.lock().unwrap(), ["firing HighLatency"]);
 }
 
@@ -422,6 +441,6 @@ async fn an_attempt_that_panics_is_tried_again() {
     let channels = [("r".to_owned(), vec![Arc::new(Faulty) as Arc<dyn Channel>])].into();
     let settings = Settings { channels, ..Settings::default() };
     let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
-    let outcome = said(&deliverer.deliver(&delivery(0)).await);
+    let outcome = said(&deliverer.deliver(&delivery("custom[0]")).await);
     assert_eq!(outcome, "retry: sending panicked, which is a bug: a channel of the embedding program");
 }

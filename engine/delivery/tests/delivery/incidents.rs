@@ -21,9 +21,9 @@ async fn each_alert_can_have_an_incident_of_its_own() {
   - {{url: '{url}', routing_key: {KEY}, dedup_key: 'service-{{{{ .GroupLabels.cluster }}}}'}}
 "
     ));
-    let mut half = delivery(0);
-    half.alerts = [half.alerts[0].clone(), resolved(delivery(0)).alerts[1].clone()].into();
-    for delivery in [delivery(0), half, resolved(delivery(0)), delivery(1)] {
+    let mut half = delivery("pagerduty[0]");
+    half.alerts = [half.alerts[0].clone(), resolved(delivery("pagerduty[0]")).alerts[1].clone()].into();
+    for delivery in [delivery("pagerduty[0]"), half, resolved(delivery("pagerduty[0]")), delivery("pagerduty[1]")] {
         assert_eq!(said(&deliverer.deliver(&delivery).await), "delivered: HTTP 202: Event processed");
     }
     let events: Vec<Value> = pagerduty.taken().iter().map(|received| received.json()).collect();
@@ -51,7 +51,7 @@ async fn a_failure_among_several_events_repeats_them_under_the_same_keys() {
     let url = pagerduty.url();
     let deliverer =
         deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, dedup_key: alert}}]"));
-    let ended = resolved(delivery(0));
+    let ended = resolved(delivery("pagerduty[0]"));
     assert!(matches!(deliverer.deliver(&ended).await, DeliveryOutcome::Delivered { .. }));
     pagerduty.fail_next([Fault::status(202), Fault::too_fast("3")]);
     assert_eq!(said(&deliverer.deliver(&ended).await), "retry after 3s: HTTP 429");
@@ -67,8 +67,8 @@ async fn changes_open_no_incident_and_have_no_end() {
     let pagerduty = Double::pagerduty().await.unwrap();
     let url = pagerduty.url();
     let deliverer = deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, event: change}}]"));
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: HTTP 202: Change event processed");
-    assert_eq!(said(&deliverer.deliver(&resolved(delivery(0))).await), "delivered: there was nothing to send");
+    assert_eq!(said(&deliverer.deliver(&delivery("pagerduty[0]")).await), "delivered: HTTP 202: Change event processed");
+    assert_eq!(said(&deliverer.deliver(&resolved(delivery("pagerduty[0]"))).await), "delivered: there was nothing to send");
     let taken = pagerduty.taken();
     assert_eq!((taken.len(), taken[0].path.as_str()), (1, "/v2/change/enqueue"));
 }
@@ -76,7 +76,7 @@ async fn changes_open_no_incident_and_have_no_end() {
 #[tokio::test]
 async fn old_integrations_are_told_in_their_own_version() {
     let deliverer = deliverer("  pagerduty_configs: [{service_key: old-service-key}]");
-    let request = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let request = deliverer.preview(&delivery("pagerduty[0]")).unwrap().remove(0);
     assert_eq!(request.url, "https://events.pagerduty.com/generic/2010-04-15/create_event.json");
     let event: Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!([&event["event_type"], &event["service_key"]], ["trigger", "<secret>"]);
@@ -101,14 +101,14 @@ async fn a_bot_updates_its_message_and_continues_in_the_thread() {
     ));
     let mut receipt = String::new();
     let mut told = Vec::new();
-    let mut more = delivery(0);
+    let mut more = delivery("slack[0]");
     more.reason = NotifyReason::NewAlertsInGroup;
-    for delivery in [delivery(0), more, resolved(delivery(0)), delivery(0)] {
+    for delivery in [delivery("slack[0]"), more, resolved(delivery("slack[0]")), delivery("slack[0]")] {
         told.push(tell(&deliverer, &mut receipt, delivery).await);
     }
     // The message was deleted meanwhile: a new one takes its place.
     receipt = "channel C00000001, ts 1.5".to_owned();
-    told.push(tell(&deliverer, &mut receipt, delivery(0)).await);
+    told.push(tell(&deliverer, &mut receipt, delivery("slack[0]")).await);
     let sent: Vec<String> = slack
         .received()
         .iter()
@@ -158,10 +158,10 @@ async fn an_update_that_is_cut_short_is_told_again_as_the_same_message() {
     let deliverer =
         deliverer(&format!("  slack_configs: [{{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts'}}]"));
     let mut receipt = String::new();
-    tell(&deliverer, &mut receipt, delivery(0)).await;
+    tell(&deliverer, &mut receipt, delivery("slack[0]")).await;
     slack.fail_next([Fault::too_fast("4")]);
-    assert_eq!(tell(&deliverer, &mut receipt, delivery(0)).await, "retry after 4s: HTTP 429");
-    tell(&deliverer, &mut receipt, delivery(0)).await;
+    assert_eq!(tell(&deliverer, &mut receipt, delivery("slack[0]")).await, "retry after 4s: HTTP 429");
+    tell(&deliverer, &mut receipt, delivery("slack[0]")).await;
     let paths: Vec<String> = slack.received().iter().map(|received| received.path.clone()).collect();
     assert_eq!(
         paths,
@@ -184,7 +184,7 @@ async fn without_a_token_or_when_switched_off_every_message_is_new() {
     for integration in [0, 1] {
         let mut receipt = String::new();
         for _ in 0..2 {
-            tell(&deliverer, &mut receipt, delivery(integration)).await;
+            tell(&deliverer, &mut receipt, delivery(&format!("slack[{integration}]"))).await;
         }
     }
     assert!(slack.received().iter().all(|received| !received.path.contains("update")));

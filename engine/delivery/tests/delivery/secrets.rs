@@ -94,7 +94,7 @@ async fn what_a_service_gives_to_one_delivery_is_not_shown_either() {
             if kept.is_empty() && round > 0 {
                 service.fail_next([answer(&given)]);
             }
-            let attempt = deliverer.attempt(&delivery(0)).await;
+            let attempt = deliverer.attempt(&delivery("own[0]")).await;
             let mut shown = format!("{attempt:?}");
             for exchange in &attempt.exchanges {
                 shown.push_str(&String::from_utf8_lossy(&exchange.request.body));
@@ -108,7 +108,7 @@ async fn what_a_service_gives_to_one_delivery_is_not_shown_either() {
     let answer = Fault::Answer { status: 200, headers: Vec::new(), body: r#"{"token": "OPS-1"}"#.to_owned() };
     service.fail_next([answer]);
     let receiver = format!("  channel_configs: [{{channel: own, settings: {{url: '{}'}}}}]\n", service.url());
-    let attempt = configured(&open, &receiver, &[]).attempt(&delivery(0)).await;
+    let attempt = configured(&open, &receiver, &[]).attempt(&delivery("own[0]")).await;
     assert!(attempt.exchanges[1].request.url.ends_with("/OPS-1"), "{attempt:?}");
 }
 
@@ -121,9 +121,11 @@ async fn everything_shown(secret: &str) -> String {
         let receiver = receiver.replace("SECRET", secret).replace("URL", &url);
         let deliverer = configured(OWN, &format!("  {receiver}\n"), &[]);
         shown.push_str(&format!("{:?}", deliverer.problems()));
-        let attempt = deliverer.attempt(&delivery(0)).await;
+        let kind = receiver.split_once("_configs").map_or("", |(kind, _)| kind).replace("channel", "own");
+        let first = delivery(&format!("{kind}[0]"));
+        let attempt = deliverer.attempt(&first).await;
         shown.push_str(&format!("{attempt:?}"));
-        let previewed = deliverer.preview(&delivery(0));
+        let previewed = deliverer.preview(&first);
         shown.push_str(&format!("{:?}", previewed.as_ref().err()));
         let sent = attempt.exchanges.into_iter().map(|exchange| exchange.request);
         for request in sent.chain(previewed.into_iter().flatten()) {

@@ -107,15 +107,16 @@ pub(crate) fn configured(more: &str, integrations: &str, templates: &[(String, S
     Deliverer::new(settings, &config.receivers, templates, Arc::new(Formatters))
 }
 
-pub(crate) fn delivery(integration: usize) -> Delivery {
+/// A notification through an integration, such as `webhook[0]`.
+pub(crate) fn delivery(integration: &str) -> Delivery {
+    let (kind, ordinal) = integration.trim_end_matches(']').split_once('[').unwrap();
     let notification = pair();
     let alerts: Vec<Alert> = notification.alerts.into_iter().map(|view| view.alert).collect();
     Delivery {
         id: NotificationId(7),
         attempt: 1,
         receiver: "r".into(),
-        integration,
-        integration_key: IntegrationKey { kind: "test".into(), ordinal: 0 },
+        integration: IntegrationKey { kind: kind.into(), ordinal: ordinal.parse().unwrap() },
         group_key: GroupKey::from_text("{}:{alertname=\"HighLatency\"}"),
         group_labels: notification.group_labels,
         route_labels: Arc::default(),

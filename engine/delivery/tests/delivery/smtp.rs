@@ -44,7 +44,7 @@ async fn a_mail_goes_through_starttls_and_login_and_its_resolve_joins_the_thread
     let one = integration(&server, "oncall@example.org, Zweite Wächterin <second@example.org>", login);
     let deliverer = deliverer(&format!("  email_configs:\n{one}"));
     assert_eq!(deliverer.problems(), []);
-    assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: SMTP 250: 2.0.0 queued as 42");
+    assert_eq!(said(&deliverer.deliver(&delivery("email[0]")).await), "delivered: SMTP 250: 2.0.0 queued as 42");
     let first = server.next_mail().unwrap();
     assert_eq!(
         (first.hello.as_str(), first.encrypted, first.login.as_str()),
@@ -58,11 +58,11 @@ async fn a_mail_goes_through_starttls_and_login_and_its_resolve_joins_the_thread
     assert!(first.parts.iter().all(|(_, text)| text.contains("Latency is high on a:9090")), "{:?}", first.parts);
 
     // The same attempt again, as after a crash: the same mail.
-    deliverer.deliver(&delivery(0)).await;
+    deliverer.deliver(&delivery("email[0]")).await;
     let again = server.next_mail().unwrap();
     assert_eq!(header(&again, "Message-ID"), header(&first, "Message-ID"));
 
-    deliverer.deliver(&resolved(delivery(0))).await;
+    deliverer.deliver(&resolved(delivery("email[0]"))).await;
     let second = server.next_mail().unwrap();
     assert_eq!(second.subject, "[RESOLVED] HighLatency · eu");
     assert_ne!(header(&second, "Message-ID"), header(&first, "Message-ID"));
@@ -85,7 +85,7 @@ async fn servers_that_want_it_otherwise_are_served() {
         let Some(server) = server(test, settings) else { return };
         let one = integration(&server, "oncall@example.org", more);
         let deliverer = deliverer(&format!("  email_configs:\n{one}"));
-        let outcome = said(&deliverer.deliver(&delivery(0)).await);
+        let outcome = said(&deliverer.deliver(&delivery("email[0]")).await);
         assert_eq!(outcome, "delivered: SMTP 250: 2.0.0 queued as 42", "{settings:?}");
         let mail = server.next_mail().unwrap();
         assert_eq!((mail.encrypted, mail.login.as_str()), expected, "{settings:?}");
@@ -109,7 +109,7 @@ async fn secrets_and_tokens_log_in_too() {
         let one = integration(&server, "oncall@example.org", &more);
         let deliverer = deliverer(&format!("  email_configs:\n{one}"));
         assert_eq!(deliverer.problems(), []);
-        assert_eq!(said(&deliverer.deliver(&delivery(0)).await), "delivered: SMTP 250: 2.0.0 queued as 42");
+        assert_eq!(said(&deliverer.deliver(&delivery("email[0]")).await), "delivered: SMTP 250: 2.0.0 queued as 42");
         assert_eq!(server.next_mail().unwrap().login, expected);
     }
 }
@@ -123,13 +123,13 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     let each = integration(&server, to, "    per_recipient: true\n");
     let late = integration(&server, "first@example.org, later@example.org", "");
     let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}"));
-    let attempt = deliverer.attempt(&delivery(0)).await;
+    let attempt = deliverer.attempt(&delivery("email[0]")).await;
     let outcome = said(&attempt.outcome);
     assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org"), "{outcome}");
     assert!(attempt.notes.iter().any(|note| note.starts_with("reject@example.org was refused")), "{:?}", attempt.notes);
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"]);
 
-    assert!(said(&deliverer.deliver(&delivery(1)).await).starts_with("delivered"));
+    assert!(said(&deliverer.deliver(&delivery("email[1]")).await).starts_with("delivered"));
     let mut ids = BTreeSet::new();
     for expected in ["first@example.org", "second@example.org"] {
         let mail = server.next_mail().unwrap();
@@ -139,11 +139,11 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
 
     // Who is to be tried again is tried alone.
     for _ in 0..2 {
-        let outcome = said(&deliverer.deliver(&delivery(2)).await);
+        let outcome = said(&deliverer.deliver(&delivery("email[2]")).await);
         assert!(outcome.starts_with("retry: later@example.org: SMTP transient error (451)"), "{outcome}");
     }
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
-    assert!(said(&deliverer.deliver(&delivery(0)).await).starts_with("delivered"));
+    assert!(said(&deliverer.deliver(&delivery("email[0]")).await).starts_with("delivered"));
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"], "and no mail in between");
 }
 
@@ -165,7 +165,7 @@ async fn refusals_are_told_apart_and_no_password_is_shown() {
     let deliverer = deliverer(&format!("  email_configs:\n{}", integrations.concat()));
     let mut outcomes = Vec::new();
     for integration in 0..integrations.len() {
-        let attempt = deliverer.attempt(&delivery(integration)).await;
+        let attempt = deliverer.attempt(&delivery(&format!("email[{integration}]"))).await;
         let shown = format!("{attempt:?}");
         assert!(!shown.contains("pass-w0rd"), "{shown}");
         outcomes.push(said(&attempt.outcome));
@@ -189,10 +189,10 @@ async fn a_server_that_is_gone_or_offers_no_encryption_is_tried_again() {
     let Some(server) = server(test, MailSettings { plain: true, ..MailSettings::default() }) else { return };
     let one = integration(&server, "oncall@example.org", "");
     let deliverer = deliverer(&format!("  email_configs:\n{one}"));
-    let open = said(&deliverer.deliver(&delivery(0)).await);
+    let open = said(&deliverer.deliver(&delivery("email[0]")).await);
     assert!(open.starts_with("retry: SMTP: ") && open.contains("STARTTLS"), "{open}");
     drop(server);
-    let gone = said(&deliverer.deliver(&delivery(0)).await);
+    let gone = said(&deliverer.deliver(&delivery("email[0]")).await);
     assert!(gone.starts_with("retry: SMTP: "), "{gone}");
 }
 
@@ -200,7 +200,7 @@ async fn a_server_that_is_gone_or_offers_no_encryption_is_tried_again() {
 async fn a_preview_of_a_mail_shows_it_whole() {
     let one = "  - {to: a@example.org, from: b@example.org, smarthost: 'mail.example:587'}";
     let deliverer = deliverer(&format!("  email_configs:\n{one}"));
-    let shown = deliverer.preview(&delivery(0)).unwrap().remove(0);
+    let shown = deliverer.preview(&delivery("email[0]")).unwrap().remove(0);
     assert_eq!(shown.url, "smtp://mail.example:587");
     assert_eq!(shown.header("subject"), Some("[FIRING:2] HighLatency · eu"));
     assert!(String::from_utf8(shown.body).unwrap().contains("multipart/alternative"));

@@ -364,7 +364,7 @@ impl Told {
         same("receiver", self.receiver.clone(), delivery.receiver.to_string());
         same("at", self.at.map(|at| at.to_string()), attempt.at.since(seen.start).to_string());
         same("reason", self.reason.clone(), delivery.reason.as_str().to_owned());
-        same("integration", self.integration.clone(), delivery.integration_key.to_string());
+        same("integration", self.integration.clone(), delivery.integration.to_string());
         same("group", self.group.as_ref().map(ToString::to_string), delivery.group_labels.to_string());
         same("attempt", self.attempt.map(|n| n.to_string()), delivery.attempt.to_string());
         same("folded", self.folded.map(|n| n.to_string()), delivery.folded.to_string());

@@ -83,7 +83,7 @@ impl AttemptRow {
         AttemptRow {
             number: record.number,
             receiver: record.delivery.receiver.to_string(),
-            integration: record.delivery.integration_key.to_string(),
+            integration: record.delivery.integration.to_string(),
             state,
             tone,
             said: said.to_string(),

@@ -314,7 +314,7 @@ fn any_exchange() -> impl Strategy<Value = Exchange> {
 
 prop_compose! {
     pub(crate) fn any_attempt()(
-        (number, id, attempt, integration) in any::<(u32, u128, u32, u16)>(),
+        (number, id, attempt) in any::<(u32, u128, u32)>(),
         (at, decided_at) in (any_time(), any_time()),
         target in any_target(),
         (group_labels, route_labels) in (any_labels(), any_texts()),
@@ -330,8 +330,7 @@ prop_compose! {
             id: NotificationId(id),
             attempt,
             receiver: target.receiver,
-            integration: integration.into(),
-            integration_key: target.integration,
+            integration: target.integration,
             group_key: target.group,
             group_labels,
             route_labels: route_labels.into(),
