@@ -16,6 +16,7 @@ use crate::rule::RuleState;
 use crate::schedule::ScheduledGroup;
 use crate::silence::Silences;
 use crate::timers::{Timer, Timers};
+use crate::turns::Turns;
 use crate::{
     Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, NotificationId, Output,
     Reason, ReceiverSpec, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
@@ -55,6 +56,7 @@ pub struct Engine {
     pub(crate) groups: BTreeMap<GroupKey, Box<Group>>,
     /// The notifications on their way.
     pub(crate) notifications: BTreeMap<NotificationId, Arc<TargetKey>>,
+    pub(crate) turns: Turns,
     pub(crate) silences: Silences,
     pub(crate) inhibitor: Inhibitor,
     pub(crate) routes: RouteTable,
@@ -100,6 +102,7 @@ impl Engine {
             alerts: AlertStore::default(),
             groups: BTreeMap::new(),
             notifications: BTreeMap::new(),
+            turns: Turns::default(),
             silences: Silences::new(),
             inhibitor: Inhibitor::new(&[]),
             routes: RouteTable::default(),
@@ -171,6 +174,7 @@ impl Engine {
     /// Everything that follows from an input: what is due now, questions to routers, and what must be kept.
     pub(crate) fn settle(&mut self) {
         self.run_timers(self.now);
+        self.give_turns();
         self.fold();
         self.ask_routers();
         for fingerprint in std::mem::take(&mut self.dirty_alerts) {

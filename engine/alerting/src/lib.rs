@@ -48,6 +48,7 @@ mod silence;
 mod silencing;
 mod tenure;
 mod timers;
+mod turns;
 mod view;
 
 pub use acknowledgement::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, Acknowledgement};

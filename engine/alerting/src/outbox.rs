@@ -13,11 +13,18 @@ use crate::{
 };
 
 impl Engine {
-    /// Starts an attempt. Its record was or is persisted in the same drain, before the delivery is executed.
+    /// Starts an attempt if it is its turn. Its record was or is persisted in the same drain, before the delivery is
+    /// executed.
     pub(crate) fn start_attempt(&mut self, group: &mut Group, index: usize) {
         let now = self.now;
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.as_mut().filter(|_| target.integration.is_some()) else { return };
+        if !self.turns.take(&target.key, self.settings.attempts_max) {
+            if pending.attempt == 0 && pending.created_at == now {
+                self.persist_outbox(group, index);
+            }
+            return;
+        }
         pending.attempt += 1;
         pending.in_flight = true;
         pending.next_attempt = now;
@@ -56,6 +63,19 @@ impl Engine {
     pub(crate) fn persist_outbox(&mut self, group: &Group, index: usize) {
         if let Some(record) = group.targets[index].outbox_record(&group.route, &group.labels) {
             self.persist(Record::Outbox(record));
+        }
+    }
+
+    /// Lets those try who waited for a turn that is free by now. What they have to tell may have changed meanwhile.
+    pub(crate) fn give_turns(&mut self) {
+        while let Some(key) = self.turns.next(self.settings.attempts_max) {
+            if let Some(mut group) = self.groups.remove(&key.group) {
+                if let Some(index) = group.targets.iter().position(|target| target.key == key) {
+                    self.look_at_target(&mut group, index);
+                }
+                self.put_back(group);
+            }
+            self.turns.pass(&key);
         }
     }
 
@@ -112,6 +132,9 @@ impl Engine {
     fn attempt_delivered(&mut self, group: &mut Group, index: usize, receipt: Arc<str>) {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
+        if pending.in_flight {
+            self.turns.give_back(&target.key);
+        }
         target.failures = 0;
         target.failing_since = None;
         let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
@@ -125,6 +148,7 @@ impl Engine {
     fn attempt_rejected(&mut self, group: &mut Group, index: usize, reason: Arc<str>) {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
+        self.turns.give_back(&target.key);
         target.failures = 0;
         target.failing_since = None;
         let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
@@ -143,6 +167,7 @@ impl Engine {
         let settings = self.settings.clone();
         let target = &mut group.targets[index];
         let Some(pending) = &mut target.pending else { return };
+        self.turns.give_back(&target.key);
         let id = pending.id;
         target.failures = target.failures.saturating_add(1);
         let since = *target.failing_since.get_or_insert(now);

@@ -37,14 +37,15 @@ impl Engine {
     }
 
     /// The numbers of things that are bounded, by name, with their bounds: alerts, alert groups, silences, what rate
-    /// limits remember, histories.
-    pub fn usage(&self) -> [(&'static str, usize, usize); 5] {
+    /// limits remember, histories, attempts to deliver.
+    pub fn usage(&self) -> [(&'static str, usize, usize); 6] {
         [
             ("alerts", self.alerts.len(), self.settings.alerts_max),
             ("groups", self.groups.len(), self.settings.groups_max),
             ("silences", self.silences.len(), self.settings.silences_max),
             ("rate_limits", self.similar.len(), self.settings.rate_limits_max),
             ("histories", self.history.len(), self.settings.history_alerts_max),
+            ("attempts", self.turns.under_way(), self.settings.attempts_max),
         ]
     }
 

@@ -412,6 +412,9 @@ impl Engine {
         self.timers.cancel(Timer::Attempt(target.key.clone()));
         self.timers.cancel(Timer::Repeat(target.key.clone()));
         if let Some(pending) = target.pending {
+            if pending.in_flight {
+                self.turns.give_back(&target.key);
+            }
             self.notifications.remove(&pending.id);
             self.delete(RecordKey::outbox(target.since, &target.key));
         }

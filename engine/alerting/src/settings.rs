@@ -57,7 +57,11 @@ pub struct Settings {
     /// How long an alert from outside whose end came while the engine was down may still be sent again.
     pub restart_grace: Duration,
 
-    /// After what time an attempt that was not answered counts as failed.
+    /// Attempts to deliver at one time. An integration may have as many of them under way as places are free beside it,
+    /// and one in any case; what is beyond that waits for its turn.
+    pub attempts_max: usize,
+    /// After what time an attempt that was not answered counts as failed; longer than those who send let one take, so that
+    /// none is tried again that is still under way.
     pub attempt_deadline: Duration,
     /// When to try again after a failure.
     pub retry: Backoff,
@@ -107,7 +111,8 @@ impl Default for Settings {
             log_retention: Duration::from_hours(120),
             router_deadline: Duration::from_secs(2),
             restart_grace: Duration::from_mins(5),
-            attempt_deadline: Duration::from_mins(2),
+            attempts_max: 256,
+            attempt_deadline: Duration::from_mins(5),
             retry: Backoff { first: Duration::from_secs(1), max: Duration::from_mins(5), jitter_percent: 20 },
             retry_after_max: Duration::from_hours(1),
             firing_give_up: Duration::from_hours(24),

@@ -228,7 +228,7 @@ pub struct OutboxView {
     pub attempt: u32,
     /// Whether an attempt is under way.
     pub in_flight: bool,
-    /// When it is tried next; in the past if an attempt is under way.
+    /// When it is tried next; in the past if an attempt is under way, or if it waits for its turn.
     pub next_attempt: Timestamp,
     /// What went wrong last; empty if nothing did.
     pub error: Arc<str>,

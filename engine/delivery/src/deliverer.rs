@@ -115,6 +115,11 @@ pub struct Exchange {
 }
 
 impl Attempt {
+    /// One that came to nothing, and is to be made again.
+    pub fn failed(delivery: &Delivery, reason: String) -> Attempt {
+        Attempt::new(delivery.integration.kind.clone(), DeliveryOutcome::Retry { after: None, reason })
+    }
+
     /// One that sent nothing so far.
     fn new(kind: Arc<str>, outcome: DeliveryOutcome) -> Attempt {
         Attempt { outcome, kind, exchanges: Vec::new(), notes: Vec::new() }
@@ -177,15 +182,12 @@ impl Deliverer {
     /// state machine, which hears of the reload too, to say what becomes of the notification.
     pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
         let Some(integration) = self.integration(delivery) else {
-            let reason = unknown(delivery).to_string();
-            let kind = delivery.integration.kind.clone();
-            return Attempt::new(kind, DeliveryOutcome::Retry { after: None, reason });
+            return Attempt::failed(delivery, unknown(delivery).to_string());
         };
         let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery)).catch_unwind().await;
         let attempt = attempt.unwrap_or_else(|panic| {
             let said = integration.redactor().text(panic_text(&*panic));
-            let reason = bounded(&format!("sending panicked, which is a bug: {said}"));
-            Attempt::new(integration.kind.clone(), DeliveryOutcome::Retry { after: None, reason })
+            Attempt::failed(delivery, bounded(&format!("sending panicked, which is a bug: {said}")))
         });
         let (receiver, kind) = (&*delivery.receiver, &*attempt.kind);
         for note in &attempt.notes {

@@ -42,9 +42,6 @@ use crate::reload::{self, Amendment, Before, ConfigFile, Fresh, Origin, Reloader
 use crate::tenure::{self, Standing, Tenant};
 use crate::{deadlines, fill};
 
-/// Attempts to deliver at once.
-pub(crate) const ATTEMPTS_MAX: usize = 256;
-
 /// Changes that a slow subscriber may lag behind before it loses the oldest.
 const CHANGES_KEPT: usize = 4096;
 
@@ -313,14 +310,12 @@ impl Builder {
         let arrivals = loaded.config.evaluation.on_ingest.then(|| evaluators.clone());
         let history = History::open(Arc::clone(&store)).await.map_err(|error| unusable(error.to_string()))?;
         let history = Arc::new(history);
-        let attempts = Arc::new(Semaphore::new(ATTEMPTS_MAX));
         let sender = Sender {
             deliverer: Arc::clone(&deliverer),
             owner: owner.clone(),
             metrics: Arc::clone(&metrics),
             history: Arc::clone(&history),
             clock: Arc::clone(&clock),
-            permits: Arc::clone(&attempts),
             standing: standing.clone(),
         };
         let (refused, store_health) = (Arc::new(Notify::new()), Arc::new(Health::default()));
@@ -415,7 +410,6 @@ impl Builder {
             metrics,
             ready: AtomicBool::new(false),
             alerts_waiting: Arc::new(Semaphore::new(ALERTS_WAITING_MAX)),
-            attempts,
             bounds,
             shares,
             persisting: tokio::sync::Mutex::new(Some(persisting)),

@@ -1,17 +1,22 @@
 //! Carrying out deliveries: each attempt is a task of its own, and its outcome an input.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use watchfire_alerting::{Delivery, DeliveryOutcome, Input, Term};
-use watchfire_delivery::Deliverer;
+use watchfire_delivery::{Attempt, Deliverer};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::deliveries::History;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::tenure::Standing;
+
+/// How long an attempt may take altogether, whatever the receiver says of each of its requests. What takes longer is
+/// stopped before the state machine takes it for lost and tries again.
+const ATTEMPT_MAX: Duration = Duration::from_mins(2);
 
 /// Sends what the owner decided, with the receivers as they are configured now.
 #[derive(Clone)]
@@ -21,8 +26,6 @@ pub(crate) struct Sender {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) history: Arc<History>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Attempts at once; more than this many wait their turn.
-    pub(crate) permits: Arc<tokio::sync::Semaphore>,
     pub(crate) standing: Standing,
 }
 
@@ -31,16 +34,15 @@ impl Sender {
     pub(crate) fn send(&self, term: Term, delivery: Delivery) {
         let sender = self.clone();
         tokio::spawn(async move {
-            // The semaphore is never closed.
-            let permit = sender.permits.acquire().await;
             if !sender.standing.may_send(term).await {
                 return;
             }
             let watch = Stopwatch::start();
             let deliverer = sender.deliverer.load_full();
-            let attempt = deliverer.attempt(&delivery).await;
+            let attempt = tokio::time::timeout(ATTEMPT_MAX, deliverer.attempt(&delivery)).await;
+            let late = |_| Attempt::failed(&delivery, format!("not done within {} s", ATTEMPT_MAX.as_secs()));
+            let attempt = attempt.unwrap_or_else(late);
             let outcome = attempt.outcome.clone();
-            drop(permit);
             sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
             let word = match &outcome {
                 DeliveryOutcome::Delivered { .. } => "delivered",

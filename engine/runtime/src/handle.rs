@@ -21,7 +21,6 @@ use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, ValueType}
 use watchfire_tsdb::{Point, Tsdb};
 
 use crate::bounds::{Bound, Bounds, Place};
-use crate::builder::ATTEMPTS_MAX;
 use crate::builder::Builder;
 use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
@@ -59,8 +58,6 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) ready: AtomicBool,
     pub(crate) alerts_waiting: Arc<Semaphore>,
-    /// Places of attempts to deliver, [`ATTEMPTS_MAX`].
-    pub(crate) attempts: Arc<Semaphore>,
     pub(crate) bounds: Arc<Bounds>,
     /// Whether other engines may use the same database.
     pub(crate) shares: bool,
@@ -443,10 +440,7 @@ impl Watchfire {
         let store = [("series", stats.series, settings.series_max), ("samples_bytes", stats.bytes, settings.bytes_max)];
         let bounds = self.inner.bounds.usage(&self.inner.loaded.load().config.server.limits);
         let taken = |places: &Semaphore, max: usize| max - places.available_permits().min(max);
-        let waiting = [
-            ("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX),
-            ("attempts", taken(&self.inner.attempts, ATTEMPTS_MAX), ATTEMPTS_MAX),
-        ];
+        let waiting = [("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX)];
         let usage = [&usage[..], &store[..], &bounds[..], &waiting[..]].concat();
         crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
         text

@@ -1,11 +1,11 @@
 //! Contract C7: every bound, what happens at it, and its counter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use watchfire_alerting::{Settings, SilenceDraft, SilenceError};
-use watchfire_model::{Duration, Labels, Matcher};
+use watchfire_alerting::{Route, Settings, SilenceDraft, SilenceError};
+use watchfire_model::{Anchoring, Duration, Labels, MatchOp, Matcher};
 
-use crate::world::{World, alerting, at_once, labels, rule_group};
+use crate::world::{World, alerting, at_once, labels, receiver, rule_group};
 
 fn names(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|i| format!("N{i:03}")).collect()
@@ -54,6 +54,33 @@ fn groups_beyond_the_limit_share_one_per_route() {
     w.at("10m");
     assert_eq!(w.log.len(), 4, "{:?}", w.log);
     assert!(w.engine.alert_groups(w.now).is_empty());
+}
+
+#[test]
+fn a_receiver_that_never_answers_leaves_turns_to_others_and_hears_everything_once() {
+    let mut dispatch = at_once();
+    dispatch.receivers.push(receiver("dead"));
+    let matchers = vec![Matcher::new("alertname", MatchOp::Regex, "N.*", Anchoring::Alertmanager).unwrap()];
+    dispatch.route.routes = vec![Route { receiver: "dead".into(), ..dispatch.route.child(matchers) }];
+    let mut w = World::new(dispatch);
+    w.answers.insert("dead".to_owned(), None);
+    fire(&mut w, &names(0..300));
+    let attempts = |w: &World| w.engine.usage().into_iter().find(|(name, ..)| *name == "attempts");
+    assert_eq!((w.log.len(), attempts(&w)), (128, Some(("attempts", 128, 256))));
+    w.log.clear();
+    w.fire(&["A"]);
+    w.expect(&["0s ops first_notification +A"]);
+    // Who waits for a turn has lost nothing by then, and survives.
+    w.at("4m");
+    w.expect(&[]);
+    assert_eq!((w.engine.counters().attempts, w.engine.counters().attempts_lost), (129, 0));
+    w.answers.clear();
+    w.crash("1s");
+    w.at("30m");
+    let (again, first): (Vec<_>, Vec<_>) = w.deliveries[129..].iter().partition(|delivery| delivery.attempt > 1);
+    assert_eq!((again.len(), first.len()), (128, 172));
+    let ids: BTreeSet<_> = w.deliveries.iter().map(|delivery| delivery.id).collect();
+    assert_eq!((ids.len(), attempts(&w)), (301, Some(("attempts", 0, 256))));
 }
 
 #[test]

@@ -182,7 +182,9 @@ fn groups(variant: u64) -> Vec<RuleGroupSpec> {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let settings = Settings { history_retention: Duration::from_hours(100), ..Settings::default() };
+        // So few attempts at one time that turns are waited for.
+        let settings =
+            Settings { history_retention: Duration::from_hours(100), attempts_max: 3, ..Settings::default() };
         let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0), resend_delay: None });
         let mut simulation = Simulation {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
@@ -237,6 +239,9 @@ impl Simulation {
             self.commit(&outputs);
             self.execute(outputs, &mut inputs);
         }
+        let under_way = self.engine.outbox().iter().filter(|notification| notification.in_flight).count();
+        let counted = self.engine.usage().into_iter().find(|(name, ..)| *name == "attempts").map(|(_, taken, _)| taken);
+        assert_eq!(counted, Some(under_way), "turns are taken by attempts under way");
         let deadline = self.engine.next_deadline();
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "something that is due is not done");
     }

@@ -164,7 +164,13 @@ async fn an_issue_is_made_once_updated_and_closed() {
 "
     ));
     let mut told = String::new();
-    for delivery in [delivery("jira[0]"), resolved(delivery("jira[0]")), delivery("jira[1]"), resolved(delivery("jira[1]")), resolved(delivery("jira[2]"))] {
+    for delivery in [
+        delivery("jira[0]"),
+        resolved(delivery("jira[0]")),
+        delivery("jira[1]"),
+        resolved(delivery("jira[1]")),
+        resolved(delivery("jira[2]")),
+    ] {
         let attempt = deliverer.attempt(&delivery).await;
         told.push_str(&format!("{}\n", said(&attempt.outcome)));
         for exchange in &attempt.exchanges {

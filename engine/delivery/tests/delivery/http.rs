@@ -291,7 +291,11 @@ async fn a_template_file_makes_the_message_and_a_broken_one_costs_no_page() {
     assert_eq!(body["head"], "[FIRING:2] HighLatency · eu");
     assert_eq!((&body["n"], &body["labels"]["cluster"]), (&2.into(), &"eu".into()));
     for integration in 1..4 {
-        assert_eq!(said(&deliverer.deliver(&delivery(&format!("webhook[{integration}]"))).await), "delivered: HTTP 200", "{integration}");
+        assert_eq!(
+            said(&deliverer.deliver(&delivery(&format!("webhook[{integration}]"))).await),
+            "delivered: HTTP 200",
+            "{integration}"
+        );
     }
 }
 
@@ -316,7 +320,9 @@ async fn the_shipped_templates_make_messages_that_are_taken() {
         shipped("slack.json.hbs"),
     ));
     assert_eq!(deliverer.problems(), []);
-    for (integration, expected) in [("pagerduty[0]", "delivered: HTTP 202: Event processed"), ("slack[0]", "delivered: ok")] {
+    for (integration, expected) in
+        [("pagerduty[0]", "delivered: HTTP 202: Event processed"), ("slack[0]", "delivered: ok")]
+    {
         for delivery in [delivery(integration), resolved(delivery(integration))] {
             let attempt = deliverer.attempt(&delivery).await;
             assert_eq!((said(&attempt.outcome).as_str(), attempt.notes), (expected, Vec::new()));

@@ -67,8 +67,14 @@ async fn changes_open_no_incident_and_have_no_end() {
     let pagerduty = Double::pagerduty().await.unwrap();
     let url = pagerduty.url();
     let deliverer = deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, event: change}}]"));
-    assert_eq!(said(&deliverer.deliver(&delivery("pagerduty[0]")).await), "delivered: HTTP 202: Change event processed");
-    assert_eq!(said(&deliverer.deliver(&resolved(delivery("pagerduty[0]"))).await), "delivered: there was nothing to send");
+    assert_eq!(
+        said(&deliverer.deliver(&delivery("pagerduty[0]")).await),
+        "delivered: HTTP 202: Change event processed"
+    );
+    assert_eq!(
+        said(&deliverer.deliver(&resolved(delivery("pagerduty[0]"))).await),
+        "delivered: there was nothing to send"
+    );
     let taken = pagerduty.taken();
     assert_eq!((taken.len(), taken[0].path.as_str()), (1, "/v2/change/enqueue"));
 }
