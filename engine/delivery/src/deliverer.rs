@@ -17,6 +17,7 @@ use crate::grant::Grant;
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
 use crate::outcome::{Answer, Dialect, bounded};
+use crate::partly_delivered::PartlyDelivered;
 use crate::templated::Run;
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
@@ -48,6 +49,7 @@ pub struct Deliverer {
     library: Arc<Library>,
     provider: Arc<dyn Provider>,
     receivers: BTreeMap<String, BTreeMap<IntegrationKey, Arc<Integration>>>,
+    partly_delivered: Arc<PartlyDelivered>,
     problems: Vec<Problem>,
 }
 
@@ -162,7 +164,14 @@ impl Deliverer {
             keys.into_iter().zip(integrations).collect()
         };
         let receivers = prepared.into_iter().map(|(name, integrations)| (name, keyed(integrations))).collect();
-        Deliverer { settings, library: Arc::new(library), provider, receivers, problems }
+        let partly_delivered = Arc::default();
+        Deliverer { settings, library: Arc::new(library), provider, receivers, partly_delivered, problems }
+    }
+
+    /// Takes the place of another deliverer: who has a mail from it that is tried again for others gets none from this
+    /// one.
+    pub fn continuing(self, before: &Deliverer) -> Deliverer {
+        Deliverer { partly_delivered: Arc::clone(&before.partly_delivered), ..self }
     }
 
     /// What of the configuration cannot be used, or not as it is meant.
@@ -328,12 +337,16 @@ impl Deliverer {
             (Made::Mails(mails, mut more), Target::Email(_, smtp)) => {
                 let mut outcomes = Vec::new();
                 for mail in &mails {
-                    let outcome = smtp.send(mail, &mut more).await;
+                    let outcome = smtp.send(mail, &self.partly_delivered, &mut more).await;
                     let request = mail_request(mail, std::mem::take(&mut more), &integration.target);
                     run.exchanges.push(Exchange { request, answer: None });
                     outcomes.push(outcome);
                 }
-                together(outcomes)
+                let outcome = together(outcomes);
+                if !matches!(outcome, DeliveryOutcome::Retry { .. }) {
+                    mails.iter().for_each(|mail| self.partly_delivered.forget(&mail.message_id));
+                }
+                outcome
             }
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },

@@ -20,6 +20,7 @@ mod integration;
 mod notification;
 pub mod outcome;
 pub mod pagerduty;
+mod partly_delivered;
 pub mod prometheus;
 mod redact;
 mod request;

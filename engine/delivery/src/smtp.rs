@@ -1,7 +1,5 @@
 //! The sender of mail: one session per attempt, so that each addressee's answer is seen.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,19 +17,16 @@ use crate::email::Mail;
 use crate::http::{Pools, Tokens, chain, current};
 use crate::notification::hex;
 use crate::outcome::bounded;
+use crate::partly_delivered::PartlyDelivered;
 
 /// The port on which encryption comes before the first word.
 const SMTPS_PORT: u16 = 465;
-/// Mails of which is remembered who has them already, while others of their addressees are tried again.
-const PARTLY_DELIVERED_MAX: usize = 1_000;
 
 /// How a mail server is reached: settings without the password, which may change while the program runs.
 pub(crate) struct Smtp {
     config: EmailConfig,
     timeout: Duration,
     tokens: Option<Tokens>,
-    /// By a mail's id, the addressees that have it, so that a second attempt for the others is none for them.
-    partly_delivered: Mutex<VecDeque<(String, BTreeSet<Address>)>>,
 }
 
 /// Why a mail did not go out, and whether it may later.
@@ -75,7 +70,7 @@ impl Smtp {
             let client = pools.token_client(&oauth2.tls, &oauth2.proxy)?;
             Ok::<_, String>(Tokens::new((**oauth2).clone(), client))
         });
-        let smtp = Smtp { config, timeout, tokens: tokens.transpose()?, partly_delivered: Mutex::default() };
+        let smtp = Smtp { config, timeout, tokens: tokens.transpose()? };
         smtp.tls_parameters()?;
         Ok(smtp)
     }
@@ -86,10 +81,10 @@ impl Smtp {
         own.chain(self.tokens.iter().flat_map(Tokens::secrets)).collect()
     }
 
-    /// Hands a mail over once, to those of its addressees that do not have it yet. An addressee whom the server refuses
-    /// for good is named in `notes`, and costs the others nothing.
-    pub(crate) async fn send(&self, mail: &Mail, notes: &mut Vec<String>) -> DeliveryOutcome {
-        match tokio::time::timeout(self.timeout, self.session(mail, notes)).await {
+    /// Hands a mail over once, to those of its addressees that do not have it yet as far as is remembered. An addressee
+    /// whom the server refuses for good is named in `notes`, and costs the others nothing.
+    pub(crate) async fn send(&self, mail: &Mail, memory: &PartlyDelivered, notes: &mut Vec<String>) -> DeliveryOutcome {
+        match tokio::time::timeout(self.timeout, self.session(mail, memory, notes)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(failure)) => failure.outcome(),
             Err(_) => DeliveryOutcome::Retry {
@@ -99,9 +94,14 @@ impl Smtp {
         }
     }
 
-    async fn session(&self, mail: &Mail, notes: &mut Vec<String>) -> Result<DeliveryOutcome, Failure> {
+    async fn session(
+        &self,
+        mail: &Mail,
+        memory: &PartlyDelivered,
+        notes: &mut Vec<String>,
+    ) -> Result<DeliveryOutcome, Failure> {
         let mut connection = self.connect().await?;
-        let outcome = self.transaction(&mut connection, mail, notes).await;
+        let outcome = self.transaction(&mut connection, mail, memory, notes).await;
         // Polite, but no longer of interest.
         drop(connection.quit().await);
         outcome
@@ -179,10 +179,11 @@ impl Smtp {
         &self,
         connection: &mut AsyncSmtpConnection,
         mail: &Mail,
+        memory: &PartlyDelivered,
         notes: &mut Vec<String>,
     ) -> Result<DeliveryOutcome, Failure> {
         connection.command(MailCommand::new(mail.envelope.from().cloned(), Vec::new())).await?;
-        let have_it = self.have_it(&mail.message_id);
+        let have_it = memory.who_has(&mail.message_id);
         let (mut taken, mut passing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for address in mail.envelope.to().iter().filter(|address| !have_it.contains(*address)) {
             match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
@@ -214,7 +215,7 @@ impl Smtp {
         let said = response.message().collect::<Vec<_>>().join(" ");
         notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
         if !passing.is_empty() || self.config.per_recipient {
-            self.remember(&mail.message_id, taken);
+            memory.remember(&mail.message_id, taken);
         }
         if !passing.is_empty() {
             return Ok(DeliveryOutcome::Retry { after: None, reason: named(&passing) });
@@ -224,23 +225,6 @@ impl Smtp {
             receipt.push_str(&format!("; refused: {}", named(&refused)));
         }
         Ok(DeliveryOutcome::Delivered { receipt: bounded(&receipt) })
-    }
-
-    fn have_it(&self, message_id: &str) -> BTreeSet<Address> {
-        let known = self.partly_delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find(|(id, _)| id == message_id).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
-    }
-
-    fn remember(&self, message_id: &str, taken: Vec<Address>) {
-        let mut known = self.partly_delivered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, addresses)) = known.iter_mut().find(|(id, _)| id == message_id) {
-            addresses.extend(taken);
-            return;
-        }
-        if known.len() == PARTLY_DELIVERED_MAX {
-            known.pop_front();
-        }
-        known.push_back((message_id.to_owned(), taken.into_iter().collect()));
     }
 
     fn tls_parameters(&self) -> Result<TlsParameters, String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use watchfire_delivery::double::{MailServer, MailSettings, ReceivedMail};
 
-use super::service::{deliverer, delivery, resolved, said};
+use super::service::{configured, deliverer, delivery, resolved, said};
 
 /// The server, or a line that says why the test is skipped.
 fn server(test: &str, settings: MailSettings) -> Option<MailServer> {
@@ -122,7 +122,8 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     let one = integration(&server, to, "");
     let each = integration(&server, to, "    per_recipient: true\n");
     let late = integration(&server, "first@example.org, later@example.org", "");
-    let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}"));
+    let integrations = format!("  email_configs:\n{one}{each}{late}");
+    let deliverer = deliverer(&integrations);
     let attempt = deliverer.attempt(&delivery("email[0]")).await;
     let outcome = said(&attempt.outcome);
     assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org"), "{outcome}");
@@ -142,8 +143,12 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
         let outcome = said(&deliverer.deliver(&delivery("email[2]")).await);
         assert!(outcome.starts_with("retry: later@example.org: SMTP transient error (451)"), "{outcome}");
     }
+    // Under another configuration too.
+    let again = configured("global: {resolve_timeout: 6m}\n", &integrations, &[]).continuing(&deliverer);
+    let outcome = said(&again.deliver(&delivery("email[2]")).await);
+    assert!(outcome.starts_with("retry: later@example.org"), "{outcome}");
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
-    assert!(said(&deliverer.deliver(&delivery("email[0]")).await).starts_with("delivered"));
+    assert!(said(&deliverer.deliver(&resolved(delivery("email[0]"))).await).starts_with("delivered"));
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"], "and no mail in between");
 }
 
