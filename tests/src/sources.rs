@@ -232,11 +232,13 @@ fn filled() -> Result<()> {
              storage: {{fill: {{from: history}}}}\n",
             proxy.address
         );
-        let rules = "groups: [{name: g, rules: [{alert: Growing, expr: 'rate(x[5m]) > 0.5'}]}]\n";
+        // One of two selectors of a metric reaches further back.
+        let rules = "groups: [{name: g, rules: [{alert: Growing, expr: 'rate(x[5m]) > 0.5'}, \
+                     {alert: Grown, expr: 'max_over_time(x{job=\"a\"}[20m]) - min_over_time(x{job=\"a\"}[20m]) > 1000'}]}]\n";
         let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
         let folder = engine.folder().join("prometheus");
         // What no rule reads is not asked for.
-        record(&folder, 10, &[("x{job=\"a\"}", 0.0, 15.0), ("unread", 1.0, 0.0)])?;
+        record(&folder, 30, &[("x{job=\"a\"}", 0.0, 15.0), ("unread", 1.0, 0.0)])?;
         let prometheus = Prometheus::start(&folder, |_| "{}".to_owned())?;
         proxy.lead_to(Some(prometheus.address()));
         let http = client()?;
@@ -246,14 +248,16 @@ fn filled() -> Result<()> {
         })
         .await?;
         engine.run(&[]).await?;
-        let fired = eventually("the alert fires although nothing was pushed", async || {
-            Ok(alerts(&engine, "Growing").await?.into_iter().find(|alert| alert["state"] == "firing"))
-        })
-        .await?;
-        ensure!(fired["labels"]["job"] == "a", "{fired}");
-        let filled = |samples: u64, log: &str| log.contains(&format!("selectors=1 samples={samples}"));
-        // The rule reaches ten minutes back with the lookback; the oldest sample may just be out of it.
-        ensure!((39..=41).any(|samples| filled(samples, &engine.log().unwrap_or_default())), "{}", engine.log()?);
+        for name in ["Growing", "Grown"] {
+            let fired = eventually("the alert fires although nothing was pushed", async || {
+                Ok(alerts(&engine, name).await?.into_iter().find(|alert| alert["state"] == "firing"))
+            })
+            .await?;
+            ensure!(fired["labels"]["job"] == "a", "{fired}");
+        }
+        let filled = |samples: u64, log: &str| log.contains(&format!("selectors=2 samples={samples}"));
+        // The rules reach 25 minutes back with the lookback; the oldest sample may just be out of it.
+        ensure!((99..=101).any(|samples| filled(samples, &engine.log().unwrap_or_default())), "{}", engine.log()?);
         let unread = engine.get("/api/v1/query?query=unread").await?;
         ensure!(unread["data"]["result"] == serde_json::json!([]), "{unread}");
 

@@ -1,6 +1,7 @@
 //! Filling the store at the start from a server that has the samples already, so that windows are full at once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration as StdDuration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -9,7 +10,7 @@ use watchfire_delivery::{Prometheus, PrometheusError};
 use watchfire_ingest::query::{AnswerError, decode_answer};
 use watchfire_ingest::remote_read::{decode_response, encode_request};
 use watchfire_ingest::{DecodeErrorKind, Limits, UnsortedLabels};
-use watchfire_model::{Duration, METRIC_NAME_LABEL, Matcher, Timestamp};
+use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
 use watchfire_promql::{Answer, Value};
 use watchfire_rules::RuleFile;
 use watchfire_store::log::{Entry, LogError};
@@ -32,6 +33,14 @@ struct Wanted {
     matchers: Vec<Matcher>,
     /// How far back.
     reach: Duration,
+}
+
+/// What the store has of it before it is filled.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    series: usize,
+    /// The newest sample of the series whose newest sample is the oldest.
+    oldest: Option<Timestamp>,
 }
 
 /// How far the filling is, and in the end what came of it.
@@ -98,6 +107,25 @@ fn wanted(files: &[RuleFile], evaluation: &EvaluationConfig) -> Vec<Wanted> {
     kept
 }
 
+/// What can be filled at the same time, each sequence in its order. To a series only newer samples can be added, so that
+/// of selectors that may match one series that goes first which reaches back furthest: those of one metric, or all of
+/// them if one of them names none.
+fn sequences(mut wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+    let metric = |wanted: &Wanted| {
+        let named = |m: &&Matcher| m.name() == METRIC_NAME_LABEL && m.op() == MatchOp::Equal;
+        wanted.matchers.iter().find(named).map(|matcher| matcher.value().to_owned())
+    };
+    wanted.sort_by_key(|wanted| std::cmp::Reverse(wanted.reach));
+    if wanted.iter().any(|wanted| metric(wanted).is_none()) {
+        return vec![wanted];
+    }
+    let mut by_metric: BTreeMap<Option<String>, Vec<Wanted>> = BTreeMap::new();
+    for wanted in wanted {
+        by_metric.entry(metric(&wanted)).or_default().push(wanted);
+    }
+    by_metric.into_values().collect()
+}
+
 /// Asks for what is missing of all that the rules read, and stores it. Ends after `timeout` with what was had by then.
 pub(crate) async fn fill(
     data: &Data,
@@ -115,7 +143,18 @@ pub(crate) async fn fill(
         Err(reason) => return Progress { failures: vec![reason], ..progress.into_inner() },
     };
     let filler = Filler { data, client: &client, limits: lenient(limits, server), now, progress: &progress };
-    let all = stream::iter(wanted.iter().map(Ok)).try_for_each_concurrent(REQUESTS_MAX, |wanted| filler.one(wanted));
+    let held = |wanted: Wanted| {
+        let held = data.held(&wanted.matchers);
+        (wanted, held)
+    };
+    let sequences: Vec<Vec<(Wanted, Held)>> =
+        sequences(wanted).into_iter().map(|sequence| sequence.into_iter().map(held).collect()).collect();
+    let all = stream::iter(sequences.iter().map(Ok)).try_for_each_concurrent(REQUESTS_MAX, async |sequence| {
+        for (wanted, held) in sequence {
+            filler.one(wanted, *held).await?;
+        }
+        Ok(())
+    });
     let told = stream::unfold((), async |()| {
         tokio::time::sleep(TELL_EVERY).await;
         let Progress { selectors, done, samples, .. } = *progress.borrow();
@@ -156,8 +195,8 @@ struct Filler<'a> {
 
 impl Filler<'_> {
     /// Fills what one selector reads. The error is one that concerns all others too.
-    async fn one(&self, wanted: &Wanted) -> Result<(), String> {
-        let mut open = vec![(self.missing_since(wanted).await, self.now)];
+    async fn one(&self, wanted: &Wanted, held: Held) -> Result<(), String> {
+        let mut open = vec![(self.missing_since(wanted, held).await, self.now)];
         while let Some((start, end)) = open.pop() {
             let part = self.part(&wanted.matchers, start, end).await;
             match part {
@@ -182,19 +221,16 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// From when on samples are missing: since the engine was stopped if it has as many series as the server, else as
+    /// From when on samples are missing: since the engine was stopped if it had as many series as the server, else as
     /// far as the rules reach.
-    async fn missing_since(&self, wanted: &Wanted) -> Timestamp {
+    async fn missing_since(&self, wanted: &Wanted, held: Held) -> Timestamp {
         let first = self.now - wanted.reach;
-        let (series, oldest) = self.data.with_tsdb(|db| {
-            let ids = db.select(&wanted.matchers);
-            let newest = ids.iter().filter_map(|id| Some(db.series(*id)?.newest().timestamp));
-            (ids.len(), newest.min())
-        });
-        let Some(oldest) = oldest else { return first };
+        let Some(oldest) = held.oldest else { return first };
         let text = format!("count({})", selector(&wanted.matchers));
         match self.query(&text, self.now).await.map(|answer| answer.value) {
-            Ok(Value::Vector(count)) if count.first().and_then(|one| one.float()).unwrap_or(0.0) <= series as f64 => {
+            Ok(Value::Vector(count))
+                if count.first().and_then(|one| one.float()).unwrap_or(0.0) <= held.series as f64 =>
+            {
                 oldest.max(first)
             }
             _ => first,
@@ -266,6 +302,14 @@ fn selector(matchers: &[Matcher]) -> String {
 }
 
 impl Data {
+    fn held(&self, matchers: &[Matcher]) -> Held {
+        self.with_tsdb(|db| {
+            let ids = db.select(matchers);
+            let newest = ids.iter().filter_map(|id| Some(db.series(*id)?.newest().timestamp));
+            Held { series: ids.len(), oldest: newest.min() }
+        })
+    }
+
     /// Logs and stores samples that are newer than what is there, and answers how many.
     ///
     /// # Errors
@@ -289,7 +333,7 @@ impl Data {
 #[cfg(test)]
 mod tests {
     use watchfire_config::{Source as Text, load_rules};
-    use watchfire_model::{Anchoring, MatchOp};
+    use watchfire_model::Anchoring;
 
     use super::*;
 
@@ -306,6 +350,26 @@ mod tests {
         let shown: Vec<String> =
             wanted.iter().map(|one| format!("{} {}", selector(&one.matchers), one.reach)).collect();
         assert_eq!(shown, [r#"{__name__="y"} 1h10m"#, r#"{__name__="x"} 25m"#, r#"{job="a",__name__="x"} 24h6m"#]);
+    }
+
+    #[test]
+    fn who_reaches_back_furthest_is_filled_before_others_that_may_match_the_same_series() {
+        let one = |text: &str, minutes: i64| {
+            let matchers = text.split(',').map(|part| {
+                let (name, value) = part.split_once('=').unwrap();
+                Matcher::equal(name, value)
+            });
+            Wanted { matchers: matchers.collect(), reach: Duration::from_mins(minutes) }
+        };
+        let shown = |wanted: &[Wanted]| -> Vec<Vec<String>> {
+            let line = |one: &Wanted| format!("{} {}", selector(&one.matchers), one.reach);
+            sequences(wanted.to_vec()).iter().map(|sequence| sequence.iter().map(line).collect()).collect()
+        };
+        let mut wanted = vec![one("__name__=x", 25), one("__name__=y", 70), one("job=a,__name__=x", 1_440)];
+        let (x, long) = (r#"{__name__="x"} 25m"#, r#"{job="a",__name__="x"} 1d"#);
+        assert_eq!(shown(&wanted), [vec![long, x], vec![r#"{__name__="y"} 1h10m"#]]);
+        wanted.push(one("job=a", 60));
+        assert_eq!(shown(&wanted), [[long, r#"{__name__="y"} 1h10m"#, r#"{job="a"} 1h"#, x]]);
     }
 
     #[test]
