@@ -90,20 +90,31 @@ pub(crate) async fn otlp_metrics(State(app): State<App>, headers: HeaderMap, bod
         Ok(Err(error)) => return decode_refused(&error),
         Err(_) => return push_refused(PushError::Closed),
     };
-    // Requests with deltas come one after another: a total counts only when it is stored.
-    let mut deltas = None;
-    if !metrics.deltas.is_empty() {
-        let mut totals = app.deltas.lock().await;
-        metrics.series.extend(totals.add(metrics.deltas, &limits, &mut metrics.rejections));
-        deltas = Some(totals);
-    }
-    let pushed = match app.engine.push_samples(metrics.series).await {
+    let stored = match metrics.deltas.is_empty() {
+        true => app.engine.push_samples(std::mem::take(&mut metrics.series)).await,
+        false => {
+            // Requests with deltas come one after another, and a total counts when it is stored. Both belong together,
+            // whether or not the sender waits for them: it is a task of its own, which ends with neither or both.
+            let app = app.clone();
+            let push = async move {
+                let mut totals = app.deltas.lock().await;
+                let deltas = std::mem::take(&mut metrics.deltas);
+                metrics.series.extend(totals.add(deltas, &limits, &mut metrics.rejections));
+                let stored = app.engine.push_samples(std::mem::take(&mut metrics.series)).await;
+                if stored.is_ok() {
+                    totals.keep();
+                }
+                (stored, metrics)
+            };
+            let Ok((stored, rest)) = tokio::spawn(push).await else { return push_refused(PushError::Closed) };
+            metrics = rest;
+            stored
+        }
+    };
+    let pushed = match stored {
         Ok(pushed) => pushed,
         Err(error) => return push_refused(error),
     };
-    if let Some(mut deltas) = deltas {
-        deltas.keep();
-    }
     app.engine.push_metadata(metrics.metadata);
     let rejected = metrics.rejections.count + pushed.rejected_count;
     let answer = otlp::response(rejected, reasons(&metrics.rejections, &pushed).trim_end());
