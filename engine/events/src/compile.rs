@@ -195,6 +195,11 @@ impl CompiledQuery {
         &self.query
     }
 
+    /// Whether another one asks the same, however much may be kept for either.
+    pub fn asks_the_same(&self, other: &CompiledQuery) -> bool {
+        EventQuery { limits: other.query.limits, ..self.query.clone() } == other.query
+    }
+
     /// Whether the event is one that the rule looks at; for a sequence, whether it is one of its steps.
     ///
     /// # Errors

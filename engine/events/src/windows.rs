@@ -149,6 +149,16 @@ impl EventWindows {
         &self.query
     }
 
+    /// Goes on under a query that asks the same within other bounds; lower ones hold for what comes. Answers whether it
+    /// does ask the same; else nothing is changed.
+    pub fn go_on_under(&mut self, query: &Arc<CompiledQuery>) -> bool {
+        let same = self.query.asks_the_same(query);
+        if same {
+            self.query = Arc::clone(query);
+        }
+        same
+    }
+
     /// Takes an event that arrived at `now`.
     pub fn push(&mut self, event: &Event, now: Timestamp) -> Touched {
         self.advance(now);

@@ -38,6 +38,7 @@ use crate::owner::{Owner, Request};
 use crate::persist::Persister;
 use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
+use crate::refill::Refill;
 use crate::reload::{self, Amendment, Before, ConfigFile, Fresh, Origin, Reloader};
 use crate::tenure::{self, Standing, Tenant};
 use crate::{deadlines, fill};
@@ -347,7 +348,9 @@ impl Builder {
         metrics.last_reload_successful.set(i64::from(ok));
         metrics.last_reload_seconds.set(now.as_secs_f64());
         let loaded = Arc::new(ArcSwap::from_pointee(loaded));
-        reload::apply(&data, &rules, compiled, &owner, &metrics, now).await.map_err(|_| StartError::Stopped)?;
+        reload::apply(&data, &rules, compiled, Refill::default(), &owner, &metrics, now)
+            .await
+            .map_err(|_| StartError::Stopped)?;
         metrics.deciding.set(i64::from(term.is_some()));
         if shares {
             let tenant = Tenant {

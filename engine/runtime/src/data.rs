@@ -14,6 +14,7 @@ use crate::deadlines::Deadlines;
 use crate::health::Health;
 use crate::metadata::MetadataTable;
 use crate::metrics::{Metrics, label};
+use crate::refill::Refill;
 use crate::touch::{Reader, TouchIndex};
 use crate::writer::Writer;
 use crate::{PushError, Pushed, Rejection};
@@ -159,20 +160,29 @@ impl Data {
         self.tsdb.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over new rules. Windows of event rules whose query is unchanged go on as they are (contract C2).
+    /// Takes over new rules. Windows of event rules whose query is unchanged go on as they are (contract C2), if need be
+    /// within other bounds; the others are those of the refill.
     pub(crate) fn set_rules(
         &self,
         readers: &[Arc<Reader>],
         queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
+        mut refill: Refill,
         keep_unread: bool,
         now: Timestamp,
     ) {
+        // Whoever has this lock finds in the windows what is in the log.
+        let mut writer = lock(&self.writer);
+        if let Err(error) = refill.catch_up(&writer, now) {
+            tracing::error!(%error, "windows of new event rules lack what came during the reload");
+        }
         let mut events = lock(&self.events);
         let mut windows = HashMap::new();
         for (rule, query) in &queries {
-            let kept = events.windows.get(rule).filter(|old| lock(old).query().query() == query.query());
-            let kept = kept.map(Arc::clone);
-            let fresh = || Arc::new(Mutex::new(EventWindows::new(Arc::clone(query), now)));
+            let kept = events.windows.get(rule).filter(|old| lock(old).go_on_under(query)).map(Arc::clone);
+            let fresh = || {
+                let filled = refill.take(*rule);
+                Arc::new(Mutex::new(filled.unwrap_or_else(|| EventWindows::new(Arc::clone(query), now))))
+            };
             windows.insert(*rule, kept.unwrap_or_else(fresh));
         }
         let index = EventIndex::new(queries.iter().map(|(rule, query)| (*rule, query.as_ref())));
@@ -183,7 +193,6 @@ impl Data {
         *events = EventRules { index, windows, deadlines };
         drop(events);
         self.deadline_moved.notify_one();
-        let mut writer = lock(&self.writer);
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
         let mut touch = lock(&self.touch);
         let reading = touch.set_readers(readers, keep_unread, &tsdb);
@@ -197,7 +206,7 @@ impl Data {
 
     /// Makes windows for the event rules that a replay will fill, as if they had run since `since`.
     pub(crate) fn prepare(&self, queries: &BTreeMap<RuleId, Arc<CompiledQuery>>, since: Timestamp) {
-        self.set_rules(&[], queries.clone(), false, since);
+        self.set_rules(&[], queries.clone(), Refill::default(), false, since);
     }
 
     /// The windows of an event rule.

@@ -41,6 +41,7 @@ mod persist;
 mod plugins;
 mod providers;
 mod recovery;
+mod refill;
 mod reload;
 mod remote;
 mod retention;

@@ -28,6 +28,7 @@ use crate::last_good::LastGood;
 use crate::load::{self, Loaded, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
+use crate::refill::Refill;
 use crate::watch::{Watch, folder_of};
 use crate::{plugins, retention, self_alerts};
 
@@ -372,7 +373,7 @@ impl Reloader {
     async fn try_reload(&mut self) -> Result<ReloadReport, ReloadError> {
         let now = self.clock.now();
         let before = self.loaded.load_full();
-        let running = self.rules.load_full();
+        let (running, retention) = (self.rules.load_full(), before.retention);
         // Reading and compiling takes a while, which must not hold up what runs on this thread.
         let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
         let (mut states, mut reader) = (std::mem::take(&mut self.states), std::mem::take(&mut self.reader));
@@ -392,7 +393,8 @@ impl Reloader {
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
         self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
-        apply(&self.data, &self.rules, compiled, &self.owner, &self.metrics, now).await?;
+        let refill = self.refill(&compiled, now - loaded.retention.min(retention), now).await?;
+        apply(&self.data, &self.rules, compiled, refill, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
         let broken = loaded.plugins.iter().filter_map(|plugin| plugin.error.as_ref());
         let mut first: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -406,6 +408,16 @@ impl Reloader {
         self.loaded.store(Arc::new(loaded));
         self.data.truncate(now, retention);
         Ok(report)
+    }
+
+    /// Fills windows that new and edited event rules need from the log.
+    async fn refill(&self, compiled: &Compiled, since: Timestamp, now: Timestamp) -> Result<Refill, ReloadError> {
+        let (data, queries) = (Arc::clone(&self.data), compiled.queries.clone());
+        let refilled = tokio::task::spawn_blocking(move || data.refill(&queries, since, now)).await;
+        Ok(refilled.map_err(|_| ReloadError::Closed)?.unwrap_or_else(|error| {
+            tracing::error!(%error, "windows of new event rules are not filled from the log");
+            Refill::default()
+        }))
     }
 
     /// Raises what the engine has to say about itself, and ends what is over.
@@ -436,13 +448,14 @@ pub(crate) async fn apply(
     data: &Data,
     rules: &ArcSwap<RuleSet>,
     compiled: Compiled,
+    refill: Refill,
     owner: &mpsc::UnboundedSender<Request>,
     metrics: &Metrics,
     now: Timestamp,
 ) -> Result<(), ReloadError> {
     let Compiled { rules: fresh, readers, keep_unread, queries, definitions, quarantined, .. } = compiled;
     metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
-    data.set_rules(&readers, queries, keep_unread, now);
+    data.set_rules(&readers, queries, refill, keep_unread, now);
     rules.store(Arc::new(fresh));
     let (reply, answer) = oneshot::channel();
     let input = Input::Reload(Arc::new(definitions) as Arc<Definitions>);

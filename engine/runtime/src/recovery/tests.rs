@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use watchfire_events::{CompareOp, EventQuery, Threshold, Window};
 use watchfire_model::{Event, Labels, Sample};
 use watchfire_store::log::{Entry, LogSettings, Position, SyncPolicy};
 use watchfire_tsdb::{BucketCount, Histogram, Point, SampleValue};
@@ -209,6 +210,52 @@ fn what_the_log_cannot_take_in_one_piece_costs_no_other_request() {
     assert!(matches!(refused, crate::PushError::TooLarge(_)), "{refused}");
     assert!(refused.to_string().ends_with("the limit is 67108864; send less at a time"), "{refused}");
     assert_eq!((data.health.failure(), data.metrics.log_failures.get()), (None, 0));
+}
+
+#[test]
+fn a_reload_leaves_windows_whose_query_asks_the_same_and_fills_the_others_from_the_log() {
+    let machine = Machine::new();
+    let (data, rule) = (machine.data(), RuleId(1));
+    let query = |at_least: f64, events_max: usize| {
+        let threshold = Threshold { op: CompareOp::GreaterOrEqual, value: at_least };
+        let mut query = EventQuery::new(Window::Count { over: Duration::from_mins(10), threshold });
+        query.limits.events_max = events_max;
+        Arc::new(query.compile().unwrap())
+    };
+    let at = |seconds: i64| Timestamp::from_secs(1_000 + seconds);
+    let push = |seconds: i64| {
+        let event = Event {
+            id: String::new(),
+            time: at(seconds),
+            kind: "login".to_owned(),
+            fields: BTreeMap::new(),
+            body: String::new(),
+        };
+        data.accept(&[Entry::Events(vec![event])], at(seconds)).unwrap();
+    };
+    let reload = |query: &Arc<CompiledQuery>, now: Timestamp, meanwhile: &dyn Fn()| {
+        let queries = BTreeMap::from([(rule, Arc::clone(query))]);
+        let refill = data.refill(&queries, Timestamp::EPOCH, now).unwrap();
+        meanwhile();
+        data.set_rules(&[], queries, refill, false, now);
+    };
+    let counted = |now: Timestamp| {
+        let windows = data.windows(rule).unwrap();
+        let hits = lock(&windows).evaluate(now);
+        (hits.first().map(|hit| hit.value), lock(&windows).query().query().limits.events_max)
+    };
+    push(0);
+    push(1);
+    // A rule that is new knows what came before it, and what comes while it is read.
+    reload(&query(2.0, 100), at(2), &|| push(2));
+    assert_eq!(counted(at(3)), (Some(3.0), 100));
+    // Other bounds hold for what comes, and change nothing else.
+    reload(&query(2.0, 4), at(4), &|| {});
+    push(5);
+    push(6);
+    assert_eq!(counted(at(7)), (Some(4.0), 4));
+    reload(&query(4.0, 50), at(8), &|| push(9));
+    assert_eq!(counted(at(10)), (Some(6.0), 50));
 }
 
 /// The last file of this sort.
