@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A clock that goes back by less than this is taken to stand still.
-const CLOCK_JITTER: Duration = Duration::from_secs(1);
+pub const CLOCK_JITTER: Duration = Duration::from_secs(1);
 
 /// The state machine. It has one owner and no locks.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ pub use acknowledgement::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat,
 pub use change::{Change, HistoryEntry, Subject};
 pub use counters::Counters;
 pub use definitions::{Definitions, Dispatch, IntegrationSpec, Life, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
-pub use engine::Engine;
+pub use engine::{CLOCK_JITTER, Engine};
 pub use fingerprints::FingerprintSet;
 pub use id::{EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SilenceId, TargetKey};
 pub use inhibition::{InhibitRule, InhibitSource};

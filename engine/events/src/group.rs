@@ -103,6 +103,23 @@ impl Group {
         (1, shed)
     }
 
+    /// What lies ahead of a clock that was set back happened now, as far as that clock knows.
+    pub(crate) fn clock_set_back(&mut self, now: Timestamp) {
+        for entry in self.entries.iter_mut().rev().take_while(|entry| entry.time > now) {
+            entry.time = now;
+        }
+        for (time, _) in self.sample.iter_mut().rev().take_while(|(time, _)| *time > now) {
+            *time = now;
+        }
+        self.first = self.first.min(now);
+        self.last = self.last.min(now);
+        if let Some((before, _)) = &mut self.before {
+            *before = (*before).min(now);
+        }
+        self.seen.values_mut().for_each(|seen| *seen = (*seen).min(now));
+        self.seen_order = self.seen.iter().map(|(text, seen)| (*seen, Arc::clone(text))).collect();
+    }
+
     /// Notes that a value was seen; answers whether it was not known.
     fn remember(
         &mut self,

@@ -22,7 +22,7 @@ pub struct EventWindows {
     query: Arc<CompiledQuery>,
     /// Since when events have been seen.
     since: Timestamp,
-    /// The latest time that was ever passed in; the clock of a window never goes back.
+    /// The latest time that was passed in since the clock was set back last.
     now: Timestamp,
     groups: BTreeMap<u64, Group>,
     next_group: u64,
@@ -256,6 +256,23 @@ impl EventWindows {
             self.forget_oldest_id();
         }
         due
+    }
+
+    /// The clock was set back to a time. Events that lie ahead of it count as of now, like one that comes from the future:
+    /// else nothing would leave the windows, and what comes would be too late, until the clock has caught up.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        self.now = now;
+        self.since = self.since.min(now);
+        let query = self.query.query();
+        let keep_max = now + query.lateness + query.lateness.max(query.window.span());
+        self.ids.values_mut().for_each(|keep| *keep = (*keep).min(keep_max));
+        self.id_expiries = self.ids.iter().map(|(id, keep)| (*keep, id.clone())).collect();
+        for key in self.groups.keys().copied().collect::<Vec<_>>() {
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.clock_set_back(now);
+            }
+            self.judge(key);
+        }
     }
 
     /// When the answer may change without a further event.

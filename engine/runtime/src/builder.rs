@@ -268,7 +268,7 @@ impl Builder {
         // Data: what snapshot and logs remember is read back before anything is evaluated.
         let (settings, limits) = (tsdb_settings(&loaded.config), ingest_limits(&loaded.config));
         let recovered =
-            recovery::recover(log, events, settings, limits, &compiled.queries, now - loaded.retention, &metrics);
+            recovery::recover(log, events, settings, limits, &compiled.queries, now - loaded.retention..now, &metrics);
         let (data, recovered) = recovered.map_err(|error| unusable(error.to_string()))?;
         let Recovered { from_snapshot, samples, events, warnings } = recovered;
         for warning in warnings {

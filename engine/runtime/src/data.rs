@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use thiserror::Error;
 use tokio::sync::Notify;
+use watchfire_alerting::CLOCK_JITTER;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, RuleId, Timestamp};
 use watchfire_store::log::{Entry, LogError};
@@ -62,6 +63,26 @@ struct EventRules {
     index: EventIndex,
     windows: HashMap<RuleId, SharedWindows>,
     deadlines: Deadlines,
+    /// The latest time since the clock was set back last.
+    clock: Option<Timestamp>,
+}
+
+impl EventRules {
+    /// Lets the windows know if the clock was set back. Answers the rules whose answer may have changed.
+    fn follow_clock(&mut self, now: Timestamp) -> Vec<RuleId> {
+        let latest = *self.clock.get_or_insert(now);
+        if latest.since(now) < CLOCK_JITTER {
+            self.clock = Some(latest.max(now));
+            return Vec::new();
+        }
+        self.clock = Some(now);
+        for (rule, windows) in &self.windows {
+            let mut windows = lock(windows);
+            windows.clock_set_back(now);
+            self.deadlines.set(*rule, windows.next_deadline());
+        }
+        self.windows.keys().copied().collect()
+    }
 }
 
 /// How far ahead of the engine's clock a sample may be when it arrives, as with Prometheus' receiver. It is the newest of
@@ -190,7 +211,7 @@ impl Data {
         for (rule, windows) in &windows {
             deadlines.set(*rule, lock(windows).next_deadline());
         }
-        *events = EventRules { index, windows, deadlines };
+        *events = EventRules { index, windows, deadlines, clock: events.clock };
         drop(events);
         self.deadline_moved.notify_one();
         let tsdb = self.tsdb.read().unwrap_or_else(PoisonError::into_inner);
@@ -378,9 +399,9 @@ impl Data {
     /// Puts events that are logged already into the windows. Answers the rules whose answer may have changed.
     pub(crate) fn store_events(&self, batch: &[Event], now: Timestamp) -> BTreeSet<RuleId> {
         let mut events = lock(&self.events);
-        let EventRules { index, windows, deadlines } = &mut *events;
-        let first = deadlines.next();
-        let mut touched = BTreeSet::new();
+        let first = events.deadlines.next();
+        let mut touched: BTreeSet<RuleId> = events.follow_clock(now).into_iter().collect();
+        let EventRules { index, windows, deadlines, .. } = &mut *events;
         for event in batch {
             for rule in index.candidates(event) {
                 let Some(windows) = windows.get(&rule) else { continue };
@@ -403,8 +424,8 @@ impl Data {
     /// Lets time pass in the windows of events. Answers the rules to evaluate, and when to come back.
     pub(crate) fn pass_time(&self, now: Timestamp) -> (Vec<RuleId>, Option<Timestamp>) {
         let mut events = lock(&self.events);
+        let mut touched = events.follow_clock(now);
         let EventRules { windows, deadlines, .. } = &mut *events;
-        let mut touched = Vec::new();
         for rule in deadlines.take_due(now) {
             let Some(windows) = windows.get(&rule) else { continue };
             let mut windows = lock(windows);
@@ -418,6 +439,8 @@ impl Data {
 
     /// Lets go of what no rule can reach any more.
     pub(crate) fn truncate(&self, now: Timestamp, retention: Duration) {
+        // Rules that are evaluated at their interval only see it then.
+        lock(&self.events).follow_clock(now);
         // A request between its decoding and its storing must find its series alive.
         let mut writer = lock(&self.writer);
         let mut tsdb = self.write_tsdb();

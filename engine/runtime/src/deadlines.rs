@@ -58,10 +58,13 @@ impl Deadlines {
 /// Has event rules evaluated as soon as time alone changes their answer, until the owner is gone.
 pub(crate) async fn follow(data: Arc<Data>, clock: Arc<dyn Clock>, owner: UnboundedSender<Request>) {
     loop {
-        let (passing, now) = (Arc::clone(&data), clock.now());
+        let (passing, its_clock) = (Arc::clone(&data), Arc::clone(&clock));
         // An evaluation may hold windows for as long as its plugin runs.
-        let passed = tokio::task::spawn_blocking(move || passing.pass_time(now)).await;
-        let Ok((touched, next)) = passed else { return };
+        let passed = tokio::task::spawn_blocking(move || {
+            let now = its_clock.now();
+            (now, passing.pass_time(now))
+        });
+        let Ok((now, (touched, next))) = passed.await else { return };
         if !touched.is_empty() && owner.send(Request::Inputs(vec![Input::Touched(touched)])).is_err() {
             return;
         }

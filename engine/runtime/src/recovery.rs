@@ -1,6 +1,7 @@
 //! What a start finds: the newest snapshot that can be read, and what was logged after it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use watchfire_events::CompiledQuery;
@@ -35,7 +36,8 @@ pub(crate) struct Recovered {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads everything back that rules can reach: what was accepted at `since` or later.
+/// Reads everything back that rules can reach: what was accepted from the beginning of `reach` on. Its end is the time
+/// now, and what a clock that went wrong says of later times counts as of now.
 ///
 /// # Errors
 /// If a newer version wrote it, or the file system says no.
@@ -45,16 +47,17 @@ pub(crate) fn recover(
     settings: Settings,
     limits: Limits,
     queries: &BTreeMap<RuleId, Arc<CompiledQuery>>,
-    since: Timestamp,
+    reach: Range<Timestamp>,
     metrics: &Arc<Metrics>,
 ) -> Result<(Arc<Data>, Recovered), LogError> {
+    let since = reach.start;
     let mut recovered = Recovered::default();
     let (tsdb, snapshot) = load(&log, settings, since, &mut recovered)?;
     let from = snapshot.as_ref().map_or(ReplayFrom::Time(since), |snapshot| ReplayFrom::Position(snapshot.position));
     let writer = Writer::new(log, events, snapshot, limits);
     let data = Arc::new(Data::new(writer, tsdb, Arc::clone(metrics)));
     data.prepare(queries, since);
-    data.replay(from, since, &mut recovered)?;
+    data.replay(from, reach, &mut recovered)?;
     Ok((data, recovered))
 }
 
@@ -100,10 +103,10 @@ impl Data {
     ///
     /// # Errors
     /// If the file system says no. Damaged parts are left out and told as warnings.
-    fn replay(&self, from: ReplayFrom, since: Timestamp, recovered: &mut Recovered) -> Result<(), LogError> {
+    fn replay(&self, from: ReplayFrom, reach: Range<Timestamp>, recovered: &mut Recovered) -> Result<(), LogError> {
         let replays = {
             let writer = lock(&self.writer);
-            [writer.log.replay(from), writer.events.replay(ReplayFrom::Time(since))]
+            [writer.log.replay(from), writer.events.replay(ReplayFrom::Time(reach.start))]
         };
         for mut replay in replays {
             // Which series of a segment is which one here, found out once for each.
@@ -134,7 +137,7 @@ impl Data {
                     }
                     Replayed::Events { at, events } => {
                         recovered.events += events.len() as u64;
-                        self.store_events(&events, at);
+                        self.store_events(&events, at.min(reach.end));
                     }
                     // Alerts from outside are records of the state machine, which the store has.
                     Replayed::Alerts { .. } => {}

@@ -387,10 +387,11 @@ mod tests {
 
     fn data(folder: &std::path::Path) -> Arc<Data> {
         let open = |name: &str| Log::open(LogSettings::new(folder.join(name))).unwrap().0;
-        let (settings, since, metrics) = (Default::default(), Timestamp::EPOCH, Arc::new(Metrics::new()));
+        let (settings, reach) = (Default::default(), Timestamp::EPOCH..Timestamp::MAX);
+        let metrics = Arc::new(Metrics::new());
         let (log, events) = (open("log"), open("events"));
         let recovered =
-            recovery::recover(log, events, settings, Limits::STANDARD, &Default::default(), since, &metrics);
+            recovery::recover(log, events, settings, Limits::STANDARD, &Default::default(), reach, &metrics);
         recovered.unwrap().0
     }
 
@@ -398,7 +399,8 @@ mod tests {
         let selectors = names.iter().map(|name| [Matcher::equal("__name__", *name)].into()).collect();
         let writes = Written::Alert("A".to_owned());
         let reader = Reader::new(RuleId(1), selectors, BTreeSet::new(), writes);
-        data.set_rules(&[Arc::new(reader)], Default::default(), keep_unread, Timestamp::EPOCH);
+        let refill = crate::refill::Refill::default();
+        data.set_rules(&[Arc::new(reader)], Default::default(), refill, keep_unread, Timestamp::EPOCH);
     }
 
     #[test]

@@ -21,6 +21,10 @@ fn run(query: EventQuery, script: &str) -> EventWindows {
         let now = Timestamp::EPOCH + time.parse::<Duration>().unwrap();
         let (verb, words) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
         let answer = match verb {
+            "back" => {
+                windows.clock_set_back(now);
+                String::new()
+            }
             "push" => format!("{:?}", windows.push(&event(words, now), now)).to_lowercase(),
             "ask" => {
                 let hits = windows.evaluate(now);
@@ -45,6 +49,38 @@ fn by(window: Window, fields: &[&str]) -> EventQuery {
 
 fn count(op: &str, value: f64) -> Window {
     Window::Count { over: secs(10), threshold: threshold(op, value) }
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_late_and_keeps_nothing_for_ever() {
+    run(
+        by(count(">=", 2.0), &["user"]),
+        r#"
+        95s   push user=a => stored
+        100s  push user=a => changed
+        5000s push user=b => stored
+        5001s push user=b => changed
+        5001s ask => {user="b"}=2 next 1h23m30s
+        98s   back
+        99s   push user=c => stored
+        100s  ask => {user="b"}=2 next 1m48s
+        104s  push user=b => changed
+        108s  ask =>
+        "#,
+    );
+}
+
+#[test]
+fn a_silence_is_counted_from_where_the_clock_was_set_back_to() {
+    run(
+        by(Window::Absent { duration: secs(10), expected: Vec::new() }, &["user"]),
+        r#"
+        5000s push user=a => stored
+        100s  back
+        105s  ask => next 1m50s
+        110s  ask => {user="a"}=10 next 2m50s
+        "#,
+    );
 }
 
 #[test]

@@ -47,6 +47,10 @@ struct Machine {
     /// Bytes that opening the log cut off.
     cut_bytes: u64,
     clock: i64,
+    /// The time at the next start, if it matters.
+    now: Option<Timestamp>,
+    /// The event rules at the next start.
+    queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
     /// Every acknowledged request with the end of the log behind it.
     acknowledged: Vec<(Position, Vec<(Labels, Point)>)>,
     /// Where snapshots begin.
@@ -61,6 +65,8 @@ impl Machine {
             recovered: Recovered::default(),
             cut_bytes: 0,
             clock: 0,
+            now: None,
+            queries: BTreeMap::new(),
             acknowledged: Vec::new(),
             snapshots: Vec::new(),
         };
@@ -81,7 +87,8 @@ impl Machine {
         self.cut_bytes = opened.cut_bytes;
         let metrics = Arc::new(Metrics::new());
         let (settings, limits) = (Settings::default(), Limits::STANDARD);
-        let recovered = recover(log, events, settings, limits, &BTreeMap::new(), Timestamp::EPOCH, &metrics);
+        let reach = Timestamp::EPOCH..self.now.unwrap_or(Timestamp::MAX);
+        let recovered = recover(log, events, settings, limits, &self.queries, reach, &metrics);
         let (data, recovered) = recovered.unwrap();
         (self.data, self.recovered) = (Some(data), recovered);
     }
@@ -188,6 +195,11 @@ fn while_the_log_cannot_be_written_nothing_is_acknowledged_and_rules_go_on() {
     assert_eq!(held[&long("taken").0], long("taken").1);
 }
 
+fn login(time: Timestamp) -> Event {
+    let (id, kind, body) = (String::new(), "login".to_owned(), String::new());
+    Event { id, time, kind, fields: BTreeMap::new(), body }
+}
+
 #[test]
 fn what_the_log_cannot_take_in_one_piece_costs_no_other_request() {
     let machine = Machine::new();
@@ -224,14 +236,7 @@ fn a_reload_leaves_windows_whose_query_asks_the_same_and_fills_the_others_from_t
     };
     let at = |seconds: i64| Timestamp::from_secs(1_000 + seconds);
     let push = |seconds: i64| {
-        let event = Event {
-            id: String::new(),
-            time: at(seconds),
-            kind: "login".to_owned(),
-            fields: BTreeMap::new(),
-            body: String::new(),
-        };
-        data.accept(&[Entry::Events(vec![event])], at(seconds)).unwrap();
+        data.accept(&[Entry::Events(vec![login(at(seconds))])], at(seconds)).unwrap();
     };
     let reload = |query: &Arc<CompiledQuery>, now: Timestamp, meanwhile: &dyn Fn()| {
         let queries = BTreeMap::from([(rule, Arc::clone(query))]);
@@ -256,6 +261,38 @@ fn a_reload_leaves_windows_whose_query_asks_the_same_and_fills_the_others_from_t
     assert_eq!(counted(at(7)), (Some(4.0), 4));
     reload(&query(4.0, 50), at(8), &|| push(9));
     assert_eq!(counted(at(10)), (Some(6.0), 50));
+}
+
+#[test]
+fn a_clock_that_was_ahead_spoils_no_windows_neither_now_nor_after_a_restart() {
+    let mut machine = Machine::new();
+    let threshold = Threshold { op: CompareOp::GreaterOrEqual, value: 1.0 };
+    let query = EventQuery::new(Window::Count { over: Duration::from_mins(10), threshold }).compile();
+    let (rule, at) = (RuleId(1), Timestamp::from_secs);
+    machine.queries = BTreeMap::from([(rule, Arc::new(query.unwrap()))]);
+    machine.now = Some(at(100));
+    machine.take(&Step::Restart);
+    let counted = |machine: &Machine, now: Timestamp| {
+        let windows = machine.data().windows(rule).unwrap();
+        lock(&windows).evaluate(now).first().map(|hit| hit.value)
+    };
+    let push = |machine: &Machine, now: Timestamp| {
+        machine.data().accept(&[Entry::Events(vec![login(now)])], now).unwrap();
+    };
+    push(&machine, at(100));
+    push(&machine, at(50_000));
+    // An engine that starts before anything else comes.
+    machine.now = Some(at(110));
+    machine.take(&Step::Restart);
+    assert_eq!(counted(&machine, at(111)), Some(2.0));
+    push(&machine, at(120));
+    push(&machine, at(60_000));
+    assert_eq!(counted(&machine, at(60_000)), Some(1.0));
+    // One that goes on.
+    push(&machine, at(130));
+    assert_eq!(counted(&machine, at(131)), Some(2.0));
+    assert_eq!(machine.data().pass_time(at(731)).0, [rule]);
+    assert_eq!(counted(&machine, at(731)), None);
 }
 
 /// The last file of this sort.
