@@ -8,13 +8,15 @@ use watchfire_events::EventWindows;
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
 use watchfire_plugin::{Batch, Condition, PluginError, State};
 use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
-use watchfire_tsdb::{SampleValue, Tsdb};
+use watchfire_tsdb::SampleValue;
 
 use crate::condition::{ask, batch_of_events, batch_of_samples};
 use crate::instances::ElementIndex;
 use crate::labels::{Element, Labeler, SEVERITY_LABEL, Surroundings};
 use crate::presence::presence;
-use crate::{Alerting, ConditionUse, Instance, OnError, Outcome, Remote, Rule, RuleKind, SeverityThreshold, Source};
+use crate::{
+    Alerting, ConditionUse, Instance, OnError, Outcome, Remote, Rule, RuleKind, Series, SeverityThreshold, Source,
+};
 
 /// Why a rule gave no answer. Nothing changes then: an error is never "no result".
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -101,7 +103,7 @@ impl fmt::Debug for OpenCondition<'_> {
 /// Everything that one evaluation may look at.
 pub struct Evaluator<'a> {
     /// The series.
-    pub db: &'a Tsdb,
+    pub series: Series<'a>,
     /// The rule's plan; without it the expression is planned anew.
     pub prepared: Option<&'a Prepared>,
     /// The series that the plan is known to read; without it they are searched.
@@ -134,9 +136,9 @@ pub struct Evaluator<'a> {
 
 impl<'a> Evaluator<'a> {
     /// Over series alone, without offset, condition and external labels.
-    pub fn new(db: &'a Tsdb, external_labels: &'a Labels, options: &'a Options) -> Evaluator<'a> {
+    pub fn new(series: impl Into<Series<'a>>, external_labels: &'a Labels, options: &'a Options) -> Evaluator<'a> {
         Evaluator {
-            db,
+            series: series.into(),
             prepared: None,
             tracked: None,
             remote: None,
@@ -198,10 +200,12 @@ fn query(rule: &Rule, at: Timestamp, evaluator: &mut Evaluator<'_>) -> Result<Ve
                     &fresh
                 }
             };
-            match &mut evaluator.tracked {
-                Some(tracked) => plan.instant_tracked(evaluator.db, tracked, at, evaluator.stop)?,
-                None => plan.instant(evaluator.db, at, evaluator.stop)?,
-            }
+            let stop = evaluator.stop;
+            let tracked = &mut evaluator.tracked;
+            evaluator.series.read(|db| match tracked {
+                Some(tracked) => plan.instant_tracked(db, tracked, at, stop),
+                None => plan.instant(db, at, stop),
+            })?
         }
     };
     elements(answer, at, &mut evaluator.warnings)
@@ -226,7 +230,7 @@ fn vector(value: Value, at: Timestamp) -> Option<Vec<VectorSample>> {
 
 /// What a template's query answers.
 fn template_query(
-    db: &Tsdb,
+    series: Series<'_>,
     options: &Options,
     remote: Option<&mut Remote>,
     at: Timestamp,
@@ -236,7 +240,8 @@ fn template_query(
         Some(remote) => remote.ask(text, at).map_err(|error| error.to_string())?,
         None => {
             let expr = watchfire_promql::parse(text).map_err(|error| error.to_string())?;
-            watchfire_promql::instant(db, &expr, at, options).map_err(|error| error.to_string())?
+            let answer = series.read(|db| watchfire_promql::instant(db, &expr, at, options));
+            answer.map_err(|error| error.to_string())?
         }
     };
     let samples = vector(answer.value, at).ok_or_else(|| EvaluateError::NotAVector.to_string())?;
@@ -315,8 +320,8 @@ fn alert(
             }
         }
     };
-    let (db, options, remote) = (evaluator.db, evaluator.options, &mut evaluator.remote);
-    let mut query = |text: &str| template_query(db, options, remote.as_deref_mut(), at, text);
+    let (series, options, remote) = (evaluator.series, evaluator.options, &mut evaluator.remote);
+    let mut query = |text: &str| template_query(series, options, remote.as_deref_mut(), at, text);
     let mut labeler = Labeler {
         rule,
         surroundings: Surroundings {
@@ -387,7 +392,7 @@ fn absentees(
         let at = at - evaluator.query_offset;
         let answer = match &mut evaluator.remote {
             Some(remote) => remote.ask(&plan.expr().to_string(), at)?,
-            None => plan.instant(evaluator.db, at, evaluator.stop)?,
+            None => evaluator.series.read(|db| plan.instant(db, at, evaluator.stop))?,
         };
         let samples = elements(answer, at, &mut evaluator.warnings)?;
         Ok::<_, EvaluateError>(ElementIndex::new(rule, alerting, samples.into_iter().map(|sample| sample.labels)))

@@ -18,6 +18,7 @@ mod outcome;
 mod presence;
 mod remote;
 mod rule;
+mod series;
 
 pub use absence::Absence;
 pub use condition::batch_of_samples;
@@ -29,3 +30,4 @@ pub use rule::{
     Alerting, ConditionUse, EventSource, ExprSource, GroupSource, OnError, Position, Rule, RuleFile, RuleGroup,
     RuleKind, SeverityThreshold, Source, TemplateQueries,
 };
+pub use series::Series;

@@ -1,7 +1,7 @@
 //! One evaluation of one rule, as tables.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use watchfire_events::{EventQuery, EventWindows, FieldMatcher, Window};
 use watchfire_model::{Duration, Event, FieldValue, Labels, RuleId, Sample, Severity, Timestamp};
@@ -11,7 +11,7 @@ use watchfire_plugin::{
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{
     Alerting, ConditionUse, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OnError, OpenCondition,
-    Outcome, Position, Prepared, Remote, Rule, RuleKind, Source, evaluate,
+    Outcome, Position, Prepared, Remote, Rule, RuleKind, Series, Source, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{SampleValue, Settings, Tsdb};
@@ -238,6 +238,36 @@ impl Condition for Fixed {
         self.1.push(batch.clone());
         self.0.clone()
     }
+}
+
+/// Writes to the series while it computes.
+struct Writes(Arc<RwLock<Tsdb>>);
+
+impl Condition for Writes {
+    fn evaluate(&mut self, batch: &Batch, _: &mut State) -> Result<PluginOutcome, PluginError> {
+        let mut db = self.0.try_write().map_err(|_| PluginError::Trap("the series are locked".to_owned()))?;
+        db.append(
+            &Labels::from_pairs([("__name__", "seen")]),
+            Sample { timestamp: AT, value: batch.series.len() as f64 },
+        )
+        .map_err(|error| PluginError::Trap(error.to_string()))?;
+        Ok(PluginOutcome { findings: vec![finding(0, Severity::Critical, 1.0)], unknown: Vec::new() })
+    }
+}
+
+#[test]
+fn nothing_waits_for_a_condition_to_write_series() {
+    let (db, external, options) = (Arc::new(RwLock::new(store())), Labels::empty(), Options::default());
+    let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
+    let mut condition = Writes(Arc::clone(&db));
+    let mut evaluator = Evaluator {
+        condition: Some(OpenCondition { condition: &mut condition, state: &mut state }),
+        ..Evaluator::new(Series::Shared(&db), &external, &options)
+    };
+    let text = "{{ with query \"seen\" }}{{ . | first | value }} seen{{ end }}";
+    let rule = with_condition(alert(expression("sum by (host) (m)"), &[], &[("s", text)]));
+    let got = shown(&evaluate(&rule, AT, &mut evaluator));
+    assert!(got.contains(r#""s": "2 seen""#), "{got}");
 }
 
 fn finding(series: u32, severity: Severity, value: f64) -> Finding {

@@ -10,7 +10,7 @@ use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, R
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
-use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Source};
+use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Series, Source};
 use watchfire_tsdb::{SeriesId, Tsdb};
 
 use crate::clock::{Clock, Stopwatch};
@@ -314,8 +314,9 @@ impl Worker {
         let windows = self.data.windows(request.rule);
         let mut windows = windows.as_ref().map(|windows| lock(windows));
         let mut failure = None;
-        let result = self.data.with_tsdb(|db| {
-            let mut evaluator = Evaluator::new(db, &rules.external_labels, &rules.options);
+        let computes = opened.is_some();
+        let mut evaluate = |series: Series<'_>| {
+            let mut evaluator = Evaluator::new(series, &rules.external_labels, &rules.options);
             evaluator.prepared = Some(&ready.prepared);
             evaluator.tracked = Some(&mut tracked);
             evaluator.windows = windows.as_deref_mut();
@@ -332,7 +333,12 @@ impl Worker {
             let outcome = watchfire_rules::evaluate(&ready.rule, request.at, &mut evaluator);
             failure = evaluator.failure.take();
             outcome
-        });
+        };
+        // What arrives waits for no plugin.
+        let result = match computes {
+            true => evaluate(Series::Shared(&self.data.tsdb)),
+            false => self.data.with_tsdb(|db| evaluate(Series::Held(db))),
+        };
         if let Err(EvaluateError::Condition { plugin, error }) = &result {
             self.failed(plugin, error);
         }
