@@ -387,13 +387,13 @@ impl Reloader {
         (self.states, self.reader, self.last_good) = (states, reader, last_good);
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
+        let refill = self.refill(&compiled, now - loaded.retention.min(retention), now).await?;
         self.data.set_ingest_limits(ingest_limits(&loaded.config));
         self.delivery.extend(&mut compiled.definitions.dispatch);
         let folder = folder(&self.origin);
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
         self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
-        let refill = self.refill(&compiled, now - loaded.retention.min(retention), now).await?;
         apply(&self.data, &self.rules, compiled, refill, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
         let broken = loaded.plugins.iter().filter_map(|plugin| plugin.error.as_ref());
