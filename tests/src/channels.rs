@@ -272,7 +272,9 @@ fn pages() -> Result<()> {
         let shown = submit(&engine, "/receivers/test", &[("receiver", "hook")]).await?;
         ensure!(shown.contains("A test of hook") && shown.contains("Answer: 200 ok"), "{shown}");
         ensure!(sink.received().len() == 1, "it was sent");
-        let shown = submit(&engine, "/notifications/1/again", &[]).await?;
+        let listed = engine.get("/api/watchfire/v1/deliveries").await?;
+        let number = listed["deliveries"][0]["number"].as_u64().context("it has a number")?;
+        let shown = submit(&engine, &format!("/notifications/{number}/again"), &[]).await?;
         ensure!(sink.received().len() == 2 && shown.contains("/again\""), "{shown}");
         ensure!(!shown.contains("sesame-1234"), "{shown}");
 
