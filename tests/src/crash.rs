@@ -14,6 +14,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "crash::c5_a_storm_survives_fifty_kills", needs: &[Tool::Binary], run: storm },
     Case { name: "crash::c5_pending_alerts_keep_their_age", needs: &[Tool::Binary], run: pending },
     Case { name: "crash::c5_what_is_kept_firing_ends_when_it_would_have", needs: &[Tool::Binary], run: kept },
+    Case {
+        name: "crash::c5_an_outage_of_hours_ends_and_forgets_nothing",
+        needs: &[Tool::Binary, Tool::Faketime],
+        run: outage,
+    },
     Case { name: "crash::c5_every_retry_carries_the_same_key", needs: &[Tool::Binary], run: retries },
     Case { name: "crash::c5_silences_survive", needs: &[Tool::Binary], run: silences },
     Case { name: "crash::c5_samples_and_events_survive", needs: &[Tool::Binary], run: data },
@@ -190,6 +195,66 @@ fn kept() -> Result<()> {
         let last = received.last().context("something was told")?;
         let kept = time(&last.json["alerts"][0]["endsAt"])?.since(Timestamp::parse_rfc3339(&before)?);
         ensure!(kept >= model::Duration::from_secs(5), "it was kept for {kept}");
+        Ok(())
+    })
+}
+
+/// The engine is killed, and when it starts again its clock says that five hours have passed.
+fn outage() -> Result<()> {
+    block_on(async {
+        let sink = Sink::start().await?;
+        let config = format!(
+            "rules: {{paths: [rules.yml]}}\nevaluation: {{interval: 1s}}\n\
+             route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s, repeat_interval: 1w}}\n\
+             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+            sink.url("/webhook")
+        );
+        let rules = "groups: [{name: g, rules: [{alert: Waits, expr: waits > 1, for: 4h}, \
+                     {alert: Fires, expr: fires > 1}, {alert: Kept, expr: kept > 1, keep_firing_for: 4h}]}]";
+        let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("waits 5\nfires 5\nkept 5\n").await?;
+        let told = |received: &[Received], status: &str| {
+            let with = received.iter().filter(|one| one.json["status"] == status);
+            let names = with.filter_map(|one| one.json["alerts"][0]["labels"]["alertname"].as_str().map(str::to_owned));
+            names.collect::<BTreeSet<String>>()
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        sink.until("two fire", |received| told(received, "firing") == names(&["Fires", "Kept"])).await?;
+        engine.push("kept 0\n").await?;
+        let states = async || -> Result<BTreeMap<String, String>> {
+            let alerts = engine.get("/api/v1/alerts").await?;
+            let alerts = alerts["data"]["alerts"].as_array().cloned().unwrap_or_default();
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            Ok(alerts.iter().map(|alert| (text(&alert["labels"]["alertname"]), text(&alert["state"]))).collect())
+        };
+        eventually("one waits and one is kept", async || {
+            let rules = engine.get("/api/v1/rules").await?.to_string();
+            Ok((states().await?.len() == 3 && rules.contains("keepFiringSince")).then_some(()))
+        })
+        .await?;
+        let records = durable_records(&engine).await?;
+        // Whatever followed from the last evaluations is durable when something later is.
+        engine.post_ok("/api/v2/alerts", "application/json", r#"[{"labels": {"alertname": "Later"}}]"#).await?;
+        ensure!(durable_records(&engine).await? > records, "what is accepted is durable");
+        engine.kill()?;
+        engine.set_clock_ahead("+5h");
+        engine.run(&[]).await?;
+        // The data come back later than the first evaluations, which end nothing.
+        let rules = eventually("all rules are evaluated", async || {
+            let rules = engine.get("/api/v1/rules").await?["data"]["groups"][0]["rules"].clone();
+            let evaluated = |rule: &serde_json::Value| rule["lastEvaluation"] != "0001-01-01T00:00:00Z";
+            Ok(rules.as_array().is_some_and(|rules| rules.iter().all(evaluated)).then_some(rules))
+        })
+        .await?;
+        let states: Vec<_> = (0..3).map(|rule| rules[rule]["state"].clone()).collect();
+        ensure!(states == ["pending", "firing", "firing"], "the outage ended something: {rules:#}");
+        engine.push("waits 5\nfires 5\nkept 0\n").await?;
+        sink.until("what was kept for long enough ends", |received| told(received, "resolved").contains("Kept"))
+            .await?;
+        let received = sink.until("what waits fires", |received| told(received, "firing").contains("Waits")).await?;
+        ensure!(!told(&received, "resolved").contains("Fires"), "the outage resolved what fires: {received:#?}");
+        let times = received.iter().filter(|one| one.json["alerts"][0]["labels"]["alertname"] == "Fires").count();
+        ensure!(times == 1, "what fires was told {times} times");
         Ok(())
     })
 }

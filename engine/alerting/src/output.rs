@@ -47,7 +47,8 @@ pub struct EvaluateRequest {
     /// Why now.
     pub cause: Cause,
     /// The instances, pending or firing, about which the answer must say whether they are missing or have recovered if
-    /// it does not find them; empty for a rule with neither `ignore_missing` nor `resolve_when`.
+    /// it does not find them; empty for a rule with neither `ignore_missing` nor `resolve_when`, but for a while after a
+    /// restart.
     pub instances: Arc<[Labels]>,
     /// Whether the rule has neither instances nor series, so that finding nothing changes nothing.
     pub idle: bool,

@@ -73,7 +73,8 @@ pub enum StateReason {
     KeptFiring,
     /// The condition no longer holds, but `resolve_when` does not hold yet.
     AwaitsRecovery,
-    /// The data that would say whether the condition holds are missing; `ignore_missing` leaves it as it is.
+    /// The data that would say whether the condition holds are missing; `ignore_missing`, or a restart not long ago, leaves
+    /// it as it is.
     Missing,
     /// The same instance fires with another severity.
     SeverityChanged,
@@ -401,7 +402,7 @@ impl fmt::Display for Reason {
                 StateReason::PendingEnded => "the condition stopped holding before the alert fired",
                 StateReason::KeptFiring => "the condition stopped holding, `keep_firing_for` keeps the alert firing",
                 StateReason::AwaitsRecovery => "the condition stopped holding, `resolve_when` does not hold yet",
-                StateReason::Missing => "its data are missing, `ignore_missing` leaves the alert as it is",
+                StateReason::Missing => "its data are missing, which leaves the alert as it is for a while",
                 StateReason::SeverityChanged => "the same problem has another severity now",
                 StateReason::Resolved => "the condition no longer holds",
                 StateReason::ScheduleEnded => "the rule's schedule has ended for now",

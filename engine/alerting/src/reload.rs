@@ -165,7 +165,13 @@ impl Engine {
                             added.push(spec.id);
                         }
                         let name = group.name.clone();
-                        RuleState::new(spec.clone(), group.id, name, position, instances.unwrap_or_default())
+                        let known = instances.unwrap_or_default();
+                        let is_restored = !known.is_empty();
+                        let mut state = RuleState::new(spec.clone(), group.id, name, position, known);
+                        if is_restored {
+                            state.wait_for_data(self.now + self.settings.restart_grace);
+                        }
+                        state
                     }
                 };
                 if let Some(until) = self.restored_schedules.remove(&spec.id) {

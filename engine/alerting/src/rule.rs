@@ -33,6 +33,8 @@ pub(crate) struct RuleState {
     pub(crate) last_evaluation: Option<Timestamp>,
     pub(crate) evaluation_time: Duration,
     pub(crate) dropped: usize,
+    /// Until then the data of instances that were read back may not have come back.
+    grace_until: Option<Timestamp>,
     /// Up to when the times of its cron schedule are done with.
     scheduled_until: Option<Timestamp>,
     /// What of this is kept over a restart.
@@ -52,6 +54,8 @@ pub(crate) struct LiveInstance {
     for_state: Option<Labels>,
     /// Whether it was told that only `resolve_when` keeps it firing.
     awaits_recovery: bool,
+    /// Whether it was read back at a start and was not found since.
+    awaits_data: bool,
 }
 
 /// What happened to an instance.
@@ -141,6 +145,17 @@ pub(crate) struct Circumstances {
     pub(crate) opens: bool,
 }
 
+/// What is known about an instance that is not found.
+#[derive(Clone, Copy, Debug)]
+struct Lapse {
+    /// Whether its data are missing.
+    is_missing: bool,
+    /// Whether it is not long ago that instances were read back.
+    in_grace: bool,
+    /// Whether its rule's condition for that says that it has recovered.
+    has_recovered: bool,
+}
+
 impl LiveInstance {
     fn new(instance: Instance) -> LiveInstance {
         LiveInstance {
@@ -150,6 +165,7 @@ impl LiveInstance {
             alerts_firing: None,
             for_state: None,
             awaits_recovery: false,
+            awaits_data: false,
         }
     }
 
@@ -172,14 +188,8 @@ impl LiveInstance {
     }
 
     /// It is not found any more. Answers whether it is to be removed.
-    fn lapse(
-        &mut self,
-        is_missing: bool,
-        has_recovered: bool,
-        life: &Life,
-        c: Circumstances,
-        transitions: &mut Vec<Transition>,
-    ) -> bool {
+    fn lapse(&mut self, lapse: Lapse, life: &Life, c: Circumstances, transitions: &mut Vec<Transition>) -> bool {
+        let Lapse { is_missing, in_grace, has_recovered } = lapse;
         let at = c.at;
         let instance = &mut self.instance;
         let mut tell = |instance: &Instance, step, reason| {
@@ -189,7 +199,7 @@ impl LiveInstance {
         if is_missing && instance.state != InstanceState::Resolved {
             // A clock that went back must not stretch the time.
             let since = instance.missing_since.unwrap_or(at).min(at);
-            overdue = at.since(since) >= life.ignore_missing;
+            overdue = !(in_grace && self.awaits_data) && at.since(since) >= life.ignore_missing;
             if !overdue {
                 if instance.missing_since.replace(since).is_none() {
                     tell(instance, Step::Changed, StateReason::Missing);
@@ -239,6 +249,7 @@ impl LiveInstance {
     /// It is found again.
     fn go_on(&mut self, active: ActiveInstance, life: &Life, at: Timestamp, transitions: &mut Vec<Transition>) {
         self.awaits_recovery = false;
+        self.awaits_data = false;
         let instance = &mut self.instance;
         instance.value = active.value;
         if instance.annotations != active.annotations {
@@ -310,6 +321,7 @@ impl RuleState {
             last_evaluation: None,
             evaluation_time: Duration::ZERO,
             dropped: 0,
+            grace_until: None,
             scheduled_until: None,
             kept_until: None,
             made_up_for: None,
@@ -337,7 +349,22 @@ impl RuleState {
     pub(crate) fn take_over(&mut self, other: RuleState) {
         self.instances = other.instances;
         self.emitted = other.emitted;
+        self.grace_until = other.grace_until;
         self.scheduled_until = other.scheduled_until;
+    }
+
+    /// Leaves instances that were read back as they are until then while their data are missing: whoever sends them has
+    /// to notice first that there is somebody again.
+    pub(crate) fn wait_for_data(&mut self, until: Timestamp) {
+        self.grace_until = Some(until);
+        for live in self.instances.values_mut() {
+            // What was gone before, no outage of the engine took away.
+            live.awaits_data = live.instance.missing_since.is_none() && live.instance.keep_firing_since.is_none();
+        }
+    }
+
+    fn is_in_grace(&self, at: Timestamp) -> bool {
+        self.grace_until.is_some_and(|until| at < until)
     }
 
     /// Takes up to when the times of its cron schedule were done with before a restart.
@@ -455,10 +482,11 @@ impl RuleState {
     }
 
     /// The instances about which an evaluation has to say more than whether it finds them.
-    pub(crate) fn asked_about(&self) -> Arc<[Labels]> {
+    pub(crate) fn asked_about(&self, at: Timestamp) -> Arc<[Labels]> {
         match &self.spec.kind {
-            RuleKind::Alerting(life) if life.asks_about_instances() => {
-                let alive = self.instances.values().filter(|live| live.is_alive());
+            RuleKind::Alerting(life) if life.asks_about_instances() || self.is_in_grace(at) => {
+                let all = life.asks_about_instances();
+                let alive = self.instances.values().filter(|live| live.is_alive() && (all || live.awaits_data));
                 alive.map(|live| live.instance.labels.clone()).collect()
             }
             _ => Arc::default(),
@@ -504,13 +532,17 @@ impl RuleState {
 
         // Those that are no longer found.
         let mut gone = Vec::new();
+        let in_grace = self.is_in_grace(c.at);
         for (fingerprint, live) in &mut self.instances {
             if found.contains(fingerprint) || unknown.contains(*fingerprint) {
                 continue;
             }
-            let is_missing = missing.contains(*fingerprint);
-            let has_recovered = recovered.contains(*fingerprint);
-            if live.lapse(is_missing, has_recovered, life, c, &mut applied.transitions) {
+            let lapse = Lapse {
+                is_missing: missing.contains(*fingerprint),
+                in_grace,
+                has_recovered: recovered.contains(*fingerprint),
+            };
+            if live.lapse(lapse, life, c, &mut applied.transitions) {
                 gone.push(*fingerprint);
             }
         }

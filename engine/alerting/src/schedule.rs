@@ -224,7 +224,7 @@ impl Engine {
             at,
             query_offset: group.spec.query_offset,
             cause: run.cause,
-            instances: state.asked_about(),
+            instances: state.asked_about(at),
             idle: state.is_idle(),
         };
         self.outputs.push_back(Output::Evaluate(request));

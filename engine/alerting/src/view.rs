@@ -40,7 +40,7 @@ pub struct Instance {
     pub resolved_at: Option<Timestamp>,
     /// Since when only `keep_firing_for` keeps it firing, or firing as badly as it does.
     pub keep_firing_since: Option<Timestamp>,
-    /// Since when its data are missing and `ignore_missing` keeps it as it is.
+    /// Since when its data are missing and `ignore_missing`, or a restart not long ago, keeps it as it is.
     pub missing_since: Option<Timestamp>,
 }
 

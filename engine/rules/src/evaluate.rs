@@ -400,7 +400,12 @@ fn absentees(
     let pick = |mut holds: Box<dyn FnMut(&Labels) -> bool + '_>| {
         left.iter().copied().filter(|one| holds(one)).cloned().collect()
     };
-    let missing = match &prepared.presence {
+    // After a restart rules are asked that do not mind gaps otherwise, and have no plan for it.
+    let fresh = match (&prepared.presence, &rule.source) {
+        (None, Source::Expr(source)) => presence(&source.expr).map(|expr| Plan::new(&expr, evaluator.options)),
+        _ => None,
+    };
+    let missing = match prepared.presence.as_ref().or(fresh.as_ref()) {
         Some(plan) => {
             let mut present = index(plan, evaluator)?;
             pick(Box::new(move |labels| !present.agrees(labels)))

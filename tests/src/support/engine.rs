@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{OpenApi, eventually, variable};
+use super::{OpenApi, eventually, faketime, variable};
 
 /// Where the engine describes its own API.
 pub(crate) const OWN_DOCUMENT: &str = "/api/watchfire/v1/openapi.json";
@@ -22,6 +22,8 @@ pub(crate) const OWN_DOCUMENT: &str = "/api/watchfire/v1/openapi.json";
 pub(crate) struct Engine {
     folder: TempDir,
     process: Option<Child>,
+    /// By how much its clock is ahead, as libfaketime reads it.
+    ahead: Option<String>,
     address: Option<SocketAddr>,
     client: Client,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// A folder with these files (`watchfire.yml` among them) and nothing running yet.
     pub(crate) fn prepare(files: &[(&str, &str)]) -> Result<Engine> {
-        let engine = Engine { folder: TempDir::new()?, process: None, address: None, client: client()? };
+        let engine = Engine { folder: TempDir::new()?, process: None, ahead: None, address: None, client: client()? };
         for (name, text) in files {
             engine.write(name, text)?;
         }
@@ -41,6 +43,11 @@ impl Engine {
         let mut engine = Engine::prepare(files)?;
         engine.run(&[]).await?;
         Ok(engine)
+    }
+
+    /// From the next start on its clock is ahead by this much, such as `+5h`.
+    pub(crate) fn set_clock_ahead(&mut self, by: &str) {
+        self.ahead = Some(by.to_owned());
     }
 
     /// Starts the process and waits until it is ready. A second start uses the same address and data.
@@ -55,7 +62,14 @@ impl Engine {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let logged_before = std::fs::read_to_string(self.log_path())?.len();
         let listen = self.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        if let Some(ahead) = &self.ahead {
+            // Neither timers nor the times of files are to be faked.
+            let library = faketime().context("libfaketime is not installed")?;
+            command.env("LD_PRELOAD", library).env("FAKETIME", ahead);
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
+        }
+        let child = command
             .args(["serve", "--data", "data", "--listen", &listen])
             .args(if options.contains(&"--config") { &[][..] } else { &["--config", "watchfire.yml"] })
             .args(options)

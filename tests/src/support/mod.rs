@@ -18,7 +18,7 @@ pub(crate) use openapi::OpenApi;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use random::Random;
 pub(crate) use sink::{Received, Sink};
-pub(crate) use tool::Tool;
+pub(crate) use tool::{Tool, faketime};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

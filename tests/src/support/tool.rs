@@ -1,5 +1,6 @@
 //! Programs and files that a test may need.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::variable;
@@ -29,6 +30,8 @@ pub(crate) enum Tool {
     Aiosmtpd,
     /// OpenTelemetry's SDK for Python with its exporter.
     OpenTelemetry,
+    /// The library that lets a program believe in another time.
+    Faketime,
     /// A program of this name, such as a compiler.
     Program(&'static str),
 }
@@ -55,6 +58,7 @@ impl Tool {
             Tool::Promtool => absent("promtool"),
             Tool::Postgres => unset("WATCHFIRE_TEST_POSTGRES").or_else(|| absent("psql")),
             Tool::Amtool => absent("amtool"),
+            Tool::Faketime => faketime().is_none().then(|| "libfaketime is not installed".to_owned()),
             Tool::OpenTelemetry => {
                 let modules =
                     "import opentelemetry.sdk.metrics, opentelemetry.exporter.otlp.proto.http.metric_exporter";
@@ -81,4 +85,11 @@ fn absent(program: &str) -> Option<String> {
     let path = variable("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     (!found).then(|| format!("{program} is not installed"))
+}
+
+/// Where the library lies.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let library = |folder: std::fs::DirEntry| folder.path().join("faketime/libfaketimeMT.so.1");
+    let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders.map(library).find(|path| path.is_file())
 }
