@@ -215,6 +215,8 @@ fn large() -> Result<()> {
         let head = "POST /api/v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 999999999\r\n\r\n";
         let status = engine.status_of(head).await?;
         ensure!(status == 413, "{status}");
+        let metrics = engine.text("/metrics").await?;
+        ensure!(metrics.contains("\nwatchfire_requests_too_large_total 5\n"), "{metrics}");
         Ok(())
     })
 }

@@ -23,7 +23,7 @@ use crate::owner::Request;
 
 /// Attempts that are remembered, of all receivers and of each; older ones are forgotten. Each is at most two times 16 KiB
 /// for each of its requests.
-const ATTEMPTS_KEPT: usize = 1_000;
+pub(crate) const ATTEMPTS_KEPT: usize = 1_000;
 const ATTEMPTS_OF_RECEIVER_KEPT: usize = 100;
 
 /// How often the store is told of new ones: so much of them is lost with a process that is killed, and however many
@@ -121,6 +121,10 @@ impl History {
         lock(&self.remembered).records.values().cloned().collect()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.remembered).records.len()
+    }
+
     fn find(&self, number: u64) -> Option<Arc<DeliveryRecord>> {
         lock(&self.remembered).records.get(&number).cloned()
     }
@@ -174,6 +178,10 @@ pub(crate) async fn keep(
         tokio::select! {
             _ = ticks.tick() => {}
             () = owner.closed() => return,
+        }
+        if metrics.store_failing.get() != 0 {
+            // What pages wait for is tried first.
+            continue;
         }
         history.forget(clock.now() - loaded.load().config.storage.history);
         if let Err(error) = history.keep().await {

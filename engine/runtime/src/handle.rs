@@ -24,7 +24,7 @@ use crate::bounds::{Bound, Bounds, Place};
 use crate::builder::Builder;
 use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
-use crate::deliveries::History;
+use crate::deliveries::{ATTEMPTS_KEPT, History};
 use crate::intake::{Arrival, Intake};
 use crate::load::{Loaded, features};
 use crate::metrics::{Metrics, label};
@@ -348,6 +348,11 @@ impl Watchfire {
         place
     }
 
+    /// Counts a request that was refused because of its size.
+    pub fn count_too_large(&self) {
+        self.inner.metrics.too_large.inc();
+    }
+
     /// What is kept of the series.
     pub fn storage(&self) -> Storage {
         let loaded = self.inner.loaded.load();
@@ -440,7 +445,10 @@ impl Watchfire {
         let store = [("series", stats.series, settings.series_max), ("samples_bytes", stats.bytes, settings.bytes_max)];
         let bounds = self.inner.bounds.usage(&self.inner.loaded.load().config.server.limits);
         let taken = |places: &Semaphore, max: usize| max - places.available_permits().min(max);
-        let waiting = [("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX)];
+        let waiting = [
+            ("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX),
+            ("deliveries_remembered", self.inner.history.len(), ATTEMPTS_KEPT),
+        ];
         let usage = [&usage[..], &store[..], &bounds[..], &waiting[..]].concat();
         crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
         text

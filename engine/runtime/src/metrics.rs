@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) events_accepted: Counter,
     pub(crate) alerts_received: Counter,
     pub(crate) overloaded: Family<Label, Counter>,
+    pub(crate) too_large: Counter,
     pub(crate) evaluations: Family<Label, Counter>,
     pub(crate) evaluation_failures: Counter,
     pub(crate) evaluation_seconds: Histogram,
@@ -74,6 +75,11 @@ impl Metrics {
         let events_accepted = metric!("events_accepted", "Events that were logged", Counter::default());
         let alerts_received = metric!("alerts_received", "Alerts posted from outside", Counter::default());
         let overloaded = metric!("overloaded", "Requests answered with 429, by queue", Family::default());
+        let too_large = metric!(
+            "requests_too_large",
+            "Requests answered with 413 because of the size of their body or of what it holds",
+            Counter::default()
+        );
         let evaluations = metric!("rule_evaluations", "Evaluations of rules, by cause", Family::default());
         let evaluation_failures = metric!("rule_evaluation_failures", "Evaluations that failed", Counter::default());
         let evaluation_seconds =
@@ -134,6 +140,7 @@ impl Metrics {
             events_accepted,
             alerts_received,
             overloaded,
+            too_large,
             evaluations,
             evaluation_failures,
             evaluation_seconds,

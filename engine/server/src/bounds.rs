@@ -25,13 +25,14 @@ pub(crate) async fn hold(State(app): State<App>, request: Request, next: Next) -
         return next.run(request).await;
     }
     let timeout = app.limits().request_timeout.to_std();
-    match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let text = format!("the request took longer than {} s\n", timeout.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+    let Ok(response) = tokio::time::timeout(timeout, next.run(request)).await else {
+        let text = format!("the request took longer than {} s\n", timeout.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        app.engine.count_too_large();
     }
+    response
 }
 
 /// The answer to whoever finds no place.
