@@ -267,7 +267,8 @@ fn silences() -> Result<()> {
         );
         for (wrong, words) in [
             (&["silence", "add", "a=~.*", "--comment", "c", "--author", "me"][..], "every alert"),
-            (&["silence", "expire", "nothing"], "not found"),
+            (&["silence", "expire", "nothing"], "must be of type uuid"),
+            (&["silence", "expire", "00000000-0000-4000-8000-000000000000"], "not found"),
             (&["alert", "query", "a=b", "Disk"], "Disk"),
         ] {
             let said = run(wrong)?;

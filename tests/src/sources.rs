@@ -272,7 +272,7 @@ fn filled() -> Result<()> {
         engine.run(&[]).await?;
         ensure!(engine.log()?.contains("the store was not filled"), "{}", engine.log()?);
         let metrics = engine.text("/metrics").await?;
-        ensure!(metrics.contains("watchfire_fill_incomplete 1"), "{metrics}");
+        ensure!(metrics.contains("watchfire_fill_incomplete 2"), "{metrics}");
         Ok(())
     })
 }

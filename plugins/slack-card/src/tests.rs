@@ -15,6 +15,7 @@ fn group(alerts: Vec<Alert>) -> Group {
         group_labels: vec![("alertname".into(), "HighErrorRate".into()), ("service".into(), "checkout".into())],
         external_url: "https://watchfire.example".into(),
         alerts,
+        ..Group::default()
     }
 }
 

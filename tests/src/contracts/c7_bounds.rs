@@ -165,7 +165,8 @@ fn waiting() -> Result<()> {
         ensure!(answer.status() == 429 && answer.headers().contains_key("retry-after"), "{}", answer.status());
         counted(&engine, "watchfire_overloaded_total{queue=\"alerts\"}", 1.0).await?;
         ensure!(engine.post("/api/v2/alerts", &json, alerts(300)).await?.status() == 200, "these have room");
-        counted(&engine, "watchfire_engine_bound_used{bound=\"attempts\"}", 256.0).await?;
+        // One integration leaves as many places free as it takes.
+        counted(&engine, "watchfire_engine_bound_used{bound=\"attempts\"}", 128.0).await?;
         counted(&engine, "watchfire_outbox_notifications", 300.0).await
     })
 }
@@ -179,7 +180,7 @@ fn attempts() -> Result<()> {
         );
         let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
         let texts: std::collections::BTreeMap<String, String> =
-            (0..10).map(|i| (format!("text{i}"), "x".repeat(10_000))).collect();
+            (0..6).map(|i| (format!("text{i}"), "x".repeat(10_000))).collect();
         let long = json!({"labels": {"alertname": "Long"}, "annotations": texts});
         let body = json!({"receiver": "hook", "alerts": [long]}).to_string();
         engine.post_ok("/api/watchfire/v1/receivers/test", "application/json", body).await?;
