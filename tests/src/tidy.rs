@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "tidy::arrows_point_down", needs: &[], run: arrows_point_down },
     Case { name: "tidy::heavy_libraries_have_one_owner", needs: &[], run: heavy_libraries_have_one_owner },
     Case { name: "tidy::every_crate_says_what_it_is", needs: &[], run: every_crate_says_what_it_is },
+    Case { name: "tidy::nothing_leads_out_of_the_checkout", needs: &[], run: nothing_leads_out_of_the_checkout },
     Case { name: "tidy::no_test_is_ignored", needs: &[], run: no_test_is_ignored },
     Case { name: "tidy::semantics_name_tests_that_exist", needs: &[], run: semantics_name_tests_that_exist },
     Case { name: "tidy::long_files_only_shrink", needs: &[], run: long_files_only_shrink },
@@ -189,6 +190,17 @@ fn rust_files() -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// A link, such as one to where a machine keeps what it builds, leads nowhere on any other machine.
+fn nothing_leads_out_of_the_checkout() -> Result<()> {
+    let output = Command::new("git").args(["ls-files", "--stage"]).current_dir(root()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout)?;
+    ensure!(listed.lines().count() > 100, "the files of the project are not listed: {listed}");
+    let links: Vec<&str> = listed.lines().filter(|line| line.starts_with("120000 ")).collect();
+    ensure!(links.is_empty(), "a link is kept: {links:?}");
+    Ok(())
 }
 
 fn no_test_is_ignored() -> Result<()> {
