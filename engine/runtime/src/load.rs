@@ -118,8 +118,9 @@ pub(crate) fn rule_files(
         .map(|file| &*file.path)
         .chain(last_good.files())
         .map(PathBuf::from)
-        .filter(|file| hidden.iter().any(|folder| file.starts_with(folder)) && !files.contains(file))
+        .filter(|file| hidden.keys().any(|folder| file.starts_with(folder)) && !files.contains(file))
         .collect();
+    found.diagnostics.extend(unlisted(&hidden, "; the rules in it stay as they were"));
     for path in files.into_iter().chain(unseen) {
         let name = path.display().to_string();
         let in_force = || {
@@ -219,7 +220,9 @@ pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
 /// The files that match one of the patterns, which are relative to `folder`, sorted by path. A name without wildcards
 /// that is no file is reported, and so is a folder that cannot be listed.
 pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    search(patterns, folder, diagnostics).files
+    let Search { files, hidden } = search(patterns, folder, diagnostics);
+    diagnostics.extend(unlisted(&hidden, ""));
+    files
 }
 
 /// What patterns find.
@@ -227,7 +230,14 @@ struct Search {
     /// The files that match, sorted by path.
     files: Vec<PathBuf>,
     /// The folders below which there may be more: they are there and cannot be listed.
-    hidden: Vec<PathBuf>,
+    hidden: BTreeMap<PathBuf, io::Error>,
+}
+
+/// Errors about folders that cannot be listed, and what that means.
+fn unlisted(hidden: &BTreeMap<PathBuf, io::Error>, meaning: &str) -> impl Iterator<Item = Diagnostic> {
+    hidden.iter().map(move |(folder, error)| {
+        whole_file(&folder.display().to_string(), &format!("cannot be listed: {error}{meaning}"))
+    })
 }
 
 fn search(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Search {
@@ -251,11 +261,7 @@ fn search(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>)
             diagnostics.push(whole_file(&text, "there is no such file"));
         }
     }
-    for (folder, error) in &hidden {
-        let place = folder.display().to_string();
-        diagnostics.push(whole_file(&place, &format!("cannot be listed: {error}; what lies in it stays in force")));
-    }
-    Search { files: found.into_iter().collect(), hidden: hidden.into_keys().collect() }
+    Search { files: found.into_iter().collect(), hidden }
 }
 
 /// `./a` is `a`, so that both spellings of a path match.
