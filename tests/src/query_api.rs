@@ -1,6 +1,7 @@
 //! Prometheus' query API: the same answers as a real Prometheus that was fed the same, and its bounds.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
         run: like_prometheus,
     },
     Case { name: "query_api::c7_queries_are_bounded", needs: &[Tool::Binary], run: bounded },
+    Case { name: "query_api::samples_do_not_wait_for_a_query_that_takes_long", needs: &[Tool::Binary], run: long },
     Case { name: "query_api::c7_open_pages_are_bounded_and_a_reload_counts", needs: &[Tool::Binary], run: streams },
     Case { name: "query_api::pages_of_other_sites_read_only_if_configured", needs: &[Tool::Binary], run: origins },
     Case { name: "query_api::what_is_shown_of_the_configuration_has_no_secrets", needs: &[Tool::Binary], run: secrets },
@@ -275,6 +277,29 @@ fn bounded() -> Result<()> {
         let metrics = engine.text("/metrics").await?;
         ensure!(metrics.contains("watchfire_engine_bound_max{bound=\"queries\"} 20"), "{metrics}");
         Ok(())
+    })
+}
+
+fn long() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", QUIET)]).await?;
+        engine.push("load 1\n").await?;
+        // More than a million points, each of them over a day of seconds.
+        let url = engine.url("/api/v1/query?query=max_over_time(max_over_time(load[1d:1s])[150y:1h])");
+        let query = tokio::spawn(client()?.get(url).timeout(Duration::from_secs(120)).send());
+        let running = "watchfire_engine_bound_used{bound=\"queries\"} 1";
+        eventually("the query runs", async || Ok(engine.text("/metrics").await?.contains(running).then_some(())))
+            .await?;
+        for value in 2..10 {
+            engine.push(&format!("load{{n=\"{value}\"}} {value}\n")).await?;
+        }
+        let series = engine.get("/api/v1/series?match[]=load").await?;
+        ensure!(series["data"].as_array().is_some_and(|series| series.len() == 9), "{series}");
+        ensure!(!query.is_finished(), "the query goes on meanwhile");
+        query.abort();
+        let ended = "watchfire_engine_bound_used{bound=\"queries\"} 0";
+        let gives_up = async || Ok(engine.text("/metrics").await?.contains(ended).then_some(()));
+        eventually("a query that nobody waits for ends", gives_up).await
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod annotations;
 mod eval;
+mod extract;
 mod numeric;
 mod options;
 mod plan;
@@ -14,6 +15,7 @@ mod tracked;
 mod value;
 
 pub use eval::Windows;
+pub use extract::Extract;
 pub use options::{Options, QueryError, Stop};
 pub use plan::{Plan, instant, range};
 pub use series_notation::{NotedValue, SeriesNotation, parse_series, parse_values};

@@ -71,3 +71,14 @@ pub enum QueryError {
     #[error("{0}")]
     Execution(String),
 }
+
+impl QueryError {
+    /// Asks the caller whether to go on.
+    pub(crate) fn if_stopped(stop: &dyn Fn() -> Option<Stop>) -> Result<(), QueryError> {
+        match stop() {
+            Some(Stop::Canceled) => Err(QueryError::Canceled),
+            Some(Stop::TimedOut) => Err(QueryError::TimedOut),
+            None => Ok(()),
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, Timestamp};
 use watchfire_tsdb::{SeriesId, Tsdb};
 
-use crate::eval::{self, Projection, Query};
+use crate::eval::{self, Projection, Query, Selected};
 use crate::syntax::{
     AggregateOp, At, BinaryOp, DurationValue, FunctionName, Matching, RangeExtension, Span, VectorSelector,
 };
@@ -135,8 +135,7 @@ impl Plan {
 
     /// Evaluates at one instant.
     pub fn instant(&self, db: &Tsdb, at: Timestamp, stop: &dyn Fn() -> Option<Stop>) -> Result<Answer, QueryError> {
-        let ids = self.select(db);
-        eval::run(self, db, &ids, None, Query::instant(at), stop)
+        self.evaluate(db, Query::instant(at), stop)
     }
 
     /// Evaluates at every step from `start` to `end`.
@@ -148,6 +147,15 @@ impl Plan {
         step: Duration,
         stop: &dyn Fn() -> Option<Stop>,
     ) -> Result<Answer, QueryError> {
+        self.evaluate(db, self.range_query(start, end, step)?, stop)
+    }
+
+    fn evaluate(&self, db: &Tsdb, query: Query, stop: &dyn Fn() -> Option<Stop>) -> Result<Answer, QueryError> {
+        let ids = self.select(db);
+        eval::run(self, Selected::Stored { db, ids: &ids, layouts: None }, query, stop)
+    }
+
+    pub(crate) fn range_query(&self, start: Timestamp, end: Timestamp, step: Duration) -> Result<Query, QueryError> {
         if step <= Duration::ZERO {
             return Err(QueryError::Range("zero or negative query resolution step widths are not accepted"));
         }
@@ -160,8 +168,7 @@ impl Plan {
                 self.root.value_type.documented()
             )));
         }
-        let ids = self.select(db);
-        eval::run(self, db, &ids, None, Query::range(start, end, step), stop)
+        Ok(Query::range(start, end, step))
     }
 
     pub(crate) fn select(&self, db: &Tsdb) -> Vec<Vec<SeriesId>> {

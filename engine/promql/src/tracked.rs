@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watchfire_model::{METRIC_NAME_LABEL, MatchOp, Timestamp};
 use watchfire_tsdb::{Cursor, SeriesId, Tsdb};
 
-use crate::eval::{self, Layouts, Parts, Query, Windows};
+use crate::eval::{self, Layouts, Parts, Query, Selected, Windows};
 use crate::{Answer, Plan, QueryError, Stop};
 
 /// The series that a plan's selectors match, kept up to date as series come and go, and what follows from them alone:
@@ -45,7 +45,8 @@ impl Plan {
         stop: &dyn Fn() -> Option<Stop>,
     ) -> Result<Answer, QueryError> {
         self.track(db, tracked);
-        eval::run(self, db, &tracked.ids, Some(&tracked.layouts), Query::instant(at), stop)
+        let selected = Selected::Stored { db, ids: &tracked.ids, layouts: Some(&tracked.layouts) };
+        eval::run(self, selected, Query::instant(at), stop)
     }
 
     /// Evaluates at one instant what these series have a say in, because only they have changed. The answer may hold
@@ -64,10 +65,12 @@ impl Plan {
         self.track(db, tracked);
         let (ids, layouts) = (&tracked.ids, &tracked.layouts);
         let parts = tracked.parts.get_or_insert_with(|| Parts::new(self, layouts, ids).map(Arc::new));
-        match parts.as_ref().and_then(|parts| parts.of(changed)) {
-            Some(ids) => eval::run(self, db, &ids, None, Query::instant(at), stop),
-            None => eval::run(self, db, ids, Some(layouts), Query::instant(at), stop),
-        }
+        let some = parts.as_ref().and_then(|parts| parts.of(changed));
+        let selected = match &some {
+            Some(ids) => Selected::Stored { db, ids, layouts: None },
+            None => Selected::Stored { db, ids, layouts: Some(layouts) },
+        };
+        eval::run(self, selected, Query::instant(at), stop)
     }
 
     /// Whether so many series were found that [`Plan::instant_of_changed`] may look at fewer than all.

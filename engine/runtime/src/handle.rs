@@ -1,13 +1,10 @@
 //! The handle that callers hold.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration as StdDuration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use thiserror::Error;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
@@ -16,17 +13,16 @@ use watchfire_delivery::Deliverer;
 use watchfire_host::{Host, Recording};
 use watchfire_ingest::Metadata;
 use watchfire_ingest::remote_write::{Message, Report};
-use watchfire_model::{Alert, Duration, Event, Fingerprint, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
-use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, ValueType};
-use watchfire_tsdb::{Point, Tsdb};
+use watchfire_model::{Alert, Event, Fingerprint, Labels, Timestamp};
+use watchfire_tsdb::Point;
 
 use crate::bounds::{Bound, Bounds, Place};
 use crate::builder::Builder;
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Clock;
 use crate::data::{Data, lock};
 use crate::deliveries::{ATTEMPTS_KEPT, History};
 use crate::intake::{Arrival, Intake};
-use crate::load::{Loaded, features};
+use crate::load::Loaded;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::reload::{ReloadError, ReloadReport, ReloadRequest};
@@ -63,68 +59,6 @@ pub(crate) struct Inner {
     pub(crate) shares: bool,
     /// Ends when everything decided is durable.
     pub(crate) persisting: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
-}
-
-/// Why a query has no answer.
-#[derive(Debug, Error)]
-pub enum QueryFailure {
-    /// It is not PromQL; points at the characters.
-    #[error("invalid parameter \"query\": {0}")]
-    Parse(#[from] watchfire_promql::ParseError),
-    /// It gives no series, so that there is no range of it.
-    #[error(
-        "invalid parameter \"query\": invalid expression type \"{0}\" for range query, must be Scalar or instant Vector"
-    )]
-    NoRange(&'static str),
-    /// It waited for its turn for as long as it may take.
-    #[error("query timed out in query queue")]
-    NoPlace,
-    /// It failed while it ran.
-    #[error("{0}")]
-    Execution(#[from] QueryError),
-    /// The engine is stopping.
-    #[error("the engine is stopping")]
-    Closed,
-}
-
-/// What a caller may say about a query.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuerySettings {
-    /// How long it may take, its turn included; never longer than `server.limits.query_timeout`.
-    pub timeout: Option<Duration>,
-    /// How long a sample counts, instead of `evaluation.lookback`.
-    pub lookback: Option<Duration>,
-}
-
-/// The answer to a query, and what it took.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answered {
-    /// The answer.
-    pub answer: Answer,
-    /// How long it waited for its turn.
-    pub waited: StdDuration,
-    /// How long it ran.
-    pub took: StdDuration,
-}
-
-/// What is kept of the series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Storage {
-    /// How many series there are.
-    pub series: usize,
-    /// The time of the newest sample; [`Timestamp::MIN`] if there is none.
-    pub newest: Timestamp,
-    /// How far back the rules read, which is how long samples are kept.
-    pub retention: Duration,
-}
-
-/// Tells a query that nobody waits for it any more, when it is dropped.
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Watchfire {
@@ -264,80 +198,6 @@ impl Watchfire {
         self.inner.loaded.load_full()
     }
 
-    /// Evaluates an expression at a time.
-    ///
-    /// # Errors
-    /// If it is not PromQL, or passes a limit.
-    pub async fn query(&self, expr: &str, at: Timestamp, settings: &QuerySettings) -> Result<Answered, QueryFailure> {
-        let expr = self.parse(expr)?;
-        self.reading(settings, move |tsdb, options, stop| Plan::new(&expr, options).instant(tsdb, at, stop)).await
-    }
-
-    /// Evaluates an expression at every step from `start` to `end`, both included.
-    ///
-    /// # Errors
-    /// If it is not PromQL, or passes a limit.
-    pub async fn query_range(
-        &self,
-        expr: &str,
-        start: Timestamp,
-        end: Timestamp,
-        step: Duration,
-        settings: &QuerySettings,
-    ) -> Result<Answered, QueryFailure> {
-        let expr = self.parse(expr)?;
-        let kind = expr.value_type();
-        if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
-            return Err(QueryFailure::NoRange(kind.documented()));
-        }
-        let range = move |tsdb: &Tsdb, options: &Options, stop: &dyn Fn() -> Option<Stop>| {
-            Plan::new(&expr, options).range(tsdb, start, end, step, stop)
-        };
-        self.reading(settings, range).await
-    }
-
-    fn parse(&self, expr: &str) -> Result<Expr, QueryFailure> {
-        Ok(watchfire_promql::parse_with(expr, features(&self.inner.loaded.load().config))?)
-    }
-
-    /// Runs a query within the configured bounds: so many at once, so many samples, so much time.
-    async fn reading(
-        &self,
-        settings: &QuerySettings,
-        query: impl FnOnce(&Tsdb, &Options, &dyn Fn() -> Option<Stop>) -> Result<Answer, QueryError> + Send + 'static,
-    ) -> Result<Answered, QueryFailure> {
-        let loaded = self.inner.loaded.load_full();
-        let limits = &loaded.config.server.limits;
-        let timeout = settings.timeout.map_or(limits.query_timeout, |timeout| timeout.min(limits.query_timeout));
-        let timeout = timeout.max(Duration::ZERO).to_std();
-        let watch = Stopwatch::start();
-        let places = || Bound::Queries.max(&self.inner.loaded.load().config.server.limits);
-        let place = tokio::time::timeout(timeout, self.inner.bounds.take(Bound::Queries, places));
-        let place = place.await.map_err(|_| QueryFailure::NoPlace)?;
-        let waited = watch.elapsed();
-        let data = Arc::clone(&self.inner.data);
-        let options = Options {
-            lookback: settings.lookback.unwrap_or(loaded.config.evaluation.lookback),
-            samples_max: limits.query_samples_max,
-            ..Options::default()
-        };
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let _until_answered = Abandoned(Arc::clone(&abandoned));
-        let answer = tokio::task::spawn_blocking(move || {
-            // The place is taken until the query has really ended, whether or not somebody still waits for it.
-            let _place = place;
-            let stop = || match () {
-                () if watch.elapsed() > timeout => Some(Stop::TimedOut),
-                () if abandoned.load(Ordering::Relaxed) => Some(Stop::Canceled),
-                () => None,
-            };
-            let answer = data.with_tsdb(|tsdb| query(tsdb, &options, &stop))?;
-            Ok::<_, QueryError>((answer, watch.elapsed()))
-        });
-        let (answer, ended) = answer.await.map_err(|_| QueryFailure::Closed)??;
-        Ok(Answered { answer, waited, took: ended.saturating_sub(waited) })
-    }
-
     /// A place for something that is bounded, or `None` if all are taken; counted then.
     pub fn enter(&self, bound: Bound) -> Option<Place> {
         let max = bound.max(&self.inner.loaded.load().config.server.limits);
@@ -351,42 +211,6 @@ impl Watchfire {
     /// Counts a request that was refused because of its size.
     pub fn count_too_large(&self) {
         self.inner.metrics.too_large.inc();
-    }
-
-    /// What is kept of the series.
-    pub fn storage(&self) -> Storage {
-        let loaded = self.inner.loaded.load();
-        let retention = loaded.retention;
-        self.inner.data.with_tsdb(|tsdb| Storage { series: tsdb.stats().series, newest: tsdb.newest_time(), retention })
-    }
-
-    /// How many series a metric has.
-    pub fn series_named(&self, metric: &str) -> usize {
-        self.inner.data.with_tsdb(|tsdb| tsdb.select(&[Matcher::equal(METRIC_NAME_LABEL, metric)]).len())
-    }
-
-    /// The label sets of the series that match one of the selectors and have a sample in the time range.
-    pub fn series(&self, selectors: &[Vec<Matcher>], start: Timestamp, end: Timestamp) -> Vec<Labels> {
-        self.inner.data.with_tsdb(|tsdb| {
-            let ids: BTreeSet<_> = selectors.iter().flat_map(|matchers| tsdb.select(matchers)).collect();
-            let found: BTreeSet<Labels> = ids
-                .into_iter()
-                .filter_map(|id| tsdb.series(id))
-                .filter(|series| !series.window(start - Duration::from_millis(1), end).is_empty())
-                .map(|series| series.labels().clone())
-                .collect();
-            found.into_iter().collect()
-        })
-    }
-
-    /// The names of all labels.
-    pub fn label_names(&self) -> Vec<String> {
-        self.inner.data.with_tsdb(|tsdb| tsdb.label_names().map(str::to_owned).collect())
-    }
-
-    /// The values of a label.
-    pub fn label_values(&self, name: &str) -> Vec<String> {
-        self.inner.data.with_tsdb(|tsdb| tsdb.label_values(name).map(str::to_owned).collect())
     }
 
     /// Reads configuration, rules, templates and plugins again. What is unchanged keeps its state; what is broken

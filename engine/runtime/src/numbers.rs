@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use watchfire_config::ServerLimits;
 use watchfire_delivery::{Trend, Trends};
 use watchfire_model::{Alert, RuleId, Timestamp};
-use watchfire_promql::{Answer, Options, Plan, Stop, Value};
+use watchfire_promql::{Answer, Extract, Options, Plan, Stop, Value};
 use watchfire_rules::Measure;
 
 use crate::bounds::{Bound, Bounds};
@@ -46,8 +46,9 @@ impl Numbers {
         let plan = Plan::new(&measure.expr, &options);
         let end = until - ready.query_offset;
         let stop = || (watch.elapsed() > TIME_MAX).then_some(Stop::TimedOut);
-        let answer = self.data.with_tsdb(|tsdb| plan.range(tsdb, end - Trend::SPAN, end, Trend::STEP, &stop));
-        answer
+        let extract = Extract::range(plan, end - Trend::SPAN, end, Trend::STEP);
+        extract
+            .and_then(|extract| self.data.answer(extract, &stop))
             .inspect_err(|error| tracing::debug!(rule = ready.rule.name, %error, "a message goes without a trend"))
             .ok()
     }

@@ -248,12 +248,16 @@ impl Index {
         self.names.keys().map(|name| &**name)
     }
 
-    /// The values of a label, in order.
-    pub(crate) fn values<'a>(&'a self, name: &str, series: &'a impl LabelsBySlot) -> Vec<&'a str> {
-        let Some(values) = self.names.get(name) else { return Vec::new() };
-        let mut texts: Vec<&str> = values.table.iter().map(|number| values.text(number, name, series)).collect();
-        texts.sort_unstable();
-        texts
+    /// The values of a label, in no order that means anything.
+    pub(crate) fn values<'a>(&'a self, name: &'a str, series: &'a impl LabelsBySlot) -> impl Iterator<Item = &'a str> {
+        let values = self.names.get(name).into_iter();
+        values.flat_map(move |values| values.table.iter().map(move |number| values.text(number, name, series)))
+    }
+
+    /// How many series carry a value.
+    pub(crate) fn count(&self, name: &str, value: &str, series: &impl LabelsBySlot) -> usize {
+        let Some(values) = self.names.get(name) else { return 0 };
+        values.find(name, value, series).map_or(0, |number| values.postings(number).len())
     }
 
     /// The series that can match, and the matchers that are to be tested on each of them.

@@ -238,6 +238,16 @@ impl Assembled {
     pub fn new(labels: Labels, samples: SamplesRef<'_>) -> Option<Assembled> {
         Series::assemble(labels, samples).map(Assembled)
     }
+
+    /// The series, to be read.
+    pub fn view(&self) -> SeriesView<'_> {
+        SeriesView { series: &self.0 }
+    }
+
+    /// Bytes that it takes, without its labels, which it shares with the series that it was copied from.
+    pub fn bytes(&self) -> usize {
+        size_of::<Series>() + self.0.heap_bytes()
+    }
 }
 
 fn store_hint(histogram: &mut Arc<Histogram>, previous: Option<&Histogram>) {
@@ -296,6 +306,17 @@ impl<'a> SeriesView<'a> {
         let from = self.series.position_after(after.as_millis());
         let to = self.series.position_after(through.as_millis());
         Window { series: self.series, from, to: to.max(from) }
+    }
+
+    /// A copy with all samples after `after`, and some of those before; nothing if there is none after it.
+    pub fn copy_after(&self, after: Timestamp) -> Option<Assembled> {
+        let Series { id, labels, older, head } = self.series;
+        let after = after.as_millis();
+        if head.last_time() <= after {
+            return None;
+        }
+        let older = older[older.partition_point(|chunk| chunk.last_time() <= after)..].to_vec();
+        Some(Assembled(Series { id: *id, labels: labels.clone(), older, head: head.clone() }))
     }
 
     /// All samples, oldest first.

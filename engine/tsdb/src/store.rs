@@ -452,9 +452,14 @@ impl Tsdb {
         self.index.names()
     }
 
-    /// The values that a label has in some series, in order.
-    pub fn label_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.index.values(name, &self.pages).into_iter()
+    /// The values that a label has in some series, each once, in no order that means anything.
+    pub fn label_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.index.values(name, &self.pages)
+    }
+
+    /// How many series carry a label with this value. The answer costs one look-up.
+    pub fn series_with(&self, name: &str, value: &str) -> usize {
+        self.index.count(name, value, &self.pages)
     }
 
     /// The newest sample's time over all series, [`Timestamp::MIN`] in an empty store.

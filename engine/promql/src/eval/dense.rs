@@ -6,14 +6,14 @@
 
 use watchfire_tsdb::SampleValue;
 
-use super::Evaluator;
 use super::aggregate::State;
 use super::binary::{compare, scalar_operation};
 use super::element::Element;
 use super::functions::histogram::{ClassicBucket, classic_quantile};
 use super::functions::note_possible_gauge;
-use super::layout::{ABSENT, Layout, Layouts, Meetings, is_present};
+use super::layout::{ABSENT, Layout, Meetings, is_present};
 use super::windows::{KnownRows, SharedRows, StoreState};
+use super::{Dense, Evaluator};
 use crate::QueryError;
 use crate::annotations::Monotonicity;
 use crate::plan::{AggregatePlan, BinaryPlan, Kind, Node, Reading};
@@ -43,15 +43,15 @@ pub(super) fn is_plain(value: f64) -> bool {
 impl<'s, 'a> Evaluator<'s, 'a> {
     /// The vector of a node that has a layout, or `None` if the general evaluator has to give it.
     pub(super) fn dense_vector(&mut self, node: &'s Node, at: i64) -> Result<Option<Vec<Element<'a>>>, QueryError> {
-        let Some(layouts) = self.layouts else { return Ok(None) };
-        if matches!(layouts.of(node), Layout::General) {
+        let Some(dense) = self.source.dense() else { return Ok(None) };
+        if matches!(dense.layouts.of(node), Layout::General) {
             return Ok(None);
         }
         let notes = self.notes.clone();
         // This may be the argument of `scalar` within an evaluation over rows.
         let outer = std::mem::replace(&mut self.disordered, false);
         let samples = self.samples;
-        let found = match self.rows(layouts, node, at) {
+        let found = match self.rows(dense, node, at) {
             // More has been counted here than the general evaluator would count: it decides.
             Err(QueryError::TooManySamples) => None,
             other => other?,
@@ -65,28 +65,28 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         };
         let present = values.iter().enumerate().filter(|(_, value)| is_present(**value));
         let elements = present.map(|(row, value)| {
-            let element = layouts.element(self.source.db, self.source.ids, node, row)?;
+            let element = dense.layouts.element(dense.db, dense.ids, node, row)?;
             Some(Element { value: SampleValue::Float(*value), ..element })
         });
         Ok(elements.collect())
     }
 
-    fn rows(&mut self, layouts: &'s Layouts, node: &'s Node, at: i64) -> Rows {
-        let values = match (&node.kind, layouts.of(node)) {
-            (Kind::Instant(reading), Layout::Instant) => rows!(self.instant_rows(reading, at)),
-            (Kind::Call(function, args), layout) => rows!(self.call_rows(layouts, *function, args, layout, at)),
+    fn rows(&mut self, dense: Dense<'s, 'a>, node: &'s Node, at: i64) -> Rows {
+        let values = match (&node.kind, dense.layouts.of(node)) {
+            (Kind::Instant(reading), Layout::Instant) => rows!(self.instant_rows(dense, reading, at)),
+            (Kind::Call(function, args), layout) => rows!(self.call_rows(dense, *function, args, layout, at)),
             (Kind::Aggregate(plan), Layout::Groups { of, first, shared }) => {
-                rows!(self.shared_rows(layouts, plan, of, first.len(), shared.as_deref(), at))
+                rows!(self.shared_rows(dense, plan, of, first.len(), shared.as_deref(), at))
             }
             (Kind::Negate(operand), Layout::Operand) => {
-                let mut values = rows!(self.rows(layouts, operand, at));
+                let mut values = rows!(self.rows(dense, operand, at));
                 values.iter_mut().filter(|value| is_present(**value)).for_each(|value| *value = -*value);
                 values
             }
-            (Kind::Binary(plan), Layout::Operand) => rows!(self.scalar_rows(layouts, plan, at)),
+            (Kind::Binary(plan), Layout::Operand) => rows!(self.scalar_rows(dense, plan, at)),
             (Kind::Binary(plan), Layout::Join(meetings)) => match plan.op {
-                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => rows!(self.set_rows(layouts, plan, meetings, at)),
-                _ => rows!(self.join_rows(layouts, plan, meetings, at)),
+                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => rows!(self.set_rows(dense, plan, meetings, at)),
+                _ => rows!(self.join_rows(dense, plan, meetings, at)),
             },
             _ => return Ok(None),
         };
@@ -99,14 +99,15 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     /// has to be looked at.
     fn instants(
         &self,
+        dense: Dense<'s, 'a>,
         reading: &'s Reading,
         at: i64,
     ) -> Result<impl Iterator<Item = Option<f64>> + use<'s, 'a>, QueryError> {
         let reference = self.reference(at, reading.at, reading.offset.as_ref())?;
         let oldest = reference.saturating_sub(self.options.lookback.as_millis());
-        let db = self.source.db;
+        let db = dense.db;
         let newest = db.newest_by_slot();
-        Ok(self.source.ids[reading.selection].iter().map(move |id| {
+        Ok(dense.ids[reading.selection].iter().map(move |id| {
             let mut sample = newest[id.slot()];
             if sample.time > reference {
                 let Some(point) = db.series(*id)?.at(watchfire_model::Timestamp::from_millis(reference)) else {
@@ -120,9 +121,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         }))
     }
 
-    fn instant_rows(&mut self, reading: &'s Reading, at: i64) -> Rows {
-        let mut values = Vec::with_capacity(self.source.ids[reading.selection].len());
-        for value in self.instants(reading, at)? {
+    fn instant_rows(&mut self, dense: Dense<'s, 'a>, reading: &'s Reading, at: i64) -> Rows {
+        let mut values = Vec::with_capacity(dense.ids[reading.selection].len());
+        for value in self.instants(dense, reading, at)? {
             let Some(value) = value else { return Ok(None) };
             values.push(value);
         }
@@ -131,7 +132,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
 
     fn call_rows(
         &mut self,
-        layouts: &'s Layouts,
+        dense: Dense<'s, 'a>,
         function: FunctionName,
         args: &'s [Node],
         layout: &'s Layout,
@@ -141,8 +142,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             (_, Layout::Windows { table, odd_names }) => {
                 let Kind::Range(reading, _) = &args[0].kind else { return Ok(None) };
                 let end = self.reference(at, reading.at, reading.offset.as_ref())?;
-                let ids = &self.source.ids[reading.selection];
-                let Some((values, largest)) = table.values(self.source.db, ids, end, function) else { return Ok(None) };
+                let ids = &dense.ids[reading.selection];
+                let Some((values, largest)) = table.values(dense.db, ids, end, function) else { return Ok(None) };
                 self.check(values.len() + largest)?;
                 if function == FunctionName::AbsentOverTime {
                     let absent = !values.iter().any(|value| is_present(*value));
@@ -151,23 +152,23 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 if *odd_names {
                     let mut last_name = String::new();
                     for row in values.iter().enumerate().filter(|(_, value)| is_present(**value)).map(|(row, _)| row) {
-                        let Some(owner) = self.owner(reading, row) else { return Ok(None) };
+                        let Some(owner) = self.owner(dense, reading, row) else { return Ok(None) };
                         note_possible_gauge(&mut self.notes, &owner, false, args[0].span, &mut last_name);
                     }
                 }
                 Ok(Some(values))
             }
             (FunctionName::Absent, _) => {
-                let absent = match (&args[0].kind, layouts.of(&args[0])) {
+                let absent = match (&args[0].kind, dense.layouts.of(&args[0])) {
                     (Kind::Instant(reading), Layout::Instant) => {
                         // The first one that is there decides.
-                        let mut found = self.instants(reading, at)?;
+                        let mut found = self.instants(dense, reading, at)?;
                         match found.find(|value| value.is_none_or(is_present)) {
                             Some(None) => return Ok(None),
                             found => found.is_none(),
                         }
                     }
-                    _ => !rows!(self.rows(layouts, &args[0], at)).into_iter().any(is_present),
+                    _ => !rows!(self.rows(dense, &args[0], at)).into_iter().any(is_present),
                 };
                 Ok(Some(vec![if absent { 1.0 } else { ABSENT }]))
             }
@@ -180,13 +181,13 @@ impl<'s, 'a> Evaluator<'s, 'a> {
                 if !(0.0..=1.0).contains(&q) {
                     return Ok(None);
                 }
-                let counts = rows!(self.rows(layouts, &args[1], at));
+                let counts = rows!(self.rows(dense, &args[1], at));
                 self.disordered |= is_disordered(buckets, ends, &counts);
                 Ok(Some(self.quantile_rows(q, buckets, ends, &counts, &args[1], at)))
             }
             (_, Layout::Operand) => {
                 let mapping = self.mapping(function, args, at)?;
-                let mut values = rows!(self.rows(layouts, &args[0], at));
+                let mut values = rows!(self.rows(dense, &args[0], at));
                 for value in values.iter_mut().filter(|value| is_present(**value)) {
                     *value = mapping.apply(*value).unwrap_or(ABSENT);
                 }
@@ -197,8 +198,8 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     }
 
     /// The series of a row of a selection.
-    fn owner(&self, reading: &'s Reading, row: usize) -> Option<Element<'a>> {
-        let series = self.source.db.series(*self.source.ids[reading.selection].get(row)?)?;
+    fn owner(&self, dense: Dense<'s, 'a>, reading: &'s Reading, row: usize) -> Option<Element<'a>> {
+        let series = dense.db.series(*dense.ids[reading.selection].get(row)?)?;
         Some(Element::new(super::element::Metric::Stored(series.labels()), 0.0, super::element::NameState::Kept))
     }
 
@@ -240,7 +241,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     /// The rows of an aggregation, unless another plan has just computed them.
     fn shared_rows(
         &mut self,
-        layouts: &'s Layouts,
+        dense: Dense<'s, 'a>,
         plan: &'s AggregatePlan,
         of: &[u32],
         count: usize,
@@ -249,9 +250,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     ) -> Rows {
         // At other times and within subqueries nobody else asks for the same.
         let Some(shared) = shared.filter(|_| self.depth == 0 && !self.query.is_range()) else {
-            return self.group_rows(layouts, plan, of, count, at);
+            return self.group_rows(dense, plan, of, count, at);
         };
-        let state = StoreState { changes: self.source.db.changes(), at };
+        let state = StoreState { changes: dense.db.changes(), at };
         if let Some(known) = shared.get(state) {
             self.check(usize::try_from(known.peak).unwrap_or(usize::MAX))?;
             self.samples += known.samples;
@@ -259,7 +260,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         }
         let before = self.samples;
         let outer = self.peak.replace(before);
-        let rows = self.group_rows(layouts, plan, of, count, at);
+        let rows = self.group_rows(dense, plan, of, count, at);
         let peak = self.peak.replace(outer.max(self.peak.get()));
         if let Ok(Some(rows)) = &rows
             && self.notes.is_empty()
@@ -271,7 +272,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         rows
     }
 
-    fn group_rows(&mut self, layouts: &'s Layouts, plan: &'s AggregatePlan, of: &[u32], count: usize, at: i64) -> Rows {
+    fn group_rows(&mut self, dense: Dense<'s, 'a>, plan: &'s AggregatePlan, of: &[u32], count: usize, at: i64) -> Rows {
         let parameter = match &plan.param {
             Some(param) => self.scalar(param, at)?,
             None => 0.0,
@@ -280,7 +281,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             return Ok(None);
         }
         let disordered = std::mem::replace(&mut self.disordered, false);
-        let values = rows!(self.rows(layouts, &plan.inner, at));
+        let values = rows!(self.rows(dense, &plan.inner, at));
         // Sums and extremes may depend on the order of what they are made of, in their last bits.
         if self.disordered && !matches!(plan.op, AggregateOp::Count | AggregateOp::Group) {
             return Ok(None);
@@ -303,11 +304,11 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     }
 
     /// An operation between a vector and a number.
-    fn scalar_rows(&mut self, layouts: &'s Layouts, plan: &'s BinaryPlan, at: i64) -> Rows {
+    fn scalar_rows(&mut self, dense: Dense<'s, 'a>, plan: &'s BinaryPlan, at: i64) -> Rows {
         let vector_is_left = plan.left.value_type == ValueType::Vector;
         let (vector, scalar) = if vector_is_left { (&plan.left, &plan.right) } else { (&plan.right, &plan.left) };
         let number = self.scalar(scalar, at)?;
-        let mut values = rows!(self.rows(layouts, vector, at));
+        let mut values = rows!(self.rows(dense, vector, at));
         for value in values.iter_mut().filter(|value| is_present(**value)) {
             let (a, b) = if vector_is_left { (*value, number) } else { (number, *value) };
             *value = if plan.op.is_comparison() {
@@ -320,10 +321,10 @@ impl<'s, 'a> Evaluator<'s, 'a> {
     }
 
     /// An operation between two vectors.
-    fn join_rows(&mut self, layouts: &'s Layouts, plan: &'s BinaryPlan, meetings: &Meetings, at: i64) -> Rows {
+    fn join_rows(&mut self, dense: Dense<'s, 'a>, plan: &'s BinaryPlan, meetings: &Meetings, at: i64) -> Rows {
         let Some(matching) = &plan.matching else { return Ok(None) };
-        let left = rows!(self.rows(layouts, &plan.left, at));
-        let right = rows!(self.rows(layouts, &plan.right, at));
+        let left = rows!(self.rows(dense, &plan.left, at));
+        let right = rows!(self.rows(dense, &plan.right, at));
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
         let (mut many, of_many, one, of_one) = if swapped {
@@ -357,9 +358,9 @@ impl<'s, 'a> Evaluator<'s, 'a> {
         Ok(Some(many))
     }
 
-    fn set_rows(&mut self, layouts: &'s Layouts, plan: &'s BinaryPlan, meetings: &Meetings, at: i64) -> Rows {
-        let mut left = rows!(self.rows(layouts, &plan.left, at));
-        let mut right = rows!(self.rows(layouts, &plan.right, at));
+    fn set_rows(&mut self, dense: Dense<'s, 'a>, plan: &'s BinaryPlan, meetings: &Meetings, at: i64) -> Rows {
+        let mut left = rows!(self.rows(dense, &plan.left, at));
+        let mut right = rows!(self.rows(dense, &plan.right, at));
         let (other, of_other) =
             if plan.op == BinaryOp::Or { (&left, &meetings.left) } else { (&right, &meetings.right) };
         let mut there = vec![false; meetings.count];

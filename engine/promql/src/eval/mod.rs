@@ -19,7 +19,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use watchfire_model::{Duration, Timestamp};
-use watchfire_tsdb::{SeriesId, SeriesView, Tsdb};
+use watchfire_tsdb::{Assembled, SeriesId, SeriesView, Tsdb};
 
 use crate::annotations::Annotations;
 use crate::plan::{Kind, Node, Plan};
@@ -59,28 +59,68 @@ impl Query {
     }
 }
 
-/// What is read: the store, and for each selection of the plan its series.
-struct Source<'s, 'a> {
+/// Where the series are that a plan selects.
+#[derive(Clone, Copy)]
+pub(crate) enum Selected<'s, 'a> {
+    /// In the store, under these ids for each selection; with what is known about their rows where they are tracked.
+    Stored { db: &'a Tsdb, ids: &'s [Vec<SeriesId>], layouts: Option<&'s Layouts> },
+    /// In copies.
+    Copied(&'a Copies),
+}
+
+/// What a dense evaluation needs: tracked series in a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Dense<'s, 'a> {
     db: &'a Tsdb,
     ids: &'s [Vec<SeriesId>],
+    layouts: &'s Layouts,
+}
+
+/// Series that were copied out of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    /// For each selection of a plan its series.
+    pub(crate) series: Vec<Vec<Assembled>>,
+    /// Whether labels exist that belong to the metric's name beside the name itself.
+    pub(crate) has_metadata_labels: bool,
+}
+
+/// What is read.
+struct Source<'s, 'a> {
+    selected: Selected<'s, 'a>,
     /// Looked up when they are read first: a dense evaluation reads none.
     views: Vec<OnceCell<Vec<SeriesView<'a>>>>,
     /// Whether labels exist that belong to the metric's name beside the name itself.
     has_metadata_labels: OnceCell<bool>,
 }
 
-impl<'a> Source<'_, 'a> {
+impl<'s, 'a> Source<'s, 'a> {
+    /// The series with what is known about their rows, where they are tracked.
+    fn dense(&self) -> Option<Dense<'s, 'a>> {
+        match self.selected {
+            Selected::Stored { db, ids, layouts } => layouts.map(|layouts| Dense { db, ids, layouts }),
+            Selected::Copied(_) => None,
+        }
+    }
+
     fn views(&self, selection: usize) -> &[SeriesView<'a>] {
-        let look_up = || self.ids[selection].iter().filter_map(|id| self.db.series(*id)).collect();
+        let look_up = || match self.selected {
+            Selected::Stored { db, ids, .. } => ids[selection].iter().filter_map(|id| db.series(*id)).collect(),
+            Selected::Copied(copies) => copies.series[selection].iter().map(Assembled::view).collect(),
+        };
         self.views[selection].get_or_init(look_up)
     }
 
     fn has_metadata_labels(&self) -> bool {
-        *self.has_metadata_labels.get_or_init(|| has_metadata_labels(self.db))
+        *self.has_metadata_labels.get_or_init(|| match self.selected {
+            Selected::Stored { db, .. } => has_metadata_labels(db),
+            Selected::Copied(copies) => copies.has_metadata_labels,
+        })
     }
 }
 
-fn has_metadata_labels(db: &Tsdb) -> bool {
+/// Whether labels exist that belong to the metric's name beside the name itself.
+pub(crate) fn has_metadata_labels(db: &Tsdb) -> bool {
     ["__type__", "__unit__"].iter().any(|label| db.label_values(label).next().is_some())
 }
 
@@ -88,8 +128,6 @@ fn has_metadata_labels(db: &Tsdb) -> bool {
 pub(crate) struct Evaluator<'s, 'a> {
     plan: &'s Plan,
     source: &'s Source<'s, 'a>,
-    /// What is known beforehand about the rows of each node, where the series are tracked.
-    layouts: Option<&'s Layouts>,
     options: &'s Options,
     query: Query,
     stop: &'s dyn Fn() -> Option<Stop>,
@@ -112,18 +150,15 @@ pub(crate) struct Evaluator<'s, 'a> {
 /// Evaluates a plan.
 pub(crate) fn run(
     plan: &Plan,
-    db: &Tsdb,
-    ids: &[Vec<SeriesId>],
-    layouts: Option<&Layouts>,
+    selected: Selected<'_, '_>,
     query: Query,
     stop: &dyn Fn() -> Option<Stop>,
 ) -> Result<Answer, QueryError> {
-    let views = vec![OnceCell::new(); ids.len()];
-    let source = Source { db, ids, views, has_metadata_labels: OnceCell::new() };
+    let views = vec![OnceCell::new(); plan.selections.len()];
+    let source = Source { selected, views, has_metadata_labels: OnceCell::new() };
     let mut evaluator = Evaluator {
         plan,
         source: &source,
-        layouts,
         options: &plan.options,
         query,
         stop,
@@ -161,11 +196,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
 
     /// Refuses to go on if the caller does not want it or too much is in memory.
     fn check(&self, more: usize) -> Result<(), QueryError> {
-        match (self.stop)() {
-            Some(Stop::Canceled) => return Err(QueryError::Canceled),
-            Some(Stop::TimedOut) => return Err(QueryError::TimedOut),
-            None => {}
-        }
+        QueryError::if_stopped(self.stop)?;
         let limit = self.options.samples_max;
         let samples = self.samples + more as u64;
         self.peak.set(self.peak.get().max(samples));

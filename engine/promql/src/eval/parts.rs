@@ -211,7 +211,7 @@ mod tests {
     use watchfire_model::{Labels, Sample, Timestamp};
     use watchfire_tsdb::Tsdb;
 
-    use super::super::{Query, Windows, run};
+    use super::super::{Query, Selected, Windows, run};
     use super::*;
     use crate::{Options, Value, parse};
 
@@ -234,7 +234,9 @@ mod tests {
     }
 
     fn elements(plan: &Plan, db: &Tsdb, ids: &[Vec<SeriesId>]) -> Vec<String> {
-        let answer = run(plan, db, ids, None, Query::instant(Timestamp::from_secs(30)), &|| None).unwrap();
+        let answer =
+            run(plan, Selected::Stored { db, ids, layouts: None }, Query::instant(Timestamp::from_secs(30)), &|| None)
+                .unwrap();
         let Value::Vector(samples) = answer.value else { panic!("{} gives no vector", plan.expr()) };
         samples.iter().map(|sample| format!("{} {:?}", sample.labels, sample.value)).collect()
     }

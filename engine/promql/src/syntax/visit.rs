@@ -61,6 +61,22 @@ impl Expr {
         furthest
     }
 
+    /// The same, unless that is only known when it is evaluated: `@` fixes an instant, or a duration is computed.
+    pub(crate) fn known_reach_with(&self, lookback: Duration) -> Option<Duration> {
+        let mut known = true;
+        self.walk(&mut |expr| {
+            let (at, durations) = match expr {
+                Expr::Vector(selector) => (selector.at, [selector.offset.as_ref(), None]),
+                Expr::Matrix(matrix) => (matrix.selector.at, [matrix.selector.offset.as_ref(), Some(&matrix.range)]),
+                Expr::Subquery(subquery) => (subquery.at, [subquery.offset.as_ref(), Some(&subquery.range)]),
+                _ => return,
+            };
+            let computed = durations.iter().flatten().any(|value| matches!(value, DurationValue::Computed(_)));
+            known &= at.is_none() && !computed;
+        });
+        known.then(|| self.reach_with(lookback).unwrap_or(Duration::ZERO))
+    }
+
     /// The same with the default lookback of five minutes.
     pub fn selectors(&self) -> Vec<Selector> {
         self.selectors_with(Duration::from_mins(5))

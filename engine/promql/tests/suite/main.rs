@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+mod extract;
 mod limits;
 mod oracle;
 mod round_trip;

@@ -79,19 +79,21 @@ fn unavailable() -> Failed {
     Failed { status: StatusCode::SERVICE_UNAVAILABLE, kind: "unavailable", message }
 }
 
-fn query_failed(failure: &QueryFailure) -> Failed {
-    let (status, kind) = match failure {
-        QueryFailure::Parse(_) | QueryFailure::NoRange(_) => return bad_data(failure),
-        QueryFailure::Closed => return unavailable(),
-        QueryFailure::NoPlace | QueryFailure::Execution(QueryError::TimedOut) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "timeout")
-        }
-        QueryFailure::Execution(QueryError::Canceled) => {
-            (StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST), "canceled")
-        }
-        QueryFailure::Execution(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
-    };
-    Failed { status, kind, message: failure.to_string() }
+impl From<QueryFailure> for Failed {
+    fn from(failure: QueryFailure) -> Failed {
+        let (status, kind) = match &failure {
+            QueryFailure::Parse(_) | QueryFailure::NoRange(_) => return bad_data(failure),
+            QueryFailure::Closed => return unavailable(),
+            QueryFailure::NoPlace | QueryFailure::Execution(QueryError::TimedOut) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "timeout")
+            }
+            QueryFailure::Execution(QueryError::Canceled) => {
+                (StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST), "canceled")
+            }
+            QueryFailure::Execution(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
+        };
+        Failed { status, kind, message: failure.to_string() }
+    }
 }
 
 fn success(data: Value) -> Response {

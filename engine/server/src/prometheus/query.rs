@@ -10,7 +10,7 @@ use watchfire_tsdb::SampleValue;
 
 use super::number::{float, seconds};
 use super::parameters::Parameters;
-use super::{Failed, bad_data, first, invalid, labels_json, query_failed, success, success_with};
+use super::{Failed, bad_data, first, invalid, labels_json, success, success_with};
 use crate::App;
 
 /// Points of a range query; more would not fit on a screen and cost a lot.
@@ -33,8 +33,8 @@ pub(super) async fn instant(State(app): State<App>, parameters: Parameters) -> R
     let limit = parameters.limit()?;
     let at = parameters.time("time", app.engine.now())?;
     let settings = settings(&parameters)?;
-    let answered = app.engine.query(parameters.text("query"), at, &settings).await;
-    Ok(answer(answered.map_err(|failure| query_failed(&failure))?, at, limit, &parameters))
+    let answered = app.engine.query(parameters.text("query"), at, &settings).await?;
+    Ok(answer(answered, at, limit, &parameters))
 }
 
 /// `/api/v1/query_range`
@@ -55,8 +55,8 @@ pub(super) async fn range(State(app): State<App>, parameters: Parameters) -> Res
         return Err(bad_data(why));
     }
     let settings = settings(&parameters)?;
-    let answered = app.engine.query_range(parameters.text("query"), start, end, step, &settings).await;
-    Ok(answer(answered.map_err(|failure| query_failed(&failure))?, end, limit, &parameters))
+    let answered = app.engine.query_range(parameters.text("query"), start, end, step, &settings).await?;
+    Ok(answer(answered, end, limit, &parameters))
 }
 
 /// `/api/v1/query_exemplars`: exemplars are not kept, so that there are none of any series.

@@ -6,27 +6,34 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 use watchfire_ingest::Metadata;
-use watchfire_model::{Labels, Timestamp};
+use watchfire_model::{Labels, Matcher, Timestamp};
 
 use super::parameters::Parameters;
 use super::{Failed, bad_data, first, labels_json, success_with};
 use crate::App;
 
-/// The series that the request selects, in its time.
-fn selected(app: &App, parameters: &Parameters) -> Result<Option<Vec<Labels>>, Failed> {
+/// The series that the request selects, in its time; nothing if it selects none.
+async fn selected(
+    app: &App,
+    parameters: &Parameters,
+    selectors: Vec<Vec<Matcher>>,
+) -> Result<Option<Vec<Labels>>, Failed> {
     let start = parameters.time("start", Timestamp::MIN)?;
     let end = parameters.time("end", Timestamp::MAX)?;
-    let selectors = parameters.selectors()?;
-    Ok((!selectors.is_empty()).then(|| app.engine.series(&selectors, start, end)))
+    if selectors.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(app.engine.series(selectors, start, end).await?))
 }
 
 /// `/api/v1/series`
 pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let limit = parameters.limit()?;
-    let found = selected(&app, &parameters).map_err(|failed| match parameters.all("match[]").next() {
-        Some(_) if !failed.message.starts_with("invalid parameter") => super::invalid("match[]", failed.message),
-        _ => failed,
+    let selectors = parameters.selectors().map_err(|failed| match parameters.all("match[]").next() {
+        Some(_) => super::invalid("match[]", failed.message),
+        None => failed,
     })?;
+    let found = selected(&app, &parameters, selectors).await?;
     let found = found.ok_or_else(|| bad_data("no match[] parameter provided"))?;
     let (found, warnings) = first(found, limit);
     Ok(success_with(found.iter().map(labels_json).collect(), &warnings, &[]))
@@ -35,8 +42,8 @@ pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Re
 /// `/api/v1/labels`. Without a selector these are the labels of everything that is kept, whatever its time.
 pub(super) async fn labels(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let limit = parameters.limit()?;
-    let names: Vec<String> = match selected(&app, &parameters)? {
-        None => app.engine.label_names(),
+    let names: Vec<String> = match selected(&app, &parameters, parameters.selectors()?).await? {
+        None => app.engine.label_names().await?,
         Some(found) => {
             let names: BTreeSet<&str> = found.iter().flat_map(|labels| labels.iter().map(|label| label.name)).collect();
             names.into_iter().map(str::to_owned).collect()
@@ -57,8 +64,8 @@ pub(super) async fn label_values(
         return Err(bad_data(format!("invalid label name: {name:?}")));
     }
     let limit = parameters.limit()?;
-    let values: Vec<String> = match selected(&app, &parameters)? {
-        None => app.engine.label_values(&name),
+    let values: Vec<String> = match selected(&app, &parameters, parameters.selectors()?).await? {
+        None => app.engine.label_values(name).await?,
         Some(found) => {
             let values: BTreeSet<&str> = found.iter().filter_map(|labels| labels.get(&name)).collect();
             values.into_iter().map(str::to_owned).collect()

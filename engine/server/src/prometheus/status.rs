@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 use watchfire_config::shown;
-use watchfire_model::METRIC_NAME_LABEL;
 
 use super::parameters::Parameters;
 use super::{Failed, bad_data, success};
@@ -63,20 +62,17 @@ pub(super) async fn tsdb(State(app): State<App>, parameters: Parameters) -> Resu
         Some(_) => return Err(bad_data("limit must be a positive number")),
     };
     let stats = app.engine.storage();
-    let names = app.engine.label_names();
-    let values: Vec<(String, Vec<String>)> =
-        names.into_iter().map(|name| (name.clone(), app.engine.label_values(&name))).collect();
-    let of_names = values.iter().find(|(name, _)| name == METRIC_NAME_LABEL).map(|(_, metrics)| metrics);
-    let series = of_names.into_iter().flatten().map(|name| (name.clone(), app.engine.series_named(name)));
-    let counts = values.iter().map(|(name, values)| (name.clone(), values.len()));
-    let bytes = values.iter().map(|(name, values)| (name.clone(), values.iter().map(String::len).sum()));
+    let labels = app.engine.label_statistics().await?;
+    let series = app.engine.series_by_metric().await?;
+    let counts = labels.iter().map(|label| (label.name.clone(), label.values));
+    let bytes = labels.iter().map(|label| (label.name.clone(), label.bytes));
     Ok(success(json!({
         "headStats": {
             "numSeries": stats.series,
-            "numLabelPairs": values.iter().map(|(_, values)| values.len()).sum::<usize>(),
+            "numLabelPairs": labels.iter().map(|label| label.values).sum::<usize>(),
             "maxTime": stats.newest.as_millis(),
         },
-        "seriesCountByMetricName": top(series.collect(), limit),
+        "seriesCountByMetricName": top(series, limit),
         "labelValueCountByLabelName": top(counts.collect(), limit),
         "memoryInBytesByLabelName": top(bytes.collect(), limit),
     })))

@@ -9,7 +9,9 @@ use std::fmt;
 
 use watchfire_model::{Duration, Labels, Timestamp};
 use watchfire_promql::syntax::{At, Expr, FunctionName};
-use watchfire_promql::{Features, NotedValue, Options, Plan, Value, VectorSample, parse_with};
+use watchfire_promql::{
+    Answer, Extract, Features, NotedValue, Options, Plan, QueryError, Value, VectorSample, parse_with,
+};
 use watchfire_tsdb::Tsdb;
 
 pub(crate) use check::almost_equal;
@@ -156,9 +158,26 @@ fn plan(expr: &str) -> Result<Plan, String> {
     Ok(Plan::new(&parsed, &options()))
 }
 
+/// Whether copies of the series, made a few at a time, give what the store itself gave.
+fn same_from_copies(
+    db: &Tsdb,
+    extract: Result<Extract, QueryError>,
+    expected: &Result<Answer, QueryError>,
+) -> Result<(), String> {
+    let found = extract.and_then(|mut extract| {
+        while extract.copy_from(db, 3, &|| None)? {}
+        extract.evaluate(&|| None)
+    });
+    let (found, expected) = (format!("{found:?}"), format!("{expected:?}"));
+    if found == expected { Ok(()) } else { Err(format!("copies give {found}\n      instead of {expected}")) }
+}
+
 fn range(db: &Tsdb, eval: &Eval, start: Timestamp, end: Timestamp, step: Duration) -> Result<(), String> {
-    let answer =
-        plan(&eval.expr).and_then(|plan| plan.range(db, start, end, step, &|| None).map_err(|error| error.to_string()));
+    let answer = plan(&eval.expr).and_then(|plan| {
+        let answer = plan.range(db, start, end, step, &|| None);
+        same_from_copies(db, Extract::range(plan, start, end, step), &answer)?;
+        answer.map_err(|error| error.to_string())
+    });
     let answer = match (answer, &eval.expected.fail) {
         (Err(error), Some(expected)) if expected.matches(&error) => return Ok(()),
         (Err(error), Some(expected)) => return Err(format!("expected error {expected}, got {error}")),
@@ -180,7 +199,9 @@ fn instant(db: &Tsdb, eval: &Eval, expr: &str, at: Timestamp) -> Result<(), Stri
             };
         }
     };
-    let answer = match (plan.instant(db, at, &|| None), &eval.expected.fail) {
+    let answer = plan.instant(db, at, &|| None);
+    same_from_copies(db, Ok(Extract::instant(plan.clone(), at)), &answer)?;
+    let answer = match (answer, &eval.expected.fail) {
         (Err(error), Some(expected)) if expected.matches(&error.to_string()) => return Ok(()),
         (Err(error), Some(expected)) => return Err(format!("expected error {expected}, got {error}")),
         (Err(error), None) => return Err(error.to_string()),
