@@ -3,13 +3,14 @@
 mod previous;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Engine, Result};
-use watchfire_plugin::Batch;
+use wasmtime::component::{HasSelf, Linker, WasmList};
+use wasmtime::{Engine, Result, StoreContextMut};
+use watchfire_plugin::{Batch, State};
 
 use crate::bindings::v0_1;
-use crate::bindings::v0_2::watchfire::plugin::{alerts, input, log, state, types};
+use crate::bindings::v0_2::watchfire::plugin::{alerts, input, log, types};
 use crate::context::{BATCH, Context, Refused};
 
 /// The imports of every version of the contract; WASI is added per component.
@@ -21,10 +22,10 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<Context>> {
     alerts::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    state(&mut linker, "watchfire:plugin/state@0.2.0")?;
     before::input::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
     before::log::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
-    before::state::add_to_linker::<Context, HasSelf<Context>>(&mut linker, |context| context)?;
+    state(&mut linker, "watchfire:plugin/state@0.1.0")?;
     Ok(linker)
 }
 
@@ -202,31 +203,37 @@ impl log::Host for Context {
 
 const NO_STATE: &str = "state is there during condition.evaluate only";
 
-impl state::Host for Context {
-    fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
-        Ok(self.state.as_ref().and_then(|state| state.get(&key)).map(<[u8]>::to_vec))
-    }
+/// The interface `state`, the same in every version. By hand, because the largest values of all cross here, and generated
+/// functions take and give values of their own: a copy each that these spare.
+fn state(linker: &mut Linker<Context>, interface: &str) -> Result<()> {
+    type Store<'a> = StoreContextMut<'a, Context>;
+    type Answer = std::result::Result<(), String>;
 
-    fn set(&mut self, key: String, value: Vec<u8>) -> Result<std::result::Result<(), String>> {
-        self.count_state_write()?;
-        Ok(match &mut self.state {
+    let mut state = linker.instance(interface)?;
+    state.func_wrap("get", |store: Store<'_>, (key,): (String,)| {
+        let value = store.data().state.as_ref().and_then(|state| state.shared(&key));
+        Ok((value.map(Arc::clone),))
+    })?;
+    state.func_wrap("set", |mut store: Store<'_>, (key, value): (String, WasmList<u8>)| {
+        store.data_mut().count_state_write()?;
+        let value = value.as_le_slice(&store).to_vec();
+        let answer: Answer = match &mut store.data_mut().state {
             Some(state) => state.set(&key, value).map_err(|error| error.to_string()),
             None => Err(NO_STATE.to_owned()),
-        })
-    }
-
-    fn version(&mut self) -> Result<u32> {
-        let own = self.state_version;
-        Ok(self.state.as_ref().and_then(watchfire_plugin::State::version).unwrap_or(own))
-    }
-
-    fn delete(&mut self, key: String) -> Result<()> {
-        self.count_state_write()?;
-        if let Some(state) = &mut self.state {
+        };
+        Ok((answer,))
+    })?;
+    state.func_wrap("delete", |mut store: Store<'_>, (key,): (String,)| {
+        store.data_mut().count_state_write()?;
+        if let Some(state) = &mut store.data_mut().state {
             state.delete(&key);
         }
         Ok(())
-    }
+    })?;
+    state.func_wrap("version", |store: Store<'_>, (): ()| {
+        let context = store.data();
+        Ok((context.state.as_ref().and_then(State::version).unwrap_or(context.state_version),))
+    })
 }
 
 #[cfg(test)]

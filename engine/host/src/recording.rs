@@ -114,7 +114,8 @@ impl Input {
 
     /// For `evaluate`: with the state as it was before the call, whether its writes are staged still or gone.
     pub(crate) fn of_condition(batch: &Batch, state: &State) -> Input {
-        Input::Condition(batch.clone(), state.committed().clone())
+        let committed = state.committed().map(|(key, value)| (key.to_owned(), value.to_vec()));
+        Input::Condition(batch.clone(), committed.collect())
     }
 
     /// About how many bytes it takes.

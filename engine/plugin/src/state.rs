@@ -1,6 +1,7 @@
 //! What a plugin remembers: a small transactional key-value store, one per rule.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -46,40 +47,48 @@ pub struct StateWrite {
 }
 
 /// The state of one rule's plugin. Writes are staged until [`State::commit`].
+///
+/// Values are shared, so that whoever hands one on to a plugin copies it once, to where the plugin wants it.
 #[derive(Clone, Debug)]
 pub struct State {
-    committed: BTreeMap<String, Vec<u8>>,
-    staged: BTreeMap<String, Option<Vec<u8>>>,
+    committed: BTreeMap<String, Arc<Vec<u8>>>,
+    staged: BTreeMap<String, Option<Arc<Vec<u8>>>>,
     /// Bytes of keys and values, staged writes included.
     bytes: usize,
     limits: StateLimits,
 }
 
-fn bytes_of(entries: &BTreeMap<String, Vec<u8>>) -> usize {
+fn bytes_of(entries: &BTreeMap<String, Arc<Vec<u8>>>) -> usize {
     entries.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
 impl State {
     /// With what was remembered before.
     pub fn new(limits: StateLimits, remembered: BTreeMap<String, Vec<u8>>) -> State {
-        State { bytes: bytes_of(&remembered), committed: remembered, staged: BTreeMap::new(), limits }
+        let committed = remembered.into_iter().map(|(key, value)| (key, Arc::new(value))).collect();
+        State { bytes: bytes_of(&committed), committed, staged: BTreeMap::new(), limits }
     }
 
     /// The value of a key of the plugin's, staged writes included.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.shared(key).map(|value| value.as_slice())
+    }
+
+    /// As [`State::get`], to be kept without a copy.
+    pub fn shared(&self, key: &str) -> Option<&Arc<Vec<u8>>> {
         if key == VERSION_KEY { None } else { self.read(key) }
     }
 
-    fn read(&self, key: &str) -> Option<&[u8]> {
+    fn read(&self, key: &str) -> Option<&Arc<Vec<u8>>> {
         match self.staged.get(key) {
-            Some(staged) => staged.as_deref(),
-            None => self.committed.get(key).map(Vec::as_slice),
+            Some(staged) => staged.as_ref(),
+            None => self.committed.get(key),
         }
     }
 
     /// The version of the layout in which what is remembered was written; absent while nothing is.
     pub fn version(&self) -> Option<u32> {
-        self.read(VERSION_KEY).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+        self.read(VERSION_KEY).and_then(|bytes| bytes.as_slice().try_into().ok()).map(u32::from_le_bytes)
     }
 
     /// Notes the version of the layout, if anything is remembered.
@@ -89,7 +98,7 @@ impl State {
             // Four bytes more are not the plugin's, so that its limits do not count.
             let replaced = self.read(VERSION_KEY).map_or(0, |old| VERSION_KEY.len() + old.len());
             self.bytes = self.bytes - replaced + VERSION_KEY.len() + 4;
-            self.staged.insert(VERSION_KEY.to_owned(), Some(version.to_le_bytes().to_vec()));
+            self.staged.insert(VERSION_KEY.to_owned(), Some(Arc::new(version.to_le_bytes().to_vec())));
         }
     }
 
@@ -119,7 +128,7 @@ impl State {
         // A state that is already larger than a limit that was lowered may shrink.
         check("the whole state", total, self.limits.total_bytes_max.max(self.bytes))?;
         self.bytes = total;
-        self.staged.insert(key.to_owned(), Some(value));
+        self.staged.insert(key.to_owned(), Some(Arc::new(value)));
         Ok(())
     }
 
@@ -146,14 +155,14 @@ impl State {
     }
 
     /// What was there before anything was staged.
-    pub fn committed(&self) -> &BTreeMap<String, Vec<u8>> {
-        &self.committed
+    pub fn committed(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.committed.iter().map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
     /// The plugin's staged writes in the order of the keys.
     pub fn staged(&self) -> Vec<StateWrite> {
         let own = self.staged.iter().filter(|(key, _)| *key != VERSION_KEY);
-        own.map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
+        own.map(|(key, value)| StateWrite { key: key.clone(), value: value.as_deref().cloned() }).collect()
     }
 
     /// Makes the staged writes part of the state and returns them, so that they can be made durable.
@@ -161,12 +170,19 @@ impl State {
         let staged = std::mem::take(&mut self.staged);
         let mut writes = Vec::with_capacity(staged.len());
         for (key, value) in staged {
-            match &value {
-                Some(value) if self.committed.get(&key) == Some(value) => continue,
-                Some(value) => drop(self.committed.insert(key.clone(), value.clone())),
+            let value = match value {
+                Some(value) => {
+                    match self.committed.get_mut(&key) {
+                        Some(kept) if *kept == value => continue,
+                        // What is written leaves, and what is kept is copied over what it replaces.
+                        Some(kept) => Arc::make_mut(kept).clone_from(&value),
+                        None => drop(self.committed.insert(key.clone(), Arc::clone(&value))),
+                    }
+                    Some(Arc::unwrap_or_clone(value))
+                }
                 None if self.committed.remove(&key).is_none() => continue,
-                None => {}
-            }
+                None => None,
+            };
             writes.push(StateWrite { key, value });
         }
         writes
@@ -240,5 +256,7 @@ mod tests {
         state.set("a", vec![1]).unwrap();
         state.delete("zz");
         assert_eq!(state.commit(), []);
+        state.set("b", vec![]).unwrap();
+        assert_eq!(state.commit(), [StateWrite { key: "b".into(), value: Some(vec![]) }]);
     }
 }

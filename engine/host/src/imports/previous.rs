@@ -52,15 +52,6 @@ unchanged! {
 }
 
 unchanged! {
-    state {
-        fn get(key: String) -> Option<Vec<u8>>;
-        fn set(key: String, value: Vec<u8>) -> std::result::Result<(), String>;
-        fn delete(key: String) -> ();
-        fn version() -> u32;
-    }
-}
-
-unchanged! {
     log {}
     fn log(&mut self, level: before::log::Level, message: String) -> Result<()> {
         let level = match level {
