@@ -199,3 +199,123 @@ fn generated_answers_are_refused_or_keep_the_contract() {
     println!("{accepted} accepted, {refused} refused");
     assert!(accepted > 0 && refused > 0, "{accepted} accepted, {refused} refused");
 }
+
+/// Every import of a condition: its interface, its name, what its words are, and what it answers with. A word is a `s`eries,
+/// a `p`lace of bytes, their `n`umber, a `l`evel or the place of the `a`nswer.
+const IMPORTS: [(&str, &str, &str, &str); 25] = [
+    ("input", "eval-time-ms", "", "(result i64)"),
+    ("input", "series-count", "", "(result i32)"),
+    ("input", "row-count", "", "(result i32)"),
+    ("input", "latest", "a", ""),
+    ("input", "latest-le", "a", ""),
+    ("input", "series-ids", "a", ""),
+    ("input", "series-ids-le", "a", ""),
+    ("input", "offsets", "a", ""),
+    ("input", "offsets-le", "a", ""),
+    ("input", "timestamps", "a", ""),
+    ("input", "timestamps-le", "a", ""),
+    ("input", "values", "a", ""),
+    ("input", "values-le", "a", ""),
+    ("input", "series-key", "sa", ""),
+    ("input", "label", "spna", ""),
+    ("input", "labels", "sa", ""),
+    ("input", "label-column", "pna", ""),
+    ("input", "event-at", "sa", ""),
+    ("input", "event-bodies", "a", ""),
+    ("input", "event-column", "pna", ""),
+    ("state", "get", "pna", ""),
+    ("state", "set", "pnpna", ""),
+    ("state", "delete", "pn", ""),
+    ("state", "version", "", "(result i32)"),
+    ("log", "log", "lpn", ""),
+];
+
+/// A condition that calls what a list in its memory says: the number of an import and its words, again and again.
+fn caller(calls: usize) -> Vec<u8> {
+    const LIST_AT: usize = 57_344;
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    type Import = (&'static str, &'static str, &'static str, &'static str);
+    let import = |(number, (interface, name, words, result)): (usize, &Import)| {
+        let words = "i32 ".repeat(words.len());
+        format!(r#"(import "watchfire:plugin/{interface}@0.2.0" "{name}" (func $f{number} (param {words}) {result}))"#)
+    };
+    let call = |(number, (_, _, words, result)): (usize, &Import)| {
+        let words: String =
+            (1..=words.len()).map(|word| format!("(i32.load offset={} (local.get $at))", word * 4)).collect();
+        let drop = if result.is_empty() { "" } else { "drop" };
+        format!("(if (i32.eq (i32.load (local.get $at)) (i32.const {number})) (then (call $f{number} {words}) {drop}))")
+    };
+    let all: String = IMPORTS.iter().enumerate().map(call).collect();
+    let end = LIST_AT + calls * CALL_BYTES;
+    let evaluate = format!(
+        "(local $at i32) (local.set $at (i32.const {LIST_AT}))
+        (loop $next {all}
+            (local.set $at (i32.add (local.get $at) (i32.const {CALL_BYTES})))
+            (br_if $next (i32.lt_u (local.get $at) (i32.const {end}))))
+        (i32.const 512)"
+    );
+    let filler = "\\aa".repeat(calls * CALL_BYTES);
+    Fixture {
+        imports: leak(IMPORTS.iter().enumerate().map(import).collect()),
+        evaluate: leak(evaluate),
+        data: leak(format!("(data (i32.const {LIST_AT}) \"{filler}\")")),
+        ..GOOD
+    }
+    .build()
+}
+
+/// The number of an import and five words.
+const CALL_BYTES: usize = 24;
+
+#[test]
+fn generated_calls_of_the_host_are_refused_or_keep_the_state_within_its_bounds() {
+    const CALLS: usize = 12;
+    let mut rounds = Rounds::new("generated calls", 100);
+    let host = Host::new(settings()).unwrap();
+    host.load("good", Source::Bytes(&GOOD.build())).unwrap();
+    let seed = caller(CALLS);
+    let marked = |window: &[u8]| window.iter().all(|byte| *byte == 0xaa);
+    let at = seed.windows(CALLS * CALL_BYTES).position(marked).unwrap();
+    let (mut returned, mut trapped, mut remembered) = (0, 0, state());
+    while rounds.next() {
+        let random = &mut rounds.random;
+        let mut wasm = seed.clone();
+        for call in wasm[at..at + CALLS * CALL_BYTES].chunks_exact_mut(CALL_BYTES) {
+            let import = random.below(IMPORTS.len());
+            let mut words = call.chunks_exact_mut(4);
+            let mut word = |value: usize| {
+                words.by_ref().take(1).for_each(|word| word.copy_from_slice(&value.to_le_bytes()[..4]));
+            };
+            word(import);
+            for kind in IMPORTS[import].2.bytes() {
+                // Mostly what is plausible; there are three series and four levels.
+                word(match (random.below(64), kind) {
+                    (0, _) => random.below(usize::MAX),
+                    (1, _) => random.below(1 << 17),
+                    (_, b's' | b'l') => random.below(4),
+                    (_, b'p') => 2_048 + random.below(2_048),
+                    (2..6, b'n') => random.below(8_192),
+                    (_, b'n') => random.below(64),
+                    (_, _) => 2_048 + 8 * random.below(256),
+                });
+            }
+        }
+        host.load_limited("evil", Source::Bytes(&wasm), tight(&GOOD)).unwrap();
+        let batch = batch(0, &[1.0, 2.0, 3.0]);
+        let outcome = host.open_condition("evil", "{}").unwrap().evaluate(&batch, &mut remembered);
+        match outcome {
+            Ok(outcome) => {
+                assert_eq!((outcome.findings, outcome.unknown), (vec![], vec![]));
+                returned += 1;
+            }
+            Err(_) => trapped += 1,
+        }
+        remembered.commit();
+        let held: usize = remembered.committed().map(|(key, value)| key.len() + value.len()).sum();
+        assert!(held == remembered.bytes() && held <= remembered.limits().total_bytes_max + 64, "{held} bytes");
+    }
+    good_goes_on(&host);
+    println!("{returned} returned, {trapped} trapped, {} bytes remembered", remembered.bytes());
+    assert!(returned > 0 && trapped > 0, "{returned} returned, {trapped} trapped");
+    assert!(remembered.bytes() > 0, "nothing was ever remembered");
+}
