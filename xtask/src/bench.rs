@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures of the README, measured here and now.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -41,13 +42,35 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         step::run("the measurement", bench.arg(folder.join("watchfire")).args(of_engine))?;
     }
     if wanted(PLUGINS) {
-        step::announce("3/3 plugins, beside native code");
+        step::announce("3/3 plugins, beside native code and Extism");
         let built = plugins::build(&folder.join("watchfire"))?;
         if let Err(error) = plugins::build_python(&built.folder) {
             eprintln!("The plugin in Python is left out: {error:#}");
         }
         let mut bench = Command::new(folder.join("examples").join(PLUGINS_EXAMPLE));
+        // Built before the first figure, so that all are measured one after the other.
+        let extism = build_extism(&step::root().join("bench/extism"));
         step::run("the measurement of plugins", bench.env("WATCHFIRE_PLUGINS", &built.folder))?;
+        match extism {
+            Ok(mut peer) => step::run("the measurement of Extism", &mut peer)?,
+            Err(error) => eprintln!("Extism is left out: {error:#}"),
+        }
     }
     Ok(())
+}
+
+/// Builds the peer, a workspace of its own; answers what measures it.
+fn build_extism(source: &Path) -> Result<Command> {
+    const GUEST: &str = "wasm32-unknown-unknown";
+    plugins::add_target(GUEST)?;
+    let target = step::target_dir().join("extism");
+    let build = |what: &[&str]| {
+        let mut cargo = step::cargo(&["build", "--release", "--locked", "--package"]);
+        step::run("building Extism", cargo.args(what).current_dir(source).env("CARGO_TARGET_DIR", &target))
+    };
+    build(&["bench-extism"])?;
+    build(&["bench-extism-guest", "--target", GUEST])?;
+    let mut bench = Command::new(target.join("release/bench-extism"));
+    bench.arg(target.join(GUEST).join("release/bench_extism_guest.wasm"));
+    Ok(bench)
 }

@@ -19,7 +19,7 @@ pub(crate) struct Built {
 
 /// Builds everything whose toolchain is here. The engine's binary puts in what each says of itself, and its tests.
 pub(crate) fn build(binary: &Path) -> Result<Built> {
-    add_target()?;
+    add_target(TARGET)?;
     let folder = step::target_dir().join("plugins");
     std::fs::create_dir_all(&folder)?;
     let target_dir = step::target_dir().join("guest");
@@ -79,15 +79,15 @@ fn complete(binary: &Path, name: &str, component: &Path, folder: &Path) -> Resul
 }
 
 /// Adds the compiler's target if it is missing; without rustup the compiler says itself what is missing.
-fn add_target() -> Result<()> {
+pub(crate) fn add_target(target: &str) -> Result<()> {
     if !step::installed("rustup") {
         return Ok(());
     }
     let listed = Command::new("rustup").args(["target", "list", "--installed"]).output()?;
-    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == TARGET) {
+    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == target) {
         return Ok(());
     }
-    step::run("adding the target wasm32-wasip2", Command::new("rustup").args(["target", "add", TARGET]))
+    step::run(&format!("adding the target {target}"), Command::new("rustup").args(["target", "add", target]))
 }
 
 /// Where the plugin in JavaScript is, and what it is called when built.

@@ -1,50 +1,39 @@
-//! What a call of an Extism plugin costs, as `engine/host/examples/bench_plugins` measures Watchfire's: best and median of
-//! many rounds, in nanoseconds per series. Its one argument is the guest's file.
+//! What Extism's plugins cost, measured as Watchfire's are. Its one argument is the guest's file.
+
+#[path = "../../../engine/host/examples/bench_plugins/measure.rs"]
+mod measure;
 
 use std::error::Error;
-use std::time::Instant;
 
 use extism::{Manifest, Plugin, Wasm};
+use measure::{SIZES, cell, measure, measure_each, show, values};
 
-const ROUNDS: usize = 61;
-const ROUND_NANOSECONDS: u128 = 3_000_000;
-const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let guest = std::env::args().nth(1).ok_or("give the guest's file")?;
-    let manifest = Manifest::new([Wasm::file(guest)]);
+    let manifest = Manifest::new([Wasm::data(std::fs::read(guest)?)]);
+    let open = || Plugin::new(&manifest, [], true);
+
+    println!("\nExtism 1.30, nanoseconds (best / median)");
+    let mut plugin = open()?;
+    show("empty call", measure(|| plugin.call::<_, ()>("nothing", ()).expect("it does nothing")));
+    show("fresh instance", measure(|| drop(open())));
+
+    println!("\nthe same condition under Extism 1.30, nanoseconds per series (best / median)");
+    println!("  {:>8} {:>24} {:>24}", "series", "remembered by itself", "kept by the host");
     for size in SIZES {
-        let mut plugin = Plugin::new(&manifest, [], true)?;
-        let batches: Vec<Vec<u8>> = (0..16_u32)
-            .map(|round| {
-                let values =
-                    (0..size).map(|i| 100.0 + 5.0 * f64::from((round * 7_919 + i as u32 * 104_729) % 1_000) / 1_000.0);
-                values.flat_map(f64::to_le_bytes).collect()
-            })
-            .collect();
-        let mut round = 0;
-        let mut call = || -> Result<(), extism::Error> {
-            round += 1;
-            plugin.call::<&[u8], &[u8]>("evaluate", &batches[round % batches.len()]).map(drop)
+        let packed: Vec<Vec<u8>> =
+            values(size).iter().map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+        let run = |function| -> Result<String, Box<dyn Error>> {
+            let mut plugin = open()?;
+            let timed = measure_each(&packed, size, |values| {
+                plugin.call::<_, &[u8]>(function, values.as_slice()).expect("it answers");
+            });
+            Ok(cell(Some(timed)))
         };
-        let began = Instant::now();
-        let mut warm = 0_u32;
-        while warm < 20 || began.elapsed().as_nanos() < ROUND_NANOSECONDS {
-            call()?;
-            warm += 1;
-        }
-        let each = began.elapsed().as_nanos() / u128::from(warm);
-        let runs = (ROUND_NANOSECONDS / each.max(1)).clamp(1, 100_000);
-        let mut rounds = Vec::with_capacity(ROUNDS);
-        for _ in 0..ROUNDS {
-            let began = Instant::now();
-            for _ in 0..runs {
-                call()?;
-            }
-            rounds.push(began.elapsed().as_nanos() as f64 / runs as f64 / size as f64);
-        }
-        rounds.sort_by(f64::total_cmp);
-        println!("  {size:>8} {:>19}", format!("{:.1} / {:.1}", rounds[0], rounds[ROUNDS / 2]));
+        println!("  {size:>8} {:>24} {:>24}", run("evaluate")?, run("evaluate_and_keep")?);
     }
     Ok(())
 }

@@ -1,47 +1,67 @@
-//! The condition of `plugins/ewma-anomaly` as an Extism plugin: packed numbers in, the indices of what is beyond out. It
-//! keeps its state in its memory and makes nothing durable, which is less than Watchfire's plugin does.
+//! The condition of `plugins/ewma-anomaly` as an Extism plugin: packed values in, the indices of what is beyond out. A
+//! series is known by its place, where Watchfire's plugin asks for its id.
 
 use std::cell::RefCell;
 
-use extism_pdk::{FnResult, plugin_fn};
+use extism_pdk::{FnResult, plugin_fn, var};
 
 const ALPHA: f64 = 0.1;
-const SIGMA: f64 = 3.0;
+const SIGMA: f64 = 4.0;
 const WARMUP: u32 = 30;
-
-#[derive(Clone, Copy, Default)]
-struct Stats {
-    mean: f64,
-    variance: f64,
-    samples: u32,
-}
+/// Mean, variance and number of samples of a series.
+const STATS_BYTES: usize = 20;
 
 thread_local! {
-    static STATE: RefCell<Vec<Stats>> = const { RefCell::new(Vec::new()) };
+    static STATE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 #[plugin_fn]
+pub fn nothing(_: ()) -> FnResult<()> {
+    Ok(())
+}
+
+/// Remembers in its own memory, which ends with the instance.
+#[plugin_fn]
 pub fn evaluate(values: Vec<u8>) -> FnResult<Vec<u8>> {
-    let found = STATE.with_borrow_mut(|state| {
-        let mut found = Vec::new();
-        state.resize(values.len() / 8, Stats::default());
-        for (series, (bytes, stats)) in (0_u32..).zip(values.chunks_exact(8).zip(state)) {
-            let mut packed = [0; 8];
-            packed.copy_from_slice(bytes);
-            let x = f64::from_le_bytes(packed);
-            if stats.samples >= WARMUP && (x - stats.mean).abs() / stats.variance.sqrt() > SIGMA {
-                found.extend_from_slice(&series.to_le_bytes());
-            }
-            if stats.samples == 0 {
-                stats.mean = x;
-            } else {
-                let delta = x - stats.mean;
-                stats.mean += ALPHA * delta;
-                stats.variance = (1.0 - ALPHA) * (stats.variance + ALPHA * delta * delta);
-            }
-            stats.samples = stats.samples.saturating_add(1);
-        }
-        found
-    });
+    Ok(STATE.with_borrow_mut(|state| score(&values, state)))
+}
+
+/// Remembers in a variable of the host, which could keep it, as Watchfire does.
+#[plugin_fn]
+pub fn evaluate_and_keep(values: Vec<u8>) -> FnResult<Vec<u8>> {
+    let mut state = var::get::<Vec<u8>>("ewma")?.unwrap_or_default();
+    let found = score(&values, &mut state);
+    var::set("ewma", state)?;
     Ok(found)
+}
+
+fn score(values: &[u8], state: &mut Vec<u8>) -> Vec<u8> {
+    state.resize(values.len() / 8 * STATS_BYTES, 0);
+    let mut found = Vec::new();
+    for (series, (value, stats)) in (0_u32..).zip(values.chunks_exact(8).zip(state.chunks_exact_mut(STATS_BYTES))) {
+        let x = f64::from_le_bytes(packed(value));
+        let mut mean = f64::from_le_bytes(packed(&stats[..8]));
+        let mut variance = f64::from_le_bytes(packed(&stats[8..16]));
+        let samples = u32::from_le_bytes(packed(&stats[16..]));
+        if samples >= WARMUP && (x - mean).abs() / variance.sqrt() > SIGMA {
+            found.extend_from_slice(&series.to_le_bytes());
+        }
+        if samples == 0 {
+            mean = x;
+        } else {
+            let delta = x - mean;
+            mean += ALPHA * delta;
+            variance = (1.0 - ALPHA) * (variance + ALPHA * delta * delta);
+        }
+        stats[..8].copy_from_slice(&mean.to_le_bytes());
+        stats[8..16].copy_from_slice(&variance.to_le_bytes());
+        stats[16..].copy_from_slice(&samples.saturating_add(1).to_le_bytes());
+    }
+    found
+}
+
+fn packed<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut packed = [0; N];
+    packed.copy_from_slice(bytes);
+    packed
 }

@@ -11,23 +11,25 @@
 #[expect(dead_code, unreachable_pub, reason = "shared with the tests")]
 mod fixture;
 mod life;
+mod measure;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use measure::{SIZES, cell, measure, measure_each, show, values};
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_model::{Alert, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Condition, MessageGroup, Provider, State, StateLimits};
 use watchfire_rules::builtin::Builtins;
 
-const ROUNDS: usize = 61;
-const ROUND_NANOSECONDS: u128 = 3_000_000;
 const JAVASCRIPT: &str = "js-threshold";
 /// The template of a condition in Python, which is built for this and lies with what the tests need.
 const PYTHON: &str = "python";
-const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::var_os("WATCHFIRE_PLUGINS").map_or_else(|| PathBuf::from("target/plugins"), PathBuf::from);
@@ -73,21 +75,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let run = |condition: Result<Box<dyn Condition>, _>| -> Option<(f64, f64)> {
             let mut condition = condition.ok()?;
             let mut state = fresh();
-            let mut round = 0;
-            let timed = measure(|| {
-                let batch = &batches[round % batches.len()];
-                round += 1;
+            Some(measure_each(&batches, size, |batch| {
                 assert!(condition.evaluate(batch, &mut state).is_ok());
                 state.commit();
-            });
-            Some((timed.0 / size as f64, timed.1 / size as f64))
+            }))
         };
         let native = run(Builtins.open_condition("ewma-anomaly", "{}"));
         let plugin = run(host.open_condition("ewma-anomaly", "{}"));
         let javascript = run(host.open_condition(JAVASCRIPT, r#"{"above": 1000}"#));
         let python = run(host.open_condition(PYTHON, r#"{"limit": 1000}"#));
-        let cell =
-            |cost: Option<(f64, f64)>| cost.map_or("-".to_owned(), |(best, median)| format!("{best:.1} / {median:.1}"));
         let ratio = native.zip(plugin).map_or("-".to_owned(), |(native, plugin)| format!("{:.2}", plugin.0 / native.0));
         println!(
             "  {size:>8} {:>19} {:>19} {ratio:>7} {:>19} {:>19}",
@@ -112,34 +108,7 @@ fn once<T, E>(run: impl FnOnce() -> Result<T, E>) -> Result<u128, E> {
     Ok(began.elapsed().as_nanos())
 }
 
-/// Nanoseconds per run: the best round and the median.
-fn measure(mut run: impl FnMut()) -> (f64, f64) {
-    let began = Instant::now();
-    let mut warm = 0_u32;
-    while warm < 20 || began.elapsed().as_nanos() < ROUND_NANOSECONDS {
-        run();
-        warm += 1;
-    }
-    let each = began.elapsed().as_nanos() / u128::from(warm);
-    let runs = (ROUND_NANOSECONDS / each.max(1)).clamp(1, 100_000);
-    let mut rounds: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let began = Instant::now();
-            for _ in 0..runs {
-                run();
-            }
-            began.elapsed().as_nanos() as f64 / runs as f64
-        })
-        .collect();
-    rounds.sort_by(f64::total_cmp);
-    (rounds[0], rounds[ROUNDS / 2])
-}
-
-fn show(what: &str, (best, median): (f64, f64)) {
-    println!("  {what:<30} {best:>10.0} / {median:.0}");
-}
-
-/// Several evaluations of the same series, 15 s apart, with values that wander and never jump.
+/// Several evaluations of the same series, 15 s apart.
 fn batches(size: usize) -> Vec<Batch> {
     let labels: Vec<_> = (0..size)
         .map(|i| {
@@ -148,21 +117,15 @@ fn batches(size: usize) -> Vec<Batch> {
             Labels::from_pairs(pairs)
         })
         .collect();
-    let mut seed = 1_u64;
-    let mut noise = move || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (seed >> 33) as f64 / (1_u64 << 31) as f64
+    let evaluations = (0..).step_by(15).map(Timestamp::from_secs).zip(values(size));
+    let batch = |(at, values): (Timestamp, Vec<f64>)| {
+        let mut batch = Batch::new(at);
+        for (labels, value) in labels.iter().zip(values) {
+            batch.push(labels.clone(), [(at, value)]);
+        }
+        batch
     };
-    (0..16)
-        .map(|round| {
-            let at = Timestamp::from_secs(round * 15);
-            let mut batch = Batch::new(at);
-            for labels in &labels {
-                batch.push(labels.clone(), [(at, 100.0 + 5.0 * noise())]);
-            }
-            batch
-        })
-        .collect()
+    evaluations.map(batch).collect()
 }
 
 fn group(alerts: usize) -> MessageGroup {
