@@ -8,6 +8,7 @@ mod event;
 mod id;
 mod labels;
 mod matcher;
+mod number;
 mod packed;
 mod re2;
 mod sample;
@@ -22,6 +23,7 @@ pub use labels::{
     METRIC_NAME_LABEL, SharedNames, heap_block, is_legacy_label_name,
 };
 pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
+pub use number::{format_e, format_f, format_g};
 pub use packed::PackedMap;
 pub use re2::{RegexError, compile_regex};
 pub use sample::{STALE_NAN, Sample, is_stale};

@@ -1,7 +1,6 @@
 //! What the engine has to say about a query beyond its result, in Prometheus' words.
 
-use watchfire_model::Timestamp;
-use watchfire_tsdb::format_g;
+use watchfire_model::{Timestamp, format_g};
 
 use crate::syntax::{Span, quote};
 

@@ -1,9 +1,9 @@
 //! Templates in rules: labels and annotations.
 
-use watchfire_model::{Labels, Timestamp};
+use watchfire_model::{Labels, Timestamp, format_g};
 
 use crate::functions::{Context, PROMETHEUS, Query};
-use crate::go::{Precision, Template, TemplateError, format_float};
+use crate::go::{Template, TemplateError};
 use crate::value::{Type, Value};
 
 /// The definitions that every rule template starts with; positions in error messages count them.
@@ -130,7 +130,7 @@ impl RuleTemplate {
                     match part {
                         Part::Text(text) => out.push_str(text),
                         Part::Label(name) => out.push_str(data.labels.value_or_empty(name)),
-                        Part::Value => out.push_str(&format_float(data.value, 'g', Precision::Shortest)),
+                        Part::Value => out.push_str(&format_g(data.value)),
                     }
                 }
                 Ok(out)

@@ -11,7 +11,6 @@ mod chunk;
 mod error;
 mod histogram;
 mod index;
-mod number;
 mod point;
 mod series;
 mod settings;
@@ -23,7 +22,6 @@ pub use histogram::{
     Bucket, BucketCount, CUSTOM_BUCKETS_SCHEMA, CombineNotes, CounterResetHint, EXPONENTIAL_SCHEMA_MAX, Histogram,
     HistogramError, HistogramSum, is_custom_schema, is_exponential_schema, is_finer_schema,
 };
-pub use number::format_g;
 pub use point::{Point, SampleValue, SamplesRef};
 pub use series::{Assembled, SeriesId, SeriesView, Window};
 pub use settings::{Settings, Stats};

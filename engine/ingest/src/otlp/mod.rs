@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
-use watchfire_model::{Labels, METRIC_NAME_LABEL, Timestamp};
+use watchfire_model::{Labels, METRIC_NAME_LABEL, Timestamp, format_f};
 use watchfire_tsdb::{Point, SampleValue};
 
 use attributes::Attributes;
@@ -310,7 +310,7 @@ impl Decoding {
                 let Some(labels) = self.totals(family, &parts, resource)? else { return Ok(()) };
                 let bucket = format!("{name}_bucket");
                 for (bound, below) in &parts.values {
-                    let bound = bound.to_string();
+                    let bound = format_f(*bound);
                     self.add(&bucket, is_delta, &labels, Some(("le", &bound)), parts.common.point(*below))?;
                 }
                 self.add(&bucket, is_delta, &labels, Some(("le", "+Inf")), parts.common.point(parts.count))
@@ -319,7 +319,7 @@ impl Decoding {
                 let parts = points::summary(bytes).map_err(malformed)?;
                 let Some(labels) = self.totals(family, &parts, resource)? else { return Ok(()) };
                 for (quantile, value) in &parts.values {
-                    let quantile = quantile.to_string();
+                    let quantile = format_f(*quantile);
                     let quantile = Some(("quantile", quantile.as_str()));
                     self.add(name, is_delta, &labels, quantile, parts.common.point(*value))?;
                 }

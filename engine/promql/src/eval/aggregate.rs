@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use watchfire_model::METRIC_NAME_LABEL;
+use watchfire_model::{METRIC_NAME_LABEL, format_f, format_g};
 use watchfire_tsdb::{CounterResetHint, Histogram, HistogramError, HistogramSum, SampleValue};
 
 use super::element::{Element, Interner, Metric, NameState, mix};
@@ -12,7 +12,7 @@ use crate::QueryError;
 use crate::annotations::Combination;
 use crate::numeric::{KahanSum, Mean, nan_first, quantile};
 use crate::plan::{AggregatePlan, Kind, Node};
-use crate::syntax::{AggregateOp, go_float, is_label_name, quote};
+use crate::syntax::{AggregateOp, is_label_name, quote};
 
 /// Which group each element belongs to, and one element of each group.
 pub(super) struct Groups {
@@ -294,7 +294,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             .into_iter()
             .map(|element| {
                 let text = match &element.value {
-                    SampleValue::Float(value) => go_float(*value),
+                    SampleValue::Float(value) => format_f(*value),
                     SampleValue::Histogram(histogram) => histogram.to_string(),
                 };
                 let mut builder = element.visible_labels().to_builder();
@@ -334,7 +334,7 @@ impl<'s, 'a> Evaluator<'s, 'a> {
             return Err(QueryError::Execution("Parameter value is NaN".to_owned()));
         }
         if parameter >= i64::MAX as f64 {
-            let shown = watchfire_tsdb::format_g(parameter);
+            let shown = format_g(parameter);
             return Err(QueryError::Execution(format!("Scalar value {shown} overflows int64")));
         }
         let keep = (parameter as usize).min(vector.len());

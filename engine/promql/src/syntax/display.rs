@@ -2,24 +2,13 @@
 
 use std::fmt;
 
-use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, is_legacy_label_name};
+use watchfire_model::{Duration, METRIC_NAME_LABEL, MatchOp, Matcher, format_f, is_legacy_label_name};
 
 use super::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, DurationOp, DurationValue, Expr, Matching,
     RangeExtension, VectorSelector,
 };
 use super::quote::quote;
-
-/// A number as Go's `FormatFloat(value, 'f', -1, 64)` writes it: shortest, without exponent.
-pub(crate) fn go_float(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        value.to_string()
-    }
-}
 
 struct LabelList<'a>(&'a [String]);
 
@@ -89,7 +78,7 @@ impl fmt::Display for DurationExpr {
         }
         match &self.kind {
             DurationKind::Number { value, duration: true } => write_seconds(f, *value)?,
-            DurationKind::Number { value, .. } => f.write_str(&go_float(*value))?,
+            DurationKind::Number { value, .. } => f.write_str(&format_f(*value))?,
             DurationKind::Step => f.write_str("step()")?,
             DurationKind::Range => f.write_str("range()")?,
             DurationKind::Negative(operand) => write!(f, "-{operand}")?,
@@ -137,13 +126,13 @@ impl fmt::Display for Matching {
             write!(f, " group_{side} {}", LabelList(&self.include))?;
         }
         match (self.fill_left, self.fill_right) {
-            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", go_float(left)),
+            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", format_f(left)),
             (left, right) => {
                 if let Some(left) = left {
-                    write!(f, " fill_left ({})", go_float(left))?;
+                    write!(f, " fill_left ({})", format_f(left))?;
                 }
                 if let Some(right) = right {
-                    write!(f, " fill_right ({})", go_float(right))?;
+                    write!(f, " fill_right ({})", format_f(right))?;
                 }
                 Ok(())
             }
@@ -181,7 +170,7 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expr::Number(number) if number.duration => write_seconds(f, number.value),
-            Expr::Number(number) => f.write_str(&go_float(number.value)),
+            Expr::Number(number) => f.write_str(&format_f(number.value)),
             Expr::String(string) => f.write_str(&quote(&string.value)),
             Expr::Vector(selector) => {
                 selector.write_bare(f)?;

@@ -24,7 +24,6 @@ pub use functions::{Function, FunctionName};
 pub use parser::{Features, parse, parse_selector, parse_with};
 pub use visit::Selector;
 
-pub(crate) use display::go_float;
 pub(crate) use quote::{is_label_name, quote};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Numbers as Go writes them.
 
 use serde_json::{Value, json};
-use watchfire_model::Timestamp;
+use watchfire_model::{Timestamp, format_e, format_f};
 
 /// Seconds since the epoch, with a fraction only where there is one.
 pub(super) fn seconds(time: Timestamp) -> Value {
@@ -9,33 +9,10 @@ pub(super) fn seconds(time: Timestamp) -> Value {
     if millis % 1000 == 0 { json!(millis / 1000) } else { json!(time.as_secs_f64()) }
 }
 
-/// A float as Prometheus writes it into JSON: a string, shortest form that reads back the same.
+/// A float as Prometheus writes it into JSON: a string, with an exponent where it would have many zeros.
 pub(crate) fn float(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else if value != 0.0 && !(1e-6..1e21).contains(&value.abs()) {
-        exponent(value)
-    } else {
-        format!("{value}")
-    }
-}
-
-/// With an exponent of at least two digits and its sign, as Go's `strconv.FormatFloat(v, 'e', -1, 64)` does; alert
-/// values are written like this.
-pub(super) fn exponent(value: f64) -> String {
-    if !value.is_finite() {
-        return float(value);
-    }
-    let text = format!("{value:e}");
-    match text.split_once('e') {
-        Some((mantissa, exponent)) => match exponent.strip_prefix('-') {
-            Some(digits) => format!("{mantissa}e-{digits:0>2}"),
-            None => format!("{mantissa}e+{exponent:0>2}"),
-        },
-        None => text,
-    }
+    let has_exponent = value != 0.0 && value.is_finite() && !(1e-6..1e21).contains(&value.abs());
+    if has_exponent { format_e(value) } else { format_f(value) }
 }
 
 #[cfg(test)]
@@ -58,7 +35,5 @@ mod tests {
         ] {
             assert_eq!(float(value), text);
         }
-        assert_eq!(exponent(0.5), "5e-01");
-        assert_eq!(exponent(12_000.0), "1.2e+04");
     }
 }

@@ -6,10 +6,9 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 use watchfire_alerting::{Instance, InstanceState, RuleGroupView, RuleHealth, RuleKind, RuleView};
-use watchfire_model::{Matcher, RuleGroupId, RuleId, Timestamp};
+use watchfire_model::{Matcher, RuleGroupId, RuleId, Timestamp, format_e};
 use watchfire_rules::Rule;
 
-use super::number::exponent;
 use super::parameters::Parameters;
 use super::{Failed, invalid, labels_json, success, unavailable};
 use crate::App;
@@ -20,7 +19,7 @@ fn instance_json(instance: &Instance) -> Value {
         "annotations": instance.annotations,
         "state": instance.state.as_str(),
         "activeAt": instance.active_at.to_rfc3339(),
-        "value": exponent(instance.value),
+        "value": format_e(instance.value),
     });
     if let Some(since) = instance.keep_firing_since {
         alert["keepFiringSince"] = json!(since.to_rfc3339());

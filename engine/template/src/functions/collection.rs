@@ -1,7 +1,8 @@
 //! Lists, maps and JSON.
 
+use watchfire_model::{format_e, format_f, format_g};
+
 use super::{Function, Param, TEXT_BYTES_MAX, too_long};
-use crate::go::{Precision, format_float};
 use crate::value::{ANY_LIST, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -106,16 +107,16 @@ fn write_json_object(out: &mut String, entries: impl Iterator<Item = (String, Va
 
 fn json_number(number: f64) -> Result<String, String> {
     if !number.is_finite() {
-        let shown = format_float(number, 'g', Precision::Shortest);
+        let shown = format_g(number);
         return Err(format!("json: unsupported value: {shown}"));
     }
     let magnitude = number.abs();
     if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         // Go writes `1e-07` as `1e-7`.
-        let text = format_float(number, 'e', Precision::Shortest);
+        let text = format_e(number);
         return Ok(text.replace("e-0", "e-"));
     }
-    Ok(format_float(number, 'f', Precision::Shortest))
+    Ok(format_f(number))
 }
 
 fn write_json_text(out: &mut String, text: &str) {

@@ -1,5 +1,7 @@
 //! Numbers for people: the `humanize` family.
 
+use watchfire_model::format_g;
+
 use super::{Function, Param, text};
 use crate::go::{Precision, format_float, quote};
 use crate::time::GoTime;
@@ -174,7 +176,7 @@ pub(super) fn to_time(seconds: f64) -> Result<GoTime, String> {
     }
     let nanos = seconds * 1e9;
     if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
-        let shown = format_float(seconds, 'g', Precision::Shortest);
+        let shown = format_g(seconds);
         return Err(format!("{shown} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
     let millis = (nanos as i64) / 1_000_000;

@@ -1,5 +1,7 @@
 //! Go's formatting of floating-point numbers: `strconv.FormatFloat`.
 
+use watchfire_model::{format_e, format_f, format_g};
+
 /// How many digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
@@ -20,7 +22,7 @@ pub(crate) fn format_float(value: f64, verb: char, precision: Precision) -> Stri
     let text = match verb {
         'e' | 'E' => exponent_form(value, precision),
         'f' | 'F' => match precision {
-            Precision::Shortest => format!("{value}"),
+            Precision::Shortest => format_f(value),
             Precision::Digits(digits) => format!("{value:.digits$}"),
         },
         'x' | 'X' => hexadecimal_form(value, precision),
@@ -31,10 +33,8 @@ pub(crate) fn format_float(value: f64, verb: char, precision: Precision) -> Stri
 }
 
 fn exponent_form(value: f64, precision: Precision) -> String {
-    let text = match precision {
-        Precision::Shortest => format!("{value:e}"),
-        Precision::Digits(digits) => format!("{value:.digits$e}"),
-    };
+    let Precision::Digits(digits) = precision else { return format_e(value) };
+    let text = format!("{value:.digits$e}");
     // Rust writes `1e6`, Go `1e+06`.
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -46,10 +46,9 @@ fn general_form(value: f64, precision: Precision) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
     }
-    let text = match precision {
-        Precision::Shortest => format!("{value:e}"),
-        Precision::Digits(digits) => format!("{value:.*e}", digits.max(1) - 1),
-    };
+    let Precision::Digits(given) = precision else { return format_g(value) };
+    let given = given.max(1);
+    let text = format!("{value:.*e}", given - 1);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |m| ("-", m));
@@ -58,15 +57,9 @@ fn general_form(value: f64, precision: Precision) -> String {
         digits.pop();
     }
     let significant = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    let threshold = match precision {
-        // The shortest form is decided on as if six digits had been asked for.
-        Precision::Shortest => 6,
-        Precision::Digits(given) => {
-            let given = i32::try_from(given.max(1)).unwrap_or(i32::MAX);
-            // A number that has all its digits before the point is written out in them.
-            if given > significant && significant > exponent { significant } else { given }
-        }
-    };
+    let given = i32::try_from(given).unwrap_or(i32::MAX);
+    // A number that has all its digits before the point is written out in them.
+    let threshold = if given > significant && significant > exponent { significant } else { given };
     if exponent < -4 || exponent >= threshold {
         let rest = if digits.len() > 1 { format!(".{}", &digits[1..]) } else { String::new() };
         return format!("{sign}{}{rest}e{}{:02}", &digits[..1], if exponent < 0 { '-' } else { '+' }, exponent.abs());

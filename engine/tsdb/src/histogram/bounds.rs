@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use watchfire_model::format_g;
+
 use super::{BucketCount, Histogram};
-use crate::format_g;
 
 /// The schema number of histograms whose bounds are listed.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;

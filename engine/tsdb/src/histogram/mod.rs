@@ -12,8 +12,7 @@ mod trim;
 use std::fmt;
 
 use thiserror::Error;
-
-use crate::format_g;
+use watchfire_model::format_g;
 
 pub use bounds::{
     Bucket, CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, is_custom_schema, is_exponential_schema, is_finer_schema,

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use watchfire_model::BUCKET_LABEL;
-use watchfire_tsdb::{Histogram, SampleValue, format_g};
+use watchfire_model::{BUCKET_LABEL, format_g};
+use watchfire_tsdb::{Histogram, SampleValue};
 
 use super::super::element::{Element, Interner, Projection, hash_labels, refuse_equal};
 use super::super::{Evaluator, fault};
