@@ -54,7 +54,7 @@ fn metric(json: &Json) -> BTreeMap<String, String> {
 }
 
 /// A label's value as far as it is compared. The buckets of a histogram as text are cut off, for the sake of their bounds' last digit.
-fn label_value(value: &str) -> String {
+pub(crate) fn label_value(value: &str) -> String {
     let end = if value.starts_with("{count:") { value.find(", [").or(value.find(", (")) } else { None };
     match value.parse::<f64>() {
         // A computed number, whose last digits may differ.
@@ -81,6 +81,13 @@ fn note(text: &str, query: &str) -> Option<String> {
 }
 
 impl Answer {
+    /// Leaves the result alone: older servers make no remarks.
+    pub(crate) fn forget_remarks(&mut self) {
+        if let Answer::Series { notes, .. } = self {
+            notes.clear();
+        }
+    }
+
     /// Reads the API's JSON.
     pub(crate) fn of_json(json: &Json, query: &str) -> Result<Answer> {
         if json["status"] != "success" {

@@ -13,7 +13,7 @@ use watchfire_tsdb::{Point, SampleValue};
 
 use super::answer::Answer;
 use super::series::Data;
-use super::{Pair, When, known};
+use super::{Pair, Version, When, known};
 use crate::support::{Random, block_on, variable};
 
 /// 2023-11-14T22:14:00Z
@@ -65,10 +65,15 @@ async fn compare(expressions: BTreeSet<String>) -> Result<()> {
     let mut data = Data { series: Vec::new(), start: START, end: START + LENGTH };
     data.series = makers.into_keys().map(|labels| with_samples(labels, &mut random)).collect();
     println!("{} series", data.series.len());
-    let pair = Pair::new(&data).await?;
+    let version = Version::installed()?;
+    let data = version.data(data);
+    let pair = Pair::new(version, &data).await?;
     let (mut found, mut differences) = (0, 0);
     for text in &expressions {
-        let when = When::At(data.end);
+        if !version.speaks(text) {
+            continue;
+        }
+        let when = When::At(version.time(data.end));
         let (theirs, difference) = pair.compare(text, when).await?;
         found += usize::from(matches!(theirs, Answer::Series { series, .. } if !series.is_empty()));
         if let Some(difference) = difference.filter(|_| known::difference(text).is_none()) {

@@ -2,6 +2,7 @@
 
 use watchfire_promql::syntax::{Function, FunctionName, ValueType};
 
+use super::version::Version;
 use crate::support::Random;
 
 const METRICS: [&str; 18] = [
@@ -36,6 +37,8 @@ const NUMBERS: [&str; 20] = [
 /// Makes queries.
 pub(crate) struct Grammar<'r> {
     pub(crate) random: &'r mut Random,
+    /// The language of the server.
+    pub(crate) version: Version,
     /// Where the data begin, in milliseconds.
     pub(crate) start: i64,
     /// Where they end.
@@ -68,12 +71,12 @@ impl Grammar<'_> {
     pub(crate) fn time(&mut self) -> i64 {
         let span = ((self.end - self.start) / 15_000) as u64;
         let at = self.start + (self.random.below(span + 30) as i64) * 15_000;
-        match self.random.below(6) {
+        self.version.time(match self.random.below(6) {
             0 => at + 1,
             1 => at - 1,
             2 => at + self.random.below(15_000) as i64,
             _ => at,
-        }
+        })
     }
 
     fn chance(&mut self, one_in: u64) -> bool {

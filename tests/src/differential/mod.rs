@@ -11,6 +11,7 @@ mod prometheus;
 mod remote_write;
 mod series;
 mod shrink;
+mod version;
 
 use anyhow::{Result, ensure};
 use watchfire_model::{Duration, Timestamp};
@@ -23,17 +24,18 @@ use answer::{Answer, difference};
 use grammar::Grammar;
 use prometheus::Prometheus;
 use series::Data;
+use version::Version;
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "differential::promql_answers_as_prometheus_does", needs: &[Tool::Prometheus3], run: queries },
+    Case { name: "differential::promql_answers_as_prometheus_does", needs: &[Tool::Prometheus], run: queries },
     Case {
         name: "differential::rule_collections_answer_as_in_prometheus",
-        needs: &[Tool::Prometheus3, Tool::Data],
+        needs: &[Tool::Prometheus, Tool::Data],
         run: collections::run,
     },
     Case {
         name: "differential::query_api_answers_as_prometheus_does",
-        needs: &[Tool::Binary, Tool::Prometheus3],
+        needs: &[Tool::Binary, Tool::Prometheus],
         run: http::run,
     },
 ];
@@ -60,6 +62,7 @@ enum When {
 
 /// Both sides, with the same samples.
 struct Pair {
+    version: Version,
     prometheus: Prometheus,
     db: Tsdb,
 }
@@ -67,16 +70,21 @@ struct Pair {
 fn queries() -> Result<()> {
     block_on(async {
         known::list_is_complete()?;
+        let version = Version::installed()?;
         let (fuzz, mut random) = Fuzz::begin("differential");
         let (mut asked, mut known, mut answered, mut filled) = (0u64, 0u64, 0u64, 0u64);
         let mut differences = Vec::new();
         loop {
-            let data = series::generate(&mut random, START)?;
-            let pair = Pair::new(&data).await?;
+            let data = version.data(series::generate(&mut random, START)?);
+            let pair = Pair::new(version, &data).await?;
             for _ in 0..QUERIES_PER_DATA {
-                let experimental = random.below(2) == 0;
-                let mut grammar = Grammar { random: &mut random, start: data.start, end: data.end, experimental };
+                let experimental = version.is_current() && random.below(2) == 0;
+                let (start, end) = (data.start, data.end);
+                let mut grammar = Grammar { random: &mut random, version, start, end, experimental };
                 let query = grammar.query();
+                if !version.speaks(&query) {
+                    continue;
+                }
                 let when = match grammar.random.below(3) {
                     0 => {
                         let (start, step) =
@@ -116,7 +124,7 @@ fn queries() -> Result<()> {
 }
 
 impl Pair {
-    async fn new(data: &Data) -> Result<Pair> {
+    async fn new(version: Version, data: &Data) -> Result<Pair> {
         let prometheus = Prometheus::start(FEATURES)?;
         prometheus.fill(data).await?;
         // In the order in which Prometheus gets them: which of several equal series `topk` takes depends on which of
@@ -129,7 +137,7 @@ impl Pair {
                 }
             }
         }
-        Ok(Pair { prometheus, db })
+        Ok(Pair { version, prometheus, db })
     }
 
     /// Prometheus' answer, and the first difference.
@@ -144,7 +152,11 @@ impl Pair {
             }
         };
         let theirs = Answer::of_json(&json, query)?;
-        let found = difference(&theirs, &self.own(query, when), matches!(when, When::Range(..)));
+        let mut own = self.own(query, when);
+        if !self.version.is_current() {
+            own.forget_remarks();
+        }
+        let found = difference(&theirs, &own, matches!(when, When::Range(..)));
         Ok((theirs, found))
     }
 
@@ -171,6 +183,7 @@ impl Pair {
         'smaller: loop {
             for candidate in shrink::simpler(&query) {
                 if known::difference(&candidate).is_none()
+                    && self.version.speaks(&candidate)
                     && let (_, Some(difference)) = self.compare(&candidate, when).await?
                 {
                     (query, found) = (candidate, difference);
