@@ -23,7 +23,7 @@ pub use labels::{
     METRIC_NAME_LABEL, SharedNames, heap_block, is_legacy_label_name,
 };
 pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
-pub use number::{format_e, format_f, format_g};
+pub use number::{format_e, format_f, format_g, format_json};
 pub use packed::PackedMap;
 pub use re2::{RegexError, compile_regex};
 pub use sample::{STALE_NAN, Sample, is_stale};

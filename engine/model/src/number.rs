@@ -42,6 +42,15 @@ pub fn format_g(value: f64) -> String {
     with_exponent(&digits, exponent)
 }
 
+/// A finite number as Go writes it into JSON: with an exponent only where it would have many zeros, and none in that.
+pub fn format_json(value: f64) -> String {
+    if value == 0.0 || (1e-6..1e21).contains(&value.abs()) {
+        format_f(value)
+    } else {
+        format_e(value).replace("e-0", "e-")
+    }
+}
+
 fn not_finite(value: f64) -> &'static str {
     if value.is_nan() {
         "NaN"
@@ -129,5 +138,7 @@ mod tests {
         ] {
             assert_eq!((&*format_f(value), &*format_e(value), &*format_g(value)), (f, e, g));
         }
+        let in_json = [0.0, 0.000_01, 1.5e-7, 1e-10, 1e18, 1e21].map(format_json);
+        assert_eq!(in_json, ["0", "0.00001", "1.5e-7", "1e-10", "1000000000000000000", "1e+21"]);
     }
 }

@@ -15,6 +15,7 @@ const KNOWN: &[(&str, fn(&Expr) -> bool)] = &[
     ("word-boundary-beyond-ascii", has_non_boundary),
     ("long-category-names", has_long_category),
     ("library-digits", is_ill_conditioned),
+    ("quantiles-beside-nan", |_| false),
     ("hints-of-resets", |_| false),
     ("ties", has_ties),
     ("timestamp-at-offset", is_shifted_timestamp),

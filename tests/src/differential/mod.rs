@@ -5,6 +5,7 @@
 mod answer;
 mod collections;
 mod grammar;
+mod histograms;
 mod http;
 mod known;
 mod prometheus;
@@ -37,6 +38,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "differential::query_api_answers_as_prometheus_does",
         needs: &[Tool::Binary, Tool::Prometheus],
         run: http::run,
+    },
+    Case {
+        name: "differential::histograms_of_every_wire_answer_as_in_prometheus",
+        needs: &[Tool::Binary, Tool::Prometheus3],
+        run: histograms::run,
     },
 ];
 

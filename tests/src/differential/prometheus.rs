@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use reqwest::Client;
+use reqwest::{Client, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,6 +23,11 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts a server with these feature flags.
     pub(crate) fn start(features: &str) -> Result<Prometheus> {
+        Prometheus::start_with(features, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(features: &str, flags: &[&str]) -> Result<Prometheus> {
         let folder = TempDir::new()?;
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "storage: {tsdb: {out_of_order_time_window: 1d}}\n")?;
@@ -31,6 +36,7 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .args(["--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver"])
             .arg(format!("--enable-feature={features}"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -58,18 +64,23 @@ impl Prometheus {
     /// Writes all samples, in order of time.
     pub(crate) async fn fill(&self, data: &Data) -> Result<()> {
         for slice in data.slices() {
-            let body = remote_write::request(data, slice);
-            let request = self.client.post(format!("{}/api/v1/write", self.url)).body(body);
-            let answer = request
-                .header("content-type", "application/x-protobuf")
-                .header("content-encoding", "snappy")
-                .header("x-prometheus-remote-write-version", "0.1.0")
-                .send()
-                .await?;
+            let headers = [
+                ("content-type", "application/x-protobuf"),
+                ("content-encoding", "snappy"),
+                ("x-prometheus-remote-write-version", "0.1.0"),
+            ];
+            let answer = self.post("/api/v1/write", &headers, remote_write::request(data, slice)).await?;
             let (status, text) = (answer.status(), answer.text().await?);
             ensure!(status.is_success(), "prometheus refuses samples: {status}: {text}");
         }
         Ok(())
+    }
+
+    /// POST of a body.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Response> {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Ok(request.send().await?)
     }
 
     /// GET of a path that has no parameters.

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
+use watchfire_model::format_json;
 
 use super::names::label_name;
 use crate::wire::{Reader, Value, WireError};
@@ -24,6 +25,7 @@ pub(super) fn read(bytes: &[u8], attributes: &mut Attributes) -> Result<(), Wire
     let text = match value {
         Json::Null => String::new(),
         Json::String(text) => text,
+        Json::Number(number) if number.is_f64() => number.as_f64().map(format_json).unwrap_or_default(),
         other => other.to_string(),
     };
     attributes.insert(key, text);
@@ -84,6 +86,8 @@ fn any_value(bytes: &[u8], depth: usize) -> Result<Json, WireError> {
             // Whole numbers have no fraction, as Go writes them.
             (4, field) => match field.double()? {
                 whole if whole.fract() == 0.0 && whole.abs() < 1e15 => Json::from(whole as i64),
+                other if other.is_nan() => Json::from("NaN"),
+                other if other.is_infinite() => Json::from(if other > 0.0 { "Infinity" } else { "-Infinity" }),
                 other => Json::from(other),
             },
             (5, field) => {

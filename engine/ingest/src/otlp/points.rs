@@ -11,7 +11,8 @@ use crate::wire::{Reader, Value, WireError, doubles, fixed64s, unzigzag, varints
 
 /// The flag of a point that says only that its series has ended.
 const NO_RECORDED_VALUE: u64 = 1;
-/// Half the width of the bucket around zero where the sender does not say, as in Prometheus.
+/// Half the width of the bucket around zero. What the sender says of it counts no more than in Prometheus
+/// (`prometheusremotewrite/histograms.go`), so that both answer the same.
 const ZERO_THRESHOLD: f64 = 1e-128;
 
 /// What every data point has.
@@ -134,7 +135,8 @@ pub(super) fn summary(bytes: &[u8]) -> Result<Parts, WireError> {
 
 /// An exponential histogram as a native one. The outer error is a broken message, the inner one why it is refused.
 pub(super) fn exponential(bytes: &[u8], limits: &Limits) -> Result<(Common, Result<Point, String>), WireError> {
-    let (mut common, mut histogram) = (Common::default(), Histogram::default());
+    let mut common = Common::default();
+    let mut histogram = Histogram { zero_threshold: ZERO_THRESHOLD, ..Histogram::default() };
     let mut reader = Reader::new(bytes);
     while let Some((number, field)) = reader.field()? {
         match number {
@@ -148,7 +150,6 @@ pub(super) fn exponential(bytes: &[u8], limits: &Limits) -> Result<(Common, Resu
             8 => histogram.positive = buckets(field.bytes()?)?,
             9 => histogram.negative = buckets(field.bytes()?)?,
             10 => common.flags = field.varint()?,
-            14 => histogram.zero_threshold = field.double()?,
             _ => {}
         }
     }
@@ -164,9 +165,6 @@ pub(super) fn exponential(bytes: &[u8], limits: &Limits) -> Result<(Common, Resu
 fn checked(mut histogram: Histogram, limits: &Limits) -> Result<Histogram, String> {
     if histogram.positive.len().max(histogram.negative.len()) > limits.histogram_buckets_max {
         return Err(format!("a histogram has more than {} buckets", limits.histogram_buckets_max));
-    }
-    if histogram.zero_threshold == 0.0 {
-        histogram.zero_threshold = ZERO_THRESHOLD;
     }
     if is_finer_schema(histogram.schema) {
         histogram = histogram.at_schema(EXPONENTIAL_SCHEMA_MAX);

@@ -1,6 +1,6 @@
 //! Lists, maps and JSON.
 
-use watchfire_model::{format_e, format_f, format_g};
+use watchfire_model::{format_g, format_json};
 
 use super::{Function, Param, TEXT_BYTES_MAX, too_long};
 use crate::value::{ANY_LIST, Value};
@@ -110,13 +110,7 @@ fn json_number(number: f64) -> Result<String, String> {
         let shown = format_g(number);
         return Err(format!("json: unsupported value: {shown}"));
     }
-    let magnitude = number.abs();
-    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        // Go writes `1e-07` as `1e-7`.
-        let text = format_e(number);
-        return Ok(text.replace("e-0", "e-"));
-    }
-    Ok(format_f(number))
+    Ok(format_json(number))
 }
 
 fn write_json_text(out: &mut String, text: &str) {
