@@ -4,11 +4,14 @@
 //! its clients show what their users know. Texts that are only checked by its OpenAPI layer refuse the whole body there
 //! and do so here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess};
+use serde_json::{Value, json};
 use watchfire_model::{Alert, Duration, Labels, Timestamp, is_legacy_label_name};
 
+use crate::json::{Json, Shape};
 use crate::labels::shorten;
 use crate::time::parse_time;
 use crate::{Item, LabelNames, Limits, Rejections};
@@ -76,10 +79,10 @@ pub fn decode(
         return Err(ErrorAnswer::coded(422, 602, "alerts in body is required"));
     }
     let elements = match serde_json::from_slice(body).map_err(ErrorAnswer::unparsable)? {
-        Value::Array(elements) => elements,
-        Value::Null => Vec::new(),
-        other => {
-            let why = format!("json: cannot unmarshal {} into Go value of type models.PostableAlerts", go_kind(&other));
+        Json::Is(Elements(elements)) => elements,
+        Json::Null => Vec::new(),
+        Json::Other(kind) => {
+            let why = format!("json: cannot unmarshal {kind} into Go value of type models.PostableAlerts");
             return Err(ErrorAnswer::unparsable(why));
         }
     };
@@ -88,7 +91,8 @@ pub fn decode(
         return Err(ErrorAnswer::coded(413, 413, format!("the body has {count} alerts, the limit is {max}")));
     }
     // All are read before one is checked: a body that the OpenAPI layer refuses leaves nothing behind.
-    let posted: Vec<Posted> = elements.into_iter().enumerate().map(|(i, e)| read(i, e)).collect::<Result<_, _>>()?;
+    let posted: Vec<Posted<'_>> =
+        elements.into_iter().enumerate().map(|(i, e)| read(i, e)).collect::<Result<_, _>>()?;
     let mut decoded = DecodedAlerts::default();
     for (index, posted) in posted.into_iter().enumerate() {
         match check(posted, now, resolve_timeout, limits) {
@@ -99,56 +103,97 @@ pub fn decode(
     Ok(decoded)
 }
 
-/// One element, typed but not checked.
-struct Posted {
-    labels: Vec<(String, String)>,
-    annotations: BTreeMap<String, String>,
-    starts_at: Option<Timestamp>,
-    ends_at: Option<Timestamp>,
-    generator_url: String,
+/// The elements of a body.
+struct Elements<'a>(Vec<Json<Element<'a>>>);
+
+/// One element as it was sent.
+#[derive(Default)]
+struct Element<'a> {
+    labels: Json<Texts<'a>>,
+    annotations: Json<Texts<'a>>,
+    starts_at: Json<Cow<'a, str>>,
+    ends_at: Json<Cow<'a, str>>,
+    generator_url: Json<Cow<'a, str>>,
 }
 
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+/// The members of an object. Of those with the same name the last one counts.
+struct Texts<'a>(Vec<(Cow<'a, str>, Json<Cow<'a, str>>)>);
+
+impl<'de> Shape<'de> for Elements<'de> {
+    fn of_array<A: SeqAccess<'de>>(mut array: A) -> Result<Json<Elements<'de>>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = array.next_element()? {
+            elements.push(element);
+        }
+        Ok(Json::Is(Elements(elements)))
     }
 }
 
-fn read(index: usize, element: Value) -> Result<Posted, ErrorAnswer> {
-    let mut object = match element {
-        Value::Object(object) => object,
+impl<'de> Shape<'de> for Element<'de> {
+    fn of_object<A: MapAccess<'de>>(mut object: A) -> Result<Json<Element<'de>>, A::Error> {
+        let mut element = Element::default();
+        while let Some(Json::Is(name)) = object.next_key::<Json<Cow<'de, str>>>()? {
+            match &*name {
+                "labels" => element.labels = object.next_value()?,
+                "annotations" => element.annotations = object.next_value()?,
+                "startsAt" => element.starts_at = object.next_value()?,
+                "endsAt" => element.ends_at = object.next_value()?,
+                "generatorURL" => element.generator_url = object.next_value()?,
+                _ => drop(object.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Json::Is(element))
+    }
+}
+
+impl<'de> Shape<'de> for Texts<'de> {
+    fn of_object<A: MapAccess<'de>>(mut object: A) -> Result<Json<Texts<'de>>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some((Json::Is(name), text)) = object.next_entry::<Json<Cow<'de, str>>, _>()? {
+            texts.push((name, text));
+        }
+        Ok(Json::Is(Texts(texts)))
+    }
+}
+
+/// One element, typed but not checked.
+struct Posted<'a> {
+    labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    starts_at: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
+    generator_url: Cow<'a, str>,
+}
+
+fn read(index: usize, element: Json<Element<'_>>) -> Result<Posted<'_>, ErrorAnswer> {
+    let element = match element {
+        Json::Is(element) => element,
         // Alertmanager crashes on a null; like everything else that is no object it has no labels.
-        Value::Null => return Err(ErrorAnswer::coded(422, 602, format!("{index}.labels in body is required"))),
-        other => {
-            let why = format!("json: cannot unmarshal {} into Go value of type models.PostableAlert", go_kind(&other));
+        Json::Null => return Err(ErrorAnswer::coded(422, 602, format!("{index}.labels in body is required"))),
+        Json::Other(kind) => {
+            let why = format!("json: cannot unmarshal {kind} into Go value of type models.PostableAlert");
             return Err(ErrorAnswer::unparsable(why));
         }
     };
-    let Some(labels) = read_texts(&mut object, "labels")? else {
+    let Some(labels) = read_texts(element.labels, "labels")? else {
         return Err(ErrorAnswer::coded(422, 602, format!("{index}.labels in body is required")));
     };
-    let annotations = read_texts(&mut object, "annotations")?.unwrap_or_default();
-    let starts_at = read_time(&mut object, "startsAt")?;
-    let ends_at = read_time(&mut object, "endsAt")?;
-    let generator_url = match object.remove("generatorURL") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if text.is_empty() || is_request_uri(&text) => text,
-        Some(Value::String(text)) => {
+    let annotations = read_texts(element.annotations, "annotations")?.unwrap_or_default();
+    let starts_at = read_time(element.starts_at, "startsAt")?;
+    let ends_at = read_time(element.ends_at, "endsAt")?;
+    let generator_url = match element.generator_url {
+        Json::Null => Cow::default(),
+        Json::Is(text) if text.is_empty() || is_request_uri(&text) => text,
+        Json::Is(text) => {
             let message = format!("{index}.generatorURL in body must be of type uri: {:?}", shorten(&text));
             return Err(ErrorAnswer::coded(422, 601, message));
         }
-        Some(other) => {
-            let kind = go_kind(&other);
+        Json::Other(kind) => {
             let why = format!("json: cannot unmarshal {kind} into Go struct field .generatorURL of type strfmt.URI");
             return Err(ErrorAnswer::unparsable(why));
         }
     };
-    Ok(Posted { labels, annotations: annotations.into_iter().collect(), starts_at, ends_at, generator_url })
+    Ok(Posted { labels, annotations, starts_at, ends_at, generator_url })
 }
 
 /// What Go's `url.ParseRequestURI` accepts, nearly: an absolute path, or a scheme and something after it.
@@ -163,33 +208,35 @@ fn is_request_uri(text: &str) -> bool {
     clean && (scheme || text.starts_with('/'))
 }
 
-fn read_texts(object: &mut Map<String, Value>, name: &str) -> Result<Option<Vec<(String, String)>>, ErrorAnswer> {
-    let refuse = |value: &Value, into: &str| {
-        let kind = go_kind(value);
+fn read_texts<'a>(
+    texts: Json<Texts<'a>>,
+    name: &str,
+) -> Result<Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>, ErrorAnswer> {
+    let refuse = |kind: &str, into: &str| {
         let why = format!("json: cannot unmarshal {kind} into Go struct field .{name} of type {into}");
         ErrorAnswer::unparsable(why)
     };
-    match object.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(members)) => {
+    match texts {
+        Json::Null => Ok(None),
+        Json::Is(Texts(members)) => {
             let texts = members.into_iter().map(|(name, value)| match value {
-                Value::String(text) => Ok((name, text)),
-                Value::Null => Ok((name, String::new())),
-                other => Err(refuse(&other, "string")),
+                Json::Is(text) => Ok((name, text)),
+                Json::Null => Ok((name, Cow::default())),
+                Json::Other(kind) => Err(refuse(kind, "string")),
             });
             texts.collect::<Result<_, _>>().map(Some)
         }
-        Some(other) => Err(refuse(&other, "models.LabelSet")),
+        Json::Other(kind) => Err(refuse(kind, "models.LabelSet")),
     }
 }
 
 /// A time, where Go's zero time and the empty text mean that there is none.
-fn read_time(object: &mut Map<String, Value>, name: &str) -> Result<Option<Timestamp>, ErrorAnswer> {
+fn read_time(text: Json<Cow<'_, str>>, name: &str) -> Result<Option<Timestamp>, ErrorAnswer> {
     const GO_ZERO: Timestamp = Timestamp::from_secs(-62_135_596_800);
-    match object.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => match parse_time(&text) {
+    match text {
+        Json::Null => Ok(None),
+        Json::Is(text) if text.is_empty() => Ok(None),
+        Json::Is(text) => match parse_time(&text) {
             Some(GO_ZERO) => Ok(None),
             Some(time) => Ok(Some(time)),
             None => {
@@ -201,29 +248,30 @@ fn read_time(object: &mut Map<String, Value>, name: &str) -> Result<Option<Times
                 )))
             }
         },
-        Some(other) => {
-            let kind = go_kind(&other);
+        Json::Other(kind) => {
             let why = format!("json: cannot unmarshal {kind} into Go struct field .{name} of type strfmt.DateTime");
             Err(ErrorAnswer::unparsable(why))
         }
     }
 }
 
-fn check(posted: Posted, now: Timestamp, resolve_timeout: Duration, limits: &Limits) -> Result<Alert, String> {
+fn check(posted: Posted<'_>, now: Timestamp, resolve_timeout: Duration, limits: &Limits) -> Result<Alert, String> {
     let starts_at = posted.starts_at.or(posted.ends_at).unwrap_or(now);
     let timeout = posted.ends_at.is_none();
     let ends_at = posted.ends_at.unwrap_or(now + resolve_timeout);
     if ends_at < starts_at {
         return Err("start time must be before end time".to_owned());
     }
-    let labels: Vec<_> = posted.labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let labels = posted.labels.iter().map(|(name, value)| (&**name, &**value)).filter(|(_, value)| !value.is_empty());
+    let labels: Vec<(&str, &str)> = labels.collect();
     if labels.is_empty() {
         return Err("at least one label pair required".to_owned());
     }
     if labels.len() > limits.labels_max || posted.annotations.len() > limits.labels_max {
         return Err(format!("more than {} labels or annotations", limits.labels_max));
     }
-    let pairs = labels.iter().map(|(name, value)| (name, value)).chain(&posted.annotations);
+    let annotations = posted.annotations.iter().map(|(name, value)| (&**name, &**value));
+    let pairs = labels.iter().copied().chain(annotations.clone());
     let bytes = pairs.map(|(name, value)| name.len() + value.len()).sum::<usize>() + posted.generator_url.len();
     if bytes > limits.alert_bytes_max {
         let max = limits.alert_bytes_max;
@@ -235,17 +283,17 @@ fn check(posted: Posted, now: Timestamp, resolve_timeout: Duration, limits: &Lim
     for (name, value) in &labels {
         check_pair(name, value, limits).map_err(|reason| format!("invalid label set: {reason}"))?;
     }
-    for (name, value) in &posted.annotations {
+    for (name, value) in annotations {
         check_pair(name, value, limits).map_err(|reason| format!("invalid annotations: {reason}"))?;
     }
     Ok(Alert {
-        labels: Labels::from_pairs(labels),
-        annotations: posted.annotations,
+        labels: Labels::from_ordered(&labels),
+        annotations: posted.annotations.into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect(),
         starts_at,
         ends_at: Some(ends_at),
         updated_at: now,
         timeout,
-        generator_url: posted.generator_url,
+        generator_url: posted.generator_url.into_owned(),
         value: None,
     })
 }

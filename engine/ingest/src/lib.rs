@@ -6,6 +6,7 @@
 //! texts and turns a [`DecodeError`] into a status with [`DecodeError::status`].
 
 mod error;
+mod json;
 mod key;
 mod labels;
 mod limits;
