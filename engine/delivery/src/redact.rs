@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 use crate::Request;
 
 /// What stands where a secret stood.
@@ -14,7 +16,20 @@ const SECRET_CHARS_MIN: usize = 4;
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// Longest first, so that a secret that contains another goes as a whole.
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
+}
+
+/// A secret, and the way to find it: many texts are looked through for the same few.
+#[derive(Clone)]
+struct Secret {
+    text: String,
+    finder: Finder<'static>,
+}
+
+impl Secret {
+    fn new(text: String) -> Secret {
+        Secret { finder: Finder::new(&text).into_owned(), text }
+    }
 }
 
 impl std::fmt::Debug for Redactor {
@@ -31,7 +46,7 @@ impl Redactor {
 
     /// The same with more secrets.
     pub(crate) fn and<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
-        let mut all = self.secrets.clone();
+        let mut all: Vec<String> = self.secrets().map(str::to_owned).collect();
         for secret in secrets {
             let secret = secret.trim();
             all.push(secret.to_owned());
@@ -46,19 +61,19 @@ impl Redactor {
         all.retain(|secret| secret.chars().count() >= SECRET_CHARS_MIN);
         all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
-        Redactor { secrets: all }
+        Redactor { secrets: all.into_iter().map(Secret::new).collect() }
     }
 
     /// The secrets, as they are looked for.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(String::as_str)
+        self.secrets.iter().map(|secret| secret.text.as_str())
     }
 
     /// `text` without the secrets. Most texts hold none and come back as they are.
     pub fn text<'a>(&self, text: impl Into<Cow<'a, str>>) -> String {
-        let hidden = |text: Cow<'a, str>, secret: &String| match text.contains(secret.as_str()) {
-            true => Cow::Owned(text.replace(secret.as_str(), MARK)),
-            false => text,
+        let hidden = |text: Cow<'a, str>, secret: &Secret| match secret.finder.find(text.as_bytes()) {
+            Some(_) => Cow::Owned(text.replace(&secret.text, MARK)),
+            None => text,
         };
         self.secrets.iter().fold(text.into(), hidden).into_owned()
     }

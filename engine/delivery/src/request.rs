@@ -100,8 +100,12 @@ struct GoFormatter;
 impl Formatter for GoFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        // Most texts have none of these, so that they are looked for as bytes and what lies between is copied at once.
-        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+        let is_escaped = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+        // Most texts have none of these, which is found out for many bytes at once if all are looked at in any case.
+        if !rest.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
+            return out.write_all(rest.as_bytes());
+        }
+        while let Some(at) = rest.bytes().position(is_escaped) {
             let (before, from) = rest.split_at(at);
             out.write_all(before.as_bytes())?;
             let mut chars = from.chars();

@@ -4,10 +4,11 @@ mod client;
 mod oauth2;
 mod redirect;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
+use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use watchfire_alerting::DeliveryOutcome;
 use watchfire_config::{Credential, HttpConfig};
@@ -117,6 +118,9 @@ pub(crate) struct Connection {
     config: HttpConfig,
     tokens: Option<Tokens>,
     timeout: Duration,
+    /// The address that was asked for last, taken apart: most integrations have one, and it costs as much as the rest of
+    /// making a request.
+    address: Mutex<Option<(String, Url)>>,
 }
 
 impl Connection {
@@ -129,7 +133,8 @@ impl Connection {
             let client = pools.token_client(&oauth2.tls, &oauth2.proxy)?;
             Ok::<_, String>(Tokens::new((**oauth2).clone(), client))
         });
-        Ok(Connection { client: pools.client(config)?, config: config.clone(), tokens: tokens.transpose()?, timeout })
+        let (client, tokens) = (pools.client(config)?, tokens.transpose()?);
+        Ok(Connection { client, config: config.clone(), tokens, timeout, address: Mutex::default() })
     }
 
     /// What must not be seen.
@@ -189,13 +194,41 @@ impl Connection {
     }
 
     async fn once(&self, request: &Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
-        let prepared = prepare(&self.client, request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
+        let prepared = self.prepare(request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
         let follows = self.config.follow_redirects;
         match tokio::time::timeout(self.timeout, exchange(&self.client, prepared, follows, bytes_max)).await {
             Ok(Ok(fetched)) => Ok(fetched),
             Ok(Err(error)) => Err(of_error(&error, self.timeout)),
             Err(_) => Err(timed_out(self.timeout)),
         }
+    }
+
+    fn prepare(&self, request: &Request) -> Result<reqwest::Request, String> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let impossible = |why: String| format!("the request cannot be made: {why}");
+        let address = self.address(&request.url).map_err(impossible)?;
+        let mut builder = self.client.request(method, address).body(request.body.clone());
+        for (name, value) in &request.headers {
+            let (name, value) = header(name, value)?;
+            builder = builder.header(name, value);
+        }
+        builder.build().map_err(|error| impossible(chain(&error.without_url())))
+    }
+
+    fn address(&self, text: &str) -> Result<Url, String> {
+        let mut last = self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, url)) = last.as_ref().filter(|(known, _)| known == text) {
+            return Ok(url.clone());
+        }
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        *last = Some((text.to_owned(), url.clone()));
+        Ok(url)
     }
 }
 
@@ -205,22 +238,6 @@ impl Connection {
 pub(crate) fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn prepare(client: &reqwest::Client, request: &Request) -> Result<reqwest::Request, String> {
-    let method = match request.method {
-        Method::Get => reqwest::Method::GET,
-        Method::Post => reqwest::Method::POST,
-        Method::Put => reqwest::Method::PUT,
-        Method::Patch => reqwest::Method::PATCH,
-        Method::Delete => reqwest::Method::DELETE,
-    };
-    let mut builder = client.request(method, &request.url).body(request.body.clone());
-    for (name, value) in &request.headers {
-        let (name, value) = header(name, value)?;
-        builder = builder.header(name, value);
-    }
-    builder.build().map_err(|error| format!("the request cannot be made: {}", chain(&error.without_url())))
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
