@@ -196,8 +196,8 @@ impl Engine {
     pub(crate) fn count_as_unknown(&mut self, group: &mut crate::group::Group, fingerprint: Fingerprint) {
         for target in &mut group.targets {
             if target.entry.firing.remove(fingerprint) {
-                let record = target.log_record();
-                self.persist(Record::Log(record));
+                let record = target.record();
+                self.persist(Record::Target(record));
             }
         }
     }

@@ -7,13 +7,13 @@ use watchfire_model::{Alert, Duration, Fingerprint, Timestamp};
 
 use crate::alert_store::StoredAlert;
 use crate::group::{Group, Pending};
-use crate::id::stable_hash;
+use crate::id::StableHash;
 use crate::notification_log::{Content, Terms, Verdict, decide};
 use crate::route_table::Node;
 use crate::timers::Timer;
 use crate::{
     DeliveryReason, Engine, FingerprintSet, GroupKey, HistoryEntry, NotificationId, Notify, NotifyReason, Reason,
-    Record, RecordKey, Repeat, Subject, SuppressReason, TargetKey,
+    Record, Repeat, Subject, SuppressReason, TargetKey,
 };
 
 /// The alerts of a group at one moment.
@@ -63,8 +63,8 @@ impl Engine {
                 for fingerprint in refused.resolved.iter() {
                     target.entry.owed.remove(fingerprint);
                 }
-                let record = target.log_record();
-                self.persist(Record::Log(record));
+                let record = target.record();
+                self.persist(Record::Target(record));
             }
         }
     }
@@ -224,8 +224,8 @@ impl Engine {
             for fingerprint in content.resolved.iter() {
                 target.entry.firing.remove(fingerprint);
             }
-            let record = target.log_record();
-            self.persist(Record::Log(record));
+            let record = target.record();
+            self.persist(Record::Target(record));
         }
         let Verdict::Notify(reason) = verdict else {
             return self.withdraw(group, index, DeliveryReason::Withdrawn);
@@ -278,11 +278,16 @@ impl Engine {
         }
         let target = &mut group.targets[index];
         target.entry.sequence += 1;
-        let mut identity = vec![target.key.to_string(), now.as_millis().to_string(), target.entry.sequence.to_string()];
+        let mut identity = StableHash::default();
+        identity.part(&target.key).part(now.as_millis()).part(target.entry.sequence);
         // The content is part of it, so that no accident with clocks and restarts gives one id to two contents.
-        identity.extend(content.firing.iter().map(|fingerprint| format!("+{fingerprint}")));
-        identity.extend(content.resolved.iter().map(|fingerprint| format!("-{fingerprint}")));
-        let id = NotificationId(stable_hash(identity.iter().map(String::as_str)));
+        for fingerprint in content.firing.iter() {
+            identity.part(format_args!("+{fingerprint}"));
+        }
+        for fingerprint in content.resolved.iter() {
+            identity.part(format_args!("-{fingerprint}"));
+        }
+        let id = NotificationId(identity.finish());
         let entry = Arc::new(HistoryEntry {
             at: now,
             reason: Reason::Notify(reason),
@@ -306,6 +311,7 @@ impl Engine {
             alerts,
             created_at: now,
             attempt: 0,
+            may_be_known: next_attempt <= now,
             in_flight: false,
             next_attempt,
             error: "".into(),
@@ -321,9 +327,7 @@ impl Engine {
             _ => {}
         }
         self.emit(Subject::Notification { id, target: key }, Reason::Notify(reason));
-        if next_attempt > now {
-            self.persist_outbox(group, index);
-        }
+        self.persist_target(group, index);
         self.await_answer(group);
     }
 
@@ -392,13 +396,9 @@ impl Engine {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
         self.notifications.remove(&pending.id);
-        let (since, key) = (target.since, target.key.clone());
+        let key = target.key.clone();
         self.timers.cancel(Timer::Attempt(key.clone()));
-        if pending.attempt > 0 {
-            let record = target.log_record();
-            self.persist(Record::Log(record));
-        }
-        self.delete(RecordKey::outbox(since, &key));
+        self.persist_target(group, index);
         self.emit(Subject::Notification { id: pending.id, target: key }, Reason::Delivery(reason));
     }
 

@@ -7,8 +7,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
 use crate::notification_log::Content;
 use crate::{
-    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, LogRecord, NotificationId, NotifyReason,
-    OutboxRecord, ReceiverSpec, RouteId, SuppressReason, TargetKey,
+    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, NotificationId, NotifyReason, OutboxEntry,
+    ReceiverSpec, RouteId, SuppressReason, TargetKey, TargetRecord,
 };
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
@@ -79,6 +79,8 @@ pub(crate) struct Pending {
     pub(crate) alerts: Arc<[Alert]>,
     pub(crate) created_at: Timestamp,
     pub(crate) attempt: u32,
+    /// See [`OutboxEntry::may_be_known`].
+    pub(crate) may_be_known: bool,
     pub(crate) in_flight: bool,
     pub(crate) next_attempt: Timestamp,
     pub(crate) error: Arc<str>,
@@ -217,65 +219,55 @@ impl Target {
         self.entry.owed.contains(fingerprint) || self.pending.as_ref().is_some_and(told)
     }
 
-    /// What is to be kept about what the receiver knows.
-    pub(crate) fn log_record(&self) -> LogRecord {
-        LogRecord { since: self.since, target: (*self.key).clone(), entry: self.entry.clone() }
-    }
-
-    /// What is to be kept about the notification on its way.
-    pub(crate) fn outbox_record(&self, route: &RouteId, group_labels: &Labels) -> Option<OutboxRecord> {
-        let pending = self.pending.as_ref()?;
-        Some(OutboxRecord {
-            since: self.since,
-            target: (*self.key).clone(),
+    /// What is to be kept about it.
+    pub(crate) fn record(&self) -> TargetRecord {
+        let pending = self.pending.as_ref().map(|pending| OutboxEntry {
             id: pending.id,
-            route: route.clone(),
-            group_labels: group_labels.clone(),
             reason: pending.reason,
             alerts: pending.alerts.clone(),
             created_at: pending.created_at,
             attempt: pending.attempt,
+            may_be_known: pending.may_be_known,
             failures: self.failures,
             failing_since: self.failing_since,
             next_attempt: pending.next_attempt,
             error: pending.error.clone(),
-            owed_before: pending.owed_before.clone(),
             unsaid_firing: pending.unsaid.firing.clone(),
             unsaid_resolved: pending.unsaid.resolved.clone(),
             folded: pending.folded,
-        })
+        });
+        TargetRecord { since: self.since, target: (*self.key).clone(), entry: self.entry.clone(), pending }
     }
 
     /// Takes up a notification again after a restart. Whether its attempt got through is not known, so the receiver may
     /// know it.
-    pub(crate) fn restore_pending(&mut self, record: OutboxRecord) {
-        let unsaid = Content { firing: record.unsaid_firing, resolved: record.unsaid_resolved };
+    pub(crate) fn restore_pending(&mut self, pending: OutboxEntry) {
+        let unsaid = Content { firing: pending.unsaid_firing, resolved: pending.unsaid_resolved };
         let of = |firing: bool, unsaid: &FingerprintSet| {
-            let alerts = record.alerts.iter().filter(|alert| alert.ends_at.is_none() == firing);
+            let alerts = pending.alerts.iter().filter(|alert| alert.ends_at.is_none() == firing);
             alerts.map(Alert::fingerprint).chain(unsaid.iter()).collect::<FingerprintSet>()
         };
         let (firing, resolved) = (of(true, &unsaid.firing), of(false, &unsaid.resolved));
-        if record.attempt > 0 {
+        if pending.may_be_known {
             self.entry.attempted(&firing, &resolved, true);
         }
-        // The log entry is written when a notification ends, so it does not count this one yet.
-        self.entry.sequence += 1;
-        self.failures = record.failures;
-        self.failing_since = record.failing_since;
+        self.failures = pending.failures;
+        self.failing_since = pending.failing_since;
         self.pending = Some(Pending {
-            id: record.id,
-            reason: record.reason,
+            id: pending.id,
+            reason: pending.reason,
             firing,
             resolved,
             unsaid,
-            folded: record.folded,
-            alerts: record.alerts,
-            created_at: record.created_at,
-            attempt: record.attempt,
+            folded: pending.folded,
+            alerts: pending.alerts,
+            created_at: pending.created_at,
+            attempt: pending.attempt.max(u32::from(pending.may_be_known)),
+            may_be_known: pending.may_be_known,
             in_flight: false,
-            next_attempt: record.next_attempt,
-            error: record.error,
-            owed_before: record.owed_before,
+            next_attempt: pending.next_attempt,
+            error: pending.error,
+            owed_before: FingerprintSet::new(),
         });
     }
 }

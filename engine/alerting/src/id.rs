@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -72,7 +72,12 @@ impl GroupKey {
     /// The key that [`GroupKey::as_str`] gave.
     pub fn from_text(text: impl Into<Arc<str>>) -> GroupKey {
         let text = text.into();
-        GroupKey { hash: hash_words(&text), text }
+        GroupKey { hash: hash_words(0, &text), text }
+    }
+
+    /// A hash of it: what records of it are kept under, because it is long and much of it is in the record too.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// The key as text.
@@ -83,6 +88,14 @@ impl GroupKey {
     /// The same, shared.
     pub fn text(&self) -> Arc<str> {
         Arc::clone(&self.text)
+    }
+}
+
+impl TargetKey {
+    /// As [`GroupKey::hash`].
+    pub(crate) fn hash(&self) -> u64 {
+        let integration = hash_words(u64::from(self.integration.ordinal), &self.integration.kind);
+        hash_words(self.group.hash ^ integration, &self.receiver)
     }
 }
 
@@ -194,9 +207,10 @@ impl fmt::Display for GroupKey {
     }
 }
 
-/// FNV-1a over words of eight bytes, mixed after each because it carries nothing from high bits to low ones.
-fn hash_words(text: &str) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325 ^ text.len() as u64;
+/// FNV-1a over words of eight bytes, mixed after each because it carries nothing from high bits to low ones. It never
+/// changes, because records are found by it.
+fn hash_words(seed: u64, text: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ seed ^ text.len() as u64;
     for chunk in text.as_bytes().chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -206,17 +220,41 @@ fn hash_words(text: &str) -> u64 {
     hash
 }
 
-/// FNV-1a over 128 bits, each part closed by a byte that no UTF-8 text contains, then mixed.
-pub(crate) fn stable_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> u128 {
-    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    for part in parts {
-        for byte in part.bytes().chain([0xff]) {
-            hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
+/// FNV-1a over 128 bits, each part closed by a byte that no UTF-8 text contains, then mixed. A part is hashed as it is
+/// written, so that it need not become a text first.
+pub(crate) struct StableHash(u128);
+
+impl Default for StableHash {
+    fn default() -> StableHash {
+        StableHash(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
     }
-    hash ^= hash >> 64;
-    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    hash ^ (hash >> 64)
+}
+
+impl StableHash {
+    /// Adds a part.
+    pub(crate) fn part(&mut self, part: impl fmt::Display) -> &mut StableHash {
+        // Hashing takes whatever is written; what fails to display itself has said all that it will ever say.
+        let _hashed = write!(self, "{part}");
+        self.add(0xff);
+        self
+    }
+
+    /// The hash of all parts.
+    pub(crate) fn finish(&self) -> u128 {
+        let hash = (self.0 ^ (self.0 >> 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        hash ^ (hash >> 64)
+    }
+
+    fn add(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+}
+
+impl fmt::Write for StableHash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.add(byte));
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
 pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat, SimilarKey};
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
-    AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, LogEntry, LogRecord, Membership, OutboxRecord,
-    PluginStateRecord, RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord, ScheduleRecord,
+    AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, LogEntry, Membership, OutboxEntry, PluginStateRecord,
+    RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord, ScheduleRecord, TargetRecord,
 };
 pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};

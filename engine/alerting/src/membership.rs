@@ -331,10 +331,9 @@ impl Engine {
                     self.turns.give_back(&target.key);
                 }
                 self.notifications.remove(&pending.id);
-                self.delete(RecordKey::outbox(target.since, &target.key));
             }
             if target.entry.sequence > 0 {
-                self.delete(RecordKey::log(target.since, &target.key));
+                self.delete(RecordKey::target(target.since, &target.key));
             }
         }
     }

@@ -5,26 +5,24 @@ use std::sync::Arc;
 use watchfire_model::Duration;
 
 use crate::group::Group;
-use crate::id::stable_hash;
+use crate::id::StableHash;
 use crate::timers::Timer;
 use crate::{
-    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, Output, Reason, Record, RecordKey,
-    Refusal, Subject, TargetKey,
+    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, Output, Reason, Record, Refusal,
+    Subject, TargetKey,
 };
 
 impl Engine {
-    /// Starts an attempt if it is its turn. Its record was or is persisted in the same drain, before the delivery is
-    /// executed.
+    /// Starts an attempt if it is its turn. That it is tried, or may be, was persisted before or is in the same drain,
+    /// before the delivery is executed.
     pub(crate) fn start_attempt(&mut self, group: &mut Group, index: usize) {
         let now = self.now;
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.as_mut().filter(|_| target.integration.is_some()) else { return };
         if !self.turns.take(&target.key, self.settings.attempts_max) {
-            if pending.attempt == 0 && pending.created_at == now {
-                self.persist_outbox(group, index);
-            }
             return;
         }
+        let is_news = !std::mem::replace(&mut pending.may_be_known, true);
         pending.attempt += 1;
         pending.in_flight = true;
         pending.next_attempt = now;
@@ -50,8 +48,8 @@ impl Engine {
             receipt: target.entry.receipt.clone(),
         };
         let key = target.key.clone();
-        if attempt == 1 {
-            self.persist_outbox(group, index);
+        if is_news {
+            self.persist_target(group, index);
         }
         self.counters.attempts += 1;
         self.timers.set(Timer::Attempt(key.clone()), now + self.settings.attempt_deadline);
@@ -60,10 +58,8 @@ impl Engine {
         self.outputs.push_back(Output::Deliver(Box::new(delivery)));
     }
 
-    pub(crate) fn persist_outbox(&mut self, group: &Group, index: usize) {
-        if let Some(record) = group.targets[index].outbox_record(&group.route, &group.labels) {
-            self.persist(Record::Outbox(record));
-        }
+    pub(crate) fn persist_target(&mut self, group: &Group, index: usize) {
+        self.persist(Record::Target(group.targets[index].record()));
     }
 
     /// Lets those try who waited for a turn that is free by now. What they have to tell may have changed meanwhile.
@@ -183,7 +179,7 @@ impl Engine {
             self.counters.given_up += 1;
             return self.finish(group, index, id, told, DeliveryReason::GivenUp { error });
         }
-        let seed = stable_hash([id.to_string().as_str(), &target.failures.to_string()]);
+        let seed = StableHash::default().part(id).part(target.failures).finish();
         let backoff = settings.retry.wait(target.failures, seed);
         let asked = after.unwrap_or(Duration::ZERO).min(settings.retry_after_max);
         pending.in_flight = false;
@@ -193,11 +189,11 @@ impl Engine {
         let key = target.key.clone();
         self.timers.set(Timer::Attempt(key.clone()), at);
         self.counters.retries += 1;
-        self.persist_outbox(group, index);
+        self.persist_target(group, index);
         self.emit(Subject::Notification { id, target: key }, Reason::Delivery(DeliveryReason::RetryAt { at, error }));
     }
 
-    /// Writes down how a notification ended: the log entry replaces the outbox record.
+    /// Writes down how a notification ended.
     fn finish(
         &mut self,
         group: &Group,
@@ -210,9 +206,7 @@ impl Engine {
         let key = target.key.clone();
         self.notifications.remove(&id);
         self.timers.cancel(Timer::Attempt(key.clone()));
-        let (since, record) = (target.since, target.log_record());
-        self.persist(Record::Log(record));
-        self.delete(RecordKey::outbox(since, &key));
+        self.persist_target(group, index);
         let reason = Reason::Delivery(reason);
         let (target, notification) = (Some(key.clone()), Some(id));
         let entry = Arc::new(HistoryEntry { at: self.now, reason: reason.clone(), target, notification });

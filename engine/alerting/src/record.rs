@@ -22,10 +22,8 @@ pub enum Record {
     Group(GroupRecord),
     /// A silence.
     Silence(Silence),
-    /// What a receiver knows about a group.
-    Log(LogRecord),
-    /// A notification that is not delivered yet.
-    Outbox(OutboxRecord),
+    /// What a receiver knows about a group, and the notification on its way to it.
+    Target(TargetRecord),
     /// The identities of the route nodes.
     Routes(RoutesRecord),
     /// When a receiver was last told of an alert whose severity has a rate limit.
@@ -118,15 +116,18 @@ pub struct Membership {
     pub detached: bool,
 }
 
-/// What one integration of a receiver knows about a group.
+/// What one integration of a receiver knows about a group, and the notification on its way to it: one record, because
+/// whatever ends the notification changes what is known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LogRecord {
+pub struct TargetRecord {
     /// Since when the group is kept: a part of the key, as that of [`AlertRecord::since`].
     pub since: Timestamp,
     /// Who knows it about which group.
     pub target: TargetKey,
     /// What it knows.
     pub entry: LogEntry,
+    /// What it is told next.
+    pub pending: Option<OutboxEntry>,
 }
 
 /// An entry of the notification log.
@@ -163,25 +164,20 @@ pub struct Refusal {
 
 /// A notification that is not delivered yet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OutboxRecord {
-    /// Since when the group is kept: a part of the key, as that of [`AlertRecord::since`].
-    pub since: Timestamp,
-    /// Who is to be told about which group.
-    pub target: TargetKey,
+pub struct OutboxEntry {
     /// The notification.
     pub id: NotificationId,
-    /// The group's route node.
-    pub route: RouteId,
-    /// The group's labels.
-    pub group_labels: Labels,
     /// Why it is sent.
     pub reason: NotifyReason,
     /// The alerts as they are to be told.
     pub alerts: Arc<[Alert]>,
     /// When it was decided to send it.
     pub created_at: Timestamp,
-    /// The number of the last attempt that was started, 0 if none was.
+    /// The number of the last attempt that was started, as far as it is written down, 0 if none was.
     pub attempt: u32,
+    /// Whether the receiver may have been told: it was tried, or nothing but its turn kept it from being tried. That its
+    /// turn came is not written down, because many wait for theirs only in a storm, which is when writing costs most.
+    pub may_be_known: bool,
     /// How often delivery to this target failed in a row, including superseded notifications.
     pub failures: u32,
     /// When delivery to this target began to fail, for giving up.
@@ -190,8 +186,6 @@ pub struct OutboxRecord {
     pub next_attempt: Timestamp,
     /// What went wrong last; empty if nothing did.
     pub error: Arc<str>,
-    /// The alerts of which the receiver will have to be told that they ended if this is refused at once.
-    pub owed_before: FingerprintSet,
     /// Firing alerts that the receiver knows and that are not said again.
     pub unsaid_firing: FingerprintSet,
     /// Ended alerts that the receiver knows and that are not said again.
@@ -269,10 +263,8 @@ impl Record {
     pub const GROUP: &'static str = "group";
     /// The kind of [`Record::Silence`].
     pub const SILENCE: &'static str = "silence";
-    /// The kind of [`Record::Log`].
-    pub const LOG: &'static str = "log";
-    /// The kind of [`Record::Outbox`].
-    pub const OUTBOX: &'static str = "outbox";
+    /// The kind of [`Record::Target`].
+    pub const TARGET: &'static str = "target";
     /// The kind of [`Record::Routes`].
     pub const ROUTES: &'static str = "routes";
     /// The kind of [`Record::History`].
@@ -291,8 +283,7 @@ impl Record {
             Record::Alert(r) => RecordKey::alert(r.since, r.alert.fingerprint()),
             Record::Group(r) => RecordKey::group(r.since, &r.key),
             Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.to_string() },
-            Record::Log(r) => RecordKey::log(r.since, &r.target),
-            Record::Outbox(r) => RecordKey::outbox(r.since, &r.target),
+            Record::Target(r) => RecordKey::target(r.since, &r.target),
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
             Record::History(r) => RecordKey::history(r.since, r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
@@ -324,11 +315,11 @@ impl RecordKey {
     }
 
     pub(crate) fn group(since: Timestamp, key: &GroupKey) -> RecordKey {
-        RecordKey::since(Record::GROUP, since, key)
+        RecordKey::since(Record::GROUP, since, format_args!("{:016x}", key.hash()))
     }
 
-    pub(crate) fn log(since: Timestamp, target: &TargetKey) -> RecordKey {
-        RecordKey::since(Record::LOG, since, target)
+    pub(crate) fn target(since: Timestamp, target: &TargetKey) -> RecordKey {
+        RecordKey::since(Record::TARGET, since, format_args!("{:016x}{:016x}", target.group.hash(), target.hash()))
     }
 
     pub(crate) fn history(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
@@ -342,10 +333,6 @@ impl RecordKey {
 
     pub(crate) fn schedule(rule: RuleId) -> RecordKey {
         RecordKey { kind: Record::SCHEDULE, key: rule.to_string() }
-    }
-
-    pub(crate) fn outbox(since: Timestamp, target: &TargetKey) -> RecordKey {
-        RecordKey::since(Record::OUTBOX, since, target)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 impl Engine {
     /// Takes what was persisted; nothing is due before the first reload has said what is defined.
     pub(crate) fn restore(&mut self, records: Vec<Record>) {
-        let (mut log, mut outbox) = (Vec::new(), Vec::new());
+        let mut targets = Vec::new();
         for record in records {
             match record {
                 Record::Instance(record) => {
@@ -40,8 +40,7 @@ impl Engine {
                     self.timers.set(Timer::Silence(silence.id.clone()), silence.ends_at);
                     self.silences.put(silence, self.now);
                 }
-                Record::Log(record) => log.push(record),
-                Record::Outbox(record) => outbox.push(record),
+                Record::Target(record) => targets.push(record),
                 Record::Routes(record) => self.route_identities = record.routes,
                 Record::History(record) => {
                     self.history.restore(record);
@@ -55,22 +54,18 @@ impl Engine {
                 Record::PluginState(_) | Record::Deleted(_) => {}
             }
         }
-        for record in log {
-            match self.groups.get_mut(&record.target.group).and_then(|group| group.target_mut(record.target.clone())) {
-                Some(target) => target.entry = record.entry,
-                None => self.delete(RecordKey::log(record.since, &record.target)),
-            }
-        }
-        for record in outbox {
-            let key = record.target.clone();
-            let (id, since, due) = (record.id, record.since, record.next_attempt);
-            match self.groups.get_mut(&key.group).and_then(|group| group.target_mut(key.clone())) {
-                Some(target) => {
-                    target.restore_pending(record);
-                    self.notifications.insert(id, target.key.clone());
-                    self.timers.set(Timer::Attempt(target.key.clone()), due);
-                }
-                None => self.delete(RecordKey::outbox(since, &key)),
+        for record in targets {
+            let group = self.groups.get_mut(&record.target.group);
+            let Some(target) = group.and_then(|group| group.target_mut(record.target.clone())) else {
+                self.delete(RecordKey::target(record.since, &record.target));
+                continue;
+            };
+            target.entry = record.entry;
+            if let Some(pending) = record.pending {
+                let (id, due) = (pending.id, pending.next_attempt);
+                target.restore_pending(pending);
+                self.notifications.insert(id, target.key.clone());
+                self.timers.set(Timer::Attempt(target.key.clone()), due);
             }
         }
         for fingerprint in self.alerts.fingerprints() {
@@ -422,10 +417,9 @@ impl Engine {
                 self.turns.give_back(&target.key);
             }
             self.notifications.remove(&pending.id);
-            self.delete(RecordKey::outbox(target.since, &target.key));
         }
         if target.entry.sequence > 0 {
-            self.delete(RecordKey::log(target.since, &target.key));
+            self.delete(RecordKey::target(target.since, &target.key));
         }
     }
 }

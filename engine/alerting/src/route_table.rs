@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Duration, Labels, Matcher};
 
-use crate::id::stable_hash;
+use crate::id::StableHash;
 use crate::match_index::{MatchIndex, all_match};
 use watchfire_plugin::PluginUse;
 
@@ -235,7 +235,7 @@ fn new_id(
         Some(name) => name.clone(),
         None => {
             let path = format!("{:?} {:?} {}", parent, sorted[node], visit.route.receiver);
-            format!("{:08x}", stable_hash([path.as_str()]) >> 96)
+            format!("{:08x}", StableHash::default().part(path).finish() >> 96)
         }
     };
     let mut candidate = RouteId(base.as_str().into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use watchfire_model::{Labels, Matcher, Timestamp};
 
-use crate::id::stable_hash;
+use crate::id::StableHash;
 use crate::match_index::{MatchIndex, all_match};
 use crate::{Recurrence, Settings, SilenceId};
 
@@ -327,11 +327,11 @@ impl Silences {
     /// A hash of the content and the time, counted up until it is free, because nothing random may be asked for.
     fn new_id(&self, now: Timestamp, sets: &[Vec<Matcher>], created_by: &str, comment: &str) -> SilenceId {
         let content = format!("{sets:?}");
-        let time = now.as_millis().to_string();
         (0u64..)
             .map(|n| {
-                let n = n.to_string();
-                SilenceId::from_hash(stable_hash([content.as_str(), &time, created_by, comment, &n]))
+                let mut hash = StableHash::default();
+                hash.part(&content).part(now.as_millis()).part(created_by).part(comment).part(n);
+                SilenceId::from_hash(hash.finish())
             })
             .find(|id| !self.by_id.contains_key(id))
             .unwrap_or_else(|| SilenceId::from_hash(0))

@@ -1,5 +1,6 @@
 //! All timers of the engine as one table.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -45,17 +46,44 @@ pub(crate) enum Timer {
     AgeHistory,
 }
 
+/// A timer to be found again, in an order that is quick to compare: keys of groups are long and have much in common.
+#[derive(Debug, PartialEq, Eq)]
+struct ToFind(Timer);
+
+impl ToFind {
+    fn hash(&self) -> u64 {
+        match &self.0 {
+            Timer::AlertEnd(alert) | Timer::Acknowledgement(alert) | Timer::Forget(alert) => alert.0,
+            Timer::Flush(group) | Timer::Escalation(group) => group.hash(),
+            Timer::Repeat(target) | Timer::Attempt(target) => target.group.hash(),
+            _ => 0,
+        }
+    }
+}
+
+impl PartialOrd for ToFind {
+    fn partial_cmp(&self, other: &ToFind) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ToFind {
+    fn cmp(&self, other: &ToFind) -> Ordering {
+        self.hash().cmp(&other.hash()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
 /// Each timer is set at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Timestamp, Timer)>,
-    by_timer: BTreeMap<Timer, Timestamp>,
+    by_timer: BTreeMap<ToFind, Timestamp>,
 }
 
 impl Timers {
     /// Sets a timer, replacing an earlier setting.
     pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
-        if let Some(old) = self.by_timer.insert(timer.clone(), at) {
+        if let Some(old) = self.by_timer.insert(ToFind(timer.clone()), at) {
             if old == at {
                 return;
             }
@@ -67,21 +95,23 @@ impl Timers {
 
     /// Sets a timer only if it is not set.
     pub(crate) fn set_if_unset(&mut self, timer: Timer, at: Timestamp) {
-        if !self.by_timer.contains_key(&timer) {
+        if self.get(&timer).is_none() {
             self.set(timer, at);
         }
     }
 
     /// Unsets a timer.
     pub(crate) fn cancel(&mut self, timer: Timer) {
+        let timer = ToFind(timer);
         if let Some(at) = self.by_timer.remove(&timer) {
-            self.by_time.remove(&(at, timer));
+            self.by_time.remove(&(at, timer.0));
         }
     }
 
     /// When a timer is due.
     pub(crate) fn get(&self, timer: &Timer) -> Option<Timestamp> {
-        self.by_timer.get(timer).copied()
+        // What is cloned is a number or reference counted.
+        self.by_timer.get(&ToFind(timer.clone())).copied()
     }
 
     /// When the next one is due.
@@ -90,9 +120,9 @@ impl Timers {
     }
 
     /// The timers that wait for a span of time and not for a time that somebody set, those of alert groups and rule
-    /// groups' slots excepted, whose times are also kept elsewhere.
+    /// groups' slots excepted, whose times are also kept elsewhere. In their order.
     pub(crate) fn relative(&self) -> Vec<Timer> {
-        let relative = self.by_timer.keys().filter(|timer| match timer {
+        let relative = self.by_timer.keys().map(|ToFind(timer)| timer).filter(|timer| match timer {
             Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
             Timer::RuleSlot(_) | Timer::Flush(_) => false,
             Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
@@ -100,7 +130,9 @@ impl Timers {
             Timer::RuleRemoved(_) | Timer::Arrival(_) | Timer::EvaluationLost(_) => true,
             Timer::RouteLost(_) | Timer::Attempt(_) | Timer::Forget(_) => true,
         });
-        relative.cloned().collect()
+        let mut relative: Vec<Timer> = relative.cloned().collect();
+        relative.sort();
+        relative
     }
 
     /// Takes the next one that is due at `now`.
@@ -108,9 +140,9 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        let (_, timer) = self.by_time.pop_first()?;
+        let timer = ToFind(self.by_time.pop_first()?.1);
         self.by_timer.remove(&timer);
-        Some(timer)
+        Some(timer.0)
     }
 }
 

@@ -21,7 +21,7 @@ fn the_record_of_a_notification_is_written_in_the_drain_that_delivers_it() {
             _ => None,
         })
         .collect();
-    assert_eq!(kinds, BTreeSet::from(["alert", "group", "outbox"]));
+    assert_eq!(kinds, BTreeSet::from(["alert", "group", "target"]));
     assert!(outputs.iter().any(|output| matches!(output, Output::Deliver(_))));
 }
 

@@ -77,8 +77,9 @@ fn a_receiver_that_never_answers_leaves_turns_to_others_and_hears_everything_onc
     w.answers.clear();
     w.crash("1s");
     w.at("30m");
-    let (again, first): (Vec<_>, Vec<_>) = w.deliveries[129..].iter().partition(|delivery| delivery.attempt > 1);
-    assert_eq!((again.len(), first.len()), (128, 172));
+    // That a turn came is not written down, so that after a crash everybody may have been told.
+    let again: Vec<u32> = w.deliveries[129..].iter().map(|delivery| delivery.attempt).collect();
+    assert_eq!(again, [2; 300]);
     let ids: BTreeSet<_> = w.deliveries.iter().map(|delivery| delivery.id).collect();
     assert_eq!((ids.len(), attempts(&w)), (301, Some(("attempts", 0, 256))));
 }

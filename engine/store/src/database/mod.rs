@@ -11,7 +11,7 @@ mod migration;
 mod postgres;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -19,7 +19,7 @@ use watchfire_alerting::{Claim, Input, Record, RecordKey, Term, Wish};
 use watchfire_model::{Duration, RuleId};
 
 use crate::twin::{self, Found};
-use batch::Batch;
+use batch::{Batch, Row};
 pub use lease::{Requests, Watch};
 use postgres::Postgres;
 use sqlite::Sqlite;
@@ -308,11 +308,37 @@ impl Store {
         let mut restored = Restored::default();
         let mut kept: BTreeMap<(String, String), Record> = BTreeMap::new();
         let mut moves = Moves::default();
+        // Rows of records that are kept elsewhere by now.
+        let mut former: BTreeMap<RecordKey, Record> = BTreeMap::new();
         for row in rows {
             match twin::decode(row.clone()) {
-                Ok(record) => drop(kept.insert((row.kind, row.key), record)),
+                Ok(record) if twin::is_current(&row.kind, &row.key, &record) => {
+                    kept.insert((row.kind, row.key), record);
+                }
+                Ok(record) => {
+                    let key = record.key();
+                    let record = match former.remove(&key) {
+                        Some(other) => twin::together(other, record),
+                        None => record,
+                    };
+                    former.insert(key, record);
+                    moves.out_of_records.push((row.kind, row.key));
+                }
                 Err(reason) => moves.into_quarantine.push((row, reason)),
             }
+        }
+        let mut move_in = |record: Record, kept: &mut BTreeMap<(String, String), Record>| {
+            let Row { kind, key, version, body } = Row::new(&record.key(), &record)?;
+            let row = Found { kind: kind.to_owned(), key, version, body };
+            // What is kept there already is newer.
+            if let btree_map::Entry::Vacant(free) = kept.entry((row.kind.clone(), row.key.clone())) {
+                free.insert(record);
+                moves.into_records.push(row);
+            }
+            Ok::<_, StoreError>(())
+        };
+        for record in former.into_values() {
+            move_in(record, &mut kept)?;
         }
         for row in aside {
             let key = (row.kind.clone(), row.key.clone());
@@ -323,8 +349,8 @@ impl Store {
             }
             match twin::decode(row.clone()) {
                 Ok(record) => {
-                    kept.insert(key, record);
-                    moves.out_of_quarantine.push(row);
+                    moves.forgotten.push(key);
+                    move_in(record, &mut kept)?;
                 }
                 Err(reason) => restored.quarantined.push(Quarantined { kind: row.kind, key: row.key, reason }),
             }
@@ -344,9 +370,12 @@ impl Store {
                 Backend::Sqlite(database) => database.move_rows(&moves).await,
                 Backend::Postgres(database) => database.move_rows(&moves).await,
             };
-            if let Err(error) = moved {
+            match moved {
+                // What is written from now on would not take the place of what is kept elsewhere.
+                Err(error) if !moves.out_of_records.is_empty() => return Err(error),
                 // The rows stay where they are and are reported again at the next start.
-                tracing::warn!(%error, "cannot move rows into or out of quarantine");
+                Err(error) => tracing::warn!(%error, "cannot move rows into or out of quarantine"),
+                Ok(()) => {}
             }
         }
         restored.records = kept.into_values().collect();
@@ -380,17 +409,22 @@ impl Store {
     }
 }
 
-/// Rows on their way into and out of quarantine.
+/// Rows on their way into and out of quarantine, and to where they are kept by now.
 #[derive(Debug, Default)]
 struct Moves {
     into_quarantine: Vec<(Found, String)>,
-    out_of_quarantine: Vec<Found>,
+    into_records: Vec<Found>,
+    out_of_records: Vec<(String, String)>,
+    /// Out of quarantine.
     forgotten: Vec<(String, String)>,
 }
 
 impl Moves {
     fn is_empty(&self) -> bool {
-        self.into_quarantine.is_empty() && self.out_of_quarantine.is_empty() && self.forgotten.is_empty()
+        self.into_quarantine.is_empty()
+            && self.into_records.is_empty()
+            && self.out_of_records.is_empty()
+            && self.forgotten.is_empty()
     }
 }
 

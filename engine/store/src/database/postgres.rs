@@ -140,7 +140,11 @@ impl Postgres {
             let delete = sqlx::query("DELETE FROM records WHERE kind = $1 AND key = $2");
             delete.bind(&row.kind).bind(row.key.as_bytes()).execute(&mut *transaction).await?;
         }
-        for row in &moves.out_of_quarantine {
+        for (kind, key) in &moves.out_of_records {
+            let delete = sqlx::query("DELETE FROM records WHERE kind = $1 AND key = $2");
+            delete.bind(kind).bind(key.as_bytes()).execute(&mut *transaction).await?;
+        }
+        for row in &moves.into_records {
             sqlx::query(
                 "INSERT INTO records (kind, key, version, body) VALUES ($1,$2,$3,$4) \
                  ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body",
@@ -152,8 +156,7 @@ impl Postgres {
             .execute(&mut *transaction)
             .await?;
         }
-        let back = moves.out_of_quarantine.iter().map(|row| (&row.kind, &row.key));
-        for (kind, key) in back.chain(moves.forgotten.iter().map(|(kind, key)| (kind, key))) {
+        for (kind, key) in &moves.forgotten {
             let delete = sqlx::query("DELETE FROM quarantined_records WHERE kind = $1 AND key = $2");
             delete.bind(kind).bind(key.as_bytes()).execute(&mut *transaction).await?;
         }
@@ -165,8 +168,8 @@ impl Postgres {
     }
 
     #[cfg(test)]
-    pub(super) async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    pub(super) async fn execute(&self, sql: &str) {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
     }
 }
 

@@ -161,8 +161,8 @@ impl Sqlite {
     }
 
     #[cfg(test)]
-    pub(super) async fn execute(&self, sql: &'static str) {
-        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    pub(super) async fn execute(&self, sql: &str) {
+        sqlx::query(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
     }
 }
 
@@ -179,7 +179,11 @@ async fn move_within(mut transaction: Transaction<'_, sqlx::Sqlite>, moves: &Mov
         let delete = sqlx::query("DELETE FROM records WHERE kind = ? AND key = ?");
         delete.bind(&row.kind).bind(&row.key).execute(&mut *transaction).await?;
     }
-    for row in &moves.out_of_quarantine {
+    for (kind, key) in &moves.out_of_records {
+        let delete = sqlx::query("DELETE FROM records WHERE kind = ? AND key = ?");
+        delete.bind(kind).bind(key).execute(&mut *transaction).await?;
+    }
+    for row in &moves.into_records {
         sqlx::query("INSERT OR REPLACE INTO records (kind, key, version, body) VALUES (?,?,?,?)")
             .bind(&row.kind)
             .bind(&row.key)
@@ -188,8 +192,7 @@ async fn move_within(mut transaction: Transaction<'_, sqlx::Sqlite>, moves: &Mov
             .execute(&mut *transaction)
             .await?;
     }
-    let back = moves.out_of_quarantine.iter().map(|row| (&row.kind, &row.key));
-    for (kind, key) in back.chain(moves.forgotten.iter().map(|(kind, key)| (kind, key))) {
+    for (kind, key) in &moves.forgotten {
         let delete = sqlx::query("DELETE FROM quarantined_records WHERE kind = ? AND key = ?");
         delete.bind(kind).bind(key).execute(&mut *transaction).await?;
     }

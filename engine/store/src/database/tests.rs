@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
-use watchfire_alerting::{PluginStateRecord, RecordKey, Silence, SilenceCommand, SilenceId};
+use watchfire_alerting::{NotificationId, PluginStateRecord, RecordKey, Silence, SilenceCommand, SilenceId};
 use watchfire_delivery::DeliveryRecord;
 use watchfire_model::Timestamp;
 use watchfire_plugin::StateWrite;
@@ -49,7 +49,7 @@ impl Place {
 }
 
 impl Store {
-    async fn execute(&self, sqlite: &'static str, postgres: &'static str) {
+    async fn execute(&self, sqlite: &str, postgres: &str) {
         match &self.backend {
             Backend::Sqlite(database) => database.execute(sqlite).await,
             Backend::Postgres(database) => database.execute(postgres).await,
@@ -186,6 +186,51 @@ fn a_row_that_cannot_be_read_is_put_into_quarantine_and_comes_back() {
         assert_eq!(restored.records, [silence("a", "1"), silence("b", "new"), silence("c", "1")]);
         assert_eq!(restored.quarantined, []);
         assert_eq!(store.restore().await.unwrap(), restored);
+    });
+}
+
+/// What the first version wrote about a group: its keys held what they name in full, and what a receiver knew was kept
+/// apart from what was on its way to it.
+const FORMER_ROWS: [(&str, &str, &str); 3] = [
+    (
+        "group",
+        "00000000000a/r:{}",
+        r#"{"since":10,"key":"r:{}","route":"r","receiver":"ops","routed_by_plugin":false,"labels":{"a":"1"},"created_at":10,"next_flush":20,"flushed":true,"changed":false}"#,
+    ),
+    (
+        "log",
+        "00000000000a/r:{} \"ops\" slack[0]",
+        r#"{"since":10,"target":{"group":"r:{}","receiver":"ops","kind":"slack","ordinal":0},"firing":[7],"resolved":[],"owed":[7],"notified_at":5,"sequence":2,"receipt":"ok","refused":null}"#,
+    ),
+    (
+        "outbox",
+        "00000000000a/r:{} \"ops\" slack[0]",
+        r#"{"since":10,"target":{"group":"r:{}","receiver":"ops","kind":"slack","ordinal":0},"id":"0000000000000000000000000000002a","route":"r","group_labels":{},"reason":"first_notification","alerts":[],"created_at":11,"attempt":1,"failures":0,"failing_since":null,"next_attempt":12,"error":"","owed_before":[]}"#,
+    ),
+];
+
+#[test]
+fn rows_are_moved_to_where_they_are_kept_by_now() {
+    run("rows_are_moved", |place| async move {
+        let store = place.open().await;
+        for (kind, key, body) in FORMER_ROWS {
+            let sqlite = format!("INSERT INTO records VALUES ('{kind}', '{key}', 1, CAST('{body}' AS BLOB))");
+            let values = format!("'{kind}', convert_to('{key}', 'UTF8'), 1, convert_to('{body}', 'UTF8')");
+            store.execute(&sqlite, &format!("INSERT INTO records VALUES ({values})")).await;
+        }
+        let restored = store.restore().await.unwrap();
+        assert_eq!(restored.quarantined, []);
+        let [Record::Group(group), Record::Target(target)] = &restored.records[..] else {
+            panic!("{:?}", restored.records)
+        };
+        assert_eq!(group.key, target.target.group);
+        let pending = target.pending.as_ref().unwrap();
+        assert_eq!((pending.id, pending.may_be_known), (NotificationId(42), true));
+        assert_eq!((target.entry.sequence, &*target.entry.receipt), (3, "ok"));
+        assert_eq!(store.restore().await.unwrap(), restored);
+        // What was kept elsewhere before does not come back.
+        store.commit(&[Record::Deleted(restored.records[1].key())]).await.unwrap();
+        assert_eq!(store.restore().await.unwrap().records, restored.records[..1]);
     });
 }
 

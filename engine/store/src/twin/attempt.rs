@@ -9,7 +9,8 @@ use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
 use watchfire_model::{self as model, Duration};
 
-use super::v1::{Alert, Target};
+use super::target::Target;
+use super::v1::Alert;
 use super::values::{LabelSet, Millis};
 
 /// A body that would be larger is kept without its alerts: it is shown, and cannot be sent again.

@@ -7,11 +7,12 @@
 mod attempt;
 mod history;
 mod request;
+mod target;
 mod v1;
 mod values;
 
-use watchfire_alerting::{PluginStateRecord, Record};
-use watchfire_model::RuleId;
+use watchfire_alerting::{PluginStateRecord, Record, TargetRecord};
+use watchfire_model::{RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
 
 pub(crate) use attempt::{decode_attempt, encode_attempt};
@@ -19,6 +20,10 @@ pub(crate) use request::{decode_request, encode_request};
 
 /// The version in which this Watchfire writes every kind.
 pub(crate) const VERSION: i32 = 1;
+
+/// Kinds that are one by now, [`Record::TARGET`].
+const LOG: &str = "log";
+const OUTBOX: &str = "outbox";
 
 /// Room for the body of most records.
 const BODY_BYTES: usize = 1 << 10;
@@ -53,8 +58,7 @@ pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         Record::Alert(r) => write(&v1::AlertRow::from(r)),
         Record::Group(r) => write(&v1::Group::from(r)),
         Record::Silence(r) => write(&v1::Silence::from(r)),
-        Record::Log(r) => write(&v1::Log::from(r)),
-        Record::Outbox(r) => write(&v1::Outbox::from(r)),
+        Record::Target(r) => write(&target::TargetRow::from(r)),
         Record::Routes(r) => write(&v1::Routes::from(r)),
         Record::History(r) => write(&history::History::from(r)),
         Record::RateLimit(r) => write(&v1::RateLimit::from(r)),
@@ -80,8 +84,9 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         Record::ALERT => Record::Alert(read::<v1::AlertRow>(&row.body)?.try_into()?),
         Record::GROUP => Record::Group(read::<v1::Group>(&row.body)?.into()),
         Record::SILENCE => Record::Silence(read::<v1::Silence>(&row.body)?.try_into()?),
-        Record::LOG => Record::Log(read::<v1::Log>(&row.body)?.into()),
-        Record::OUTBOX => Record::Outbox(read::<v1::Outbox>(&row.body)?.try_into()?),
+        Record::TARGET => Record::Target(read::<target::TargetRow>(&row.body)?.try_into()?),
+        LOG => Record::Target(read::<target::Log>(&row.body)?.into()),
+        OUTBOX => Record::Target(read::<target::Outbox>(&row.body)?.try_into()?),
         Record::ROUTES => Record::Routes(read::<v1::Routes>(&row.body)?.try_into()?),
         Record::HISTORY => Record::History(read::<history::History>(&row.body)?.try_into()?),
         Record::RATE_LIMIT => Record::RateLimit(read::<v1::RateLimit>(&row.body)?.into()),
@@ -94,8 +99,41 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         }
         other => return Err(format!("kind {other:?} is not known; it may come from a newer Watchfire")),
     };
-    let key = record.key();
-    if key.key == row.key { Ok(record) } else { Err(format!("the body belongs to the key {:?}", key.key)) }
+    if is_current(&row.kind, &row.key, &record) || former_key(&row.kind, &record).is_some_and(|key| key == row.key) {
+        return Ok(record);
+    }
+    Err(format!("the body belongs to the key {:?}", record.key().key))
+}
+
+/// Whether a record is kept where it was found, and need not be moved.
+pub(crate) fn is_current(kind: &str, key: &str, record: &Record) -> bool {
+    let current = record.key();
+    current.kind == kind && current.key == key
+}
+
+/// The key of a row that was written when keys held what they name in full.
+fn former_key(kind: &str, record: &Record) -> Option<String> {
+    let since = |since: Timestamp, what: &dyn std::fmt::Display| match since {
+        Timestamp::EPOCH => what.to_string(),
+        since => format!("{:012x}/{what}", since.as_millis()),
+    };
+    match (kind, record) {
+        (Record::GROUP, Record::Group(r)) => Some(since(r.since, &r.key)),
+        (LOG | OUTBOX, Record::Target(r)) => Some(since(r.since, &r.target)),
+        _ => None,
+    }
+}
+
+/// Makes one record of two rows of former kinds about the same: what a receiver knows, and what is on its way to it.
+pub(crate) fn together(a: Record, b: Record) -> Record {
+    match (a, b) {
+        (Record::Target(log), Record::Target(outbox)) if log.pending.is_none() => {
+            let mut entry = log.entry;
+            entry.sequence += outbox.entry.sequence;
+            Record::Target(TargetRecord { entry, ..outbox })
+        }
+        (a, _) => a,
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use watchfire_alerting::{
     Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GroupKey, GroupRecord,
-    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, LogRecord,
-    Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Reason, Recurrence, Refusal, RouteId,
-    RouteIdentity, RoutesRecord, ScheduleRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason,
-    TargetKey,
+    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, Membership,
+    NotificationId, NotifyReason, OutboxEntry, RateLimitRecord, Reason, Recurrence, Refusal, RouteId, RouteIdentity,
+    RoutesRecord, ScheduleRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey, TargetRecord,
 };
 use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
@@ -167,7 +166,7 @@ fn any_silence() -> impl Strategy<Value = Record> {
     )
 }
 
-fn any_log() -> impl Strategy<Value = Record> {
+fn any_target_record() -> impl Strategy<Value = Record> {
     let refusal = (any_set(), any_set(), any_time(), ".{0,4}").prop_map(|(firing, resolved, at, reason)| Refusal {
         firing,
         resolved,
@@ -175,11 +174,40 @@ fn any_log() -> impl Strategy<Value = Record> {
         reason: reason.into(),
     });
     let sets = (any_set(), any_set(), any_set());
-    (any_target(), sets, (any_time(), option::of(any_time())), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
-        |(target, (firing, resolved, owed), (since, notified_at), sequence, receipt, refused)| {
+    let knowledge = (sets, option::of(any_time()), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
+        |((firing, resolved, owed), notified_at, sequence, receipt, refused)| {
             let receipt = receipt.into();
-            let entry = LogEntry { firing, resolved, owed, notified_at, sequence, receipt, refused };
-            Record::Log(LogRecord { since, target, entry })
+            LogEntry { firing, resolved, owed, notified_at, sequence, receipt, refused }
+        },
+    );
+    (any_target(), any_time(), knowledge, option::of(any_pending()))
+        .prop_map(|(target, since, entry, pending)| Record::Target(TargetRecord { since, target, entry, pending }))
+}
+
+fn any_pending() -> impl Strategy<Value = OutboxEntry> {
+    let numbers = any::<(u128, u32, bool, u32)>();
+    let unsaid = (any_set(), any_set(), any::<u32>());
+    let times = (any_time(), option::of(any_time()), any_time());
+    let reason = proptest::sample::select(NotifyReason::ALL.to_vec());
+    (numbers, ".{0,4}", reason, vec(any_alert(), 0..3), times, unsaid).prop_map(
+        |((id, attempt, may_be_known, failures), error, reason, alerts, times, unsaid)| {
+            let (unsaid_firing, unsaid_resolved, folded) = unsaid;
+            let (created_at, failing_since, next_attempt) = times;
+            OutboxEntry {
+                id: NotificationId(id),
+                reason,
+                alerts: alerts.into(),
+                created_at,
+                attempt,
+                may_be_known,
+                failures,
+                failing_since,
+                next_attempt,
+                error: error.into(),
+                unsaid_firing,
+                unsaid_resolved,
+                folded: folded as usize,
+            }
         },
     )
 }
@@ -187,38 +215,6 @@ fn any_log() -> impl Strategy<Value = Record> {
 fn any_schedule() -> impl Strategy<Value = Record> {
     (any::<u64>().prop_map(RuleId), any_time())
         .prop_map(|(rule, until)| Record::Schedule(ScheduleRecord { rule, until }))
-}
-
-fn any_outbox() -> impl Strategy<Value = Record> {
-    let numbers = any::<(u128, u32, u32)>();
-    let sets = (any_set(), any_set(), any_set(), any::<u32>());
-    let times = (any_time(), any_time(), option::of(any_time()), any_time());
-    let reason = proptest::sample::select(NotifyReason::ALL.to_vec());
-    (any_target(), numbers, ".{0,4}", any_labels(), reason, vec(any_alert(), 0..3), times, sets).prop_map(
-        |(target, (id, attempt, failures), text, group_labels, reason, alerts, times, sets)| {
-            let (owed_before, unsaid_firing, unsaid_resolved, folded) = sets;
-            let (since, created_at, failing_since, next_attempt) = times;
-            Record::Outbox(OutboxRecord {
-                since,
-                target,
-                id: NotificationId(id),
-                route: RouteId(text.as_str().into()),
-                group_labels,
-                reason,
-                alerts: alerts.into(),
-                created_at,
-                attempt,
-                failures,
-                failing_since,
-                next_attempt,
-                error: text.into(),
-                owed_before,
-                unsaid_firing,
-                unsaid_resolved,
-                folded: folded as usize,
-            })
-        },
-    )
 }
 
 fn any_routes() -> impl Strategy<Value = Record> {
@@ -276,8 +272,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         any_silence(),
         any_rate_limit(),
         any_history(),
-        any_log(),
-        any_outbox(),
+        any_target_record(),
         any_routes(),
         any_schedule(),
         any_plugin_state(),

@@ -1,4 +1,4 @@
-//! The first version of every twin. Field for field what the records are; nothing else may change here.
+//! The first version of most twins. Field for field what the records are; what is as it usually is may be left out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,18 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use watchfire_alerting as alerting;
 use watchfire_alerting::{
-    AlertRecord, FingerprintSet, GroupKey, GroupRecord, InstanceRecord, InstanceState, IntegrationKey, LogEntry,
-    LogRecord, Membership, NotificationId, NotifyReason, OutboxRecord, RateLimitRecord, Refusal, RouteId,
-    RouteIdentity, RoutesRecord, ScheduleRecord, SilenceId, TargetKey,
+    AlertRecord, GroupKey, GroupRecord, InstanceRecord, InstanceState, Membership, RateLimitRecord, RouteId,
+    RouteIdentity, RoutesRecord, ScheduleRecord, SilenceId,
 };
 use watchfire_model as model;
-use watchfire_model::{Fingerprint, Matcher};
+use watchfire_model::Matcher;
 
-use super::values::{LabelSet, MatcherTwin, Millis, Number, fingerprints, read_rule};
-
-fn set(numbers: Vec<u64>) -> FingerprintSet {
-    numbers.into_iter().map(Fingerprint).collect()
-}
+use super::values::{LabelSet, MatcherTwin, Millis, Number, is_default, read_rule};
 
 fn matchers(twins: Vec<MatcherTwin>) -> Result<Vec<Matcher>, String> {
     twins.into_iter().map(Matcher::try_from).collect()
@@ -99,8 +94,10 @@ pub(super) struct Alert<'a> {
     starts_at: Millis,
     ends_at: Option<Millis>,
     updated_at: Millis,
+    #[serde(default, skip_serializing_if = "is_default")]
     timeout: bool,
     generator_url: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     value: Option<Number>,
 }
 
@@ -139,7 +136,9 @@ pub(super) struct AlertRow<'a> {
     #[serde(default)]
     since: Millis,
     alert: Alert<'a>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rules: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
     resolved: bool,
     memberships: Vec<MembershipTwin>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +159,7 @@ struct AcknowledgementTwin {
 #[derive(Debug, Serialize, Deserialize)]
 struct MembershipTwin {
     group: Arc<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     detached: bool,
 }
 
@@ -214,11 +214,14 @@ pub(super) struct Group {
     key: Arc<str>,
     route: Arc<str>,
     receiver: Arc<str>,
+    #[serde(default, skip_serializing_if = "is_default")]
     routed_by_plugin: bool,
     labels: LabelSet,
     created_at: Millis,
     next_flush: Millis,
+    #[serde(default, skip_serializing_if = "is_default")]
     flushed: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
     changed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unanswered_since: Option<Millis>,
@@ -325,175 +328,6 @@ impl TryFrom<Silence> for alerting::Silence {
             comment: twin.comment,
             annotations: twin.annotations,
             recurrence: recurrence.transpose()?,
-        })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Target {
-    group: Arc<str>,
-    receiver: Arc<str>,
-    kind: Arc<str>,
-    ordinal: u32,
-}
-
-impl From<&TargetKey> for Target {
-    fn from(key: &TargetKey) -> Target {
-        Target {
-            group: key.group.text(),
-            receiver: key.receiver.clone(),
-            kind: key.integration.kind.clone(),
-            ordinal: key.integration.ordinal,
-        }
-    }
-}
-
-impl From<Target> for TargetKey {
-    fn from(twin: Target) -> TargetKey {
-        let integration = IntegrationKey { kind: twin.kind, ordinal: twin.ordinal };
-        TargetKey { group: GroupKey::from_text(twin.group), receiver: twin.receiver, integration }
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Log {
-    #[serde(default)]
-    since: Millis,
-    target: Target,
-    firing: Vec<u64>,
-    resolved: Vec<u64>,
-    owed: Vec<u64>,
-    notified_at: Option<Millis>,
-    sequence: u64,
-    receipt: Arc<str>,
-    refused: Option<RefusalTwin>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct RefusalTwin {
-    firing: Vec<u64>,
-    resolved: Vec<u64>,
-    at: Millis,
-    reason: Arc<str>,
-}
-
-impl From<&LogRecord> for Log {
-    fn from(record: &LogRecord) -> Log {
-        let entry = &record.entry;
-        let refusal = |refusal: &Refusal| RefusalTwin {
-            firing: fingerprints(refusal.firing.iter()),
-            resolved: fingerprints(refusal.resolved.iter()),
-            at: refusal.at.into(),
-            reason: refusal.reason.clone(),
-        };
-        Log {
-            since: record.since.into(),
-            target: (&record.target).into(),
-            firing: fingerprints(entry.firing.iter()),
-            resolved: fingerprints(entry.resolved.iter()),
-            owed: fingerprints(entry.owed.iter()),
-            notified_at: entry.notified_at.map(Millis::from),
-            sequence: entry.sequence,
-            receipt: entry.receipt.clone(),
-            refused: entry.refused.as_ref().map(refusal),
-        }
-    }
-}
-
-impl From<Log> for LogRecord {
-    fn from(twin: Log) -> LogRecord {
-        let refusal = |twin: RefusalTwin| Refusal {
-            firing: set(twin.firing),
-            resolved: set(twin.resolved),
-            at: twin.at.into(),
-            reason: twin.reason,
-        };
-        let entry = LogEntry {
-            firing: set(twin.firing),
-            resolved: set(twin.resolved),
-            owed: set(twin.owed),
-            notified_at: twin.notified_at.map(Into::into),
-            sequence: twin.sequence,
-            receipt: twin.receipt,
-            refused: twin.refused.map(refusal),
-        };
-        LogRecord { since: twin.since.into(), target: twin.target.into(), entry }
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Outbox<'a> {
-    #[serde(default)]
-    since: Millis,
-    target: Target,
-    id: String,
-    route: Arc<str>,
-    group_labels: LabelSet,
-    reason: String,
-    alerts: Vec<Alert<'a>>,
-    created_at: Millis,
-    attempt: u32,
-    failures: u32,
-    failing_since: Option<Millis>,
-    next_attempt: Millis,
-    error: Arc<str>,
-    owed_before: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    unsaid_firing: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    unsaid_resolved: Vec<u64>,
-    #[serde(default)]
-    folded: usize,
-}
-
-impl<'a> From<&'a OutboxRecord> for Outbox<'a> {
-    fn from(record: &'a OutboxRecord) -> Outbox<'a> {
-        Outbox {
-            since: record.since.into(),
-            target: (&record.target).into(),
-            id: record.id.to_string(),
-            route: record.route.0.clone(),
-            group_labels: LabelSet(record.group_labels.clone()),
-            reason: record.reason.as_str().to_owned(),
-            alerts: record.alerts.iter().map(Alert::from).collect(),
-            created_at: record.created_at.into(),
-            attempt: record.attempt,
-            failures: record.failures,
-            failing_since: record.failing_since.map(Millis::from),
-            next_attempt: record.next_attempt.into(),
-            error: record.error.clone(),
-            owed_before: fingerprints(record.owed_before.iter()),
-            unsaid_firing: fingerprints(record.unsaid_firing.iter()),
-            unsaid_resolved: fingerprints(record.unsaid_resolved.iter()),
-            folded: record.folded,
-        }
-    }
-}
-
-impl TryFrom<Outbox<'_>> for OutboxRecord {
-    type Error = String;
-
-    fn try_from(twin: Outbox<'_>) -> Result<OutboxRecord, String> {
-        let id = NotificationId::parse(&twin.id).ok_or_else(|| format!("{:?} is no notification id", twin.id))?;
-        let reason = NotifyReason::parse(&twin.reason).ok_or_else(|| format!("{:?} is no reason", twin.reason))?;
-        Ok(OutboxRecord {
-            since: twin.since.into(),
-            target: twin.target.into(),
-            id,
-            route: RouteId(twin.route),
-            group_labels: twin.group_labels.0,
-            reason,
-            alerts: twin.alerts.into_iter().map(model::Alert::from).collect(),
-            created_at: twin.created_at.into(),
-            attempt: twin.attempt,
-            failures: twin.failures,
-            failing_since: twin.failing_since.map(Into::into),
-            next_attempt: twin.next_attempt.into(),
-            error: twin.error,
-            owed_before: set(twin.owed_before),
-            unsaid_firing: set(twin.unsaid_firing),
-            unsaid_resolved: set(twin.unsaid_resolved),
-            folded: twin.folded,
         })
     }
 }

@@ -92,6 +92,11 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// Whether a value is what it is taken for where it is not written.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// An id that prints as hexadecimal digits and is read from them.
 pub(super) fn read_rule(text: &str) -> Result<RuleId, String> {
     RuleId::parse(text).ok_or_else(|| format!("{text:?} is no rule id"))
