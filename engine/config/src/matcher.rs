@@ -4,7 +4,7 @@
 //! both take it but differ, the classic one wins, so that an old configuration keeps its meaning.
 
 use thiserror::Error;
-use watchfire_model::{Anchoring, MatchOp, Matcher};
+use watchfire_model::{Anchoring, MatchOp, Matcher, MatcherBudget, MatcherError};
 
 /// Why a text is not a matcher.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,6 +41,21 @@ pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherSyntaxError> {
 /// # Errors
 /// Where and why the text is neither in the classic nor in the UTF-8 syntax.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatcherSyntaxError> {
+    compiled(text, |name, op, value| Matcher::new(name, op, value, Anchoring::Alertmanager))
+}
+
+/// The same of what a request says, which has a budget for all its matchers.
+///
+/// # Errors
+/// As [`parse_matchers`], and where the budget is used up.
+pub fn parse_matchers_within(text: &str, budget: &mut MatcherBudget) -> Result<Vec<Matcher>, MatcherSyntaxError> {
+    compiled(text, |name, op, value| Matcher::new_within(name, op, value, Anchoring::Alertmanager, budget))
+}
+
+fn compiled(
+    text: &str,
+    mut compile: impl FnMut(String, MatchOp, String) -> Result<Matcher, MatcherError>,
+) -> Result<Vec<Matcher>, MatcherSyntaxError> {
     let raw = match (utf8(text), classic(text)) {
         (Ok(new), Ok(old)) if new.iter().map(|(raw, _)| raw).eq(old.iter().map(|(raw, _)| raw)) => new,
         (_, Ok(old)) => old,
@@ -48,9 +63,7 @@ pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatcherSyntaxError> {
         (Err(new), Err(_)) => return Err(new),
     };
     raw.into_iter()
-        .map(|((name, op, value), offset)| {
-            Matcher::new(name, op, value, Anchoring::Alertmanager).map_err(|e| error(offset, e.to_string()))
-        })
+        .map(|((name, op, value), offset)| compile(name, op, value).map_err(|e| error(offset, e.to_string())))
         .collect()
 }
 

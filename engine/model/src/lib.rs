@@ -4,6 +4,7 @@
 //! it has no clock, no I/O, no async and no serde in its public types: formats live where they are read or written.
 
 mod alert;
+mod budget;
 mod event;
 mod id;
 mod labels;
@@ -16,6 +17,7 @@ mod severity;
 mod time;
 
 pub use alert::{Alert, AlertStatus};
+pub use budget::{MatcherBudget, MatcherBudgetError};
 pub use event::{Event, FieldValue};
 pub use id::{RuleGroupId, RuleId};
 pub use labels::{

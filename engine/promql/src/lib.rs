@@ -19,6 +19,9 @@ pub use extract::Extract;
 pub use options::{Options, QueryError, Stop};
 pub use plan::{Plan, instant, range};
 pub use series_notation::{NotedValue, SeriesNotation, parse_series, parse_values};
-pub use syntax::{Expr, Features, ParseError, Selector, ValueType, parse, parse_selector, parse_with};
+pub use syntax::{
+    Expr, Features, ParseError, Selector, ValueType, parse, parse_selector, parse_selector_within, parse_with,
+    parse_within,
+};
 pub use tracked::Tracked;
 pub use value::{Answer, MatrixSeries, Value, VectorSample};

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration as StdDuration;
 
 use thiserror::Error;
-use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Matcher, Timestamp};
-use watchfire_promql::{Answer, Expr, Extract, Options, Plan, QueryError, Stop, ValueType};
+use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Matcher, MatcherBudget, Timestamp};
+use watchfire_promql::{Answer, Expr, Extract, Options, ParseError, Plan, QueryError, Stop, ValueType, parse_within};
 
 use crate::Watchfire;
 use crate::bounds::Bound;
@@ -25,7 +25,7 @@ const SERIES_AT_A_TIME: usize = 20_000;
 pub enum QueryFailure {
     /// It is not PromQL; points at the characters.
     #[error("invalid parameter \"query\": {0}")]
-    Parse(#[from] watchfire_promql::ParseError),
+    Parse(#[from] ParseError),
     /// It gives no series, so that there is no range of it.
     #[error(
         "invalid parameter \"query\": invalid expression type \"{0}\" for range query, must be Scalar or instant Vector"
@@ -138,8 +138,8 @@ impl Watchfire {
     /// # Errors
     /// If it is not PromQL, or passes a limit.
     pub async fn query(&self, expr: &str, at: Timestamp, settings: &QuerySettings) -> Result<Answered, QueryFailure> {
-        let expr = self.parse(expr)?;
-        self.answered(settings, move |options| Ok(Extract::instant(Plan::new(&expr, options), at))).await
+        let parse = self.parser(expr);
+        self.answered(settings, move |options| Ok(Extract::instant(Plan::new(&parse()?, options), at))).await
     }
 
     /// Evaluates an expression at every step from `start` to `end`, both included.
@@ -154,22 +154,28 @@ impl Watchfire {
         step: Duration,
         settings: &QuerySettings,
     ) -> Result<Answered, QueryFailure> {
-        let expr = self.parse(expr)?;
-        let kind = expr.value_type();
-        if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
-            return Err(QueryFailure::NoRange(kind.documented()));
-        }
-        self.answered(settings, move |options| Extract::range(Plan::new(&expr, options), start, end, step)).await
+        let parse = self.parser(expr);
+        let extract = move |options: &Options| {
+            let expr = parse()?;
+            let kind = expr.value_type();
+            if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
+                return Err(QueryFailure::NoRange(kind.documented()));
+            }
+            Ok(Extract::range(Plan::new(&expr, options), start, end, step)?)
+        };
+        self.answered(settings, extract).await
     }
 
-    fn parse(&self, expr: &str) -> Result<Expr, QueryFailure> {
-        Ok(watchfire_promql::parse_with(expr, features(&self.inner.loaded.load().config))?)
+    /// What parses an expression. Its patterns may take a while, so that this is done where the query is evaluated.
+    fn parser(&self, expr: &str) -> impl FnOnce() -> Result<Expr, ParseError> + Send + 'static {
+        let (expr, features) = (expr.to_owned(), features(&self.inner.loaded.load().config));
+        move || parse_within(&expr, features, MatcherBudget::of_request())
     }
 
     async fn answered(
         &self,
         settings: &QuerySettings,
-        extract: impl FnOnce(&Options) -> Result<Extract, QueryError> + Send + 'static,
+        extract: impl FnOnce(&Options) -> Result<Extract, QueryFailure> + Send + 'static,
     ) -> Result<Answered, QueryFailure> {
         let asked = Stopwatch::start();
         let query = move |terms: &Terms| {
@@ -184,7 +190,7 @@ impl Watchfire {
     async fn reading<T: Send + 'static>(
         &self,
         settings: &QuerySettings,
-        read: impl FnOnce(&Terms) -> Result<T, QueryError> + Send + 'static,
+        read: impl FnOnce(&Terms) -> Result<T, QueryFailure> + Send + 'static,
     ) -> Result<T, QueryFailure> {
         let loaded = self.inner.loaded.load_full();
         let limits = &loaded.config.server.limits;
@@ -207,7 +213,7 @@ impl Watchfire {
             let _place = place;
             read(&terms)
         });
-        Ok(read.await.map_err(|_| QueryFailure::Closed)??)
+        read.await.map_err(|_| QueryFailure::Closed)?
     }
 
     /// What is kept of the series.

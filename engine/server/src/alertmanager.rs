@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use watchfire::config::shown_to_alertmanagers_clients;
 use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
 use watchfire_ingest::LabelNames;
-use watchfire_model::{AlertStatus, Anchoring, Labels, MatchOp, Matcher, Timestamp, is_legacy_label_name};
+use watchfire_model::{
+    AlertStatus, Anchoring, Labels, MatchOp, Matcher, MatcherBudget, Timestamp, is_legacy_label_name,
+};
 
 use crate::App;
 use crate::body;
@@ -54,7 +56,14 @@ struct Filter {
 }
 
 impl Filter {
-    fn parse(query: Option<&str>) -> Result<Filter, Refused> {
+    /// Reads a query string. Patterns take a while, in which this thread would serve nobody else.
+    async fn read(query: Option<String>) -> Result<Filter, Refused> {
+        let read = tokio::task::spawn_blocking(move || Filter::parse(query.as_deref().unwrap_or_default()));
+        read.await.map_err(|_| gone())?
+    }
+
+    fn parse(query: &str) -> Result<Filter, Refused> {
+        let mut budget = MatcherBudget::of_request();
         let mut filter = Filter {
             active: true,
             silenced: true,
@@ -64,7 +73,7 @@ impl Filter {
             matchers: Vec::new(),
             receiver: None,
         };
-        for (name, value) in pairs(query.unwrap_or_default()) {
+        for (name, value) in pairs(query) {
             let flag = || match value.as_str() {
                 "true" | "1" => Ok(true),
                 "false" | "0" => Ok(false),
@@ -77,12 +86,13 @@ impl Filter {
                 "unprocessed" => filter.unprocessed = flag()?,
                 "muted" => filter.muted = flag()?,
                 "filter" => {
-                    let parsed = watchfire_config::parse_matchers(&value)
+                    let parsed = watchfire_config::parse_matchers_within(&value, &mut budget)
                         .map_err(|error| bad_request(format!("bad matcher format: {error}")))?;
                     filter.matchers.extend(parsed);
                 }
                 "receiver" => {
-                    let receiver = Matcher::new("receiver", MatchOp::Regex, value, Anchoring::Alertmanager)
+                    let (op, anchoring) = (MatchOp::Regex, Anchoring::Alertmanager);
+                    let receiver = Matcher::new_within("receiver", op, value, anchoring, &mut budget)
                         .map_err(|error| bad_request(format!("failed to parse receiver param: {error}")))?;
                     filter.receiver = Some(receiver);
                 }
@@ -203,7 +213,7 @@ pub(crate) async fn receivers(State(app): State<App>) -> Response {
 
 /// `GET /api/v2/alerts`
 pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::parse(query.as_deref())?;
+    let filter = Filter::read(query).await?;
     let now = app.engine.now();
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let mut views = app.engine.view(move |engine| engine.alerts(now)).await.ok_or_else(gone)?;
@@ -215,7 +225,7 @@ pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) ->
 
 /// `GET /api/v2/alerts/groups`
 pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::parse(query.as_deref())?;
+    let filter = Filter::read(query).await?;
     let now = app.engine.now();
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let (groups, views) =
@@ -315,7 +325,7 @@ const fn yes() -> bool {
 
 impl PostableMatcher {
     /// The matcher, or what is wrong with it.
-    fn read(&self, names: LabelNames) -> Result<Matcher, String> {
+    fn read(&self, names: LabelNames, budget: &mut MatcherBudget) -> Result<Matcher, String> {
         let op = match (self.is_regex, self.is_equal) {
             (false, true) => MatchOp::Equal,
             (false, false) => MatchOp::NotEqual,
@@ -325,7 +335,8 @@ impl PostableMatcher {
         if self.name.is_empty() || (names == LabelNames::Legacy && !is_legacy_label_name(&self.name)) {
             return Err(format!("invalid label name {:?}", self.name));
         }
-        Matcher::new(&*self.name, op, &*self.value, Anchoring::Alertmanager).map_err(|error| error.to_string())
+        Matcher::new_within(&*self.name, op, &*self.value, Anchoring::Alertmanager, budget)
+            .map_err(|error| error.to_string())
     }
 
     fn write(matcher: &Matcher) -> PostableMatcher {
@@ -367,7 +378,7 @@ fn silence_json(silence: &Silence, now: Timestamp) -> Value {
 
 /// `GET /api/v2/silences`: active ones first, then pending, then expired; the soonest end first among the active.
 pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::parse(query.as_deref())?;
+    let filter = Filter::read(query).await?;
     let now = app.engine.now();
     let all = app.engine.view(|engine| engine.silences().into_iter().cloned().collect::<Vec<Silence>>()).await;
     let mut all = all.ok_or_else(gone)?;
@@ -444,7 +455,9 @@ pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> R
 /// `POST /api/v2/silences`
 pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
-    let draft = read_silence(&bytes, app.ingest_limits().label_names).map_err(IntoResponse::into_response)?;
+    let names = app.ingest_limits().label_names;
+    let read = tokio::task::spawn_blocking(move || read_silence(&bytes, names));
+    let draft = read.await.map_err(|_| gone()).and_then(|read| read).map_err(IntoResponse::into_response)?;
     let outcome = app.engine.set_silence(draft).await.map_err(crate::push_refused)?;
     match outcome {
         Ok(id) => Ok(Json(json!({ "silenceID": id.as_str() })).into_response()),
@@ -461,6 +474,7 @@ fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused
         sets.insert(0, posted.matchers);
     }
     let invalid = |what: String| bad_request(format!("invalid silence: {what}"));
+    let mut budget = MatcherBudget::of_silence();
     let mut matcher_sets = Vec::with_capacity(sets.len());
     for (set_index, set) in sets.iter().enumerate() {
         if set.is_empty() {
@@ -468,7 +482,7 @@ fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused
         }
         let read = set.iter().enumerate().map(|(index, posted)| {
             let place = |reason| invalid(format!("invalid label matcher {index} in set {set_index}: {reason}"));
-            posted.read(names).map_err(place)
+            posted.read(names, &mut budget).map_err(place)
         });
         matcher_sets.push(read.collect::<Result<Vec<_>, _>>()?);
     }
@@ -537,7 +551,9 @@ mod tests {
     fn a_matcher_keeps_its_four_forms() {
         for (is_regex, is_equal) in [(false, true), (false, false), (true, true), (true, false)] {
             let posted = PostableMatcher { name: "a".into(), value: "b.*".into(), is_regex, is_equal };
-            let Ok(matcher) = posted.read(LabelNames::Utf8) else { panic!("a valid matcher is refused") };
+            let Ok(matcher) = posted.read(LabelNames::Utf8, &mut MatcherBudget::of_silence()) else {
+                panic!("a valid matcher is refused")
+            };
             let written = PostableMatcher::write(&matcher);
             assert_eq!((written.is_regex, written.is_equal), (is_regex, is_equal));
         }

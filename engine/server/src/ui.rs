@@ -21,8 +21,8 @@ use watchfire_alerting::{
     Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, Silence, SilenceDraft, SilenceId,
     SilenceState,
 };
-use watchfire_config::parse_matchers;
-use watchfire_model::{AlertStatus, Duration, Fingerprint, Timestamp};
+use watchfire_config::parse_matchers_within;
+use watchfire_model::{AlertStatus, Duration, Fingerprint, MatcherBudget, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -383,7 +383,9 @@ pub(crate) async fn post_silence(State(app): State<App>, Form(form): Form<Silenc
 }
 
 async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
-    let matchers = parse_matchers(&form.matchers).map_err(|error| error.to_string())?;
+    let text = form.matchers.clone();
+    let read = tokio::task::spawn_blocking(move || parse_matchers_within(&text, &mut MatcherBudget::of_silence()));
+    let matchers = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let duration: Duration = form.duration.trim().parse().map_err(|error| format!("{error}"))?;
     let now = app.engine.now();
     let draft = SilenceDraft {

@@ -6,12 +6,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Engine, Sink, Tool, block_on, eventually};
+use crate::support::{Engine, Sink, Tool, block_on, client, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "contracts::c7_series_and_samples", needs: &[Tool::Binary], run: series },
     Case { name: "contracts::c7_alerts_groups_silences_and_instances", needs: &[Tool::Binary], run: dispatch },
     Case { name: "contracts::c7_what_one_request_may_hold", needs: &[Tool::Binary], run: requests },
+    Case { name: "contracts::c7_matchers_of_a_request", needs: &[Tool::Binary], run: matchers },
     Case { name: "contracts::c7_alerts_waiting_and_attempts_at_one_time", needs: &[Tool::Binary], run: waiting },
     Case { name: "contracts::c7_attempts_and_their_bodies", needs: &[Tool::Binary], run: attempts },
 ];
@@ -140,6 +141,77 @@ fn requests() -> Result<()> {
             let (status, text) = (answer.status().as_u16(), answer.text().await?);
             ensure!(matches!(status, 400 | 413) && text.contains(part), "{path} {body}: {status}: {text}");
         }
+        Ok(())
+    })
+}
+
+/// A short request may ask for large patterns, or for many: each API refuses them in its own shape.
+fn matchers() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", NOBODY)]).await?;
+        engine.push("load 1\n").await?;
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let json = [("content-type", "application/json")];
+        let (large, many) = (r"(\\pL{50}){20}", "x=~\"a.*\",".repeat(1_001));
+        let pair = |name: &str, value: &str| {
+            let url = reqwest::Url::parse_with_params("http://form/", [(name, value)]);
+            url.map(|url| url.query().unwrap_or_default().to_owned())
+        };
+        let silence = |matchers: Vec<Value>| {
+            json!({
+                "matchers": matchers, "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z",
+                "createdBy": "Ada", "comment": "c7",
+            })
+            .to_string()
+        };
+        let matcher = |value: &str| json!({"name": "x", "value": value, "isRegex": true});
+        let (memory, count) = ("take too much memory", "more than 1,000 matchers");
+        let paths = [
+            ("/api/v1/query", "query"),
+            ("/api/v1/series", "match[]"),
+            ("/api/v1/labels", "match[]"),
+            ("/api/v1/format_query", "query"),
+        ];
+        let (large_selector, many_selector) = (format!("load{{x=~\"{large}\"}}"), format!("load{{{many}}}"));
+        // It takes a while until something is too large.
+        for (selector, why, paths) in [(large_selector, memory, &paths[..2]), (many_selector, count, &paths)] {
+            for (path, name) in paths {
+                let answer = engine.post(path, &form, pair(name, &selector)?).await?;
+                let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await?);
+                let told = body["error"].as_str().is_some_and(|error| error.contains(why));
+                ensure!(status == 400 && body["errorType"] == "bad_data" && told, "{path}: {status}: {body}");
+            }
+        }
+        // What fits one by one may be too much together.
+        let together: Vec<(&str, String)> =
+            (0..20).map(|i| ("match[]", format!("load{{x!~\"\\\\pL{{20}}{i}\"}}"))).collect();
+        let one = reqwest::Url::parse_with_params("http://form/", &together[..1])?;
+        let all = reqwest::Url::parse_with_params("http://form/", &together)?;
+        for (url, expected) in [(one, 200), (all, 400)] {
+            let answer = engine.post("/api/v1/series", &form, url.query().unwrap_or_default()).await?;
+            ensure!(answer.status() == expected, "{}: {}", answer.status(), answer.text().await?);
+        }
+        let paths = ["/api/v2/alerts", "/api/v2/alerts/groups", "/api/v2/silences"];
+        let (large_filter, many_filter) = (format!("x=~\"{large}\""), many.trim_end_matches(',').to_owned());
+        for (text, why, paths) in [(large_filter, memory, &paths[..1]), (many_filter, count, &paths)] {
+            for path in paths {
+                let url = engine.url(&format!("{path}?{}", pair("filter", &text)?));
+                let answer = client()?.get(url).send().await?;
+                let (status, text) = (answer.status().as_u16(), answer.text().await?);
+                ensure!(status == 400 && text.contains(why), "{path}: {status}: {text}");
+            }
+        }
+        for (matchers, why) in [
+            (vec![matcher(r"(\pL{50}){20}")], memory),
+            (vec![json!({"name": "x", "value": "a", "isRegex": false}); 1_001], count),
+        ] {
+            let answer = engine.post("/api/v2/silences", &json, silence(matchers)).await?;
+            let (status, text) = (answer.status().as_u16(), answer.text().await?);
+            ensure!(status == 400 && text.contains(why), "{status}: {text}");
+        }
+        let pods: Vec<String> = (0..1_000).map(|pod| format!("checkout-{pod}")).collect();
+        let answer = engine.post("/api/v2/silences", &json, silence(vec![matcher(&pods.join("|"))])).await?;
+        ensure!(answer.status() == 200, "an ordinary silence: {}", answer.text().await?);
         Ok(())
     })
 }

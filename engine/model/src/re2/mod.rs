@@ -11,8 +11,10 @@ mod parse;
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
-/// The largest compiled pattern in bytes, because patterns come from users.
-const COMPILED_BYTES_MAX: usize = 32 << 20;
+use crate::Anchoring;
+
+/// The largest compiled pattern in bytes. What anybody may send has narrower bounds: [`crate::MatcherBudget`].
+pub(crate) const COMPILED_BYTES_MAX: usize = 32 << 20;
 /// How deep groups may be nested, as in Go.
 const DEPTH_MAX: usize = 1_000;
 
@@ -37,18 +39,22 @@ impl RegexError {
 /// # Errors
 /// If it is not valid in RE2's syntax, or too large.
 pub fn compile_regex(pattern: &str) -> Result<Regex, RegexError> {
-    build(&parse::translate(pattern)?, pattern)
+    build(&parse::translate(pattern)?, pattern, COMPILED_BYTES_MAX)
 }
 
-/// Compiles a pattern that has to match a whole text in which a dot matches everything, as PromQL's matchers do
-/// (prometheus `model/labels/regexp.go`: the pattern is read by itself and anchored afterwards).
-pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, RegexError> {
-    build(&format!("^(?s:{})$", parse::translate(pattern)?), pattern)
+/// Writes a pattern down for the library, so that it has to match a whole text: of PromQL's matchers, where the pattern
+/// is read by itself and a dot matches everything (prometheus `model/labels/regexp.go`), or of Alertmanager's.
+pub(crate) fn translate_anchored(pattern: &str, anchoring: Anchoring) -> Result<String, RegexError> {
+    match anchoring {
+        Anchoring::Prometheus => Ok(format!("^(?s:{})$", parse::translate(pattern)?)),
+        Anchoring::Alertmanager => parse::translate(&format!("^(?:{pattern})$")),
+    }
 }
 
-fn build(translated: &str, pattern: &str) -> Result<Regex, RegexError> {
+/// Compiles what was written down for the library, where that takes no more than so many bytes.
+pub(crate) fn build(translated: &str, pattern: &str, compiled_bytes_max: usize) -> Result<Regex, RegexError> {
     RegexBuilder::new(translated)
-        .size_limit(COMPILED_BYTES_MAX)
+        .size_limit(compiled_bytes_max)
         .nest_limit(u32::try_from(2 * DEPTH_MAX).unwrap_or(u32::MAX))
         .build()
         .map_err(|_| RegexError::new("expression too large", pattern))

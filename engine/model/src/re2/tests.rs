@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn anchored(pattern: &str) -> Result<Regex, RegexError> {
+    build(&translate_anchored(pattern, Anchoring::Prometheus)?, pattern, COMPILED_BYTES_MAX)
+}
+
 #[test]
 fn patterns_match_what_they_match_in_go() {
     for (pattern, matching, other) in [
@@ -47,7 +51,7 @@ fn patterns_match_what_they_match_in_go() {
         ("(?:a{10}){100}", &[], &["a"]),
         (r"^*a$\z", &["a"], &["aa"]),
     ] {
-        let regex = compile_anchored(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        let regex = anchored(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
         for text in matching {
             assert!(regex.is_match(text), "{pattern} must match {text:?}");
         }
@@ -89,7 +93,7 @@ fn what_go_refuses_is_refused_with_its_words() {
         ("(?i-)a", "invalid or unsupported Perl syntax: `(?i-)`"),
         ("(?P<a-b>x)", "invalid named capture: `(?P<a-b>`"),
     ] {
-        let error = compile_anchored(pattern).expect_err(pattern);
+        let error = anchored(pattern).expect_err(pattern);
         assert_eq!(error.to_string(), said, "{pattern}");
     }
 }

@@ -21,7 +21,7 @@ pub use ast::{
 };
 pub use error::ParseError;
 pub use functions::{Function, FunctionName};
-pub use parser::{Features, parse, parse_selector, parse_with};
+pub use parser::{Features, parse, parse_selector, parse_selector_within, parse_with, parse_within};
 pub use visit::Selector;
 
 pub(crate) use quote::{is_label_name, quote};

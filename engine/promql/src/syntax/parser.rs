@@ -1,6 +1,6 @@
 //! Tokens to a tree, by recursive descent.
 
-use watchfire_model::{Anchoring, Duration, Labels, METRIC_NAME_LABEL, MatchOp, Matcher};
+use watchfire_model::{Anchoring, Duration, Labels, METRIC_NAME_LABEL, MatchOp, Matcher, MatcherBudget, MatcherError};
 
 use super::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, Expr, Matching, NumberLiteral, Paren, Span,
@@ -38,7 +38,17 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 
 /// Parses and checks an expression, with what is behind feature flags as far as it is allowed.
 pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
+    expression(text, Parser::new(text, features)?)
+}
+
+/// The same of what a request asks, whose matchers may take only so much.
+pub fn parse_within(text: &str, features: Features, budget: MatcherBudget) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(text, features)?;
+    parser.budget = Some(budget);
+    expression(text, parser)
+}
+
+fn expression(text: &str, mut parser: Parser<'_>) -> Result<Expr, ParseError> {
     if parser.token.kind == Kind::Eof {
         return Err(
             ParseError::new(text, 0..0, "no expression found in input").with_help("write a query such as up == 0")
@@ -52,7 +62,21 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
 
 /// Parses a selector as it stands in API parameters and test files: `up`, `up{job="x"}`, `{job="x"}`.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    selector(&mut Parser::new(text, Features::default())?)
+}
+
+/// The same of what a request says, which has a budget for all its matchers.
+pub fn parse_selector_within(text: &str, budget: &mut MatcherBudget) -> Result<Vec<Matcher>, ParseError> {
     let mut parser = Parser::new(text, Features::default())?;
+    parser.budget = Some(budget.clone());
+    let matchers = selector(&mut parser)?;
+    if let Some(left) = parser.budget {
+        *budget = left;
+    }
+    Ok(matchers)
+}
+
+fn selector(parser: &mut Parser<'_>) -> Result<Vec<Matcher>, ParseError> {
     let selector = match parser.token.kind {
         Kind::Identifier | Kind::MetricIdentifier | Kind::Word(_) | Kind::Sign("{") => parser.selector()?,
         _ => return Err(parser.unexpected("", "")),
@@ -86,6 +110,8 @@ pub(super) struct Parser<'a> {
     /// Where the token before ended.
     pub(super) last_end: usize,
     pub(super) features: Features,
+    /// What is left for the matchers of a request.
+    budget: Option<MatcherBudget>,
     depth: usize,
     /// How high the expression is that was read last.
     height: usize,
@@ -152,7 +178,7 @@ impl<'a> Parser<'a> {
     fn new(text: &'a str, features: Features) -> Result<Parser<'a>, ParseError> {
         let mut lexer = Lexer::new(text);
         let token = lexer.token_next();
-        let mut parser = Parser { text, lexer, token, last_end: 0, features, depth: 0, height: 0 };
+        let mut parser = Parser { text, lexer, token, last_end: 0, features, budget: None, depth: 0, height: 0 };
         parser.refuse_lexer_error()?;
         Ok(parser)
     }
@@ -639,7 +665,16 @@ impl<'a> Parser<'a> {
         }
         self.advance()?;
         let text = self.unquoted(value)?;
-        Matcher::new(name, op, text, Anchoring::Prometheus)
-            .map_err(|error| self.error(token.span.to(value.span), format!("error parsing regexp: {}", error.reason)))
+        let matcher = match &mut self.budget {
+            None => Matcher::new(name, op, text, Anchoring::Prometheus),
+            Some(budget) => Matcher::new_within(name, op, text, Anchoring::Prometheus, budget),
+        };
+        matcher.map_err(|error| {
+            let message = match error {
+                MatcherError::Pattern { reason, .. } => format!("error parsing regexp: {reason}"),
+                MatcherError::Budget(error) => error.to_string(),
+            };
+            self.error(token.span.to(value.span), message)
+        })
     }
 }

@@ -4,10 +4,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use watchfire_model::{Duration, Matcher, Timestamp};
-use watchfire_promql as promql;
+use watchfire_model::{Duration, Matcher, MatcherBudget, Timestamp};
+use watchfire_promql::{self as promql, Expr, Features, ParseError};
 
-use super::{Failed, bad_data, invalid};
+use super::{Failed, bad_data, invalid, unavailable};
 use crate::alertmanager::pairs;
 use crate::{App, body};
 
@@ -87,17 +87,32 @@ impl Parameters {
     }
 
     /// The `match[]` parameters.
-    pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Failed> {
-        let mut selectors = Vec::new();
-        for text in self.all("match[]") {
-            let matchers = promql::parse_selector(text).map_err(bad_data)?;
-            if matchers.iter().all(|matcher| matcher.matches("")) {
-                return Err(bad_data("match[] must contain at least one non-empty matcher"));
-            }
-            selectors.push(matchers);
-        }
-        Ok(selectors)
+    pub(super) async fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Failed> {
+        let texts: Vec<String> = self.all("match[]").map(str::to_owned).collect();
+        aside(move || {
+            let mut budget = MatcherBudget::of_request();
+            let selector = |text: &String| {
+                let matchers = promql::parse_selector_within(text, &mut budget).map_err(bad_data)?;
+                if matchers.iter().all(|matcher| matcher.matches("")) {
+                    return Err(bad_data("match[] must contain at least one non-empty matcher"));
+                }
+                Ok(matchers)
+            };
+            texts.iter().map(selector).collect()
+        })
+        .await
     }
+
+    /// The expression in the parameter `query`.
+    pub(super) async fn expression(&self) -> Result<Result<Expr, ParseError>, Failed> {
+        let text = self.text("query").to_owned();
+        aside(move || Ok(promql::parse_within(&text, Features::default(), MatcherBudget::of_request()))).await
+    }
+}
+
+/// Reads what takes a while, such as patterns, on a thread that serves nobody else meanwhile.
+async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, Failed> + Send + 'static) -> Result<T, Failed> {
+    tokio::task::spawn_blocking(read).await.map_err(|_| unavailable())?
 }
 
 /// Seconds since the epoch with a fraction, or RFC 3339.

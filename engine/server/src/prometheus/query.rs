@@ -66,13 +66,13 @@ pub(super) async fn exemplars(parameters: Parameters) -> Result<Response, Failed
     if end < start {
         return Err(bad_data("end timestamp must not be before start timestamp"));
     }
-    promql::parse(parameters.text("query")).map_err(bad_data)?;
+    parameters.expression().await?.map_err(bad_data)?;
     Ok(success(json!([])))
 }
 
 /// `/api/v1/format_query`
 pub(super) async fn format(parameters: Parameters) -> Result<Response, Failed> {
-    let expr = promql::parse(parameters.text("query")).map_err(|error| invalid("query", error))?;
+    let expr = parameters.expression().await?.map_err(|error| invalid("query", error))?;
     Ok(success(json!(expr.to_string())))
 }
 
