@@ -16,7 +16,8 @@ use watchfire_rules::RuleFile;
 use watchfire_store::log::{Entry, LogError};
 use watchfire_tsdb::Point;
 
-use crate::data::{Data, SeriesBatch};
+use crate::Pushed;
+use crate::data::{Data, Refusal, SeriesBatch, reject};
 
 /// Requests at one time.
 const REQUESTS_MAX: usize = 4;
@@ -310,17 +311,28 @@ impl Data {
         })
     }
 
-    /// Logs and stores samples that are newer than what is there, and answers how many.
+    /// Logs and stores samples that are newer than what is there and not too far ahead, and answers how many.
     ///
     /// # Errors
     /// If the log cannot be written: nothing was taken then.
-    fn store_missing(&self, mut batch: SeriesBatch, now: Timestamp) -> Result<u64, LogError> {
+    pub(crate) fn store_missing(&self, mut batch: SeriesBatch, now: Timestamp) -> Result<u64, LogError> {
+        let mut refused = Pushed::default();
         self.with_tsdb(|db| {
-            for (labels, points) in &mut batch {
+            for (item, (labels, points)) in batch.iter_mut().enumerate() {
                 let newest = db.resolve(labels).and_then(|id| db.series(id)).map(|series| series.newest().timestamp);
-                points.retain(|point| newest.is_none_or(|newest| point.timestamp > newest));
+                points.retain(|point| {
+                    let refusal = Refusal::if_ahead(point.timestamp, now);
+                    if let Some(refusal) = &refusal {
+                        let is_histogram = point.value.histogram().is_some();
+                        reject(&mut refused, &self.metrics, item, is_histogram, &labels.to_string(), refusal);
+                    }
+                    refusal.is_none() && newest.is_none_or(|newest| point.timestamp > newest)
+                });
             }
         });
+        if let Some(first) = refused.rejected.first() {
+            tracing::warn!(refused = refused.rejected_count, reason = first.reason, "filling the store");
+        }
         batch.retain(|(_, points)| !points.is_empty());
         if batch.is_empty() {
             return Ok(0);

@@ -430,10 +430,13 @@ mod tests {
         // The other ways in.
         let mut batch = vec![(labels.clone(), vec![point(102), point(10_000)]), (labels.clone(), vec![point(20_000)])];
         let sifted = data.sift(&mut batch, Timestamp::from_secs(102));
-        assert_eq!(batch, [(labels, vec![point(102)])]);
+        assert_eq!(batch, [(labels.clone(), vec![point(102)])]);
         assert_eq!((sifted.refused.rejected_count, sifted.refused.rejected[1].item, sifted.positions), (2, 1, vec![0]));
+        let batch = vec![(labels, vec![point(102), point(103), point(10_000)])];
+        assert_eq!(data.store_missing(batch, Timestamp::from_secs(102)).unwrap(), 2);
+        assert_eq!(newest(), Timestamp::from_secs(103));
         let rejected = data.metrics.samples_rejected.get_or_create(&crate::metrics::label("reason", "too_far_ahead"));
-        assert_eq!(rejected.get(), 4);
+        assert_eq!(rejected.get(), 5);
     }
 
     #[test]
