@@ -80,6 +80,8 @@ fn own_request() -> Result<()> {
         })
         .await?;
         ensure!(matrix.received().len() == 2, "nothing is sent to a host that is not granted");
+        let (metrics, noted) = (engine.text("/metrics").await?, "watchfire_notification_notes_total{receiver=\"room\"");
+        ensure!(metrics.contains(noted), "{metrics}");
 
         let calls = engine.text("/api/watchfire/v1/plugins/matrix-message/calls/1").await?;
         ensure!(calls.contains("Bearer secret-"), "the plugin gets a stand-in: {calls}");

@@ -129,6 +129,10 @@ fn gone_away() -> Result<()> {
         let totals = totals().await?;
         let expected: Vec<String> = (1..=totals.len()).map(|total| total.to_string()).collect();
         ensure!(totals == expected, "after {number} requests: {totals:?}");
+        let metrics = engine.text("/metrics").await?;
+        for line in ["used{bound=\"delta_series\"} 1\n", "max{bound=\"delta_series\"} 100000\n"] {
+            ensure!(metrics.contains(&format!("watchfire_engine_bound_{line}")), "{line}: {metrics}");
+        }
         Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! The data that rules read: the log that makes it durable, the series, the event windows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use thiserror::Error;
@@ -40,6 +41,8 @@ pub(crate) struct Data {
     /// Told when a deadline of event windows comes before all others.
     pub(crate) deadline_moved: Notify,
     pub(crate) metadata: Mutex<MetadataTable>,
+    /// How many keys of series the writer knows, for those who need not wait for it.
+    pub(crate) series_keys: AtomicUsize,
     pub(crate) health: Health,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -161,6 +164,7 @@ impl Data {
             events: Mutex::default(),
             deadline_moved: Notify::new(),
             metadata: Mutex::default(),
+            series_keys: AtomicUsize::new(0),
             health: Health::default(),
             metrics,
         }

@@ -51,6 +51,9 @@ impl Sender {
             };
             let mut labels = label("receiver", &*delivery.receiver);
             labels.push(("integration", delivery.integration.kind.to_string()));
+            if !attempt.notes.is_empty() {
+                sender.metrics.notes.get_or_create(&labels).inc_by(attempt.notes.len() as u64);
+            }
             labels.push(("outcome", word.to_owned()));
             sender.metrics.attempts.get_or_create(&labels).inc();
             let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };

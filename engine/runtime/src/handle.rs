@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::data::{Data, lock};
 use crate::deliveries::{ATTEMPTS_KEPT, History};
 use crate::intake::{Arrival, Intake};
+use crate::keys::KEYS_MAX;
 use crate::load::Loaded;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
@@ -254,8 +255,9 @@ impl Watchfire {
         self.inner.host.record(plugin, calls)
     }
 
-    /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'.
-    pub async fn metrics(&self) -> String {
+    /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'. `others` are
+    /// bounds of whoever asks: name, how much is used, and the bound.
+    pub async fn metrics(&self, others: &[(&str, usize, usize)]) -> String {
         let look = |engine: &Engine| (engine.counters().list(), engine.usage(), engine.outbox_len());
         let (mut counters, usage, outbox) = self.view(look).await.unwrap_or_default();
         self.inner.metrics.outbox.set(i64::try_from(outbox).unwrap_or(i64::MAX));
@@ -272,8 +274,9 @@ impl Watchfire {
         let waiting = [
             ("alerts_waiting", taken(&self.inner.alerts_waiting, ALERTS_WAITING_MAX), ALERTS_WAITING_MAX),
             ("deliveries_remembered", self.inner.history.len(), ATTEMPTS_KEPT),
+            ("series_keys", self.inner.data.series_keys.load(Ordering::Relaxed), KEYS_MAX),
         ];
-        let usage = [&usage[..], &store[..], &bounds[..], &waiting[..]].concat();
+        let usage = [&usage[..], &store[..], &bounds[..], &waiting[..], others].concat();
         crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
         text
     }

@@ -57,7 +57,7 @@ struct Entry {
 const UNREAD: u32 = u32::MAX;
 
 /// At so many keys all are forgotten: a sender that spells its labels in ever new ways must not fill the memory.
-const KEYS_MAX: usize = 8 << 20;
+pub(crate) const KEYS_MAX: usize = 8 << 20;
 
 /// Keys of unread series are forgotten this often, because nothing else says that such a series has ended.
 const UNREAD_SWEEP: Duration = Duration::from_hours(1);
@@ -67,6 +67,11 @@ fn split(key: SeriesKey) -> (u64, u32) {
 }
 
 impl Keys {
+    /// How many keys are known.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     pub(crate) fn get(&self, key: SeriesKey) -> Option<Target> {
         let (hash, check) = split(key);
         let entry = self.table.get(&hash).filter(|entry| entry.check == check)?;

@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) source_seconds: Family<Label, Histogram, fn() -> Histogram>,
     pub(crate) plugin_failures: Family<Label, Counter>,
     pub(crate) attempts: Family<Label, Counter>,
+    pub(crate) notes: Family<Label, Counter>,
+    pub(crate) trends_missing: Counter,
     pub(crate) attempt_seconds: Histogram,
     pub(crate) forwarded: Family<Label, Counter>,
     pub(crate) records_committed: Counter,
@@ -97,6 +99,13 @@ impl Metrics {
         let plugin_failures = metric!("plugin_failures", "Failed plugin calls, by plugin and kind", Family::default());
         let attempts =
             metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
+        let notes = metric!(
+            "notification_notes",
+            "What attempts to deliver left out or said otherwise than configured, such as a template that failed",
+            Family::default()
+        );
+        let trends_missing =
+            metric!("trends_missing", "Rules whose numbers a message went without", Counter::default());
         let attempt_seconds =
             metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(BUCKETS));
         let forwarded =
@@ -148,6 +157,8 @@ impl Metrics {
             source_seconds,
             plugin_failures,
             attempts,
+            notes,
+            trends_missing,
             attempt_seconds,
             forwarded,
             records_committed,

@@ -49,7 +49,10 @@ impl Numbers {
         let extract = Extract::range(plan, end - Trend::SPAN, end, Trend::STEP);
         extract
             .and_then(|extract| self.data.answer(extract, &stop))
-            .inspect_err(|error| tracing::debug!(rule = ready.rule.name, %error, "a message goes without a trend"))
+            .inspect_err(|error| {
+                self.data.metrics.trends_missing.inc();
+                tracing::debug!(rule = ready.rule.name, %error, "a message goes without a trend");
+            })
             .ok()
     }
 }
@@ -58,6 +61,7 @@ impl Trends for Numbers {
     /// Looks at the series once for each rule, if a query has a place now. What takes too long is left out.
     fn trends(&self, alerts: &[&Alert], until: Timestamp) -> Vec<Option<Trend>> {
         let Some(_place) = self.bounds.try_take(Bound::Queries, self.queries_max) else {
+            self.data.metrics.trends_missing.inc_by(alerts.len() as u64);
             return vec![None; alerts.len()];
         };
         let rules = self.rules.load();

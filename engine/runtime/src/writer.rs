@@ -5,6 +5,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use watchfire_ingest::remote_write::{Decoder, Message, Report};
 use watchfire_ingest::{DecodeError, KeySeed, Limits, Metadata, MetadataRef, SeriesKey, SeriesRef, Sink};
@@ -343,6 +344,7 @@ impl Data {
                 (report, pushed)
             }));
         }
+        self.series_keys.store(writer.keys.len(), Ordering::Relaxed);
         let mut touch = lock(&self.touch);
         touch.follow(&tsdb);
         drop(tsdb);
@@ -427,6 +429,7 @@ mod tests {
             }
         }
         assert_eq!(newest(), Timestamp::from_millis(101));
+        assert_eq!(data.series_keys.load(Ordering::Relaxed), 1);
         // The other ways in.
         let mut batch = vec![(labels.clone(), vec![point(102), point(10_000)]), (labels.clone(), vec![point(20_000)])];
         let sifted = data.sift(&mut batch, Timestamp::from_secs(102));

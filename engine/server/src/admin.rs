@@ -34,7 +34,9 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], app.engine.metrics().await).into_response()
+    let (deltas, deltas_max) = app.deltas.lock().await.usage();
+    let text = app.engine.metrics(&[("delta_series", deltas, deltas_max)]).await;
+    ([(header::CONTENT_TYPE, media)], text).into_response()
 }
 
 /// `POST /-/reload`

@@ -32,6 +32,11 @@ impl Deltas {
         Deltas { totals: HashMap::new(), staged: HashMap::new(), series_max }
     }
 
+    /// How many series have a total, and how many may have one.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.totals.len(), self.series_max)
+    }
+
     /// Makes totals of deltas. They count when [`Deltas::keep`] is called; what an earlier request left unkept is
     /// forgotten. A delta that is not newer than the one before it is refused, since it may have been counted.
     pub fn add(
