@@ -18,6 +18,7 @@ pub struct MatcherBudget {
     matchers: usize,
     pattern_bytes: usize,
     compiled_bytes: usize,
+    exceeded: bool,
 }
 
 /// What of a budget is used up.
@@ -37,7 +38,7 @@ pub enum MatcherBudgetError {
 impl MatcherBudget {
     /// Of a request: 1,000 matchers, whose patterns are 1 MiB long and take 32 MiB while it runs.
     pub const fn of_request() -> MatcherBudget {
-        MatcherBudget { matchers: 1_000, pattern_bytes: 1 << 20, compiled_bytes: 32 << 20 }
+        MatcherBudget { matchers: 1_000, pattern_bytes: 1 << 20, compiled_bytes: 32 << 20, exceeded: false }
     }
 
     /// Of a silence, which is kept: its patterns take 2 MiB.
@@ -45,9 +46,20 @@ impl MatcherBudget {
         MatcherBudget { compiled_bytes: 2 << 20, ..MatcherBudget::of_request() }
     }
 
+    /// Whether more was asked for than there was.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    fn exceeded(&mut self, error: MatcherBudgetError) -> MatcherBudgetError {
+        self.exceeded = true;
+        error
+    }
+
     /// Takes one matcher off it.
     pub(crate) fn spend_matcher(&mut self) -> Result<(), MatcherBudgetError> {
-        self.matchers = self.matchers.checked_sub(1).ok_or(MatcherBudgetError::Matchers)?;
+        let left = self.matchers.checked_sub(1);
+        self.matchers = left.ok_or_else(|| self.exceeded(MatcherBudgetError::Matchers))?;
         Ok(())
     }
 
@@ -57,7 +69,8 @@ impl MatcherBudget {
         pattern: &str,
         translate: impl FnOnce(&str) -> Result<String, RegexError>,
     ) -> Result<Regex, CompileError> {
-        self.pattern_bytes = self.pattern_bytes.checked_sub(pattern.len()).ok_or(MatcherBudgetError::Length)?;
+        let left = self.pattern_bytes.checked_sub(pattern.len());
+        self.pattern_bytes = left.ok_or_else(|| self.exceeded(MatcherBudgetError::Length))?;
         let translated = translate(pattern)?;
         let mut bytes_max = LEAST.max(LEAST_PER_BYTE * pattern.len());
         loop {
@@ -67,7 +80,7 @@ impl MatcherBudget {
                 return Ok(regex);
             }
             if bytes < bytes_max {
-                return Err(MatcherBudgetError::Memory.into());
+                return Err(self.exceeded(MatcherBudgetError::Memory).into());
             }
             bytes_max *= STEP;
         }

@@ -209,6 +209,11 @@ impl Watchfire {
         place
     }
 
+    /// Counts a request that was refused because of what its matchers take.
+    pub fn count_matchers_refused(&self) {
+        self.inner.metrics.matchers_refused.inc();
+    }
+
     /// Counts a request that was refused because of its size.
     pub fn count_too_large(&self) {
         self.inner.metrics.too_large.inc();

@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) alerts_received: Counter,
     pub(crate) overloaded: Family<Label, Counter>,
     pub(crate) too_large: Counter,
+    pub(crate) matchers_refused: Counter,
     pub(crate) evaluations: Family<Label, Counter>,
     pub(crate) evaluation_failures: Counter,
     pub(crate) evaluation_seconds: Histogram,
@@ -80,6 +81,11 @@ impl Metrics {
         let too_large = metric!(
             "requests_too_large",
             "Requests answered with 413 because of the size of their body or of what it holds",
+            Counter::default()
+        );
+        let matchers_refused = metric!(
+            "matchers_refused",
+            "Requests refused because of the number or the size of their matchers",
             Counter::default()
         );
         let evaluations = metric!("rule_evaluations", "Evaluations of rules, by cause", Family::default());
@@ -150,6 +156,7 @@ impl Metrics {
             alerts_received,
             overloaded,
             too_large,
+            matchers_refused,
             evaluations,
             evaluation_failures,
             evaluation_seconds,

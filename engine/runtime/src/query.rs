@@ -169,7 +169,15 @@ impl Watchfire {
     /// What parses an expression. Its patterns may take a while, so that this is done where the query is evaluated.
     fn parser(&self, expr: &str) -> impl FnOnce() -> Result<Expr, ParseError> + Send + 'static {
         let (expr, features) = (expr.to_owned(), features(&self.inner.loaded.load().config));
-        move || parse_within(&expr, features, MatcherBudget::of_request())
+        let engine = self.clone();
+        move || {
+            let mut budget = MatcherBudget::of_request();
+            let parsed = parse_within(&expr, features, &mut budget);
+            if budget.is_exceeded() {
+                engine.count_matchers_refused();
+            }
+            parsed
+        }
     }
 
     async fn answered(

@@ -56,14 +56,12 @@ struct Filter {
 }
 
 impl Filter {
-    /// Reads a query string. Patterns take a while, in which this thread would serve nobody else.
-    async fn read(query: Option<String>) -> Result<Filter, Refused> {
-        let read = tokio::task::spawn_blocking(move || Filter::parse(query.as_deref().unwrap_or_default()));
-        read.await.map_err(|_| gone())?
+    async fn read(app: &App, query: Option<String>) -> Result<Filter, Refused> {
+        let read = move |budget: &mut MatcherBudget| Filter::parse(query.as_deref().unwrap_or_default(), budget);
+        app.read_matchers(MatcherBudget::of_request(), read).await.ok_or_else(gone)?
     }
 
-    fn parse(query: &str) -> Result<Filter, Refused> {
-        let mut budget = MatcherBudget::of_request();
+    fn parse(query: &str, budget: &mut MatcherBudget) -> Result<Filter, Refused> {
         let mut filter = Filter {
             active: true,
             silenced: true,
@@ -86,13 +84,13 @@ impl Filter {
                 "unprocessed" => filter.unprocessed = flag()?,
                 "muted" => filter.muted = flag()?,
                 "filter" => {
-                    let parsed = watchfire_config::parse_matchers_within(&value, &mut budget)
+                    let parsed = watchfire_config::parse_matchers_within(&value, budget)
                         .map_err(|error| bad_request(format!("bad matcher format: {error}")))?;
                     filter.matchers.extend(parsed);
                 }
                 "receiver" => {
                     let (op, anchoring) = (MatchOp::Regex, Anchoring::Alertmanager);
-                    let receiver = Matcher::new_within("receiver", op, value, anchoring, &mut budget)
+                    let receiver = Matcher::new_within("receiver", op, value, anchoring, budget)
                         .map_err(|error| bad_request(format!("failed to parse receiver param: {error}")))?;
                     filter.receiver = Some(receiver);
                 }
@@ -213,7 +211,7 @@ pub(crate) async fn receivers(State(app): State<App>) -> Response {
 
 /// `GET /api/v2/alerts`
 pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::read(query).await?;
+    let filter = Filter::read(&app, query).await?;
     let now = app.engine.now();
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let mut views = app.engine.view(move |engine| engine.alerts(now)).await.ok_or_else(gone)?;
@@ -225,7 +223,7 @@ pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) ->
 
 /// `GET /api/v2/alerts/groups`
 pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::read(query).await?;
+    let filter = Filter::read(&app, query).await?;
     let now = app.engine.now();
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let (groups, views) =
@@ -378,7 +376,7 @@ fn silence_json(silence: &Silence, now: Timestamp) -> Value {
 
 /// `GET /api/v2/silences`: active ones first, then pending, then expired; the soonest end first among the active.
 pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
-    let filter = Filter::read(query).await?;
+    let filter = Filter::read(&app, query).await?;
     let now = app.engine.now();
     let all = app.engine.view(|engine| engine.silences().into_iter().cloned().collect::<Vec<Silence>>()).await;
     let mut all = all.ok_or_else(gone)?;
@@ -456,8 +454,9 @@ pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> R
 pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let names = app.ingest_limits().label_names;
-    let read = tokio::task::spawn_blocking(move || read_silence(&bytes, names));
-    let draft = read.await.map_err(|_| gone()).and_then(|read| read).map_err(IntoResponse::into_response)?;
+    let read = move |budget: &mut MatcherBudget| read_silence(&bytes, names, budget);
+    let draft = app.read_matchers(MatcherBudget::of_silence(), read).await.unwrap_or_else(|| Err(gone()));
+    let draft = draft.map_err(IntoResponse::into_response)?;
     let outcome = app.engine.set_silence(draft).await.map_err(crate::push_refused)?;
     match outcome {
         Ok(id) => Ok(Json(json!({ "silenceID": id.as_str() })).into_response()),
@@ -465,7 +464,7 @@ pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, bod
     }
 }
 
-fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused> {
+fn read_silence(bytes: &[u8], names: LabelNames, budget: &mut MatcherBudget) -> Result<SilenceDraft, Refused> {
     let posted: PostableSilence =
         serde_json::from_slice(bytes).map_err(|error| bad_request(format!("parsing the silence failed: {error}")))?;
     let time = |text: &str| Timestamp::parse_rfc3339(text).map_err(bad_request);
@@ -474,7 +473,6 @@ fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused
         sets.insert(0, posted.matchers);
     }
     let invalid = |what: String| bad_request(format!("invalid silence: {what}"));
-    let mut budget = MatcherBudget::of_silence();
     let mut matcher_sets = Vec::with_capacity(sets.len());
     for (set_index, set) in sets.iter().enumerate() {
         if set.is_empty() {
@@ -482,7 +480,7 @@ fn read_silence(bytes: &[u8], names: LabelNames) -> Result<SilenceDraft, Refused
         }
         let read = set.iter().enumerate().map(|(index, posted)| {
             let place = |reason| invalid(format!("invalid label matcher {index} in set {set_index}: {reason}"));
-            posted.read(names, &mut budget).map_err(place)
+            posted.read(names, budget).map_err(place)
         });
         matcher_sets.push(read.collect::<Result<Vec<_>, _>>()?);
     }

@@ -34,7 +34,7 @@ use axum::{Router, middleware};
 use watchfire::config::ServerLimits;
 use watchfire::{PushError, Watchfire};
 use watchfire_ingest::otlp::Deltas;
-use watchfire_model::Timestamp;
+use watchfire_model::{MatcherBudget, Timestamp};
 
 pub use serve::serve;
 pub use ui::{SCRIPT, STYLE, ago};
@@ -71,6 +71,24 @@ impl App {
     /// The bounds in force.
     fn limits(&self) -> ServerLimits {
         self.engine.definitions().config.server.limits.clone()
+    }
+
+    /// Reads what a request says with matchers. Their patterns take a while, so that this is done on a thread that serves
+    /// nobody else meanwhile; a request that asks for too much is counted. `None` if the engine is stopping.
+    async fn read_matchers<T: Send + 'static>(
+        &self,
+        mut budget: MatcherBudget,
+        read: impl FnOnce(&mut MatcherBudget) -> T + Send + 'static,
+    ) -> Option<T> {
+        let work = move || {
+            let read = read(&mut budget);
+            (read, budget.is_exceeded())
+        };
+        let (read, is_exceeded) = tokio::task::spawn_blocking(work).await.ok()?;
+        if is_exceeded {
+            self.engine.count_matchers_refused();
+        }
+        Some(read)
     }
 
     /// The largest body in bytes.

@@ -384,8 +384,9 @@ pub(crate) async fn post_silence(State(app): State<App>, Form(form): Form<Silenc
 
 async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
     let text = form.matchers.clone();
-    let read = tokio::task::spawn_blocking(move || parse_matchers_within(&text, &mut MatcherBudget::of_silence()));
-    let matchers = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let read = move |budget: &mut MatcherBudget| parse_matchers_within(&text, budget);
+    let read = app.read_matchers(MatcherBudget::of_silence(), read).await;
+    let matchers = read.ok_or("the engine is stopping")?.map_err(|error| error.to_string())?;
     let duration: Duration = form.duration.trim().parse().map_err(|error| format!("{error}"))?;
     let now = app.engine.now();
     let draft = SilenceDraft {

@@ -209,6 +209,7 @@ fn matchers() -> Result<()> {
             let (status, text) = (answer.status().as_u16(), answer.text().await?);
             ensure!(status == 400 && text.contains(why), "{status}: {text}");
         }
+        counted(&engine, "watchfire_matchers_refused_total", 13.0).await?;
         let pods: Vec<String> = (0..1_000).map(|pod| format!("checkout-{pod}")).collect();
         let answer = engine.post("/api/v2/silences", &json, silence(vec![matcher(&pods.join("|"))])).await?;
         ensure!(answer.status() == 200, "an ordinary silence: {}", answer.text().await?);

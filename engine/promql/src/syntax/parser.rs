@@ -38,17 +38,30 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 
 /// Parses and checks an expression, with what is behind feature flags as far as it is allowed.
 pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
-    expression(text, Parser::new(text, features)?)
+    expression(text, &mut Parser::new(text, features)?)
 }
 
 /// The same of what a request asks, whose matchers may take only so much.
-pub fn parse_within(text: &str, features: Features, budget: MatcherBudget) -> Result<Expr, ParseError> {
-    let mut parser = Parser::new(text, features)?;
-    parser.budget = Some(budget);
-    expression(text, parser)
+pub fn parse_within(text: &str, features: Features, budget: &mut MatcherBudget) -> Result<Expr, ParseError> {
+    within(text, features, budget, |parser| expression(text, parser))
 }
 
-fn expression(text: &str, mut parser: Parser<'_>) -> Result<Expr, ParseError> {
+fn within<T>(
+    text: &str,
+    features: Features,
+    budget: &mut MatcherBudget,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParseError>,
+) -> Result<T, ParseError> {
+    let mut parser = Parser::new(text, features)?;
+    parser.budget = Some(budget.clone());
+    let parsed = parse(&mut parser);
+    if let Some(left) = parser.budget {
+        *budget = left;
+    }
+    parsed
+}
+
+fn expression(text: &str, parser: &mut Parser<'_>) -> Result<Expr, ParseError> {
     if parser.token.kind == Kind::Eof {
         return Err(
             ParseError::new(text, 0..0, "no expression found in input").with_help("write a query such as up == 0")
@@ -67,13 +80,7 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
 
 /// The same of what a request says, which has a budget for all its matchers.
 pub fn parse_selector_within(text: &str, budget: &mut MatcherBudget) -> Result<Vec<Matcher>, ParseError> {
-    let mut parser = Parser::new(text, Features::default())?;
-    parser.budget = Some(budget.clone());
-    let matchers = selector(&mut parser)?;
-    if let Some(left) = parser.budget {
-        *budget = left;
-    }
-    Ok(matchers)
+    within(text, Features::default(), budget, selector)
 }
 
 fn selector(parser: &mut Parser<'_>) -> Result<Vec<Matcher>, ParseError> {

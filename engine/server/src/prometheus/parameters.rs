@@ -87,32 +87,27 @@ impl Parameters {
     }
 
     /// The `match[]` parameters.
-    pub(super) async fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Failed> {
+    pub(super) async fn selectors(&self, app: &App) -> Result<Vec<Vec<Matcher>>, Failed> {
         let texts: Vec<String> = self.all("match[]").map(str::to_owned).collect();
-        aside(move || {
-            let mut budget = MatcherBudget::of_request();
+        let read = move |budget: &mut MatcherBudget| {
             let selector = |text: &String| {
-                let matchers = promql::parse_selector_within(text, &mut budget).map_err(bad_data)?;
+                let matchers = promql::parse_selector_within(text, budget).map_err(bad_data)?;
                 if matchers.iter().all(|matcher| matcher.matches("")) {
                     return Err(bad_data("match[] must contain at least one non-empty matcher"));
                 }
                 Ok(matchers)
             };
             texts.iter().map(selector).collect()
-        })
-        .await
+        };
+        app.read_matchers(MatcherBudget::of_request(), read).await.ok_or_else(unavailable)?
     }
 
     /// The expression in the parameter `query`.
-    pub(super) async fn expression(&self) -> Result<Result<Expr, ParseError>, Failed> {
+    pub(super) async fn expression(&self, app: &App) -> Result<Result<Expr, ParseError>, Failed> {
         let text = self.text("query").to_owned();
-        aside(move || Ok(promql::parse_within(&text, Features::default(), MatcherBudget::of_request()))).await
+        let read = move |budget: &mut MatcherBudget| promql::parse_within(&text, Features::default(), budget);
+        app.read_matchers(MatcherBudget::of_request(), read).await.ok_or_else(unavailable)
     }
-}
-
-/// Reads what takes a while, such as patterns, on a thread that serves nobody else meanwhile.
-async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T, Failed> + Send + 'static) -> Result<T, Failed> {
-    tokio::task::spawn_blocking(read).await.map_err(|_| unavailable())?
 }
 
 /// Seconds since the epoch with a fraction, or RFC 3339.

@@ -60,19 +60,19 @@ pub(super) async fn range(State(app): State<App>, parameters: Parameters) -> Res
 }
 
 /// `/api/v1/query_exemplars`: exemplars are not kept, so that there are none of any series.
-pub(super) async fn exemplars(parameters: Parameters) -> Result<Response, Failed> {
+pub(super) async fn exemplars(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let start = parameters.time("start", Timestamp::MIN)?;
     let end = parameters.time("end", Timestamp::MAX)?;
     if end < start {
         return Err(bad_data("end timestamp must not be before start timestamp"));
     }
-    parameters.expression().await?.map_err(bad_data)?;
+    parameters.expression(&app).await?.map_err(bad_data)?;
     Ok(success(json!([])))
 }
 
 /// `/api/v1/format_query`
-pub(super) async fn format(parameters: Parameters) -> Result<Response, Failed> {
-    let expr = parameters.expression().await?.map_err(|error| invalid("query", error))?;
+pub(super) async fn format(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
+    let expr = parameters.expression(&app).await?.map_err(|error| invalid("query", error))?;
     Ok(success(json!(expr.to_string())))
 }
 

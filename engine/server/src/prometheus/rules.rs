@@ -109,7 +109,7 @@ enum RuleType {
 }
 
 impl Filter {
-    async fn read(parameters: &Parameters) -> Result<Filter, Failed> {
+    async fn read(app: &App, parameters: &Parameters) -> Result<Filter, Failed> {
         let list = |name: &str| parameters.all(name).map(str::to_owned).collect();
         let kind = match parameters.text("type").to_lowercase().as_str() {
             "" => None,
@@ -132,7 +132,7 @@ impl Filter {
             names: list("rule_name[]"),
             groups: list("rule_group[]"),
             files: list("file[]"),
-            selectors: parameters.selectors().await?,
+            selectors: parameters.selectors(app).await?,
             with_alerts,
             page,
             from,
@@ -190,7 +190,7 @@ fn stale(token: &str) -> Failed {
 
 /// `/api/v1/rules`
 pub(super) async fn rules(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
-    let filter = Filter::read(&parameters).await?;
+    let filter = Filter::read(&app, &parameters).await?;
     let mut views = app.engine.view(|engine| engine.rule_groups()).await.ok_or_else(unavailable)?;
     views.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
     let loaded = app.engine.definitions();

@@ -29,7 +29,7 @@ async fn selected(
 /// `/api/v1/series`
 pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let limit = parameters.limit()?;
-    let selectors = parameters.selectors().await.map_err(|failed| match parameters.all("match[]").next() {
+    let selectors = parameters.selectors(&app).await.map_err(|failed| match parameters.all("match[]").next() {
         Some(_) => super::invalid("match[]", failed.message),
         None => failed,
     })?;
@@ -42,7 +42,7 @@ pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Re
 /// `/api/v1/labels`. Without a selector these are the labels of everything that is kept, whatever its time.
 pub(super) async fn labels(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let limit = parameters.limit()?;
-    let names: Vec<String> = match selected(&app, &parameters, parameters.selectors().await?).await? {
+    let names: Vec<String> = match selected(&app, &parameters, parameters.selectors(&app).await?).await? {
         None => app.engine.label_names().await?,
         Some(found) => {
             let names: BTreeSet<&str> = found.iter().flat_map(|labels| labels.iter().map(|label| label.name)).collect();
@@ -64,7 +64,7 @@ pub(super) async fn label_values(
         return Err(bad_data(format!("invalid label name: {name:?}")));
     }
     let limit = parameters.limit()?;
-    let values: Vec<String> = match selected(&app, &parameters, parameters.selectors().await?).await? {
+    let values: Vec<String> = match selected(&app, &parameters, parameters.selectors(&app).await?).await? {
         None => app.engine.label_values(name).await?,
         Some(found) => {
             let values: BTreeSet<&str> = found.iter().filter_map(|labels| labels.get(&name)).collect();
