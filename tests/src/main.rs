@@ -32,6 +32,7 @@ mod sources;
 mod support;
 mod templates;
 mod tidy;
+mod traces;
 mod trust;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         channels::CASES,
         broken::CASES,
         hostile::CASES,
+        traces::CASES,
         trust::CASES,
         soak::CASES,
         differential::CASES,

@@ -181,6 +181,11 @@ pub(crate) struct Serve {
     /// Listen beyond this machine although no authentication is configured
     #[arg(long)]
     pub(crate) insecure: bool,
+
+    /// Send traces of evaluations, plugin calls and deliveries to an OpenTelemetry collector, by OTLP over HTTP: its
+    /// address with the path, such as http://127.0.0.1:4318/v1/traces
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", hide_env_values = true)]
+    pub(crate) traces: Option<reqwest::Url>,
 }
 
 #[derive(Debug, Args)]

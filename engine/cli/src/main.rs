@@ -27,6 +27,7 @@ mod serve;
 mod silence;
 mod table;
 mod test;
+mod traces;
 mod trust;
 
 use std::ffi::OsString;
@@ -35,7 +36,9 @@ use std::process::ExitCode;
 
 use args::{Cli, Command, Log, LogFormat};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// An engine under load makes and drops small things all the time; with the system's allocator on Linux that takes a
 /// fifth to a third of its CPU more.
@@ -51,10 +54,17 @@ fn main() -> ExitCode {
         Command::Alertmanager(options) => options.log(),
         _ => cli.log,
     };
-    if let Err(error) = start_log(&log) {
-        eprintln!("error: --log {}: {error}", log.filter);
-        return ExitCode::from(2);
-    }
+    let collector = match &cli.command {
+        Command::Serve(options) => options.traces.clone(),
+        _ => None,
+    };
+    let traces = match start_log(&log, collector) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("error: --log {}: {error}", log.filter);
+            return ExitCode::from(2);
+        }
+    };
     // One TLS implementation for everything; a second installation by an embedding program is no error.
     drop(rustls::crypto::ring::default_provider().install_default());
     let outcome = match cli.command {
@@ -68,8 +78,8 @@ fn main() -> ExitCode {
         Command::Plugin(options) => plugin::run(&options),
         Command::Notify(options) => notify::run(&options),
         Command::Schema(options) => schema::run(&options),
-        Command::Serve(options) => block_on(serve::run(options.into())),
-        Command::Alertmanager(options) => options.launch().and_then(|launch| block_on(serve::run(launch))),
+        Command::Serve(options) => block_on(serve::run(options.into(), traces)),
+        Command::Alertmanager(options) => options.launch().and_then(|launch| block_on(serve::run(launch, None))),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
@@ -92,15 +102,15 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }
 
-fn start_log(log: &Log) -> anyhow::Result<()> {
+/// Begins to write the log, and to note spans for a collector where there is one.
+fn start_log(log: &Log, collector: Option<reqwest::Url>) -> anyhow::Result<Option<traces::Exporter>> {
     let filter = EnvFilter::try_new(&log.filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match log.format {
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(colours).init();
-        }
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let (spans, exporter) = collector.map(traces::export).unzip();
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();
+    Ok(exporter)
 }

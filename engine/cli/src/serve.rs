@@ -8,11 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use watchfire::config::Config;
 use watchfire::{StartError, Watchfire};
 use watchfire_server::Settings;
 
 use crate::args::Serve;
+use crate::traces::Exporter;
 
 /// How long connections may take to finish after a SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -34,7 +36,8 @@ pub(crate) struct Launch {
 
 impl From<Serve> for Launch {
     fn from(options: Serve) -> Launch {
-        let Serve { config, listen, data, insecure } = options;
+        // Where traces go was taken before, with the log.
+        let Serve { config, listen, data, insecure, traces: _ } = options;
         let amend = move |config: &mut Config| {
             if let Some(listen) = listen {
                 config.server.listen = listen.to_string();
@@ -44,7 +47,7 @@ impl From<Serve> for Launch {
     }
 }
 
-pub(crate) async fn run(launch: Launch) -> Result<ExitCode> {
+pub(crate) async fn run(launch: Launch, traces: Option<Exporter>) -> Result<ExitCode> {
     let mut builder = Watchfire::builder().config_file(&launch.config).amend(launch.amend);
     if let Some(data) = &launch.data {
         builder = builder.data_dir(data);
@@ -59,6 +62,8 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
+    let (end_of_traces, ended) = oneshot::channel();
+    let traces = traces.map(|exporter| tokio::spawn(exporter.run(engine.clone(), ended)));
     let loaded = engine.definitions();
     let server = &loaded.config.server;
     let listen = resolve(&server.listen).await?;
@@ -95,6 +100,10 @@ pub(crate) async fn run(launch: Launch) -> Result<ExitCode> {
         Err(_) => tracing::warn!("some connections were still open"),
     }
     engine.shutdown().await;
+    drop(end_of_traces);
+    if let Some(traces) = traces {
+        traces.await?;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

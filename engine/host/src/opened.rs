@@ -86,9 +86,21 @@ impl<G: Guest> Opened<G> {
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
         check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
-        let span =
-            tracing::debug_span!("plugin", plugin = &*self.plugin.name, kind = G::KIND.as_str(), name = self.name);
-        let _entered = span.enter();
+        let (plugin, kind, name) = (&*self.plugin.name, G::KIND.as_str(), &*self.name);
+        let span = tracing::debug_span!("plugin", plugin, kind, name, error = tracing::field::Empty);
+        let result = span.in_scope(|| self.call_in_turn(at, state, run, check));
+        result.inspect_err(|error| {
+            span.record("error", tracing::field::display(error));
+        })
+    }
+
+    fn call_in_turn<T, R>(
+        &mut self,
+        at: Timestamp,
+        state: Option<&mut State>,
+        run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
+        check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
+    ) -> Result<R, PluginError> {
         self.trace = None;
         if let Some(refusal) = self.breaker.lock().refusal(at) {
             self.plugin.counters.refused();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tracing::Instrument;
+use tracing::field::Empty;
 use watchfire_alerting::{Delivery, DeliveryOutcome, Input, Term};
 use watchfire_delivery::{Attempt, Deliverer};
 
@@ -39,16 +41,27 @@ impl Sender {
             }
             let watch = Stopwatch::start();
             let deliverer = sender.deliverer.load_full();
-            let attempt = tokio::time::timeout(ATTEMPT_MAX, deliverer.attempt(&delivery)).await;
+            let span = tracing::debug_span!(
+                "deliver",
+                receiver = &*delivery.receiver,
+                integration = %delivery.integration.kind,
+                id = %delivery.id,
+                attempt = delivery.attempt,
+                alerts = delivery.alerts.len(),
+                error = Empty,
+            );
+            let attempt =
+                tokio::time::timeout(ATTEMPT_MAX, deliverer.attempt(&delivery)).instrument(span.clone()).await;
             let late = |_| Attempt::failed(&delivery, format!("not done within {} s", ATTEMPT_MAX.as_secs()));
             let attempt = attempt.unwrap_or_else(late);
             let outcome = attempt.outcome.clone();
             sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
-            let word = match &outcome {
-                DeliveryOutcome::Delivered { .. } => "delivered",
-                DeliveryOutcome::Retry { .. } => "retry",
-                DeliveryOutcome::Rejected { .. } => "rejected",
+            let (word, error) = match &outcome {
+                DeliveryOutcome::Delivered { .. } => ("delivered", None),
+                DeliveryOutcome::Retry { reason, .. } => ("retry", Some(reason.as_str())),
+                DeliveryOutcome::Rejected { reason } => ("rejected", Some(reason.as_str())),
             };
+            span.record("error", error);
             let mut labels = label("receiver", &*delivery.receiver);
             labels.push(("integration", delivery.integration.kind.to_string()));
             if !attempt.notes.is_empty() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use tracing::field::Empty;
 use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
@@ -245,7 +246,8 @@ impl Worker {
     /// `None` if the rule's server has to be asked first.
     fn evaluate(&self, mut pending: Pending) -> Option<Evaluation> {
         let request = &pending.request;
-        let span = tracing::debug_span!("evaluate", rule = %request.rule, at = %request.at.to_rfc3339());
+        let (rule, at) = (request.rule, request.at);
+        let span = tracing::debug_span!("evaluate", %rule, name = Empty, at = %at.to_rfc3339(), error = Empty);
         let _entered = span.enter();
         let rules = self.rules.load();
         let mut state_writes = Vec::new();
@@ -253,6 +255,7 @@ impl Worker {
             // A reload took the rule away while the request was waiting.
             None => Err("the rule is no longer defined".to_owned()),
             Some(ready) => {
+                span.record("name", &*ready.rule.name);
                 let (request, remote) = (&pending.request, &mut pending.remote);
                 // A panic in one evaluation must not take the thread, and with it other rules, down.
                 let evaluation = std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request, remote));
@@ -274,7 +277,8 @@ impl Worker {
         let took = watch.elapsed();
         self.metrics.evaluations.get_or_create(&label("cause", request.cause.as_str())).inc();
         self.metrics.evaluation_seconds.observe(took.as_secs_f64());
-        if result.is_err() {
+        if let Err(error) = &result {
+            span.record("error", &**error);
             self.metrics.evaluation_failures.inc();
         }
         Some(Evaluation {

@@ -113,6 +113,11 @@ impl Watchfire {
         if self.inner.owner.is_closed() { Err(PushError::Closed) } else { Ok(()) }
     }
 
+    /// Counts spans that whoever exports traces of this engine had to drop.
+    pub fn count_dropped_spans(&self, spans: u64) {
+        self.inner.metrics.spans_dropped.inc_by(spans);
+    }
+
     /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to. New ones
     /// beyond `limits.alerts_max` are not taken; those that are known always are, so that their ends are.
     ///

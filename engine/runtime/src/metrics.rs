@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     pub(crate) series: Gauge,
     pub(crate) series_bytes: Gauge,
     pub(crate) outbox: Gauge,
+    pub(crate) spans_dropped: Counter,
 }
 
 impl Metrics {
@@ -147,6 +148,8 @@ impl Metrics {
         let series = metric!("series", "Series in memory", Gauge::default());
         let series_bytes = metric!("series_bytes", "Memory of series and samples in bytes", Gauge::default());
         let outbox = metric!("outbox_notifications", "Notifications not delivered yet", Gauge::default());
+        let spans_dropped =
+            metric!("trace_spans_dropped", "Spans that the collector of traces did not get", Counter::default());
         Metrics {
             registry,
             samples_accepted,
@@ -187,6 +190,7 @@ impl Metrics {
             series,
             series_bytes,
             outbox,
+            spans_dropped,
         }
     }
 

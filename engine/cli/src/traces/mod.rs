@@ -1,0 +1,190 @@
+//! Spans of evaluations, plugin calls and deliveries, sent to an OpenTelemetry collector.
+//!
+//! What `tracing` calls a span becomes one of OpenTelemetry's: [`Spans`] notes it when it ends, [`Exporter`] sends what
+//! was noted in batches. Nothing waits for the collector: the queue between them is bounded, and what finds it full is
+//! dropped and counted, and so is what the collector does not take.
+
+mod otlp;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use otlp::{Attribute, Span};
+use reqwest::{Client, Url};
+use tokio::sync::{mpsc, oneshot};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, Filtered, LevelFilter};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+use watchfire::Watchfire;
+
+/// Spans that wait to be sent.
+const QUEUE_MAX: usize = 8_192;
+/// Spans of one request.
+const BATCH_MAX: usize = 1_024;
+/// How long the first span of a batch waits for others.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+/// How long the collector may take for a batch.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The field of a span that says why it failed.
+const ERROR: &str = "error";
+
+/// Notes the spans that the engine makes of its own work.
+pub(crate) struct Spans {
+    queue: mpsc::Sender<Span>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Sends what [`Spans`] noted.
+pub(crate) struct Exporter {
+    url: Url,
+    queue: mpsc::Receiver<Span>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Both ends for a collector at `url`, such as `http://127.0.0.1:4318/v1/traces`.
+pub(crate) fn export<S>(url: Url) -> (Filtered<Spans, FilterFn, S>, Exporter)
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let spans = Spans { queue: sender, dropped: Arc::clone(&dropped) };
+    // Libraries make spans too, and that by which spans are sent would make some for itself.
+    let own: fn(&Metadata<'_>) -> bool = |metadata| metadata.is_span() && metadata.target().starts_with("watchfire");
+    let exporter = Exporter { url, queue: receiver, dropped };
+    (spans.with_filter(FilterFn::new(own).with_max_level_hint(LevelFilter::DEBUG)), exporter)
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let parent = span.parent().and_then(|parent| {
+            let extensions = parent.extensions();
+            extensions.get::<Span>().map(|parent| (parent.trace_id.clone(), parent.span_id.clone()))
+        });
+        let (trace_id, parent_span_id) = parent.unwrap_or_else(|| ([random(), random()].concat(), Vec::new()));
+        let mut noted = Span {
+            trace_id,
+            span_id: random().to_vec(),
+            parent_span_id,
+            name: attributes.metadata().name().to_owned(),
+            kind: otlp::KIND_INTERNAL,
+            start_time_unix_nano: now(),
+            ..Span::default()
+        };
+        attributes.record(&mut Fields(&mut noted));
+        span.extensions_mut().insert(noted);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(noted) = span.extensions_mut().get_mut::<Span>() {
+            values.record(&mut Fields(noted));
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Span>());
+        let Some(mut noted) = noted else { return };
+        noted.end_time_unix_nano = now();
+        if self.queue.try_send(noted).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The fields of a span as its attributes; the error as its status.
+struct Fields<'a>(&'a mut Span);
+
+impl Visit for Fields<'_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.attributes.push(Attribute::number(field.name(), value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.record_i64(field, i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            ERROR => self.0.status = Some(otlp::Status::error(value)),
+            name => self.0.attributes.push(Attribute::text(name, value)),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+impl Exporter {
+    /// Sends batch after batch until `stop`, then what waits still.
+    pub(crate) async fn run(mut self, engine: Watchfire, mut stop: oneshot::Receiver<()>) {
+        let Ok(client) = Client::builder().timeout(TIMEOUT).build() else {
+            tracing::error!("no traces are sent: there are no certificates to trust");
+            return;
+        };
+        // Not the whole address, which may have a credential in it.
+        let collector = self.url.host_str().unwrap_or_default().to_owned();
+        let mut failing = false;
+        let mut stopping = false;
+        while !stopping {
+            let mut batch = Vec::new();
+            tokio::select! {
+                () = self.collect(&mut batch) => {}
+                _ = &mut stop => stopping = true,
+            }
+            // What came before the stop goes too, in one last request.
+            while batch.len() < QUEUE_MAX
+                && stopping
+                && let Ok(span) = self.queue.try_recv()
+            {
+                batch.push(span);
+            }
+            let count = batch.len() as u64;
+            let answer = if batch.is_empty() { Ok(()) } else { send(&client, &self.url, batch).await };
+            if let Err(error) = &answer {
+                self.dropped.fetch_add(count, Ordering::Relaxed);
+                if !failing {
+                    tracing::warn!(collector, %error, "traces cannot be sent, and are dropped until they can");
+                }
+            } else if failing && count > 0 {
+                tracing::info!(collector, "traces are sent again");
+            }
+            failing = answer.is_err() || failing && count == 0;
+            engine.count_dropped_spans(self.dropped.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    /// Waits for a first span, and then a while for more.
+    async fn collect(&mut self, batch: &mut Vec<Span>) {
+        batch.extend(self.queue.recv().await);
+        let more = async {
+            while batch.len() < BATCH_MAX && self.queue.recv_many(batch, BATCH_MAX - batch.len()).await > 0 {}
+        };
+        drop(tokio::time::timeout(BATCH_DELAY, more).await);
+    }
+}
+
+async fn send(client: &Client, url: &Url, batch: Vec<Span>) -> reqwest::Result<()> {
+    let request = client.post(url.clone()).header("content-type", "application/x-protobuf").body(otlp::request(batch));
+    let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+    answer.map(drop).map_err(reqwest::Error::without_url)
+}
+
+fn random() -> [u8; 8] {
+    // Zero is no id.
+    (RandomState::new().hash_one(0) | 1).to_be_bytes()
+}
+
+#[expect(clippy::disallowed_methods, reason = "when work began and ended is told to people and decides nothing")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
