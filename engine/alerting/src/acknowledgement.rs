@@ -111,6 +111,7 @@ impl Engine {
             AcknowledgeCommand::Set { by, comment, until, snooze, .. } => {
                 let (bytes, bytes_max) = (by.len() + comment.len(), self.settings.acknowledgement_bytes_max);
                 if bytes > bytes_max {
+                    self.counters.acknowledgements_refused += 1;
                     return Err(AcknowledgeError::TooLong { bytes, bytes_max });
                 }
                 if until.is_some_and(|until| until <= self.now) {

@@ -80,6 +80,8 @@ counters! {
     rate_limits_overflowed,
     /// Alerts acknowledged or snoozed.
     acknowledgements,
+    /// Acknowledgements refused because who and why were too long.
+    acknowledgements_refused,
     /// Times that others were told because nobody had acknowledged.
     escalations,
     /// Times that an alert began to flap.

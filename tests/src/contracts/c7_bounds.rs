@@ -102,6 +102,7 @@ fn dispatch() -> Result<()> {
         let answer = engine.post("/api/watchfire/v1/acknowledgements", &json, long.to_string()).await?;
         let (status, text) = (answer.status().as_u16(), answer.text().await?);
         ensure!(status == 400 && text.contains("4096"), "{status}: {text}");
+        counted(&engine, "watchfire_engine_acknowledgements_refused_total", 1.0).await?;
 
         engine.push(&(0..5).map(|i| format!("many{{i=\"{i}\"}} 1\n")).collect::<String>()).await?;
         eventually("instances of the rule are left out", async || {
