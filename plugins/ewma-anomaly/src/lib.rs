@@ -78,30 +78,32 @@ impl Condition for EwmaAnomaly {
     fn evaluate(&mut self, input: &Input, state: &mut State) -> Result<Outcome, Error> {
         let EwmaAnomaly { sigma, alpha, warmup, forget_ms } = *self;
         let mut table = SeriesTable::<Stats>::load(state, "ewma/", input.eval_time_ms(), forget_ms);
-        let mut outcome = Outcome::default();
-        for ((series, id), x) in (0..).zip(input.series_ids()).zip(input.latest()) {
+        let (mut findings, mut unknown, mut without_room) = (Vec::new(), Vec::new(), Vec::new());
+        let finite = (0..).zip(input.series_ids()).zip(input.latest()).filter_map(|((series, id), x)| {
             if !x.is_finite() {
-                outcome.unknown.push(series);
-                continue;
+                unknown.push(series);
+                return None;
             }
-            let scored = table.update(id, |stats| {
-                let before = *stats;
-                stats.learn(x, alpha);
-                (before.samples >= warmup).then(|| (before.score(x), before))
-            });
-            match scored {
-                Some(Some((score, before))) if score > sigma => {
-                    let severity = if score > 2.0 * sigma { Severity::Critical } else { Severity::Warning };
-                    let summary = before.describe(x, score);
-                    outcome.findings.push(Finding { series, severity, value: score, summary });
-                }
-                Some(_) => {}
+            Some((id, (series, x)))
+        });
+        table.update_each(finite, |(series, x), stats| {
+            let Some(stats) = stats else {
                 // More series than the state can hold.
-                None => outcome.unknown.push(series),
+                without_room.push(series);
+                return;
+            };
+            let before = *stats;
+            stats.learn(x, alpha);
+            let score = before.score(x);
+            if before.samples >= warmup && score > sigma {
+                let severity = if score > 2.0 * sigma { Severity::Critical } else { Severity::Warning };
+                findings.push(Finding { series, severity, value: score, summary: before.describe(x, score) });
             }
-        }
+        });
+        unknown.append(&mut without_room);
+        unknown.sort_unstable();
         table.save(state)?;
-        Ok(outcome)
+        Ok(Outcome { findings, unknown })
     }
 }
 

@@ -144,15 +144,52 @@ impl<R: Record> SeriesTable<R> {
     #[inline]
     pub fn update<T>(&mut self, id: u64, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let place = if self.id_at(self.cursor) == Some(id) { self.cursor } else { self.find_or_insert(id)? };
-        self.cursor = self.after(place);
+        self.cursor = self.after(place, 1);
         self.touched += 1;
         let bytes = self.chunks.get_mut(place.chunk)?.get_mut(place.offset..place.offset + Self::SIZE)?;
+        Some(Self::change(bytes, self.now_s, change))
+    }
+
+    /// The same for many series at once, each with what `change` needs to know; it gets `None` where the table is full.
+    /// Faster by more than a nanosecond per series, because records that lie as the rows come are not looked for one by one.
+    pub fn update_each<X: Copy>(
+        &mut self,
+        rows: impl IntoIterator<Item = (u64, X)>,
+        mut change: impl FnMut(X, Option<&mut R>),
+    ) {
+        let mut rows = rows.into_iter();
+        loop {
+            let (start, now_s) = (self.cursor, self.now_s);
+            let rest = self.chunks.get_mut(start.chunk).and_then(|chunk| chunk.get_mut(start.offset..));
+            let mut records = rest.unwrap_or_default().chunks_exact_mut(Self::SIZE);
+            let mut passed = 0;
+            let other = loop {
+                let Some((id, x)) = rows.next() else { break None };
+                match records.next() {
+                    Some(bytes) if id_of(bytes) == Some(id) => {
+                        Self::change(bytes, now_s, |record| change(x, Some(record)));
+                        passed += 1;
+                    }
+                    _ => break Some((id, x)),
+                }
+            };
+            self.cursor = self.after(start, passed);
+            self.touched += passed;
+            let Some((id, x)) = other else { return };
+            if self.update(id, |record| change(x, Some(record))).is_none() {
+                change(x, None);
+            }
+        }
+    }
+
+    #[inline]
+    fn change<T>(bytes: &mut [u8], now_s: u32, change: impl FnOnce(&mut R) -> T) -> T {
         let (head, body) = bytes.split_at_mut(HEAD_BYTES);
-        head[8..].copy_from_slice(&self.now_s.to_le_bytes());
+        head[8..].copy_from_slice(&now_s.to_le_bytes());
         let mut record = R::read(body);
         let answer = change(&mut record);
         record.write(body);
-        Some(answer)
+        answer
     }
 
     /// Writes the table back.
@@ -185,13 +222,13 @@ impl<R: Record> SeriesTable<R> {
 
     #[inline]
     fn id_at(&self, place: Place) -> Option<u64> {
-        let id = self.chunks.get(place.chunk)?.get(place.offset..)?.first_chunk::<8>()?;
-        Some(u64::from_le_bytes(*id))
+        id_of(self.chunks.get(place.chunk)?.get(place.offset..)?)
     }
 
+    /// The place so many records further on, which are not beyond its chunk.
     #[inline]
-    fn after(&self, place: Place) -> Place {
-        let offset = place.offset + Self::SIZE;
+    fn after(&self, place: Place, records: usize) -> Place {
+        let offset = place.offset + records * Self::SIZE;
         if offset < Self::CHUNK { Place { offset, ..place } } else { Place { chunk: place.chunk + 1, offset: 0 } }
     }
 
@@ -201,7 +238,7 @@ impl<R: Record> SeriesTable<R> {
         for _ in 0..PROBES {
             match self.id_at(place) {
                 Some(found) if found == id => return Some(place),
-                Some(_) => place = self.after(place),
+                Some(_) => place = self.after(place, 1),
                 None => break,
             }
         }
@@ -218,8 +255,8 @@ impl<R: Record> SeriesTable<R> {
 
     fn places(&self) -> impl Iterator<Item = (u64, Place)> + '_ {
         self.chunks.iter().enumerate().flat_map(|(chunk, bytes)| {
-            let ids = bytes.chunks_exact(Self::SIZE).filter_map(|record| record.first_chunk::<8>());
-            ids.enumerate().map(move |(i, id)| (u64::from_le_bytes(*id), Place { chunk, offset: i * Self::SIZE }))
+            let ids = bytes.chunks_exact(Self::SIZE).filter_map(id_of);
+            ids.enumerate().map(move |(i, id)| (id, Place { chunk, offset: i * Self::SIZE }))
         })
     }
 
@@ -265,6 +302,12 @@ impl<R: Record> SeriesTable<R> {
     }
 }
 
+/// The id at the head of a record.
+#[inline]
+fn id_of(record: &[u8]) -> Option<u64> {
+    record.first_chunk().map(|id| u64::from_le_bytes(*id))
+}
+
 /// The prefix and the number; written by hand, since formatting costs as much as the call that takes the key.
 fn key(prefix: &str, number: usize) -> String {
     let mut key = String::with_capacity(prefix.len() + 2);
@@ -289,16 +332,21 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
 
-    /// One evaluation that adds 1 to each of `ids`; answers the counts.
+    /// One evaluation that adds 1 to each of `ids`; answers the counts. One after the other and all at once are the same.
     fn evaluate(state: &mut State, now_ms: i64, ids: impl IntoIterator<Item = u64>) -> Vec<Option<u32>> {
-        let mut table = SeriesTable::<Count>::load(state, "t", now_ms, HOUR);
+        let ids: Vec<u64> = ids.into_iter().collect();
         let count = |record: &mut Count| {
             record.count += 1;
             record.sum += 0.5;
             record.count
         };
-        let counts = ids.into_iter().map(|id| table.update(id, count)).collect();
-        table.save(state).unwrap();
+        let mut at_once = SeriesTable::<Count>::load(state, "t", now_ms, HOUR);
+        let mut counts = Vec::new();
+        at_once.update_each(ids.iter().map(|id| (*id, *id)), |_, record| counts.push(record.map(count)));
+        let mut table = SeriesTable::<Count>::load(state, "t", now_ms, HOUR);
+        assert_eq!(ids.iter().map(|id| table.update(*id, count)).collect::<Vec<_>>(), counts);
+        assert!((&table.chunks, table.touched) == (&at_once.chunks, at_once.touched));
+        at_once.save(state).unwrap();
         counts
     }
 
