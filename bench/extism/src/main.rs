@@ -19,7 +19,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nExtism 1.30, nanoseconds (best / median)");
     let mut plugin = open()?;
     show("empty call", measure(|| plugin.call::<_, ()>("nothing", ()).expect("it does nothing")));
-    show("fresh instance", measure(|| drop(open())));
 
     println!("\nthe same condition under Extism 1.30, nanoseconds per series (best / median)");
     println!("  {:>8} {:>24} {:>24}", "series", "remembered by itself", "kept by the host");
