@@ -189,6 +189,12 @@ pub(crate) fn write_number(out: &mut Vec<u8>, field: u32, value: u64) {
     write_varint(out, value);
 }
 
+/// Writes a field with a number of eight bytes.
+pub(crate) fn write_fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
+    write_varint(out, u64::from(field) << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
 /// Writes a field with a text or a message.
 pub(crate) fn write_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
     write_varint(out, u64::from(field) << 3 | 2);

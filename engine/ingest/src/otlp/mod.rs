@@ -1,4 +1,5 @@
-//! OpenTelemetry's protocol for metrics (OTLP over HTTP, protobuf), with Prometheus' names for what comes.
+//! OpenTelemetry's protocol (OTLP over HTTP, protobuf): metrics, with Prometheus' names for what comes, and traces as the
+//! engine writes them of its own work.
 //!
 //! Cumulative sums and histograms are taken as they are, exponential histograms become native ones, and what describes a
 //! resource becomes `job`, `instance` and the series `target_info`, all as in Prometheus' own receiver with its default
@@ -9,6 +10,7 @@ mod attributes;
 mod deltas;
 mod names;
 mod points;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use attributes::Attributes;
 pub use deltas::Deltas;
 use names::Suffix;
 use points::{Common, Parts};
+pub use spans::{Attribute, Span, write_spans};
 
 use crate::labels::{LabelBudget, check_series};
 use crate::wire::{Reader, WireError};

@@ -4,14 +4,11 @@
 //! was noted in batches. Nothing waits for the collector: the queue between them is bounded, and what finds it full is
 //! dropped and counted, and so is what the collector does not take.
 
-mod otlp;
-
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use otlp::{Attribute, Span};
 use reqwest::{Client, Url};
 use tokio::sync::{mpsc, oneshot};
 use tracing::field::{Field, Visit};
@@ -22,6 +19,7 @@ use tracing_subscriber::filter::{FilterFn, Filtered, LevelFilter};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 use watchfire::Watchfire;
+use watchfire_ingest::otlp::{Attribute, Span, write_spans};
 
 /// Spans that wait to be sent.
 const QUEUE_MAX: usize = 8_192;
@@ -64,18 +62,15 @@ where
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let parent = span.parent().and_then(|parent| {
-            let extensions = parent.extensions();
-            extensions.get::<Span>().map(|parent| (parent.trace_id.clone(), parent.span_id.clone()))
-        });
-        let (trace_id, parent_span_id) = parent.unwrap_or_else(|| ([random(), random()].concat(), Vec::new()));
+        let around =
+            span.parent().and_then(|parent| parent.extensions().get::<Span>().map(|span| (span.trace, span.id)));
         let mut noted = Span {
-            trace_id,
-            span_id: random().to_vec(),
-            parent_span_id,
-            name: attributes.metadata().name().to_owned(),
-            kind: otlp::KIND_INTERNAL,
-            start_time_unix_nano: now(),
+            trace: around
+                .map_or_else(|| (u128::from(random()) << 64 | u128::from(random())).to_be_bytes(), |(trace, _)| trace),
+            id: random().to_be_bytes(),
+            parent: around.map(|(_, id)| id),
+            name: attributes.metadata().name(),
+            began: now(),
             ..Span::default()
         };
         attributes.record(&mut Fields(&mut noted));
@@ -92,7 +87,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Span>());
         let Some(mut noted) = noted else { return };
-        noted.end_time_unix_nano = now();
+        noted.ended = now();
         if self.queue.try_send(noted).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -104,7 +99,7 @@ struct Fields<'a>(&'a mut Span);
 
 impl Visit for Fields<'_> {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.attributes.push(Attribute::number(field.name(), value));
+        self.0.attributes.push((field.name(), Attribute::Number(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -113,8 +108,8 @@ impl Visit for Fields<'_> {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            ERROR => self.0.status = Some(otlp::Status::error(value)),
-            name => self.0.attributes.push(Attribute::text(name, value)),
+            ERROR => self.0.error = Some(value.to_owned()),
+            name => self.0.attributes.push((name, Attribute::Text(value.to_owned()))),
         }
     }
 
@@ -173,14 +168,15 @@ impl Exporter {
 }
 
 async fn send(client: &Client, url: &Url, batch: Vec<Span>) -> reqwest::Result<()> {
-    let request = client.post(url.clone()).header("content-type", "application/x-protobuf").body(otlp::request(batch));
+    let body = write_spans("watchfire", env!("CARGO_PKG_VERSION"), &batch);
+    let request = client.post(url.clone()).header("content-type", "application/x-protobuf").body(body);
     let answer = request.send().await.and_then(reqwest::Response::error_for_status);
     answer.map(drop).map_err(reqwest::Error::without_url)
 }
 
-fn random() -> [u8; 8] {
-    // Zero is no id.
-    (RandomState::new().hash_one(0) | 1).to_be_bytes()
+/// A number that is not zero, as ids must not be.
+fn random() -> u64 {
+    RandomState::new().hash_one(0) | 1
 }
 
 #[expect(clippy::disallowed_methods, reason = "when work began and ended is told to people and decides nothing")]
