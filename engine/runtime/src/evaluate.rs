@@ -94,11 +94,11 @@ enum Job {
 }
 
 /// Evaluations that one thread does in a row: to wake a thread, and the owner by its answer, costs as much as several of
-/// them. Few enough that the other threads get theirs.
-const EVALUATED_TOGETHER: usize = 16;
+/// them.
+const EVALUATED_TOGETHER: usize = 64;
 
-/// Answers do not wait for each other longer than this.
-const TOLD_AFTER: std::time::Duration = std::time::Duration::from_millis(1);
+/// Answers do not wait for each other longer than this, and what is left by then may be done by another thread.
+const TOLD_AFTER: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// Rules that are screened before other jobs have their turn.
 const SCREENED_AT_ONCE: usize = 512;
@@ -228,19 +228,29 @@ impl Worker {
     /// Evaluates one after the other. Answers that say nothing new are told together.
     fn evaluate_all(&self, requests: Vec<EvaluateRequest>) {
         let mut answers = Vec::with_capacity(requests.len());
-        let mut watch = Stopwatch::start();
-        for request in requests {
+        let watch = Stopwatch::start();
+        let mut requests = requests.into_iter();
+        for request in requests.by_ref() {
+            let idle = request.idle;
             let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
-            let Some(evaluation) = self.evaluate(pending) else { continue };
-            let finds_nothing =
-                matches!(&evaluation.result, Ok(EvaluationResult::Instances { active, .. }) if active.is_empty());
-            answers.push(Input::Evaluated(evaluation));
-            if !finds_nothing || watch.elapsed() >= TOLD_AFTER {
-                self.tell(std::mem::take(&mut answers));
-                watch = Stopwatch::start();
+            if let Some(evaluation) = self.evaluate(pending) {
+                let finds_nothing =
+                    matches!(&evaluation.result, Ok(EvaluationResult::Instances { active, .. }) if active.is_empty());
+                answers.push(Input::Evaluated(evaluation));
+                if !(idle && finds_nothing) {
+                    self.tell(std::mem::take(&mut answers));
+                }
+            }
+            if watch.elapsed() >= TOLD_AFTER {
+                break;
             }
         }
         self.tell(answers);
+        if requests.len() > 0
+            && let Some(jobs) = self.jobs.upgrade()
+        {
+            drop(jobs.send(Job::Evaluate(requests.collect())));
+        }
     }
 
     /// `None` if the rule's server has to be asked first.
