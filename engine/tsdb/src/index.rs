@@ -109,7 +109,7 @@ const VALUES_PER_SLOT: usize = 8;
 const NAME_BYTES: usize = size_of::<Values>() + 32;
 
 /// The same in every process, so that everything comes in the same order in each.
-fn hash(value: &str) -> u64 {
+pub(crate) fn hash(value: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(value.as_bytes());
     hasher.finish()

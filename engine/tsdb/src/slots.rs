@@ -1,4 +1,6 @@
-//! Numbers of series: a table that finds them by a hash, and sets of them.
+//! Numbers of series: a table that finds them by a hash, sets of them, and those that are free.
+
+use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 use roaring::RoaringBitmap;
@@ -68,6 +70,34 @@ impl Table {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         heap_block(self.0.allocation_size())
+    }
+}
+
+/// Slots without a series, by the group whose series lie or shall lie beside them.
+#[derive(Debug, Default)]
+pub(crate) struct FreeSlots(BTreeSet<(u64, u32)>);
+
+impl FreeSlots {
+    /// What one takes, on average.
+    pub(crate) const BYTES: usize = 24;
+
+    pub(crate) fn give(&mut self, group: u64, slot: u32) {
+        self.0.insert((group, slot));
+    }
+
+    /// The first slot of the group.
+    pub(crate) fn take(&mut self, group: u64) -> Option<u32> {
+        let first = *self.0.range((group, 0)..=(group, u32::MAX)).next()?;
+        self.0.remove(&first);
+        Some(first.1)
+    }
+
+    pub(crate) fn take_any(&mut self) -> Option<u32> {
+        self.0.pop_first().map(|(_, slot)| slot)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

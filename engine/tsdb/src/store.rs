@@ -1,15 +1,23 @@
 //! The store itself.
 
-use watchfire_model::{Duration, Labels, Matcher, Sample, SharedNames, Timestamp};
+use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Matcher, Sample, SharedNames, Timestamp};
 
 use crate::chunk::Raw;
-use crate::index::{Candidates, Index, LabelsBySlot, NewestOf};
+use crate::index::{self, Candidates, Index, LabelsBySlot, NewestOf};
 use crate::series::{Place, Series};
-use crate::slots::Table;
+use crate::slots::{FreeSlots, Table};
 use crate::{AppendError, Assembled, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
 
 /// Series lie in pages of this size, so that growing never copies those that are there.
 const PAGE: usize = 1024;
+
+/// A metric gets as many slots in a row as this share of its series, and at most [`RUN_MAX`].
+const RUN_SHARE: usize = 4;
+const RUN_MAX: usize = 64;
+
+/// When more slots than this, and than this share of all series, are free, those of other metrics are taken.
+const FREE_MIN: usize = 1024;
+const FREE_SHARE: usize = 4;
 
 /// The series by slot.
 #[derive(Debug, Default)]
@@ -88,8 +96,7 @@ pub struct Tsdb {
     pages: Pages,
     /// Slots below this one have been used.
     slots_used: usize,
-    /// Slots whose series is gone.
-    free: Vec<u32>,
+    free: FreeSlots,
     /// By slot.
     newest_by_slot: Vec<Newest>,
     /// By slot: see [`Tsdb::revisions`].
@@ -122,7 +129,7 @@ impl Tsdb {
             retention: Duration::MAX,
             pages: Pages::default(),
             slots_used: 0,
-            free: Vec::new(),
+            free: FreeSlots::default(),
             newest_by_slot: Vec::new(),
             revisions: Vec::new(),
             next_revision: 1,
@@ -208,15 +215,7 @@ impl Tsdb {
 
     /// Gives a new series its place.
     fn admit(&mut self, mut series: Series) -> SeriesId {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots_used += 1;
-            if self.slots_used > self.pages.0.len() * PAGE {
-                self.pages.0.push((0..PAGE).map(|_| None).collect());
-            }
-            self.newest_by_slot.push(Newest { time: i64::MIN, value: Newest::NO_NUMBER });
-            self.revisions.push(0);
-            u32::try_from(self.slots_used - 1).unwrap_or(u32::MAX)
-        });
+        let slot = self.slot_for(series.labels.value_or_empty(METRIC_NAME_LABEL));
         let id = SeriesId::new(self.next_sequence, slot);
         self.next_sequence += 1;
         let labels = self.names.share(series.labels);
@@ -235,6 +234,33 @@ impl Tsdb {
         self.stats.samples += samples;
         self.stats.samples_appended += samples as u64;
         id
+    }
+
+    /// A slot beside those of the metric's other series, as rules read them one after the other.
+    fn slot_for(&mut self, metric: &str) -> u32 {
+        let group = index::hash(metric);
+        if let Some(slot) = self.free.take(group) {
+            return slot;
+        }
+        let left = SeriesId::SLOTS_MAX - self.slots_used;
+        if (left == 0 || self.free.len() > FREE_MIN.max(self.stats.series / FREE_SHARE))
+            && let Some(slot) = self.free.take_any()
+        {
+            return slot;
+        }
+        let others = self.index.count(METRIC_NAME_LABEL, metric, &self.pages);
+        let size = (others / RUN_SHARE).clamp(1, RUN_MAX).min(left);
+        let first = self.slots_used;
+        self.slots_used += size;
+        while self.slots_used > self.pages.0.len() * PAGE {
+            self.pages.0.push((0..PAGE).map(|_| None).collect());
+        }
+        self.newest_by_slot.resize(self.slots_used, Newest { time: i64::MIN, value: Newest::NO_NUMBER });
+        self.revisions.resize(self.slots_used, 0);
+        let mut run = (first..self.slots_used).map(|slot| u32::try_from(slot).unwrap_or(u32::MAX));
+        let slot = run.next().unwrap_or(u32::MAX);
+        run.for_each(|slot| self.free.give(group, slot));
+        slot
     }
 
     /// Notes that a series is not what it was, other than by a newer sample.
@@ -444,7 +470,7 @@ impl Tsdb {
         self.index.remove(&labels, key, &self.pages);
         self.by_labels.remove(labels.fingerprint().0, key);
         self.pages.0[slot / PAGE][slot % PAGE] = None;
-        self.free.push(key);
+        self.free.give(index::hash(labels.value_or_empty(METRIC_NAME_LABEL)), key);
     }
 
     /// The names of all labels that some series has, in order.
@@ -473,7 +499,7 @@ impl Tsdb {
             + self.newest_by_slot.capacity() * size_of::<Newest>()
             + self.revisions.capacity() * size_of::<u64>()
             + self.created.capacity() * size_of::<SeriesId>()
-            + self.free.capacity() * size_of::<u32>();
+            + self.free.len() * FreeSlots::BYTES;
         self.stats.bytes + self.index.bytes() + self.by_labels.heap_bytes() + arrays
     }
 

@@ -276,12 +276,47 @@ fn an_id_is_never_used_again() {
     let sample = |time| Sample { timestamp: Timestamp::from_secs(time), value: 1.0 };
     let first = db.append(&series(1), sample(0)).unwrap();
     assert_eq!(db.truncate(Timestamp::from_secs(100)).series, [first]);
-    let second = db.append(&series(2), sample(100)).unwrap();
+    // Slots are kept for series of the same metric.
+    let second = db.append(&series(4), sample(100)).unwrap();
     assert_eq!(first.slot(), second.slot());
     assert!(db.series(first).is_none());
     assert_eq!(db.append_to(first, sample(101)), Err(AppendError::UnknownSeries));
-    assert_eq!(db.label_values("b").collect::<Vec<_>>(), ["2"]);
+    assert_eq!(db.label_values("b").collect::<Vec<_>>(), ["4"]);
     assert!(db.resolve(&series(1)).is_none());
+}
+
+#[test]
+fn series_of_one_metric_lie_side_by_side_and_free_slots_are_used_again() {
+    let mut db = Tsdb::default();
+    let metric = |metric: usize, number: usize| {
+        Labels::from_pairs([("__name__", format!("m{metric}")), ("n", number.to_string())])
+    };
+    let sample = |time| Sample { timestamp: Timestamp::from_secs(time), value: 1.0 };
+    // As targets send them: one series of each metric after the other.
+    let mut slots = vec![Vec::new(); 20];
+    for number in 0..1_000 {
+        for (of_metric, slots) in slots.iter_mut().enumerate() {
+            slots.push(db.append(&metric(of_metric, number), sample(0)).unwrap().slot());
+        }
+    }
+    for slots in &slots {
+        let neighbours = slots.windows(2).filter(|pair| pair[1] == pair[0] + 1).count();
+        assert!(neighbours > 900, "{neighbours}");
+    }
+    let used = 1 + slots.iter().flatten().max().unwrap();
+    assert!(used < 22_000, "{used}");
+    // All series end and others take their places, of metrics that nobody has heard of before.
+    db.set_retention(Duration::from_secs(10));
+    for round in 1..20_i64 {
+        let time = round * 100;
+        for number in 0..20_000 {
+            let slot =
+                db.append(&metric(1_000 + number / 500 + 40 * round as usize, number), sample(time)).unwrap().slot();
+            assert!(slot < 60_000, "{slot}");
+        }
+        db.truncate(Timestamp::from_secs(time));
+        assert_eq!(db.stats().series, 20_000);
+    }
 }
 
 #[test]
