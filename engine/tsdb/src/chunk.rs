@@ -332,37 +332,41 @@ impl Chunk {
         low
     }
 
-    /// Appends the times and numbers of `from..to`, in one tight loop per encoding.
+    /// Appends the times and numbers of `from..to`, in one tight loop for each of both.
     pub(crate) fn floats_into(&self, from: usize, to: usize, out: &mut Vec<(i64, f64)>) {
-        if self.times == TimeCode::Regular {
-            let width = self.values.width();
-            let step = i64::from(self.step);
-            let start = self.line(from);
-            let times = (0..).map(|i: i64| start + i * step);
-            let bytes = &self.data[from * width..to * width];
-            let (base, unit) = (self.base, UNITS[usize::from(self.decimals)]);
-            match self.values {
-                ValueCode::Constant | ValueCode::Histogram => out.extend(times.take(to - from).map(|t| (t, base))),
-                ValueCode::I8 => out.extend(times.zip(bytes).map(|(t, b)| (t, (base + f64::from(*b as i8)) / unit))),
-                ValueCode::I16 => out.extend(
-                    times
-                        .zip(bytes.chunks_exact(2))
-                        .map(|(t, b)| (t, (base + f64::from(i16::from_le_bytes(array(b, 0)))) / unit)),
-                ),
-                ValueCode::I32 => out.extend(
-                    times
-                        .zip(bytes.chunks_exact(4))
-                        .map(|(t, b)| (t, (base + f64::from(i32::from_le_bytes(array(b, 0)))) / unit)),
-                ),
-                ValueCode::F32 => out.extend(
-                    times.zip(bytes.chunks_exact(4)).map(|(t, b)| (t, f64::from(f32::from_le_bytes(array(b, 0))))),
-                ),
-                ValueCode::F64 => {
-                    out.extend(times.zip(bytes.chunks_exact(8)).map(|(t, b)| (t, f64::from_le_bytes(array(b, 0)))));
-                }
+        let (width, record) = (self.times.width(), self.record());
+        let records = || self.data[from * record..to * record].chunks_exact(record.max(1));
+        let step = i64::from(self.step);
+        let first = self.line(from);
+        let line = (0..).map(|i: i64| first.wrapping_add(i.wrapping_mul(step))).take(to - from);
+        let before = out.len();
+        match self.times {
+            TimeCode::Regular => out.extend(line.map(|t| (t, 0.0))),
+            TimeCode::I16 => out.extend(
+                line.zip(records()).map(|(t, r)| (t.wrapping_add(i64::from(i16::from_le_bytes(array(r, 0)))), 0.0)),
+            ),
+            TimeCode::I32 => out.extend(
+                line.zip(records()).map(|(t, r)| (t.wrapping_add(i64::from(i32::from_le_bytes(array(r, 0)))), 0.0)),
+            ),
+            TimeCode::I64 => {
+                out.extend(line.zip(records()).map(|(t, r)| (t.wrapping_add(i64::from_le_bytes(array(r, 0))), 0.0)));
             }
-        } else {
-            out.extend((from..to).map(|i| (self.time(i), self.float(i))));
+        }
+        let (base, unit) = (self.base, UNITS[usize::from(self.decimals)]);
+        let values = out[before..].iter_mut().map(|(_, value)| value);
+        match self.values {
+            ValueCode::Constant | ValueCode::Histogram => values.for_each(|v| *v = base),
+            ValueCode::I8 => values.zip(records()).for_each(|(v, r)| *v = (base + f64::from(r[width] as i8)) / unit),
+            ValueCode::I16 => values
+                .zip(records())
+                .for_each(|(v, r)| *v = (base + f64::from(i16::from_le_bytes(array(r, width)))) / unit),
+            ValueCode::I32 => values
+                .zip(records())
+                .for_each(|(v, r)| *v = (base + f64::from(i32::from_le_bytes(array(r, width)))) / unit),
+            ValueCode::F32 => {
+                values.zip(records()).for_each(|(v, r)| *v = f64::from(f32::from_le_bytes(array(r, width))));
+            }
+            ValueCode::F64 => values.zip(records()).for_each(|(v, r)| *v = f64::from_le_bytes(array(r, width))),
         }
     }
 
