@@ -65,7 +65,7 @@ impl Plan {
         self.track(db, tracked);
         let (ids, layouts) = (&tracked.ids, &tracked.layouts);
         let parts = tracked.parts.get_or_insert_with(|| Parts::new(self, layouts, ids).map(Arc::new));
-        let some = parts.as_ref().and_then(|parts| parts.of(changed));
+        let some = parts.as_ref().and_then(|parts| parts.of(ids, changed));
         let selected = match &some {
             Some(ids) => Selected::Stored { db, ids, layouts: None },
             None => Selected::Stored { db, ids, layouts: Some(layouts) },

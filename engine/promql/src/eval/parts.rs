@@ -19,14 +19,21 @@ const COST_OF_PART: usize = 64;
 
 /// The parts of a plan's series.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) enum Parts {
+    /// There is one selection, and none of its series has to do with another one.
+    Each,
+    Groups(Groups),
+}
+
+/// Parts of several series, or of several selections. Flat lists, because there are as many as series.
+#[derive(Debug)]
+pub(crate) struct Groups {
     /// The slot of each series and the number of its part, by slot.
     of_slot: Vec<(u32, u32)>,
-    /// For each part its series, and in which selections of the plan they are.
-    members: Vec<Vec<(u32, SeriesId)>>,
-    selections: usize,
-    /// Series of all selections.
-    series: usize,
+    /// Where the members of each part begin, and behind the last one where they end.
+    starts: Vec<u32>,
+    /// Positions in the selections, these counted one after the other; ascending within a part.
+    members: Vec<u32>,
 }
 
 impl Parts {
@@ -36,32 +43,52 @@ impl Parts {
     }
 
     fn split(plan: &Plan, layouts: &Layouts, ids: &[Vec<SeriesId>]) -> Option<Parts> {
-        let series = ids.iter().map(Vec::len).sum();
         let mut slots: Vec<u32> = ids.iter().flatten().map(|id| narrow(id.slot())).collect();
         slots.sort_unstable();
         slots.dedup();
-        let mut joined = Joined { parents: (0..narrow(slots.len())).collect() };
+        let mut joined = Joined { parents: (0..narrow(slots.len())).collect(), joins: false };
         Finder { layouts, ids, slots: &slots, joined: &mut joined }.rows(&plan.root)?;
+        if ids.len() == 1 && !joined.joins {
+            return Some(Parts::Each);
+        }
         let mut numbers = vec![u32::MAX; slots.len()];
-        let mut members: Vec<Vec<(u32, SeriesId)>> = Vec::new();
-        let mut part_at = |position: usize, members: &mut Vec<_>| {
-            let root = joined.root(narrow(position)) as usize;
-            if numbers[root] == u32::MAX {
-                numbers[root] = narrow(members.len());
-                members.push(Vec::new());
-            }
-            numbers[root]
-        };
-        let of_slot: Vec<(u32, u32)> =
-            slots.iter().enumerate().map(|(position, slot)| (*slot, part_at(position, &mut members))).collect();
-        if members.len() < 2 {
+        let mut count = 0;
+        let of_slot: Vec<(u32, u32)> = (0..)
+            .zip(&slots)
+            .map(|(position, slot)| {
+                let number = &mut numbers[joined.root(position) as usize];
+                if *number == u32::MAX {
+                    *number = count;
+                    count += 1;
+                }
+                (*slot, *number)
+            })
+            .collect();
+        if count < 2 {
             return None;
         }
-        for (selection, id) in (0..).zip(ids).flat_map(|(number, ids)| ids.iter().map(move |id| (number, *id))) {
+        let part = |id: &SeriesId| {
             let position = slots.binary_search(&narrow(id.slot())).ok()?;
-            members[of_slot[position].1 as usize].push((selection, id));
+            Some(of_slot[position].1 as usize)
+        };
+        // Counted first and then put in their places, from the last one to the first.
+        let mut starts = vec![0; count as usize + 1];
+        for id in ids.iter().flatten() {
+            starts[part(id)?] += 1;
         }
-        Some(Parts { of_slot, members, selections: ids.len(), series })
+        let mut end = 0;
+        for start in &mut starts {
+            end += *start;
+            *start = end;
+        }
+        let mut members = vec![0; end as usize];
+        let all: Vec<&SeriesId> = ids.iter().flatten().collect();
+        for (position, id) in all.into_iter().enumerate().rev() {
+            let start = &mut starts[part(id)?];
+            *start -= 1;
+            members[*start as usize] = narrow(position);
+        }
+        Some(Parts::Groups(Groups { of_slot, starts, members }))
     }
 
     /// Whether there are enough series for parts to be of use.
@@ -69,25 +96,53 @@ impl Parts {
         ids.iter().map(Vec::len).sum::<usize>() >= SERIES_MIN
     }
 
-    /// For each selection the series that some of the changed ones have to do with, or `None` if the whole is cheaper.
-    pub(crate) fn of(&self, changed: &[SeriesId]) -> Option<Vec<Vec<SeriesId>>> {
-        let part = |id: &SeriesId| {
-            let position = self.of_slot.binary_search_by_key(&narrow(id.slot()), |(slot, _)| *slot).ok()?;
-            Some(self.of_slot[position].1)
-        };
-        let parts: BTreeSet<u32> = changed.iter().filter_map(part).collect();
-        let count: usize = parts.iter().map(|part| self.members[*part as usize].len()).sum();
-        (COST_OF_PART * count <= self.series).then(|| self.ids(parts))
+    /// For each of the selections the series that some of the changed ones have to do with, or `None` if the whole is
+    /// cheaper.
+    pub(crate) fn of(&self, ids: &[Vec<SeriesId>], changed: &[SeriesId]) -> Option<Vec<Vec<SeriesId>>> {
+        let series: usize = ids.iter().map(Vec::len).sum();
+        let pays = |count: usize| COST_OF_PART * count <= series;
+        match self {
+            Parts::Each => {
+                let all = ids.first()?;
+                let known = |id: &SeriesId| all.binary_search_by_key(&id.slot(), |id| id.slot()).ok();
+                let positions: BTreeSet<usize> = changed.iter().filter_map(known).collect();
+                let alone = || vec![positions.iter().map(|position| all[*position]).collect()];
+                pays(positions.len()).then(alone)
+            }
+            Parts::Groups(groups) => {
+                let parts: BTreeSet<u32> = changed.iter().filter_map(|id| groups.part(*id)).collect();
+                pays(parts.iter().map(|part| groups.members(*part).len()).sum()).then(|| groups.ids(ids, parts))
+            }
+        }
+    }
+}
+
+impl Groups {
+    fn part(&self, id: SeriesId) -> Option<u32> {
+        let position = self.of_slot.binary_search_by_key(&narrow(id.slot()), |(slot, _)| *slot).ok()?;
+        Some(self.of_slot[position].1)
+    }
+
+    fn members(&self, part: u32) -> &[u32] {
+        let part = part as usize;
+        &self.members[self.starts[part] as usize..self.starts[part + 1] as usize]
     }
 
     /// For each selection the series of these parts.
-    fn ids(&self, parts: impl IntoIterator<Item = u32>) -> Vec<Vec<SeriesId>> {
-        let mut ids = vec![Vec::new(); self.selections];
-        let members = parts.into_iter().flat_map(|part| &self.members[part as usize]);
-        members.for_each(|(selection, id)| ids[*selection as usize].push(*id));
+    fn ids(&self, ids: &[Vec<SeriesId>], parts: impl IntoIterator<Item = u32>) -> Vec<Vec<SeriesId>> {
+        let mut members: Vec<u32> = parts.into_iter().flat_map(|part| self.members(part)).copied().collect();
         // The order is that of a selection, as sums depend on it.
-        ids.iter_mut().for_each(|ids| ids.sort_unstable_by_key(|id| id.slot()));
-        ids
+        members.sort_unstable();
+        let mut members = members.into_iter().map(|position| position as usize).peekable();
+        let mut first = 0;
+        let of_one = |of_one: &Vec<SeriesId>| {
+            let end = first + of_one.len();
+            let found = std::iter::from_fn(|| members.next_if(|position| *position < end));
+            let found = found.map(|position| of_one[position - first]).collect();
+            first = end;
+            found
+        };
+        ids.iter().map(of_one).collect()
     }
 }
 
@@ -99,6 +154,8 @@ fn narrow(number: usize) -> u32 {
 /// Positions that were joined have one root.
 struct Joined {
     parents: Vec<u32>,
+    /// Whether any two were.
+    joins: bool,
 }
 
 impl Joined {
@@ -114,6 +171,7 @@ impl Joined {
 
     fn join(&mut self, a: u32, b: u32) {
         let (a, b) = (self.root(a), self.root(b));
+        self.joins |= a != b;
         self.parents[a.max(b) as usize] = a.min(b);
     }
 }
@@ -272,10 +330,18 @@ mod tests {
             let ids = plan.select(&db);
             let layouts = Layouts::new(&plan, &db, &ids, &Windows::default());
             let parts = Parts::split(&plan, &layouts, &ids);
-            assert_eq!(parts.as_ref().map_or(expected.min(1), |parts| parts.members.len()), expected, "{text}");
-            let Some(parts) = parts else { continue };
-            let each = 0..narrow(parts.members.len());
-            let mut found: Vec<String> = each.flat_map(|part| elements(&plan, &db, &parts.ids([part]))).collect();
+            let each: Vec<Vec<Vec<SeriesId>>> = match &parts {
+                None => Vec::new(),
+                Some(Parts::Each) => ids[0].iter().map(|id| vec![vec![*id]]).collect(),
+                Some(Parts::Groups(groups)) => {
+                    (1..).zip(&groups.starts[1..]).map(|(part, _)| groups.ids(&ids, [part - 1])).collect()
+                }
+            };
+            assert_eq!(if parts.is_some() { each.len() } else { expected.min(1) }, expected, "{text}");
+            if parts.is_none() {
+                continue;
+            }
+            let mut found: Vec<String> = each.iter().flat_map(|ids| elements(&plan, &db, ids)).collect();
             let mut whole = elements(&plan, &db, &ids);
             found.sort();
             whole.sort();
@@ -289,7 +355,7 @@ mod tests {
         let plan = Plan::new(&parse(text).unwrap(), &Options::default());
         let ids = plan.select(&db);
         let layouts = Layouts::new(&plan, &db, &ids, &Windows::default());
-        let part = Parts::new(&plan, &layouts, &ids).and_then(|parts| parts.of(&ids[0][7..8]));
+        let part = Parts::new(&plan, &layouts, &ids).and_then(|parts| parts.of(&ids, &ids[0][7..8]));
         part.unwrap_or(ids).iter().map(Vec::len).sum()
     }
 
@@ -308,6 +374,6 @@ mod tests {
         let plan = Plan::new(&parse("g > 3").unwrap(), &Options::default());
         let ids = plan.select(&db);
         let layouts = Layouts::new(&plan, &db, &ids, &Windows::default());
-        assert!(Parts::new(&plan, &layouts, &ids).unwrap().of(&ids[0]).is_none());
+        assert!(Parts::new(&plan, &layouts, &ids).unwrap().of(&ids, &ids[0]).is_none());
     }
 }
