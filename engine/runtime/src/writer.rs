@@ -135,11 +135,14 @@ impl Writer {
     /// Stages a request for the log. What no rule reads is not stored and therefore not logged either.
     fn stage(&mut self, found: &mut Found, now: Timestamp, tsdb: &Tsdb) -> Result<(), LogError> {
         let labels = |number: SeriesNumber| {
-            let series = tsdb.series(SeriesId::from_number(number.id));
+            let series = tsdb.id_at(number.slot as usize).and_then(|id| tsdb.series(id));
             series.map_or_else(Labels::empty, |series| series.labels().clone())
         };
-        let number =
-            |id: SeriesId| SeriesNumber { slot: u32::try_from(id.slot()).unwrap_or(u32::MAX), id: id.number() };
+        let number = |id: SeriesId| SeriesNumber {
+            slot: u32::try_from(id.slot()).unwrap_or(u32::MAX),
+            // Four billion series do not come to life while a segment is written.
+            life: id.sequence() as u32,
+        };
         if !found.known.is_empty() {
             let samples = found.known.iter().map(|(id, sample)| (number(*id), *sample));
             self.log.stage_samples(now, samples, labels)?;

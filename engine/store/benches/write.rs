@@ -100,7 +100,7 @@ fn log() {
                 let millis = 1_700_000_000_000 + round * 15_000 + i64::from(series % 97) * 7;
                 let whole = f64::from(series) * 10.0 + round as f64;
                 let value = if series % 3 == 0 { whole } else { whole / 7.0 };
-                (SeriesNumber { slot: series, id: 0 }, Sample { timestamp: Timestamp::from_millis(millis), value })
+                (SeriesNumber { slot: series, life: 0 }, Sample { timestamp: Timestamp::from_millis(millis), value })
             });
             log.stage_samples(Timestamp::from_millis(round), samples, |series| all[series.slot as usize].clone())
                 .unwrap();

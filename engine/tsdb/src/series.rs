@@ -39,7 +39,8 @@ impl SeriesId {
         SeriesId(number)
     }
 
-    pub(crate) fn sequence(self) -> u64 {
+    /// How many series were created before this one.
+    pub fn sequence(self) -> u64 {
         self.0 >> SLOT_BITS
     }
 }

@@ -9,6 +9,7 @@ use watchfire_model::{Alert, Event, FieldValue, Labels, Timestamp};
 use watchfire_tsdb::{Point, SampleValue};
 
 use super::codec::{Reader, Unreadable, put_f64, put_length, put_signed, put_text, put_varint, unzigzag, zigzag};
+use super::numbered::Texts;
 use super::points::{WHOLE_MAX, as_whole, put_point, read_point};
 
 /// Accepted input: what an entry of the log holds.
@@ -28,8 +29,8 @@ pub enum Entry {
 pub struct SeriesNumber {
     /// A small number, unique among the series that live.
     pub slot: u32,
-    /// Unique among all series that ever had this slot while the log is open.
-    pub id: u64,
+    /// Unique among all series that ever have this slot while a segment is written.
+    pub life: u32,
 }
 
 /// The stable number of each sort of frame.
@@ -54,11 +55,12 @@ impl FrameKind {
 /// What the segment under way has written already.
 #[derive(Debug, Default)]
 pub(super) struct WriteDictionary {
-    texts: HashMap<Box<str>, u32>,
+    texts: Texts,
+    /// Of series that came with their labels only.
     by_labels: HashMap<Labels, u32>,
-    /// By the caller's slots: the id that the slot had, and zero for a series that was not written yet, else its number
-    /// in the segment plus one.
-    by_slot: Vec<(u64, u32)>,
+    /// By the caller's slots: the life of the series, and zero if it was not written yet, else its number in the segment
+    /// plus one.
+    by_slot: Vec<(u32, u32)>,
     series: u32,
     /// Bytes of dictionary in the segment, which a new segment would have to write again.
     pub(super) bytes: u64,
@@ -85,14 +87,12 @@ const FRAME_BYTES: usize = 16 << 20;
 
 impl WriteDictionary {
     fn text(&mut self, text: &str) -> u32 {
-        if let Some(known) = self.texts.get(text) {
-            return *known;
+        let before = self.texts.len();
+        let number = self.texts.number(text);
+        if self.texts.len() > before {
+            put_text(&mut self.new_texts, text);
+            self.new_text_count += 1;
         }
-        // A segment is far smaller than four billion texts.
-        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.insert(text.into(), number);
-        put_text(&mut self.new_texts, text);
-        self.new_text_count += 1;
         number
     }
 
@@ -160,10 +160,12 @@ impl WriteDictionary {
             self.by_slot.resize(slot + 1, (0, 0));
         }
         let series = match self.by_slot[slot] {
-            (id, known) if id == number.id && known > 0 => known - 1,
+            (life, known) if life == number.life && known > 0 => known - 1,
             _ => {
-                let series = self.define(&labels());
-                self.by_slot[slot] = (number.id, series + 1);
+                let labels = labels();
+                // It came with its labels first, and comes under its number from now on.
+                let series = self.by_labels.remove(&labels).unwrap_or_else(|| self.define(&labels));
+                self.by_slot[slot] = (number.life, series + 1);
                 series
             }
         };
@@ -177,6 +179,9 @@ impl WriteDictionary {
 
     /// Ends the frame: writes its payload and forgets the buffers.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.by_labels.len() < self.by_labels.capacity() / 8 {
+            self.by_labels.shrink_to(2 * self.by_labels.len());
+        }
         let first_text = self.texts.len() - self.new_text_count as usize;
         put_length(out, first_text);
         put_varint(out, u64::from(self.new_text_count));

@@ -7,6 +7,7 @@
 
 mod codec;
 mod entry;
+mod numbered;
 mod points;
 mod replay;
 mod segment;

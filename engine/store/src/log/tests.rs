@@ -153,7 +153,7 @@ fn histograms_and_start_times_come_back_in_the_order_in_which_they_came() {
     let dir = TempDir::new().unwrap();
     let (mut log, _) = Log::open(settings(&dir)).unwrap();
     log.stage(at(0), &Entry::Samples(vec![(labels.clone(), points.clone())])).unwrap();
-    let numbered = points.iter().map(|point| (SeriesNumber { slot: 0, id: 1 }, point.clone()));
+    let numbered = points.iter().map(|point| (SeriesNumber { slot: 0, life: 1 }, point.clone()));
     log.stage_samples(at(0), numbered, |_| labels.clone()).unwrap();
     log.commit().unwrap();
     let (found, _) = replayed(&log, ReplayFrom::Start);
@@ -308,7 +308,7 @@ fn numbered_series_and_label_sets_mix() {
     let sample = |millis| Sample { timestamp: at(millis), value: 1.5 };
     let mut asked = Vec::new();
     for round in 0..2 {
-        let number = |slot| SeriesNumber { slot, id: u64::from(slot) };
+        let number = |slot| SeriesNumber { slot, life: slot };
         log.stage_samples(at(round), [(number(2), sample(round)), (number(0), sample(round))], |number| {
             asked.push(number.slot);
             names[number.slot as usize].clone()
@@ -344,13 +344,13 @@ fn a_reused_slot_is_another_series() {
     let sample = Sample { timestamp: at(1), value: 1.5 };
     // The last slot is far beyond what a dense array should have.
     let order = [(5, 0), (5, 1), (5, 1), (u32::MAX, 2), (u32::MAX, 2)];
-    for (slot, id) in order {
-        log.stage_samples(at(0), [(SeriesNumber { slot, id }, sample)], |number| names[number.id as usize].clone())
+    for (slot, life) in order {
+        log.stage_samples(at(0), [(SeriesNumber { slot, life }, sample)], |number| names[number.life as usize].clone())
             .unwrap();
     }
     log.commit().unwrap();
     let expected =
-        order.map(|(_, id)| (at(0), Entry::Samples(vec![(names[id as usize].clone(), vec![sample.into()])])));
+        order.map(|(_, life)| (at(0), Entry::Samples(vec![(names[life as usize].clone(), vec![sample.into()])])));
     assert_eq!(replayed(&log, ReplayFrom::Start).0, expected);
 }
 
