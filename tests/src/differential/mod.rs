@@ -88,7 +88,7 @@ fn queries() -> Result<()> {
                 let (start, end) = (data.start, data.end);
                 let mut grammar = Grammar { random: &mut random, version, start, end, experimental };
                 let query = grammar.query();
-                if !version.speaks(&query) {
+                if !version.agrees(&query) {
                     continue;
                 }
                 let when = match grammar.random.below(3) {
@@ -189,7 +189,7 @@ impl Pair {
         'smaller: loop {
             for candidate in shrink::simpler(&query) {
                 if known::difference(&candidate).is_none()
-                    && self.version.speaks(&candidate)
+                    && self.version.agrees(&candidate)
                     && let (_, Some(difference)) = self.compare(&candidate, when).await?
                 {
                     (query, found) = (candidate, difference);

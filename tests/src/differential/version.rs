@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use watchfire_model::{Timestamp, is_legacy_label_name};
-use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName, VectorSelector};
+use watchfire_promql::syntax::{AggregateOp, BinaryOp, Expr, FunctionName, ValueType, VectorSelector};
 use watchfire_promql::{Features, parse_with};
 use watchfire_tsdb::SampleValue;
 
@@ -26,8 +26,17 @@ const CHANGED: &[(&str, fn(&Expr) -> bool)] = &[
     ("durations as numbers, underscores in numbers, offsets of nothing", has_new_number),
     ("(?<name>) and open \\Q in patterns", has_new_pattern),
     ("atan2, which kept the name", |expr| matches!(expr, Expr::Binary(binary) if binary.op == BinaryOp::Atan2)),
-    ("stddev and stdvar, which took infinity for a number", deviates),
     ("subqueries in subqueries, whose edges meet their steps", has_nested_subquery),
+];
+
+/// What it answers otherwise about some samples only, and is left out of what is generated.
+const CHANGED_FOR_SOME: &[(&str, fn(&Expr) -> bool)] = &[
+    ("stddev and stdvar, which took infinity for a number", deviates),
+    ("rate and increase, which reached for zero from further away", is_rate),
+    ("topk and bottomk, which took others of equal values", chooses),
+    ("count_values, which shows the last digits of sums", |expr| aggregates(expr, &[AggregateOp::CountValues])),
+    ("comparisons of vectors, which found out later that several match", compares_vectors),
+    ("ranges at a fixed time", |expr| matches!(expr, Expr::Matrix(matrix) if matrix.selector.at.is_some())),
 ];
 
 impl Version {
@@ -39,11 +48,15 @@ impl Version {
         if !version.starts_with("2.") {
             return Ok(Version::Three);
         }
-        let changed: Vec<&str> = CHANGED.iter().map(|(name, _)| *name).collect();
+        let names = |all: &[(&'static str, fn(&Expr) -> bool)]| {
+            all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        };
         println!(
-            "Prometheus {version} is older than the language. Left out are: native histograms, experimental \
-             functions, edges of ranges that fall on a sample, remarks, {}",
-            changed.join(", ")
+            "Prometheus {version} is older than the language. Left out are: native histograms, numbers near the \
+             largest, experimental functions, edges of ranges that fall on a sample, remarks, {}; and of generated \
+             queries {}",
+            names(CHANGED),
+            names(CHANGED_FOR_SOME)
         );
         Ok(Version::Two)
     }
@@ -66,7 +79,8 @@ impl Version {
         }
         data.series.retain(|(labels, points)| {
             let names = labels.iter().all(|label| is_legacy_label_name(label.name));
-            let metric = labels.get("__name__").is_none_or(|name| name.is_ascii());
+            // Sums lost digits of what is near the largest number.
+            let metric = labels.get("__name__").is_none_or(|name| name.is_ascii() && name != "odd");
             names && metric && points.iter().all(|point| matches!(point.value, SampleValue::Float(_)))
         });
         for point in data.series.iter_mut().flat_map(|(_, points)| points) {
@@ -77,15 +91,21 @@ impl Version {
 
     /// Whether the server can be asked this.
     pub(crate) fn speaks(self, query: &str) -> bool {
-        if self.is_current() {
-            return true;
-        }
-        let Ok(expr) = parse_with(query, Features::default()) else { return false };
-        // An offset of nothing leaves no trace in the tree.
-        let mut speaks = !query.contains("offset 0s");
-        expr.walk(&mut |part| speaks &= !CHANGED.iter().any(|(_, has)| has(part)));
-        speaks
+        self.is_current() || is_without(query, CHANGED)
     }
+
+    /// Whether it answers this in the same way whatever the samples are.
+    pub(crate) fn agrees(self, query: &str) -> bool {
+        self.is_current() || (is_without(query, CHANGED) && is_without(query, CHANGED_FOR_SOME))
+    }
+}
+
+fn is_without(query: &str, changed: &[(&str, fn(&Expr) -> bool)]) -> bool {
+    let Ok(expr) = parse_with(query, Features::default()) else { return false };
+    // An offset of nothing leaves no trace in the tree.
+    let mut without = !query.contains("offset 0s");
+    expr.walk(&mut |part| without &= !changed.iter().any(|(_, has)| has(part)));
+    without
 }
 
 fn came_later(expr: &Expr) -> bool {
@@ -142,8 +162,30 @@ fn has_new_pattern(expr: &Expr) -> bool {
     }
 }
 
+fn calls(expr: &Expr, functions: &[FunctionName]) -> bool {
+    matches!(expr, Expr::Call(call) if functions.contains(&call.function.id))
+}
+
+fn aggregates(expr: &Expr, operators: &[AggregateOp]) -> bool {
+    matches!(expr, Expr::Aggregate(aggregate) if operators.contains(&aggregate.op))
+}
+
 fn deviates(expr: &Expr) -> bool {
-    matches!(expr, Expr::Aggregate(aggregate) if matches!(aggregate.op, AggregateOp::Stddev | AggregateOp::Stdvar))
+    aggregates(expr, &[AggregateOp::Stddev, AggregateOp::Stdvar])
+        || calls(expr, &[FunctionName::StddevOverTime, FunctionName::StdvarOverTime])
+}
+
+fn is_rate(expr: &Expr) -> bool {
+    calls(expr, &[FunctionName::Rate, FunctionName::Increase])
+}
+
+fn chooses(expr: &Expr) -> bool {
+    aggregates(expr, &[AggregateOp::Topk, AggregateOp::Bottomk])
+}
+
+fn compares_vectors(expr: &Expr) -> bool {
+    let Expr::Binary(binary) = expr else { return false };
+    binary.op.is_comparison() && [&binary.lhs, &binary.rhs].iter().all(|side| side.value_type() == ValueType::Vector)
 }
 
 fn has_nested_subquery(expr: &Expr) -> bool {
