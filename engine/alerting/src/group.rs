@@ -138,6 +138,7 @@ impl Group {
     /// The target of this identity; a new one, of which nothing is known, if there is none.
     pub(crate) fn target_mut(&mut self, key: TargetKey) -> Option<&mut Target> {
         if !self.targets.iter().any(|target| *target.key == key) {
+            self.targets.reserve_exact(1);
             self.targets.push(Target::new(Arc::new(key), self.since));
             return self.targets.last_mut();
         }
@@ -172,6 +173,8 @@ impl Group {
                     target.integration = Some(position);
                     target.send_resolved = spec.integrations[position].send_resolved;
                     target.current = true;
+                    // Most groups tell one integration, and a target is large.
+                    self.targets.reserve_exact(1);
                     self.targets.push(target);
                 }
             }
@@ -180,8 +183,7 @@ impl Group {
             let promises = !target.entry.owed.is_empty() || target.pending.is_some();
             target.current || (target.integration.is_some() && promises)
         };
-        let (kept, dropped) = std::mem::take(&mut self.targets).into_iter().partition(is_kept);
-        self.targets = kept;
+        let dropped = self.targets.extract_if(.., |target| !is_kept(target)).collect();
         // The same order after a restart, in which they are found by their records.
         let own = &self.receiver;
         self.targets.sort_by(|a, b| {

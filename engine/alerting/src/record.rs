@@ -301,29 +301,32 @@ impl RecordKey {
         RecordKey { kind: Record::INSTANCE, key: format!("{rule}/{fingerprint}") }
     }
 
-    fn since(kind: &'static str, since: Timestamp, what: impl fmt::Display) -> RecordKey {
-        let key = match since {
-            // Written before keys began with a time.
-            Timestamp::EPOCH => what.to_string(),
-            since => format!("{:012x}/{what}", since.as_millis()),
-        };
+    /// Of a time and identities as hexadecimal digits. Several keys are made for each notification, so that it matters how.
+    fn since(kind: &'static str, since: Timestamp, identity: &[u64]) -> RecordKey {
+        let mut key = String::with_capacity(13 + 16 * identity.len());
+        // Keys did not always begin with a time.
+        if since != Timestamp::EPOCH {
+            put_hex(&mut key, since.as_millis().cast_unsigned(), 12);
+            key.push('/');
+        }
+        identity.iter().for_each(|part| put_hex(&mut key, *part, 16));
         RecordKey { kind, key }
     }
 
     pub(crate) fn alert(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
-        RecordKey::since(Record::ALERT, since, fingerprint)
+        RecordKey::since(Record::ALERT, since, &[fingerprint.0])
     }
 
     pub(crate) fn group(since: Timestamp, key: &GroupKey) -> RecordKey {
-        RecordKey::since(Record::GROUP, since, format_args!("{:016x}", key.hash()))
+        RecordKey::since(Record::GROUP, since, &[key.hash()])
     }
 
     pub(crate) fn target(since: Timestamp, target: &TargetKey) -> RecordKey {
-        RecordKey::since(Record::TARGET, since, format_args!("{:016x}{:016x}", target.group.hash(), target.hash()))
+        RecordKey::since(Record::TARGET, since, &[target.group.hash(), target.hash()])
     }
 
     pub(crate) fn history(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
-        RecordKey::since(Record::HISTORY, since, fingerprint)
+        RecordKey::since(Record::HISTORY, since, &[fingerprint.0])
     }
 
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
@@ -339,5 +342,28 @@ impl RecordKey {
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// Appends a number in at least so many hexadecimal digits.
+fn put_hex(out: &mut String, number: u64, digits_min: u32) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min);
+    let digit = |place: u32| char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]);
+    out.extend((0..digits).rev().map(digit));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_time_and_an_identity_in_digits() {
+        for millis in [0, 1, 0x0001_a1fe_ab33_2100, i64::MAX, i64::MIN, -1] {
+            for fingerprint in [0, 0x0394_2301_1c57_6f91, u64::MAX] {
+                let (since, fingerprint) = (Timestamp::from_millis(millis), Fingerprint(fingerprint));
+                let time = if millis == 0 { String::new() } else { format!("{millis:012x}/") };
+                assert_eq!(RecordKey::alert(since, fingerprint).key, format!("{time}{fingerprint}"));
+            }
+        }
     }
 }

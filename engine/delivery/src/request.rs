@@ -94,18 +94,24 @@ pub(crate) fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     out
 }
 
+/// The bytes with which what is escaped begins.
+const MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[0xe2] = true;
+    table
+};
+
 /// Writes as Go's encoder does.
 struct GoFormatter;
 
 impl Formatter for GoFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        let is_escaped = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
-        // Most texts have none of these, which is found out for many bytes at once if all are looked at in any case.
-        if !rest.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
-            return out.write_all(rest.as_bytes());
-        }
-        while let Some(at) = rest.bytes().position(is_escaped) {
+        // Most texts have none of these, so that they are looked for as bytes and what lies between is copied at once.
+        while let Some(at) = rest.bytes().position(|byte| MAY_BE_ESCAPED[usize::from(byte)]) {
             let (before, from) = rest.split_at(at);
             out.write_all(before.as_bytes())?;
             let mut chars = from.chars();

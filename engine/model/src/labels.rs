@@ -305,8 +305,16 @@ impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;
         for (i, label) in self.iter().enumerate() {
-            let separator = if i == 0 { "" } else { ", " };
-            write!(f, "{separator}{}={:?}", label.name, label.value)?;
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            f.write_str(label.name)?;
+            // Most values need no escapes, and keys of groups are made of them for every alert.
+            if label.value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+                f.write_str("=\"")?;
+                f.write_str(label.value)?;
+                f.write_str("\"")?;
+            } else {
+                write!(f, "={:?}", label.value)?;
+            }
         }
         f.write_str("}")
     }
@@ -397,6 +405,8 @@ mod tests {
     fn the_last_value_of_a_name_wins_and_an_empty_one_removes_it() {
         let labels = Labels::from_pairs([("b", "2"), ("a", "1"), ("b", "3"), ("c", "")]);
         assert_eq!(labels.to_string(), r#"{a="1", b="3"}"#);
+        let odd = Labels::from_pairs([("a", "\"é\\\n'~"), ("b", "\u{7f}")]);
+        assert_eq!(odd.to_string(), r#"{a="\"é\\\n'~", b="\u{7f}"}"#);
         assert_eq!(labels.get("c"), None);
         assert_eq!(labels.without("a").to_string(), r#"{b="3"}"#);
         for pairs in [&[("a", "1"), ("b", "3")][..], &[("b", "3"), ("a", "1")], &[("a", "1"), ("b", "3"), ("c", "")]] {
