@@ -118,6 +118,15 @@ pub struct EvaluationConfig {
     pub experimental: bool,
 }
 
+/// `limits.tenant`: what one of several teams may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// The label that tells whose a series is.
+    pub label: String,
+    /// Series with one value of it.
+    pub series_max: u64,
+}
+
 /// `limits`: how much the engine keeps. Each is an upper bound; what happens at it is counted and visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -129,6 +138,8 @@ pub struct Limits {
     pub samples_bytes_max: u64,
     /// How late a sample may come.
     pub out_of_order_window: Duration,
+    /// What one of several teams may take.
+    pub tenant: Option<TenantLimits>,
     /// Alerts, ended ones included.
     pub alerts_max: u64,
     /// Alert groups.
@@ -223,6 +234,7 @@ impl Default for Limits {
             samples_per_series_max: 100_000,
             samples_bytes_max: 2 << 30,
             out_of_order_window: Duration::ZERO,
+            tenant: None,
             alerts_max: 200_000,
             alert_groups_max: 50_000,
             rule_instances_max: 10_000,
@@ -376,6 +388,16 @@ pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
         samples_per_series_max: at_least_one(f, "samples_per_series_max", defaults.samples_per_series_max),
         samples_bytes_max: f.bytes("samples_bytes_max").unwrap_or(defaults.samples_bytes_max),
         out_of_order_window: f.duration("out_of_order_window").unwrap_or(defaults.out_of_order_window),
+        tenant: f
+            .object("tenant", "limits.tenant", |f| {
+                let label = f.required("label", "name the label that tells whose a series is, such as `team`");
+                if f.lacks("series_max") {
+                    f.missing("series_max").help("say how many series with one value of the label there may be");
+                }
+                let series_max = at_least_one(f, "series_max", defaults.series_max);
+                Some(TenantLimits { label: label?, series_max })
+            })
+            .flatten(),
         alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
         alert_groups_max: at_least_one(f, "alert_groups_max", defaults.alert_groups_max),
         rule_instances_max: at_least_one(f, "rule_instances_max", defaults.rule_instances_max),

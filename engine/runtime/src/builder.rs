@@ -515,6 +515,11 @@ fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {
         samples_per_series_max: size(config.limits.samples_per_series_max),
         bytes_max: size(config.limits.samples_bytes_max),
         out_of_order_window: config.limits.out_of_order_window,
+        tenants: config
+            .limits
+            .tenant
+            .as_ref()
+            .map(|tenant| watchfire_tsdb::Tenants { label: tenant.label.clone(), series_max: size(tenant.series_max) }),
     }
 }
 

@@ -299,7 +299,7 @@ impl Data {
             };
             if read {
                 // What the store has no room for would fill the log again and again.
-                let full = if known.is_none() { tsdb.limit(fresh) } else { None };
+                let full = if known.is_none() { tsdb.limit(labels, fresh) } else { None };
                 samples.retain(|point| {
                     let full = full.map(|limit| AppendError::Limit { limit }.into());
                     let refusal = Refusal::if_ahead(point.timestamp, now).or(full);

@@ -272,7 +272,7 @@ impl Watchfire {
         let (mut counters, usage, outbox) = self.view(look).await.unwrap_or_default();
         self.inner.metrics.outbox.set(i64::try_from(outbox).unwrap_or(i64::MAX));
         let mut text = self.inner.metrics.text();
-        let (stats, settings) = self.inner.data.with_tsdb(|tsdb| (tsdb.stats(), *tsdb.settings()));
+        let (stats, settings) = self.inner.data.with_tsdb(|tsdb| (tsdb.stats(), tsdb.settings().clone()));
         counters.push((
             "samples_shed",
             "Old samples given up because their series had its maximum",

@@ -74,7 +74,7 @@ fn load(
     recovered: &mut Recovered,
 ) -> Result<(Tsdb, Option<Snapshot>), LogError> {
     for snapshot in log.snapshots()? {
-        let mut tsdb = Tsdb::new(settings);
+        let mut tsdb = Tsdb::new(settings.clone());
         let assemble = |labels, samples: SamplesRef<'_>| {
             let in_reach = samples.last_time().is_some_and(|newest| newest >= since);
             if in_reach { Assembled::new(labels, samples) } else { None }

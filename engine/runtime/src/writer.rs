@@ -233,7 +233,8 @@ impl Sink for Taker<'_> {
                 return;
             }
             // What the store has no room for would fill the log again and again.
-            let full = self.tsdb.limit(self.found.fresh.len()).filter(|_| self.tsdb.resolve(&labels).is_none());
+            let full =
+                self.tsdb.limit(&labels, self.found.fresh.len()).filter(|_| self.tsdb.resolve(&labels).is_none());
             match full {
                 Some(limit) => self.found.refused.extend(points.iter().map(|point| {
                     let is_histogram = point.value.histogram().is_some();

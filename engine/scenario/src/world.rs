@@ -180,7 +180,7 @@ impl World {
         World {
             now: settings.start - Duration::from_millis(1),
             engine: Engine::new(settings.engine.clone()),
-            db: Tsdb::new(settings.store),
+            db: Tsdb::new(settings.store.clone()),
             program: Program::default(),
             definitions: None,
             routers: BTreeMap::new(),

@@ -7,11 +7,14 @@ use watchfire_model::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Limit {
     /// `series_max`
-    #[error("series_max = {0}")]
+    #[error("the store is full (series_max = {0})")]
     Series(usize),
     /// `bytes_max`
-    #[error("bytes_max = {0}")]
+    #[error("the store is full (bytes_max = {0})")]
     Bytes(usize),
+    /// `tenants.series_max`
+    #[error("those who share its label have no more room (tenant.series_max = {0})")]
+    Tenant(usize),
 }
 
 /// Why a sample is refused. The texts of the first two are Prometheus', because senders' dashboards know them.
@@ -31,8 +34,8 @@ pub enum AppendError {
         /// The time of both.
         timestamp: Timestamp,
     },
-    /// The store is full.
-    #[error("the store is full ({limit}); raise the limit or send fewer series")]
+    /// There is no room.
+    #[error("{limit}; raise the limit or send fewer series")]
     Limit {
         /// Which limit was reached.
         limit: Limit,

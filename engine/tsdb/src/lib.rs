@@ -24,5 +24,5 @@ pub use histogram::{
 };
 pub use point::{Point, SampleValue, SamplesRef};
 pub use series::{Assembled, SeriesId, SeriesView, Window};
-pub use settings::{Settings, Stats};
+pub use settings::{Settings, Stats, Tenants};
 pub use store::{Created, Cursor, Newest, Truncated, Tsdb};

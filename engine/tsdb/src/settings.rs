@@ -3,7 +3,7 @@
 use watchfire_model::Duration;
 
 /// The limits of a store. Every one of them has a counter in [`Stats`] that says how often it was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How many series may live at once; a sample of a further one is refused.
     pub series_max: usize,
@@ -13,6 +13,17 @@ pub struct Settings {
     pub bytes_max: usize,
     /// How far behind a series' newest sample another one may arrive; zero refuses every sample that is out of order.
     pub out_of_order_window: Duration,
+    /// What one of several users may take.
+    pub tenants: Option<Tenants>,
+}
+
+/// What one of several users of a store may take; whose a series is, a label of it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenants {
+    /// The label's name. Series without it have no limit of their own.
+    pub label: String,
+    /// How many series with one value of the label may live at once.
+    pub series_max: usize,
 }
 
 impl Default for Settings {
@@ -22,6 +33,7 @@ impl Default for Settings {
             samples_per_series_max: 1_000_000,
             bytes_max: usize::MAX,
             out_of_order_window: Duration::ZERO,
+            tenants: None,
         }
     }
 }

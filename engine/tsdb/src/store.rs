@@ -6,7 +6,7 @@ use crate::chunk::Raw;
 use crate::index::{self, Candidates, Index, LabelsBySlot, NewestOf};
 use crate::series::{Place, Series};
 use crate::slots::{FreeSlots, Table};
-use crate::{AppendError, Assembled, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats};
+use crate::{AppendError, Assembled, Limit, Point, SampleValue, SeriesId, SeriesView, Settings, Stats, Tenants};
 
 /// Series lie in pages of this size, so that growing never copies those that are there.
 const PAGE: usize = 1024;
@@ -179,7 +179,7 @@ impl Tsdb {
             return;
         }
         self.stats.samples_shed += series.shed(self.settings.samples_per_series_max) as u64;
-        if self.limit(0).is_some() {
+        if self.limit(&series.labels, 0).is_some() {
             self.stats.samples_over_limit += series.len() as u64;
             return;
         }
@@ -194,22 +194,24 @@ impl Tsdb {
     }
 
     fn create(&mut self, labels: &Labels, raw: Raw) -> Result<SeriesId, AppendError> {
-        if let Some(limit) = self.limit(0) {
+        if let Some(limit) = self.limit(labels, 0) {
             self.stats.samples_over_limit += 1;
             return Err(AppendError::Limit { limit });
         }
         Ok(self.admit(Series::new(SeriesId::from_number(0), labels.clone(), raw)))
     }
 
-    /// Which limit forbids another series if so many more were there already.
-    pub fn limit(&self, more: usize) -> Option<Limit> {
+    /// Which limit forbids a series with these labels, which is not there yet, if so many more were there already.
+    pub fn limit(&self, labels: &Labels, more: usize) -> Option<Limit> {
         let series_max = self.settings.series_max.min(SeriesId::SLOTS_MAX);
         if self.stats.series.saturating_add(more) >= series_max {
             Some(Limit::Series(series_max))
         } else if self.bytes() >= self.settings.bytes_max {
             Some(Limit::Bytes(self.settings.bytes_max))
         } else {
-            None
+            let Tenants { label, series_max } = self.settings.tenants.as_ref()?;
+            let theirs = self.series_with(label, labels.get(label)?);
+            (theirs >= *series_max).then_some(Limit::Tenant(*series_max))
         }
     }
 

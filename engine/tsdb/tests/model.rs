@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use watchfire_model::{Anchoring, Duration, Labels, MatchOp, Matcher, STALE_NAN, Sample, Timestamp};
-use watchfire_tsdb::{AppendError, Cursor, SampleValue, Settings, Tsdb};
+use watchfire_tsdb::{AppendError, Cursor, SampleValue, Settings, Tenants, Tsdb};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -251,6 +251,16 @@ fn limits_refuse_by_name_and_are_counted() {
     let refused = db.append(&series(2), sample(0)).unwrap_err();
     assert_eq!(refused.to_string(), "the store is full (series_max = 2); raise the limit or send fewer series");
     assert_eq!(db.stats().samples_over_limit, 1);
+
+    // Whose series they are, `a` says, which half of them has as 0 and half as 1.
+    let tenants = Some(Tenants { label: "a".to_owned(), series_max: 2 });
+    let mut shared = Tsdb::new(Settings { tenants, ..Settings::default() });
+    let taken: Vec<usize> = (0..6).filter(|number| shared.append(&series(*number), sample(0)).is_ok()).collect();
+    assert_eq!(taken, [0, 1, 2, 3]);
+    let refused = shared.append(&series(4), sample(0)).unwrap_err().to_string();
+    assert!(refused.contains("tenant.series_max = 2"), "{refused}");
+    shared.append(&Labels::from_pairs([("__name__", "of_nobody")]), sample(0)).unwrap();
+    shared.append(&series(0), sample(1)).unwrap();
 
     let id = db.resolve(&series(0)).unwrap();
     for time in 1..200 {

@@ -49,7 +49,16 @@ fn series() -> Result<()> {
         engine.push(&long).await?;
         let shed = metric(&engine, "watchfire_engine_samples_shed_total").await?;
         ensure!(shed > 500.0, "the oldest make room: {shed}");
-        Ok(())
+
+        let config = format!("{NOBODY}limits: {{tenant: {{label: team, series_max: 2}}}}\n");
+        let engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let one = "up{team=\"a\",i=\"1\"} 1\nup{team=\"a\",i=\"2\"} 1\n";
+        let others = "up{team=\"b\"} 1\nup{i=\"1\"} 1\nup{i=\"2\"} 1\nup{i=\"3\"} 1\n";
+        engine.push(&format!("{one}{others}")).await?;
+        let more = engine.post("/api/v1/import/prometheus", &[("content-type", "text/plain")], "up{team=\"a\"} 1\n");
+        let text = more.await?.text().await?;
+        ensure!(text.contains("team=\"a\"") && text.contains("tenant.series_max = 2"), "{text}");
+        engine.push(others).await
     })
 }
 
