@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use crate::Case;
@@ -76,10 +76,11 @@ async fn failing(engine: &Engine, failing: bool) -> Result<()> {
     eventually(what, async || Ok(engine.text("/metrics").await?.contains(&line).then_some(()))).await
 }
 
-/// Goes through an outage that `begin` begins and `end` ends.
+/// Goes through an outage that `begin` begins and `end` ends. Where a try `hangs`, no page waits for it.
 async fn outage<L>(
     mut engine: Engine,
     sink: &Sink,
+    hangs: bool,
     begin: impl FnOnce(&Engine) -> Result<L>,
     end: impl FnOnce(L) -> Result<()>,
 ) -> Result<()> {
@@ -92,6 +93,16 @@ async fn outage<L>(
     sink.until("the page from memory", |received| told(received, "During") == 1).await?;
     failing(&engine, true).await?;
     sink.until("the alarm", |received| told(received, "WatchfireStoreFailing") > 0).await?;
+    let mut expected = vec!["Before", "During"];
+    if hangs {
+        expected.push("Meanwhile");
+        let accepted = engine.post("/api/v2/alerts", &[("content-type", "application/json")], alert("Meanwhile")?);
+        let page = sink.until("a page while a try hangs", |received| told(received, "Meanwhile") == 1);
+        tokio::select! {
+            answer = accepted => bail!("the page waited for the store, which was tried for {}", answer?.status()),
+            received = page => drop(received?),
+        }
+    }
     end(begun)?;
     failing(&engine, false).await?;
     engine.post_ok("/api/v2/alerts", "application/json", alert("During")?).await?;
@@ -99,13 +110,14 @@ async fn outage<L>(
     engine.run(&[]).await?;
     engine.post_ok("/api/v2/alerts", "application/json", alert("After")?).await?;
     let received = sink.until("the page after", |received| told(received, "After") == 1).await?;
-    for name in ["Before", "During"] {
+    for name in &expected {
         ensure!(told(&received, name) == 1, "{name} was told {} times", told(&received, name));
     }
     let known = engine.get("/api/v2/alerts").await?;
     let names: Vec<&str> =
         known.as_array().into_iter().flatten().filter_map(|one| one["labels"]["alertname"].as_str()).collect();
-    ensure!(["Before", "During", "After"].iter().all(|name| names.contains(name)), "known after all: {names:?}");
+    expected.push("After");
+    ensure!(expected.iter().all(|name| names.contains(name)), "known after all: {names:?}");
     Ok(())
 }
 
@@ -116,6 +128,7 @@ fn locked() -> Result<()> {
         outage(
             engine,
             &sink,
+            true,
             |engine| Lock::take(&engine.folder().join("data/state.db")),
             |lock| {
                 drop(lock);
@@ -131,6 +144,6 @@ fn gone() -> Result<()> {
         let (database, sink) = (Database::make("gone")?, Sink::start().await?);
         let storage = format!("storage: {{url: '{}', lease: 1s}}\n", database.url());
         let engine = Engine::start(&[("watchfire.yml", &config(&storage, &sink))]).await?;
-        outage(engine, &sink, |_| database.gone(), |()| database.back()).await
+        outage(engine, &sink, false, |_| database.gone(), |()| database.back()).await
     })
 }

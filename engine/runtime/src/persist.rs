@@ -1,6 +1,6 @@
 //! Decide, persist, act, in that order: nothing is told to anybody before its record is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,17 +91,17 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
     /// Whatever has piled up meanwhile goes into one transaction. Of several records with one key only the newest is
     /// kept, so that a database that is away for an hour costs memory for the state and not for its history.
     ///
-    /// While the database fails, callers are told so, but deliveries go on: a page that is sent twice after a crash is
-    /// better than one that waits for a full disk. What was decided in a term that is over is dropped: the engine that
+    /// While the database fails, callers are told so, but deliveries go on, and once it is known to fail they do not even
+    /// wait for the next try: a page that is sent twice after a crash is better than one that waits for a full disk. What was decided in a term that is over is dropped: the engine that
     /// decides now has decided it too.
     pub(crate) async fn run(self, mut decided: mpsc::UnboundedReceiver<Decided>) {
         let mut pending = Pending::default();
         let mut retry = RETRY_MIN;
         let mut failing = false;
-        // What belongs to another term than what came before it.
-        let mut held: Option<Decided> = None;
+        // What belongs to another term than what came before it, or came while a failing database was tried.
+        let mut held = VecDeque::new();
         loop {
-            let next = match held.take() {
+            let next = match held.pop_front() {
                 Some(held) => Some(Some(held)),
                 // The timeout is the wait before the next try; new decisions cut it short and are handled meanwhile.
                 None if failing => tokio::time::timeout(retry, decided.recv()).await.ok(),
@@ -111,16 +111,32 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             let mut batch = Decided { term: pending.term, ..Decided::default() };
             if let Some(Some(first)) = next {
                 batch = first;
-                held = gather(&mut batch, &mut decided).await;
+                gather(&mut batch, &mut held, &mut decided).await;
+            }
+            if failing {
+                // A page need not see it fail again.
+                self.release(&mut batch);
             }
             if batch.term != pending.term {
                 pending = Pending { term: batch.term, ..Pending::default() };
             }
-            for record in batch.records {
+            for record in batch.records.drain(..) {
                 pending.records.insert(record.key(), record);
             }
             pending.done.append(&mut batch.done);
-            let outcome = self.write(&mut pending, &batch.requests).await;
+            let outcome = {
+                let write = self.write(&mut pending, &batch.requests);
+                tokio::pin!(write);
+                loop {
+                    tokio::select! {
+                        outcome = &mut write => break outcome,
+                        Some(mut more) = decided.recv(), if failing => {
+                            self.release(&mut more);
+                            held.push_back(more);
+                        }
+                    }
+                }
+            };
             let over = matches!(outcome, Err(StoreError::TermOver));
             match &outcome {
                 Ok(()) => {
@@ -145,7 +161,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             }
             self.metrics.store_failing.set(i64::from(failing));
             if !over {
-                batch.deliveries.into_iter().for_each(|delivery| (self.deliver)(batch.term, *delivery));
+                self.release(&mut batch);
             }
             let outcome = outcome.map_err(|error| error.to_string());
             for reply in batch.replies {
@@ -165,6 +181,11 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
                 return;
             }
         }
+    }
+
+    /// Sends what is to be sent.
+    fn release(&self, decided: &mut Decided) {
+        decided.deliveries.drain(..).for_each(|delivery| (self.deliver)(decided.term, *delivery));
     }
 
     async fn write(&self, pending: &mut Pending, requests: &[Input]) -> Result<(), StoreError> {
@@ -189,18 +210,22 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
     }
 }
 
-/// Adds what has piled up of the same term, and what comes while nobody waits for any of it. Gives what came of another
-/// term.
-async fn gather(batch: &mut Decided, decided: &mut mpsc::UnboundedReceiver<Decided>) -> Option<Decided> {
+/// Adds what has piled up of the same term, and what comes while nobody waits for any of it. What comes of another term
+/// is held.
+async fn gather(batch: &mut Decided, held: &mut VecDeque<Decided>, decided: &mut mpsc::UnboundedReceiver<Decided>) {
     let until = tokio::time::Instant::now() + COMPANY;
     loop {
-        let more = match decided.try_recv() {
-            Ok(more) => more,
-            Err(_) if batch.is_awaited() => return None,
-            Err(_) => tokio::time::timeout_at(until, decided.recv()).await.ok().flatten()?,
+        let more = match held.pop_front().map_or_else(|| decided.try_recv().ok(), Some) {
+            Some(more) => more,
+            None if batch.is_awaited() => return,
+            None => match tokio::time::timeout_at(until, decided.recv()).await {
+                Ok(Some(more)) => more,
+                _ => return,
+            },
         };
         if more.term != batch.term {
-            return Some(more);
+            held.push_front(more);
+            return;
         }
         batch.merge(more);
     }
