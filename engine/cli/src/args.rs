@@ -184,8 +184,21 @@ pub(crate) struct Serve {
 
     /// Send traces of evaluations, plugin calls and deliveries to an OpenTelemetry collector, by OTLP over HTTP: its
     /// address with the path, such as http://127.0.0.1:4318/v1/traces
-    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        hide_env_values = true,
+        value_parser = collector
+    )]
     pub(crate) traces: Option<reqwest::Url>,
+}
+
+/// The address of a collector of traces.
+fn collector(text: &str) -> Result<reqwest::Url, String> {
+    let help = "write it like http://127.0.0.1:4318/v1/traces";
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; {help}"))?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(format!("traces go over HTTP; {help}")) }
 }
 
 #[derive(Debug, Args)]

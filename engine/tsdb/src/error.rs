@@ -13,7 +13,7 @@ pub enum Limit {
     #[error("the store is full (bytes_max = {0})")]
     Bytes(usize),
     /// `tenants.series_max`
-    #[error("those who share its label have no more room (tenant.series_max = {0})")]
+    #[error("its tenant has no room for another series (tenant.series_max = {0})")]
     Tenant(usize),
 }
 
