@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use watchfire_ingest::Metadata;
@@ -30,8 +31,9 @@ async fn selected(
 pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let limit = parameters.limit()?;
     let selectors = parameters.selectors(&app).await.map_err(|failed| match parameters.all("match[]").next() {
-        Some(_) => super::invalid("match[]", failed.message),
-        None => failed,
+        // An engine that is stopping is no fault of the parameter.
+        Some(_) if failed.status == StatusCode::BAD_REQUEST => super::invalid("match[]", failed.message),
+        _ => failed,
     })?;
     let found = selected(&app, &parameters, selectors).await?;
     let found = found.ok_or_else(|| bad_data("no match[] parameter provided"))?;
