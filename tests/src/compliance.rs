@@ -205,9 +205,9 @@ fn state(world: &World, alert: &Expected, at: Timestamp) -> Result<String> {
 fn annotations(world: &World) -> Result<()> {
     let mut texts: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for (_, alert) in world.forwarded() {
-        for (name, text) in &alert.annotations {
+        for (name, text) in alert.annotations.iter() {
             let all = texts.entry((alert.name(), name)).or_default();
-            if all.last() != Some(&text.as_str()) {
+            if all.last() != Some(&text) {
                 all.push(text);
             }
         }

@@ -46,12 +46,12 @@ fn alert(number: usize, now: Timestamp) -> Alert {
             ("severity", "warning".to_owned()),
             ("team", format!("team-{}", group % ROUTES)),
         ]),
-        annotations: annotations.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        annotations: annotations.into(),
         starts_at: now,
         ends_at: Some(now + Duration::from_hours(10)),
         updated_at: now,
         timeout: false,
-        generator_url: "http://prometheus/graph?g0.expr=up".to_owned(),
+        generator_url: "http://prometheus/graph?g0.expr=up".into(),
         value: None,
     }
 }

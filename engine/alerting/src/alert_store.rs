@@ -3,57 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, PackedMap, RuleId, SharedNames, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, RuleId, SharedNames, Timestamp};
 
 use crate::{Acknowledgement, AlertRecord, Membership, RouteId};
-
-/// An [`Alert`] as it is held: there are many of them, and most have the names of their labels and annotations and their
-/// link in common.
-#[derive(Debug)]
-pub(crate) struct HeldAlert {
-    pub(crate) labels: Labels,
-    pub(crate) annotations: PackedMap,
-    pub(crate) starts_at: Timestamp,
-    pub(crate) ends_at: Option<Timestamp>,
-    pub(crate) updated_at: Timestamp,
-    pub(crate) timeout: bool,
-    pub(crate) generator_url: Arc<str>,
-    pub(crate) value: Option<f64>,
-}
-
-impl HeldAlert {
-    pub(crate) fn new(alert: Alert, shared: &mut SharedNames) -> HeldAlert {
-        HeldAlert {
-            labels: shared.share(alert.labels),
-            annotations: PackedMap::new(&alert.annotations, shared),
-            starts_at: alert.starts_at,
-            ends_at: alert.ends_at,
-            updated_at: alert.updated_at,
-            timeout: alert.timeout,
-            generator_url: shared.text(alert.generator_url.into()),
-            value: alert.value,
-        }
-    }
-
-    /// The alert as everybody else knows it.
-    pub(crate) fn to_alert(&self) -> Alert {
-        Alert {
-            labels: self.labels.clone(),
-            annotations: self.annotations.to_map(),
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
-            updated_at: self.updated_at,
-            timeout: self.timeout,
-            generator_url: self.generator_url.to_string(),
-            value: self.value,
-        }
-    }
-}
 
 /// An alert with what dispatch knows about it.
 #[derive(Debug)]
 pub(crate) struct StoredAlert {
-    pub(crate) alert: HeldAlert,
+    pub(crate) alert: Alert,
     /// Since when it is kept: a part of its record's key.
     pub(crate) since: Timestamp,
     /// The rules that say that it fires. Two rules may give the same alert; it ends when neither says so any more.
@@ -77,7 +34,7 @@ pub(crate) struct StoredAlert {
 }
 
 impl StoredAlert {
-    pub(crate) fn new(alert: HeldAlert, since: Timestamp) -> StoredAlert {
+    pub(crate) fn new(alert: Alert, since: Timestamp) -> StoredAlert {
         StoredAlert {
             alert,
             since,
@@ -100,7 +57,7 @@ impl StoredAlert {
     pub(crate) fn record(&self) -> AlertRecord {
         AlertRecord {
             since: self.since,
-            alert: self.alert.to_alert(),
+            alert: self.alert.clone(),
             rules: self.rules.clone(),
             resolved: self.resolved,
             memberships: self.memberships.clone(),
@@ -121,7 +78,7 @@ impl StoredAlert {
             acknowledgement: record.acknowledgement.map(Box::new),
             changed_at,
             begins: record.begins,
-            ..StoredAlert::new(HeldAlert::new(record.alert, shared), record.since)
+            ..StoredAlert::new(record.alert.share(shared), record.since)
         }
     }
 }
@@ -140,7 +97,9 @@ pub(crate) fn complete(mut alert: Alert, now: Timestamp, resolve_timeout: Durati
 
 /// Merges what is known about an alert from outside with what its sender says now (alertmanager `alert/alert.go`,
 /// `Merge`, and `provider/mem`, `Put`). `old_resolved` is whether its end was noticed.
-pub(crate) fn merge(old: &HeldAlert, old_resolved: bool, mut new: Alert, now: Timestamp) -> Alert {
+pub(crate) fn merge(old: &Alert, old_resolved: bool, mut new: Alert, now: Timestamp) -> Alert {
+    // The same labels are held once.
+    new.labels = old.labels.clone();
     let (Some(old_end), Some(new_end)) = (old.ends_at, new.ends_at) else { return new };
     let inside = |t: Timestamp| t > old.starts_at && t < old_end;
     if !inside(new_end) && !inside(new.starts_at) {
@@ -181,10 +140,9 @@ impl AlertStore {
         self.alerts.get_mut(&fingerprint).map(Box::as_mut)
     }
 
-    /// An alert if it fires, and what alerts have in common.
-    pub(crate) fn firing_mut(&mut self, fingerprint: Fingerprint) -> (Option<&mut StoredAlert>, &mut SharedNames) {
-        let firing = self.alerts.get_mut(&fingerprint).map(Box::as_mut).filter(|stored| !stored.resolved);
-        (firing, &mut self.shared)
+    /// An alert if it fires.
+    pub(crate) fn firing_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut StoredAlert> {
+        self.get_mut(fingerprint).filter(|stored| !stored.resolved)
     }
 
     pub(crate) fn insert(&mut self, fingerprint: Fingerprint, stored: StoredAlert) {

@@ -374,7 +374,7 @@ impl Engine {
     fn told_alerts(&self, content: &Content) -> Arc<[Alert]> {
         let sorted = |set: &FingerprintSet| {
             let mut alerts: Vec<Alert> =
-                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.to_alert()).collect();
+                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.clone()).collect();
             alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
             alerts
         };

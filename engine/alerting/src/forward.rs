@@ -1,6 +1,8 @@
 //! Which alerts Alertmanagers beside the engine are told about after an evaluation, as Prometheus' notifier does
 //! (`rules/alerting.go`, `sendAlerts` and `needsSending`).
 
+use std::sync::Arc;
+
 use watchfire_model::{Alert, Duration, Timestamp};
 
 use crate::InstanceState;
@@ -35,7 +37,7 @@ impl RuleState {
                 ends_at: Some(instance.resolved_at.unwrap_or(at + valid)),
                 updated_at: at,
                 timeout: false,
-                generator_url: generator_url.to_string(),
+                generator_url: Arc::clone(generator_url),
                 value: Some(instance.value),
             }
         })

@@ -1,9 +1,8 @@
 //! Everything that can happen to the engine.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Duration, Labels, RuleId, Timestamp};
+use watchfire_model::{Alert, Annotations, Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError, StateWrite};
 use watchfire_tsdb::SampleValue;
 
@@ -105,7 +104,7 @@ pub struct ActiveInstance {
     /// The alert's final labels, `alertname` among them, `__name__` not.
     pub labels: Labels,
     /// The expanded annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// The value.
     pub value: f64,
 }

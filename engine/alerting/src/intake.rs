@@ -1,8 +1,10 @@
 //! How alerts begin, go on and end, whether they come from a rule or from outside.
 
-use watchfire_model::{Alert, Fingerprint, Labels, PackedMap, RuleId, Timestamp};
+use std::sync::Arc;
 
-use crate::alert_store::{HeldAlert, StoredAlert, complete, merge};
+use watchfire_model::{Alert, Fingerprint, Labels, RuleId, Timestamp};
+
+use crate::alert_store::{StoredAlert, complete, merge};
 use crate::membership::Occasion;
 use crate::timers::Timer;
 use crate::{Engine, Instance, LimitReason, Reason, RecordKey, RuleSpec, StateReason, Subject};
@@ -12,13 +14,12 @@ impl Engine {
     pub(crate) fn rule_alert_fires(&mut self, rule: &RuleSpec, instance: &Instance, at: Timestamp) {
         let fingerprint = instance.labels.fingerprint();
         let starts_at = instance.fired_at.unwrap_or(at);
-        let (firing, shared) = self.alerts.firing_mut(fingerprint);
-        if let Some(stored) = firing {
+        if let Some(stored) = self.alerts.firing_mut(fingerprint) {
             let alert = &mut stored.alert;
             alert.updated_at = at;
             alert.value = Some(instance.value);
-            if !alert.annotations.is_of(&instance.annotations) {
-                alert.annotations = PackedMap::new(&instance.annotations, shared);
+            if alert.annotations != instance.annotations {
+                alert.annotations = instance.annotations.clone();
             }
             if !stored.rules.contains(&rule.id) {
                 // It came from outside or from a rule with the same labels; this rule vouches for it too.
@@ -38,7 +39,7 @@ impl Engine {
             ends_at: None,
             updated_at: at,
             timeout: false,
-            generator_url: rule.generator_url.to_string(),
+            generator_url: Arc::clone(&rule.generator_url),
             value: Some(instance.value),
         };
         self.alert_begins(alert, Some(rule.id));
@@ -81,6 +82,7 @@ impl Engine {
         let Some(stored) = self.alerts.get_mut(fingerprint) else {
             // The end of something that was never known is no news.
             if !over(&alert) {
+                let alert = alert.share(&mut self.alerts.shared);
                 self.alert_begins(alert, None);
             }
             return;
@@ -91,10 +93,10 @@ impl Engine {
         }
         // Decided before merging: the end that was noted before may lie ahead if the clock went back.
         let ends = over(&alert);
-        let merged = merge(&stored.alert, stored.resolved, alert, now);
-        if stored.resolved {
+        let resolved = stored.resolved;
+        let merged = merge(&stored.alert, resolved, alert, now).share(&mut self.alerts.shared);
+        if resolved {
             if ends {
-                let merged = HeldAlert::new(merged, &mut self.alerts.shared);
                 if let Some(stored) = self.alerts.get_mut(fingerprint) {
                     stored.alert = merged;
                 }
@@ -105,7 +107,6 @@ impl Engine {
         }
         // A sender that refreshes its alerts often sends them again in the time that they are given after a restart, so
         // their ends need not be kept. An end that is further away must be.
-        let merged = HeldAlert::new(merged, &mut self.alerts.shared);
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let (grace, merged_end) = (self.settings.restart_grace, merged.ends_at.unwrap_or(Timestamp::MAX));
         let moved = stored.kept_end.is_none_or(|kept| merged_end > kept + grace || kept > merged_end + grace);
@@ -157,8 +158,6 @@ impl Engine {
             self.tell(&labels, None, None, StateReason::Received);
         }
         self.timers.cancel(Timer::Forget(fingerprint));
-        let alert = HeldAlert::new(alert, &mut self.alerts.shared);
-        let labels = alert.labels.clone();
         let mut stored = StoredAlert::new(alert, self.now);
         stored.rules.extend(rule);
         if let Some(old) = self.alerts.remove(fingerprint) {

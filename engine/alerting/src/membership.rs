@@ -105,7 +105,7 @@ impl Engine {
                 }
                 stored.routes_pending += 1;
                 asked.push(fingerprint);
-                shown.push(stored.alert.to_alert());
+                shown.push(stored.alert.clone());
             }
             if asked.is_empty() {
                 continue;

@@ -132,7 +132,7 @@ impl Engine {
             intervals.filter_map(|group| self.rule_groups.get(&group)).map(|group| group.spec.interval).max();
         let patience = interval.unwrap_or(RESEND_DELAY).max(RESEND_DELAY).times(4);
         AlertView {
-            alert: stored.alert.to_alert(),
+            alert: stored.alert.clone(),
             expires_at: stored.alert.ends_at.unwrap_or(stored.alert.updated_at + patience),
             fingerprint,
             status: stored.status(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::{
     Acknowledgement, GroupKey, LogEntry, NotificationId, NotifyReason, RouteId, RuleKind, SilenceId, SuppressReason,
@@ -27,7 +27,7 @@ pub struct Instance {
     /// The labels.
     pub labels: Labels,
     /// The annotations at the last evaluation that found it.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// The value at that evaluation.
     pub value: f64,
     /// Where it is in its life.

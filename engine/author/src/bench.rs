@@ -135,12 +135,12 @@ fn alerts(count: usize) -> Vec<AlertView> {
     let alerts = (0..count).map(|number| {
         let alert = Alert {
             labels: labels(number),
-            annotations: BTreeMap::from([("summary".to_owned(), "the checkout is slow".to_owned())]),
+            annotations: [("summary", "the checkout is slow")].into(),
             starts_at: Timestamp::EPOCH,
             ends_at: None,
             updated_at: Timestamp::EPOCH,
             timeout: false,
-            generator_url: String::new(),
+            generator_url: "".into(),
             value: Some(number as f64),
         };
         AlertView::new(alert, Timestamp::EPOCH)

@@ -9,6 +9,7 @@ use watchfire_model::{Alert, Labels, Timestamp};
 
 use crate::http::{self, Connection, Pools};
 use crate::outcome::Dialect;
+use crate::view::texts;
 use crate::{Redactor, Request};
 
 /// An Alertmanager, ready to be told.
@@ -60,10 +61,10 @@ pub fn request(url: &str, alerts: &[Alert], external_labels: &Labels) -> Request
         let mut labels: BTreeMap<&str, &str> = external_labels.iter().map(|label| (label.name, label.value)).collect();
         labels.extend(alert.labels.iter().map(|label| (label.name, label.value)));
         json!({
-            "annotations": alert.annotations,
+            "annotations": texts(&alert.annotations),
             "endsAt": alert.ends_at.map(Timestamp::to_rfc3339),
             "startsAt": alert.starts_at.to_rfc3339(),
-            "generatorURL": alert.generator_url,
+            "generatorURL": &*alert.generator_url,
             "labels": labels,
         })
     });
@@ -78,12 +79,12 @@ mod tests {
     fn the_request_is_what_prometheus_sends() {
         let alert = Alert {
             labels: Labels::from_pairs([("alertname", "Down"), ("region", "eu")]),
-            annotations: BTreeMap::from([("summary".to_owned(), "a < b".to_owned())]),
+            annotations: [("summary", "a < b")].into(),
             starts_at: Timestamp::from_millis(1_767_571_200_000),
             ends_at: Some(Timestamp::from_millis(1_767_571_440_250)),
             updated_at: Timestamp::from_millis(1_767_571_200_000),
             timeout: false,
-            generator_url: "http://wf/rules#1".to_owned(),
+            generator_url: "http://wf/rules#1".into(),
             value: Some(1.0),
         };
         let external = Labels::from_pairs([("region", "us"), ("replica", "a")]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use watchfire_alerting::Delivery;
-use watchfire_model::{Alert, AlertStatus, Fingerprint, Labels, Severity, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Annotations, Fingerprint, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, MessageGroup};
 
 use crate::Trend;
@@ -27,7 +27,7 @@ pub struct Notification {
     /// The labels that all alerts share.
     pub common_labels: Labels,
     /// The annotations that all alerts share.
-    pub common_annotations: BTreeMap<String, String>,
+    pub common_annotations: Annotations,
     /// The alerts, in the order in which they are to be told.
     pub alerts: Vec<AlertView>,
     /// Where a reader reaches this engine, without a slash at the end.
@@ -223,9 +223,9 @@ pub fn group_hash(group_key: &str) -> String {
 }
 
 /// The labels and annotations that all of `alerts` share.
-fn common(alerts: &[AlertView]) -> (Labels, BTreeMap<String, String>) {
+fn common(alerts: &[AlertView]) -> (Labels, Annotations) {
     let Some((first, rest)) = alerts.split_first() else {
-        return (Labels::empty(), BTreeMap::new());
+        return (Labels::empty(), Annotations::default());
     };
     let first = &first.alert;
     let shared = |name: &str| {
@@ -233,9 +233,9 @@ fn common(alerts: &[AlertView]) -> (Labels, BTreeMap<String, String>) {
         rest.iter().all(|view| view.alert.labels.get(name) == value)
     };
     let labels = first.labels.filter(shared);
-    let annotations = first.annotations.iter();
-    let annotations = annotations.filter(|(k, v)| rest.iter().all(|view| view.alert.annotations.get(*k) == Some(*v)));
-    (labels, annotations.map(|(k, v)| (k.clone(), v.clone())).collect())
+    let annotations =
+        first.annotations.filter(|name, text| rest.iter().all(|view| view.alert.annotations.get(name) == Some(text)));
+    (labels, annotations)
 }
 
 /// Lower-case hexadecimal digits.

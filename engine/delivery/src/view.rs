@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use watchfire_model::{AlertStatus, Labels, Severity, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Labels, Severity, Timestamp};
 use watchfire_plugin::AlertView;
 use watchfire_template::Value as TemplateValue;
 use watchfire_template::alertmanager::{AlertData, Data};
@@ -115,7 +115,7 @@ fn facts(notification: &Notification, alerts_max: usize) -> Value {
     let (firing, resolved) = (notification.firing().count(), notification.resolved().count());
     let shown: Vec<&AlertView> = notification.firing().chain(notification.resolved()).take(alerts_max).collect();
     let colors = palette(status, severity);
-    let annotation = |name: &str| notification.common_annotations.get(name).map_or("", |text| text.trim());
+    let annotation = |name: &str| notification.common_annotations.get(name).map_or("", str::trim);
     let summary = ["summary", "message"].iter().map(|name| annotation(name)).find(|text| !text.is_empty());
     let summary = summary.unwrap_or("");
     let description = Some(annotation("description")).filter(|text| *text != summary).unwrap_or("");
@@ -201,8 +201,8 @@ fn alert(view: &AlertView, notification: &Notification) -> Value {
     let colors = palette(view.status, view.severity);
     let own = alert.labels.filter(|name| notification.common_labels.get(name).is_none());
     let name = display_name(&alert.labels, &own);
-    let annotation = |name: &str| alert.annotations.get(name).map_or("", |text| text.trim());
-    let said_by_all = |name: &str| notification.alerts.len() > 1 && notification.common_annotations.contains_key(name);
+    let annotation = |name: &str| alert.annotations.get(name).map_or("", str::trim);
+    let said_by_all = |name: &str| notification.alerts.len() > 1 && notification.common_annotations.get(name).is_some();
     let said =
         ["summary", "message", "description"].iter().find(|name| !annotation(name).is_empty() && !said_by_all(name));
     let end = alert.ends_at.unwrap_or(notification.at);
@@ -213,10 +213,10 @@ fn alert(view: &AlertView, notification: &Notification) -> Value {
     json!({
         "status": view.status.as_str(),
         "labels": object(&alert.labels),
-        "annotations": alert.annotations,
+        "annotations": texts(&alert.annotations),
         "startsAt": go_time(alert.starts_at),
         "endsAt": alert.ends_at.map(go_time),
-        "generatorURL": if is_link(&alert.generator_url) { alert.generator_url.as_str() } else { "" },
+        "generatorURL": if is_link(&alert.generator_url) { &*alert.generator_url } else { "" },
         "fingerprint": alert.fingerprint().to_string(),
         "value": alert.value.map(number),
         "trend": notification.trends.get(&alert.fingerprint()).and_then(|trend| trend.drawn(colors.strong, view.status)),
@@ -245,6 +245,10 @@ fn object(labels: &Labels) -> Value {
     labels.iter().map(|l| (l.name.to_owned(), Value::from(l.value))).collect::<Map<_, _>>().into()
 }
 
+pub(crate) fn texts(annotations: &Annotations) -> Value {
+    annotations.iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect::<Map<_, _>>().into()
+}
+
 fn labels(labels: &Labels) -> Vec<Value> {
     let short = |text: &str| ellipsis(text, SHORT_CHARS_MAX, Unit::Chars).into_owned();
     labels.iter().take(LABELS_MAX).map(|l| json!({"name": short(l.name), "value": short(l.value)})).collect()
@@ -252,7 +256,7 @@ fn labels(labels: &Labels) -> Vec<Value> {
 
 /// Buttons, the most useful first.
 fn links(notification: &Notification) -> Vec<Value> {
-    let annotation = |name: &str| notification.common_annotations.get(name).cloned().unwrap_or_default();
+    let annotation = |name: &str| notification.common_annotations.get(name).unwrap_or_default().to_owned();
     let mut links = vec![("Runbook", annotation("runbook_url")), ("Dashboard", annotation("dashboard_url"))];
     if !notification.external_url.is_empty() {
         if notification.status() == AlertStatus::Firing {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
-use watchfire_model::{AlertStatus, Labels, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Message};
 
 use crate::{BuildError, Notification, Request};
@@ -78,9 +78,12 @@ struct Payload<'a> {
     alerts: Vec<PayloadAlert<'a>>,
     #[serde(rename = "notification_reason")]
     notification_reason: &'a str,
-    group_labels: Texts<'a>,
-    common_labels: Texts<'a>,
-    common_annotations: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "labels")]
+    group_labels: &'a Labels,
+    #[serde(serialize_with = "labels")]
+    common_labels: &'a Labels,
+    #[serde(serialize_with = "texts")]
+    common_annotations: &'a Annotations,
     route_labels: &'a BTreeMap<String, String>,
     #[serde(rename = "externalURL")]
     external_url: &'a str,
@@ -93,8 +96,10 @@ struct Payload<'a> {
 #[serde(rename_all = "camelCase")]
 struct PayloadAlert<'a> {
     status: &'static str,
-    labels: Texts<'a>,
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "labels")]
+    labels: &'a Labels,
+    #[serde(serialize_with = "texts")]
+    annotations: &'a Annotations,
     starts_at: String,
     ends_at: Cow<'static, str>,
     #[serde(rename = "generatorURL")]
@@ -111,8 +116,8 @@ impl<'a> Payload<'a> {
             status: notification.status().as_str(),
             alerts: sent.iter().map(PayloadAlert::new).collect(),
             notification_reason: crate::view::reason(&notification.reason),
-            group_labels: Texts(&notification.group_labels),
-            common_labels: Texts(&notification.common_labels),
+            group_labels: &notification.group_labels,
+            common_labels: &notification.common_labels,
             common_annotations: &notification.common_annotations,
             route_labels: &notification.route_labels,
             external_url: &notification.external_url,
@@ -129,7 +134,7 @@ impl<'a> PayloadAlert<'a> {
         let end = alert.ends_at.filter(|_| view.status == AlertStatus::Resolved);
         PayloadAlert {
             status: view.status.as_str(),
-            labels: Texts(&alert.labels),
+            labels: &alert.labels,
             annotations: &alert.annotations,
             starts_at: go_time(alert.starts_at),
             ends_at: end.map_or(Cow::Borrowed(ZERO_TIME), |end| go_time(end).into()),
@@ -139,13 +144,12 @@ impl<'a> PayloadAlert<'a> {
     }
 }
 
-/// Labels as an object.
-struct Texts<'a>(&'a Labels);
+fn labels<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().map(|label| (label.name, label.value)))
+}
 
-impl Serialize for Texts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|label| (label.name, label.value)))
-    }
+fn texts<S: Serializer>(annotations: &Annotations, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(annotations.iter())
 }
 
 fn truncated(notification: &Notification, max_alerts: usize) -> usize {

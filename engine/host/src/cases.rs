@@ -323,12 +323,12 @@ impl Run<'_> {
             let starts = Timestamp::from_millis(self.at.as_millis() - since);
             let alert = Alert {
                 labels: Labels::from_pairs(alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
-                annotations: alert.annotations.clone(),
+                annotations: alert.annotations.iter().collect(),
                 starts_at: starts,
                 ends_at: alert.resolved.then_some(self.at),
                 updated_at: self.at,
                 timeout: false,
-                generator_url: String::new(),
+                generator_url: "".into(),
                 value: alert.value,
             };
             AlertView::new(alert, self.at)

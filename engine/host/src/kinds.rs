@@ -268,7 +268,7 @@ impl<'a> LentAlert<'a> {
             view,
             fingerprint: view.alert.fingerprint().to_string(),
             labels: view.alert.labels.iter().map(|label| (label.name, label.value)).collect(),
-            annotations: pairs(&view.alert.annotations),
+            annotations: view.alert.annotations.iter().collect(),
         }
     }
 

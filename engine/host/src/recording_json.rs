@@ -449,12 +449,12 @@ impl From<&AlertView> for AlertFile {
         let alert = &view.alert;
         AlertFile {
             labels: pairs(&alert.labels),
-            annotations: alert.annotations.clone(),
+            annotations: alert.annotations.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
             starts_at: alert.starts_at.as_millis(),
             ends_at: alert.ends_at.map(Timestamp::as_millis),
             updated_at: alert.updated_at.as_millis(),
             timeout: alert.timeout,
-            generator_url: alert.generator_url.clone(),
+            generator_url: alert.generator_url.to_string(),
             value: alert.value.map(Number),
             firing: view.status == AlertStatus::Firing,
         }
@@ -467,12 +467,12 @@ impl AlertFile {
         let status = if self.firing { AlertStatus::Firing } else { AlertStatus::Resolved };
         let alert = Alert {
             labels: Labels::from_pairs(self.labels),
-            annotations: self.annotations,
+            annotations: self.annotations.into_iter().collect(),
             starts_at: Timestamp::from_millis(self.starts_at),
             ends_at: self.ends_at.map(Timestamp::from_millis),
             updated_at: Timestamp::from_millis(self.updated_at),
             timeout: self.timeout,
-            generator_url: self.generator_url,
+            generator_url: self.generator_url.into(),
             value: self.value.map(|value| value.0),
         };
         AlertView { status, ..AlertView::new(alert, at) }

@@ -54,12 +54,12 @@ fn a_wrong_configuration_is_told_with_its_place() {
 fn alerts(labels: &[(&str, &str)], annotations: &[(&str, &str)], at: Timestamp) -> Vec<AlertView> {
     let alert = Alert {
         labels: Labels::from_pairs(labels.iter().copied()),
-        annotations: annotations.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+        annotations: annotations.iter().copied().collect(),
         starts_at: Timestamp::from_millis(at.as_millis() - 60_000),
         ends_at: None,
         updated_at: at,
         timeout: false,
-        generator_url: "https://watchfire.example/rules".to_owned(),
+        generator_url: "https://watchfire.example/rules".into(),
         value: Some(1.5),
     };
     vec![AlertView::new(alert, at)]

@@ -288,12 +288,12 @@ fn check(posted: Posted<'_>, now: Timestamp, resolve_timeout: Duration, limits: 
     }
     Ok(Alert {
         labels: Labels::from_ordered(&labels),
-        annotations: posted.annotations.into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect(),
+        annotations: posted.annotations.into_iter().collect(),
         starts_at,
         ends_at: Some(ends_at),
         updated_at: now,
         timeout,
-        generator_url: posted.generator_url.into_owned(),
+        generator_url: posted.generator_url.into(),
         value: None,
     })
 }

@@ -1,8 +1,8 @@
 //! Alerts as dispatch sees them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{ALERT_NAME_LABEL, Fingerprint, Labels, Timestamp};
+use crate::{ALERT_NAME_LABEL, Annotations, Fingerprint, Labels, SharedNames, Timestamp};
 
 /// One instance of a rule's condition, told apart from others by its labels alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +10,7 @@ pub struct Alert {
     /// The identity.
     pub labels: Labels,
     /// What is to be told; may change while the alert lives.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// When it began to fire.
     pub starts_at: Timestamp,
     /// When it ended or, while it fires, when it ends unless it is sent again.
@@ -20,7 +20,7 @@ pub struct Alert {
     /// Whether `ends_at` was made up from `resolve_timeout` because the sender gave none.
     pub timeout: bool,
     /// Where the alert comes from, as a link; empty if unknown.
-    pub generator_url: String,
+    pub generator_url: Arc<str>,
     /// The rule's value at the last evaluation, where there is one.
     pub value: Option<f64>,
 }
@@ -53,6 +53,17 @@ impl Alert {
     /// The value of `alertname`, or the empty text.
     pub fn name(&self) -> &str {
         self.labels.value_or_empty(ALERT_NAME_LABEL)
+    }
+
+    /// The same with what it has in common with others, its names and its link, held once for all that went through
+    /// `shared`.
+    pub fn share(self, shared: &mut SharedNames) -> Alert {
+        Alert {
+            labels: shared.share(self.labels),
+            annotations: self.annotations.share(shared),
+            generator_url: shared.text(self.generator_url),
+            ..self
+        }
     }
 
     /// Resolved if its end has come at `now`.

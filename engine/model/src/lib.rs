@@ -4,6 +4,7 @@
 //! it has no clock, no I/O, no async and no serde in its public types: formats live where they are read or written.
 
 mod alert;
+mod annotations;
 mod budget;
 mod event;
 mod id;
@@ -17,6 +18,7 @@ mod severity;
 mod time;
 
 pub use alert::{Alert, AlertStatus};
+pub use annotations::Annotations;
 pub use budget::{MatcherBudget, MatcherBudgetError};
 pub use event::{Event, FieldValue};
 pub use id::{RuleGroupId, RuleId};
@@ -26,7 +28,6 @@ pub use labels::{
 };
 pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
 pub use number::{format_e, format_f, format_g, format_json};
-pub use packed::PackedMap;
 pub use re2::{RegexError, compile_regex};
 pub use sample::{STALE_NAN, Sample, is_stale};
 pub use severity::{ParseSeverityError, Severity};

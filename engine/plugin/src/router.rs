@@ -1,7 +1,5 @@
 //! Routers: who is to be told?
 
-use std::collections::BTreeMap;
-
 use watchfire_model::{Alert, AlertStatus, Severity, Timestamp};
 
 use crate::PluginError;
@@ -36,8 +34,7 @@ impl AlertView {
 
     /// The annotation that sums the alert up: `summary`, else `message`, else `description`, else nothing.
     pub fn summary(&self) -> &str {
-        let annotations: &BTreeMap<String, String> = &self.alert.annotations;
-        ["summary", "message", "description"].iter().find_map(|key| annotations.get(*key)).map_or("", String::as_str)
+        ["summary", "message", "description"].iter().find_map(|key| self.alert.annotations.get(key)).unwrap_or("")
     }
 }
 

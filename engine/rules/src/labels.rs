@@ -1,7 +1,5 @@
 //! From a result to the final labels and annotations.
 
-use std::collections::BTreeMap;
-
 use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
 use watchfire_template::prometheus::{RuleData, RuleTemplate};
 
@@ -87,13 +85,11 @@ impl Labeler<'_, '_> {
     /// The instance for an element.
     pub(crate) fn instance(&mut self, element: &Element) -> Instance {
         let labels = self.labels(element);
-        let mut annotations = BTreeMap::new();
-        if let Some((_, summary)) = &element.finding {
-            annotations.insert(FINDING_ANNOTATION.to_owned(), summary.clone());
-        }
-        for (name, template) in self.rule.annotations() {
-            annotations.insert(name.clone(), self.expand(template, element));
-        }
+        // The rule's own annotations come last, because of equal names the last one counts.
+        let finding = element.finding.iter().map(|(_, summary)| (FINDING_ANNOTATION, summary.clone()));
+        let own = self.rule.annotations().iter();
+        let own = own.map(|(name, template)| (name.as_str(), self.expand(template, element)));
+        let annotations = finding.chain(own).collect();
         Instance { labels, annotations, value: element.value }
     }
 

@@ -1,9 +1,7 @@
 //! What an evaluation gives.
 
-use std::collections::BTreeMap;
-
 use watchfire_alerting::{ActiveInstance, EvaluationResult};
-use watchfire_model::Labels;
+use watchfire_model::{Annotations, Labels};
 use watchfire_tsdb::SampleValue;
 
 /// What an evaluation found.
@@ -44,7 +42,7 @@ pub struct Instance {
     /// The final labels: those of the result without `__name__`, those of the rule over them, `alertname` over all.
     pub labels: Labels,
     /// The expanded annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// The value of the result, or what the plugin shows as the value.
     pub value: f64,
 }

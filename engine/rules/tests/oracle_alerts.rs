@@ -149,7 +149,12 @@ fn alerts_are_those_of_prometheus() {
         };
         let mut got: Vec<_> = got
             .into_iter()
-            .map(|i| (i.labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect(), i.annotations))
+            .map(|i| {
+                (
+                    i.labels.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect(),
+                    i.annotations.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+                )
+            })
             .collect::<Vec<(BTreeMap<_, _>, _)>>();
         let mut expected: Vec<_> = case["expected_alerts"]
             .as_array()

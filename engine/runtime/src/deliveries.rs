@@ -315,13 +315,12 @@ pub fn deliveries_of(receiver: &str, kinds: Vec<Arc<str>>, alerts: &[Alert], now
 fn test_alert(now: Timestamp) -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", "WatchfireTest"), ("severity", "info"), ("instance", "watchfire")]),
-        annotations: [("summary".to_owned(), "A test: whoever reads this can be reached by Watchfire.".to_owned())]
-            .into(),
+        annotations: [("summary", "A test: whoever reads this can be reached by Watchfire.")].into(),
         starts_at: now,
         ends_at: None,
         updated_at: now,
         timeout: false,
-        generator_url: String::new(),
+        generator_url: "".into(),
         value: None,
     }
 }

@@ -111,7 +111,7 @@ async fn run(
 mod tests {
     use watchfire_config::{FixedEnvironment, Source, load_config};
     use watchfire_delivery::double::{Double, Fault};
-    use watchfire_model::{Labels, Timestamp};
+    use watchfire_model::{Annotations, Labels, Timestamp};
 
     use super::*;
     use crate::clock::SystemClock;
@@ -120,12 +120,12 @@ mod tests {
         let at = Timestamp::from_secs(0);
         vec![Alert {
             labels: Labels::from_pairs([("alertname", name)]),
-            annotations: std::collections::BTreeMap::new(),
+            annotations: Annotations::default(),
             starts_at: at,
             ends_at: Some(at),
             updated_at: at,
             timeout: false,
-            generator_url: String::new(),
+            generator_url: "".into(),
             value: None,
         }]
     }

@@ -68,9 +68,8 @@ impl Trends for Numbers {
         let watch = Stopwatch::start();
         let mut answers: HashMap<RuleId, Option<Answer>> = HashMap::new();
         let mut trend = |alert: &Alert| {
-            let url = alert.generator_url.as_str();
             // What a server elsewhere answers is not here to be looked at.
-            let of = |ready: &&Arc<Ready>| *ready.spec.generator_url == *url && ready.server.is_none();
+            let of = |ready: &&Arc<Ready>| ready.spec.generator_url == alert.generator_url && ready.server.is_none();
             let ready = rules.rules.values().find(of)?;
             let measure = ready.rule.measure(&alert.labels)?;
             let looked = || self.range(ready, &measure, until, &watch);

@@ -91,12 +91,12 @@ pub(crate) fn ended(before: &[Alert], firing: &[Alert], now: Timestamp) -> Vec<A
 fn alert(name: &str, label: &str, value: &str, summary: String, description: String, now: Timestamp) -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", name), (label, value), ("severity", "warning")]),
-        annotations: BTreeMap::from([("summary".to_owned(), summary), ("description".to_owned(), description)]),
+        annotations: [("summary", summary), ("description", description)].into(),
         starts_at: now,
         ends_at: Some(now + LIVES),
         updated_at: now,
         timeout: true,
-        generator_url: String::new(),
+        generator_url: "".into(),
         value: None,
     }
 }
@@ -114,7 +114,8 @@ mod tests {
         let before = firing(&diagnostics, &[broken], &[], None, None, now);
         let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
-        assert!(before[0].annotations["description"].starts_with("a.yml:3:1: error: is wrong"));
+        let description = before[0].annotations.get("description").unwrap();
+        assert!(description.starts_with("a.yml:3:1: error: is wrong"));
         let after = firing(&diagnostics[2..], &[], &[], None, None, now);
         let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(ended.len(), 2, "{ended:?}");

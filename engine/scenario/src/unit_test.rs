@@ -6,7 +6,7 @@ use std::rc::Rc;
 use watchfire_alerting::{Dispatch, InstanceState, ReceiverSpec};
 use watchfire_config::Diagnostic;
 use watchfire_config::document::{Decoder, Fields, Node};
-use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, Annotations, Duration, Labels, Timestamp};
 use watchfire_promql::Value;
 use watchfire_rules::RuleFile;
 use watchfire_tsdb::{Point, SampleValue};
@@ -181,7 +181,10 @@ fn read_alert_test(fields: &mut Fields<'_, '_>) -> Option<AlertTest> {
         decoder.mapping(node, "an expected alert", |fields| {
             let mut labels = fields.text_map("exp_labels");
             labels.insert(ALERT_NAME_LABEL.to_owned(), name.clone());
-            Item { labels: Labels::from_pairs(labels), details: annotations(fields.text_map("exp_annotations")) }
+            Item {
+                labels: Labels::from_pairs(labels),
+                details: annotations(&fields.text_map("exp_annotations").into_iter().collect()),
+            }
         })
     });
     if name.is_empty() {
@@ -196,8 +199,9 @@ fn read_alert_test(fields: &mut Fields<'_, '_>) -> Option<AlertTest> {
 }
 
 /// Annotations as they are shown; as with labels, an empty one is none.
-fn annotations(texts: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, format!("{text:?}"))).collect()
+fn annotations(texts: &Annotations) -> BTreeMap<String, String> {
+    let said = texts.iter().filter(|(_, text)| !text.is_empty());
+    said.map(|(name, text)| (name.to_owned(), format!("{text:?}"))).collect()
 }
 
 fn read_expression_test(fields: &mut Fields<'_, '_>) -> ExpressionTest {
@@ -323,7 +327,7 @@ fn firing(world: &World, name: &str) -> Vec<Item> {
     let instances = rules.flat_map(|rule| rule.instances);
     instances
         .filter(|instance| instance.state == InstanceState::Firing)
-        .map(|instance| Item { labels: instance.labels, details: annotations(instance.annotations) })
+        .map(|instance| Item { labels: instance.labels, details: annotations(&instance.annotations) })
         .collect()
 }
 

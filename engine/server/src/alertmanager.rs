@@ -151,7 +151,7 @@ fn labels_json(labels: &Labels) -> Value {
 fn gettable(view: &AlertView, resolve_at: Timestamp) -> GettableAlert {
     let alert = &view.alert;
     GettableAlert {
-        annotations: json!(alert.annotations),
+        annotations: json!(alert.annotations.iter().collect::<BTreeMap<_, _>>()),
         ends_at: alert.ends_at.unwrap_or(resolve_at).to_rfc3339(),
         fingerprint: view.fingerprint.to_string(),
         receivers: view.receivers.iter().map(|name| json!({ "name": name.as_ref() })).collect(),
@@ -163,7 +163,7 @@ fn gettable(view: &AlertView, resolve_at: Timestamp) -> GettableAlert {
             "state": view.state.as_str(),
         }),
         updated_at: alert.updated_at.to_rfc3339(),
-        generator_url: alert.generator_url.clone(),
+        generator_url: alert.generator_url.to_string(),
         labels: labels_json(&alert.labels),
     }
 }

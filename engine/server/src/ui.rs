@@ -22,7 +22,7 @@ use watchfire_alerting::{
     SilenceState,
 };
 use watchfire_config::parse_matchers_within;
-use watchfire_model::{AlertStatus, Duration, Fingerprint, MatcherBudget, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Duration, Fingerprint, MatcherBudget, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -271,8 +271,8 @@ fn shown(text: &str) -> String {
     shorten(text, TEXT_CHARS_MAX, Unit::Chars).into_owned()
 }
 
-fn summary(annotations: &BTreeMap<String, String>) -> String {
-    annotations.get("summary").map(|text| shown(text)).unwrap_or_default()
+fn summary(annotations: &Annotations) -> String {
+    annotations.get("summary").map(shown).unwrap_or_default()
 }
 
 /// What a silence says to those who find an alert quiet.

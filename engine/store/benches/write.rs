@@ -1,7 +1,6 @@
 //! What it costs to make things durable: `cargo bench -p watchfire-store`.
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use watchfire_alerting::{AlertRecord, GroupKey, Membership, Record};
@@ -26,7 +25,6 @@ fn labels(series: usize) -> Labels {
 
 fn record(number: usize, at: i64) -> Record {
     let annotations = [("summary", "the checkout fails for 12.5% of its users"), ("runbook_url", "https://runbooks/x")];
-    let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let alert = Alert {
         labels: Labels::from_pairs([
             ("alertname", "HighErrorRate".to_owned()),
@@ -34,12 +32,12 @@ fn record(number: usize, at: i64) -> Record {
             ("service", format!("service-{}", number % 500)),
             ("severity", "critical".to_owned()),
         ]),
-        annotations: BTreeMap::from(annotations),
+        annotations: annotations.into(),
         starts_at: Timestamp::from_secs(at),
         ends_at: None,
         updated_at: Timestamp::from_secs(at),
         timeout: false,
-        generator_url: "http://watchfire/graph?g0.expr=up".to_owned(),
+        generator_url: "http://watchfire/graph?g0.expr=up".into(),
         value: Some(0.125),
     };
     let memberships = vec![Membership { group: GroupKey::from_text(format!("r1:{}", number % 500)), detached: false }];

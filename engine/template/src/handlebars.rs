@@ -17,7 +17,7 @@ use ::handlebars::{
 };
 use serde_json::{Map, Value as Json};
 use thiserror::Error;
-use watchfire_model::{AlertStatus, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Timestamp};
 
 use crate::alertmanager::{AlertData, Data};
 use crate::functions::{
@@ -165,7 +165,7 @@ fn inside_json(text: &str) -> String {
 }
 
 fn root(data: &Data, now: Timestamp) -> Map<String, Json> {
-    let texts = |pairs: &BTreeMap<String, String>| pairs.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+    let texts = |texts: &Annotations| texts.iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
     let labels = |labels: &watchfire_model::Labels| -> Json {
         labels.iter().map(|l| (l.name.to_owned(), Json::from(l.value))).collect::<Map<_, _>>().into()
     };
@@ -177,7 +177,7 @@ fn root(data: &Data, now: Timestamp) -> Map<String, Json> {
             ("annotations".to_owned(), Json::Object(texts(&alert.annotations))),
             ("startsAt".to_owned(), rfc3339(GoTime::from_timestamp(alert.starts_at)).into()),
             ("endsAt".to_owned(), rfc3339(ends_at).into()),
-            ("generatorURL".to_owned(), alert.generator_url.as_str().into()),
+            ("generatorURL".to_owned(), (&*alert.generator_url).into()),
             ("fingerprint".to_owned(), alert.fingerprint.as_str().into()),
         ])
         .into()
@@ -381,10 +381,10 @@ mod tests {
         let alert = |status, ends_at| AlertData {
             status,
             labels: labels.clone(),
-            annotations: [("summary".to_owned(), "a <b> & c\nd".to_owned())].into(),
+            annotations: [("summary", "a <b> & c\nd")].into(),
             starts_at: Timestamp::parse_rfc3339("2024-01-02T03:00:00Z").unwrap(),
             ends_at,
-            generator_url: String::new(),
+            generator_url: "".into(),
             fingerprint: "f".to_owned(),
         };
         Data {
@@ -396,7 +396,7 @@ mod tests {
             ],
             group_labels: labels.filter(|name| name == "alertname"),
             common_labels: labels.clone(),
-            common_annotations: BTreeMap::new(),
+            common_annotations: Annotations::default(),
             notification_reason: String::new(),
             route_labels: BTreeMap::new(),
             external_url: "http://w.example".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use watchfire_model::{AlertStatus, Labels, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Labels, Timestamp};
 use watchfire_template::alertmanager::{AlertData, Data, Templates};
 
 /// The public test data, or the line that says why the test is skipped.
@@ -32,12 +32,12 @@ fn data(json: &Json) -> Data {
     let alert = |alert: &Json| AlertData {
         status: status(&alert["status"]),
         labels: Labels::from_pairs(texts(&alert["labels"])),
-        annotations: texts(&alert["annotations"]),
+        annotations: texts(&alert["annotations"]).into_iter().collect(),
         starts_at: Timestamp::parse_rfc3339(alert["startsAt"].as_str().unwrap()).unwrap(),
         ends_at: Some(alert["endsAt"].as_str().unwrap())
             .filter(|text| !text.starts_with("0001"))
             .map(|text| Timestamp::parse_rfc3339(text).unwrap()),
-        generator_url: text(&alert["generatorURL"]),
+        generator_url: text(&alert["generatorURL"]).into(),
         fingerprint: text(&alert["fingerprint"]),
     };
     Data {
@@ -46,7 +46,7 @@ fn data(json: &Json) -> Data {
         alerts: json["alerts"].as_array().unwrap().iter().map(alert).collect(),
         group_labels: Labels::from_pairs(texts(&json["groupLabels"])),
         common_labels: Labels::from_pairs(texts(&json["commonLabels"])),
-        common_annotations: texts(&json["commonAnnotations"]),
+        common_annotations: texts(&json["commonAnnotations"]).into_iter().collect(),
         notification_reason: String::new(),
         route_labels: BTreeMap::new(),
         external_url: text(&json["externalURL"]),
@@ -107,15 +107,15 @@ fn one_alert() -> Data {
         alerts: vec![AlertData {
             status: AlertStatus::Firing,
             labels: labels.clone(),
-            annotations: [("summary".to_owned(), "it's \"bad\"".to_owned())].into(),
+            annotations: [("summary", "it's \"bad\"")].into(),
             starts_at: Timestamp::parse_rfc3339("2024-01-02T03:00:00Z").unwrap(),
             ends_at: None,
-            generator_url: "http://p/graph?a=1&b=2".to_owned(),
+            generator_url: "http://p/graph?a=1&b=2".into(),
             fingerprint: "f00d".to_owned(),
         }],
         group_labels: labels.filter(|name| name == "alertname"),
         common_labels: labels,
-        common_annotations: BTreeMap::new(),
+        common_annotations: Annotations::default(),
         notification_reason: "first notification".to_owned(),
         route_labels: [("team".to_owned(), "search".to_owned())].into(),
         external_url: "http://w.example".to_owned(),

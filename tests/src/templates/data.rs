@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use watchfire_model::{AlertStatus, Duration, Labels, Timestamp};
+use watchfire_model::{AlertStatus, Annotations, Duration, Labels, Timestamp};
 use watchfire_template::alertmanager::{AlertData, Data, Templates};
 use watchfire_template::functions::{BUILTIN, Context};
 use watchfire_template::go::Template;
@@ -118,14 +118,14 @@ fn query(text: &str) -> Result<Vec<(Labels, f64)>, String> {
 
 fn message() -> Data {
     let team = "<infra> & \"co\"";
-    let summary = texts([("summary", "it's <slow>")]);
+    let summary = Annotations::from([("summary", "it's <slow>")]);
     let alert = |name: &str, status, starts_at, ends_at, generator_url: &str, fingerprint: &str| AlertData {
         status,
         labels: Labels::from_pairs([("alertname", name), ("job", "api"), ("team", team)]),
         annotations: summary.clone(),
         starts_at,
         ends_at,
-        generator_url: generator_url.to_owned(),
+        generator_url: generator_url.into(),
         fingerprint: fingerprint.to_owned(),
     };
     let source = "http://prometheus/graph?g0.expr=up+%3D%3D+0&x='y'";

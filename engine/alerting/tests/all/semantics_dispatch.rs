@@ -348,12 +348,12 @@ fn semantics_28_overlapping_reports_of_an_alert_are_merged() {
         w.input(Input::Alerts(vec![external("A", secs(start), end.map(secs))]));
         w.at("220s");
         let mut newer = external("A", secs(new_start), new_end.map(secs));
-        newer.annotations = BTreeMap::from([("summary".to_owned(), "newer".to_owned())]);
+        newer.annotations = [("summary", "newer")].into();
         w.input(Input::Alerts(vec![newer]));
         let alert = w.engine.alerts(w.now)[0].alert.clone();
         let got = (alert.starts_at, alert.ends_at);
         assert_eq!(got, (secs(expected_start), Some(secs(expected_end))), "{start} {end:?} {new_start} {new_end:?}");
-        assert_eq!(alert.annotations["summary"], "newer");
+        assert_eq!(alert.annotations.get("summary"), Some("newer"));
     }
     // Of two ends the later one is the truth.
     let mut w = World::new(to_ops());

@@ -18,7 +18,9 @@ use watchfire_alerting::{
     Input, NotificationId, Notify, NotifyReason, Output, PluginUse, Policy, RateLimits, Reason, Record, RecordKey,
     Recurrence, Repeat, Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState, StateReason, Subject,
 };
-use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
+use watchfire_model::{
+    Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp,
+};
 use watchfire_plugin::{Decision, PluginError};
 
 use crate::world::{START, alerting, external, instances, receiver, rule_group};
@@ -298,7 +300,7 @@ impl Simulation {
         let found = self.finds.get(&request.rule).cloned().unwrap_or_default();
         let labels = |number: &u64| alert_labels(*number, &format!("rule{}", request.rule.0));
         let instance =
-            |number: &u64| ActiveInstance { labels: labels(number), annotations: BTreeMap::new(), value: 1.0 };
+            |number: &u64| ActiveInstance { labels: labels(number), annotations: Annotations::default(), value: 1.0 };
         let result = match self.chance.below(12) {
             0 if self.evaluation_fails => Err("too many samples".to_owned()),
             1 if self.evaluation_fails => Ok(EvaluationResult::Instances {

@@ -11,7 +11,7 @@ use watchfire_alerting::{
     EvaluationResult, GroupBy, Input, IntegrationSpec, Life, Output, ReceiverSpec, Record, RecordKey, Route,
     RouteRequest, RuleGroupSpec, RuleKind, RuleSpec, Settings, SilenceDraft, SilenceId,
 };
-use watchfire_model::{Alert, Duration, Labels, Matcher, RuleGroupId, RuleId, Sample, Timestamp};
+use watchfire_model::{Alert, Annotations, Duration, Labels, Matcher, RuleGroupId, RuleId, Sample, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 use watchfire_tsdb::Point;
 
@@ -286,18 +286,18 @@ pub(crate) fn labels(name: &str) -> Labels {
 }
 
 pub(crate) fn instance(name: &str, value: f64) -> ActiveInstance {
-    ActiveInstance { labels: labels(name), annotations: BTreeMap::new(), value }
+    ActiveInstance { labels: labels(name), annotations: Annotations::default(), value }
 }
 
 pub(crate) fn external(name: &str, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Alert {
     Alert {
         labels: labels(name),
-        annotations: BTreeMap::new(),
+        annotations: Annotations::default(),
         starts_at,
         ends_at,
         updated_at: Timestamp::MIN,
         timeout: false,
-        generator_url: String::new(),
+        generator_url: "".into(),
         value: None,
     }
 }

@@ -130,7 +130,7 @@ fn rule_row(rule: &RuleView, now: Timestamp) -> RuleRow {
         }
         None => ("inactive", "inactive", String::new()),
     };
-    let summary = worst.and_then(|instance| instance.annotations.get("summary")).cloned().unwrap_or_default();
+    let summary = worst.and_then(|instance| instance.annotations.get("summary")).unwrap_or_default().to_owned();
     RuleRow { state, tone, name: rule.name.to_string(), summary, since }
 }
 

@@ -70,7 +70,7 @@ impl Live {
                 ends_at: time("endsAt"),
                 updated_at: time("updatedAt").unwrap_or(starts_at),
                 timeout: false,
-                generator_url: alert["generatorURL"].as_str().unwrap_or_default().to_owned(),
+                generator_url: alert["generatorURL"].as_str().unwrap_or_default().into(),
                 value: None,
             };
             AlertView::new(alert, now)

@@ -8,6 +8,7 @@ use super::{
     summary_of,
 };
 use crate::text::{Unit, ellipsis};
+use crate::view::texts;
 use crate::{BuildError, Notification, Request};
 
 /// Where events of the first version go.
@@ -35,7 +36,7 @@ pub fn build_change(
                 (name.to_owned(), Value::Object(labels.collect()))
             })
             .collect();
-    custom.insert("annotations".to_owned(), json!(notification.common_annotations));
+    custom.insert("annotations".to_owned(), texts(&notification.common_annotations));
     custom.extend(fields.details.iter().cloned());
     let mut event = json!({
         "routing_key": routing_key(fields)?,

@@ -268,7 +268,7 @@ fn summary_of(notification: &Notification) -> String {
             ends_at: None,
             updated_at: notification.at,
             timeout: false,
-            generator_url: String::new(),
+            generator_url: "".into(),
             value: None,
         },
         status: notification.status(),
@@ -328,7 +328,7 @@ pub fn alert_list(views: &[&AlertView]) -> String {
             let _ = writeln!(block, " - {} = {}", label.name, label.value);
         }
         block.push_str("Annotations:\n");
-        for (name, value) in &view.alert.annotations {
+        for (name, value) in view.alert.annotations.iter() {
             let _ = writeln!(block, " - {name} = {value}");
         }
         let _ = writeln!(block, "Source: {}", view.alert.generator_url);
@@ -345,7 +345,7 @@ pub fn alert_list(views: &[&AlertView]) -> String {
 /// The receiver's links, then those that the alerts bring along.
 fn links(fields: &Fields, notification: &Notification, notes: &mut Vec<String>) -> Vec<Value> {
     let own = fields.links.iter().map(|link| (link.href.clone(), link.text.clone()));
-    let annotation = |name: &str| notification.common_annotations.get(name).cloned();
+    let annotation = |name: &str| notification.common_annotations.get(name).map(str::to_owned);
     let known = [("runbook_url", "Runbook"), ("dashboard_url", "Dashboard")];
     let known = known.into_iter().filter_map(|(name, text)| Some((annotation(name)?, text.to_owned())));
     let silence = (!notification.external_url.is_empty() && notification.status() == AlertStatus::Firing)

@@ -107,14 +107,14 @@ fn fallback(notification: &Notification) -> String {
         (_, Topic::Acknowledged) => "ACKNOWLEDGED".to_owned(),
         _ => format!("FIRING:{firing}"),
     };
-    let common = ["summary", "message", "description"].iter().find_map(|k| notification.common_annotations.get(*k));
+    let common = ["summary", "message", "description"].iter().find_map(|k| notification.common_annotations.get(k));
     let said = common.map_or_else(String::new, |text| format!(": {text}"));
     escape(&ellipsis(&format!("[{state}] {}{said}", notification.subject()), 500, UNIT))
 }
 
 /// The summary and, if it says something else, the description that all alerts share.
 fn said_by_all(notification: &Notification) -> String {
-    let annotation = |name: &str| notification.common_annotations.get(name).map(|text| text.trim());
+    let annotation = |name: &str| notification.common_annotations.get(name).map(str::trim);
     let summary = annotation("summary").or_else(|| annotation("message")).unwrap_or("");
     let description = annotation("description").filter(|text| *text != summary).unwrap_or("");
     match (summary.is_empty(), description.is_empty()) {
@@ -197,7 +197,7 @@ fn alert_text(view: &AlertView, notification: &Notification) -> String {
     let mut text = format!("{sign} *{}*", escape(&one_line(&ellipsis(name, LABEL_CHARS_MAX, UNIT))));
     let said = ["summary", "message", "description"]
         .iter()
-        .find_map(|key| alert.annotations.get(*key).filter(|_| !notification.common_annotations.contains_key(*key)));
+        .find_map(|key| alert.annotations.get(key).filter(|_| notification.common_annotations.get(key).is_none()));
     if let Some(said) = said {
         text.push_str(&format!("  {}", escape(&ellipsis(said.trim(), 280, UNIT))));
     }
@@ -233,13 +233,13 @@ fn left_line(views: &[&AlertView]) -> String {
 }
 
 fn buttons(notification: &Notification, interactive: bool) -> Vec<Value> {
-    let annotation = |name: &str| notification.common_annotations.get(name).map_or("", String::as_str);
+    let annotation = |name: &str| notification.common_annotations.get(name).unwrap_or("");
     let mut urls = vec![("Runbook", annotation("runbook_url").to_owned())];
     urls.push(("Dashboard", annotation("dashboard_url").to_owned()));
     if let Some(first) = notification.alerts.first()
         && notification.alerts.iter().all(|view| view.alert.generator_url == first.alert.generator_url)
     {
-        urls.push(("Source", first.alert.generator_url.clone()));
+        urls.push(("Source", first.alert.generator_url.to_string()));
     }
     if !notification.external_url.is_empty() {
         if notification.status() == AlertStatus::Firing {

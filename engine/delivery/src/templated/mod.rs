@@ -319,7 +319,7 @@ fn facts(
             "hash": notification.group_hash(),
             "labels": labels(&notification.group_labels),
             "common_labels": labels(&notification.common_labels),
-            "common_annotations": notification.common_annotations,
+            "common_annotations": view::texts(&notification.common_annotations),
         },
         "webhook": webhook::payload(notification, alerts_max),
         "pairs": pairs,

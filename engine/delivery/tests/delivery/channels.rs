@@ -58,9 +58,9 @@ fn storm(integration: &str) -> Delivery {
             let labels =
                 alert.labels.iter().map(|label| (label.name, label.value)).filter(|(name, _)| *name != "instance");
             alert.labels = watchfire_model::Labels::from_pairs(labels.chain([("instance", host.as_str())]));
-            alert
-                .annotations
-                .insert("description".to_owned(), format!("<b>very</b> long & \"quoted\" text {number} ").repeat(20));
+            let description = format!("<b>very</b> long & \"quoted\" text {number} ").repeat(20);
+            let annotations = alert.annotations.iter().chain([("description", description.as_str())]);
+            alert.annotations = annotations.collect();
             alert
         })
         .collect();

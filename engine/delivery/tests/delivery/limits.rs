@@ -44,7 +44,7 @@ prop_compose! {
                 ("dashboard_url", "https://example.org/"),
             ];
             let mut one = alert(&labels, &annotations, i as i64);
-            one.generator_url.clone_from(&texts[6]);
+            one.generator_url = texts[6].as_str().into();
             if over || i % 3 == 2 { resolved(one) } else { one }
         }).collect()
     }

@@ -1,9 +1,7 @@
 //! Notifications to build requests from.
 
-use std::collections::BTreeMap;
-
 use watchfire_delivery::Notification;
-use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_model::{Alert, Annotations, Labels, Timestamp};
 use watchfire_plugin::AlertView;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_209_600_000);
@@ -13,12 +11,12 @@ pub(crate) fn alert(labels: &[(&str, &str)], annotations: &[(&str, &str)], minut
     let starts_at = NOW - watchfire_model::Duration::from_mins(minutes);
     Alert {
         labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-        annotations: annotations.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        annotations: annotations.iter().copied().collect(),
         starts_at,
         ends_at: None,
         updated_at: NOW,
         timeout: false,
-        generator_url: "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1".to_owned(),
+        generator_url: "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1".into(),
         value: None,
     }
 }
@@ -43,10 +41,10 @@ pub(crate) fn notification(alerts: Vec<Alert>) -> Notification {
 /// Two alerts of one rule.
 pub(crate) fn pair() -> Notification {
     let annotation = |instance: &str| {
-        BTreeMap::from([
-            ("summary".to_owned(), format!("Latency is high on {instance}")),
-            ("description".to_owned(), "p99 > 1s & \"rising\" <b>ü\nline2".to_owned()),
-            ("runbook_url".to_owned(), "https://runbooks.example/latency".to_owned()),
+        Annotations::from([
+            ("summary", &*format!("Latency is high on {instance}")),
+            ("description", "p99 > 1s & \"rising\" <b>ü\nline2"),
+            ("runbook_url", "https://runbooks.example/latency"),
         ])
     };
     let mut alerts = Vec::new();

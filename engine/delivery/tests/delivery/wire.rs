@@ -22,7 +22,7 @@ fn notification(body: &Value) -> Notification {
             ends_at,
             updated_at: Timestamp::EPOCH,
             timeout: false,
-            generator_url: text(&alert["generatorURL"]),
+            generator_url: text(&alert["generatorURL"]).into(),
             value: None,
         };
         let severity = alert.labels.get("severity").and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -76,7 +76,7 @@ fn pagerduty_gets_the_event_that_alertmanager_sends_and_more_links() {
             description: notification.alerts.iter().find_map(|view| {
                 let summary = view.alert.annotations.get("summary")?;
                 let cut: String = summary.chars().take(1000).collect();
-                text("/payload/summary")?.starts_with(&cut).then(|| summary.clone())
+                text("/payload/summary")?.starts_with(&cut).then(|| summary.to_owned())
             }),
             severity: text("/payload/severity"),
             source: text("/payload/source"),

@@ -142,12 +142,12 @@ fn group(alerts: usize) -> MessageGroup {
             [("summary", "Five percent of requests fail"), ("runbook_url", "https://runbooks.example/errors")];
         let alert = Alert {
             labels,
-            annotations: annotations.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect(),
+            annotations: annotations.iter().copied().collect(),
             starts_at: Timestamp::from_secs(999_000),
             ends_at: None,
             updated_at: at,
             timeout: false,
-            generator_url: "https://watchfire.example/rules".to_owned(),
+            generator_url: "https://watchfire.example/rules".into(),
             value: Some(0.05),
         };
         AlertView::new(alert, at)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use watchfire_host::{Host, HostSettings, LoadError, PluginInfo, Source};
-use watchfire_model::{Alert, Duration, Labels, Timestamp};
+use watchfire_model::{Alert, Annotations, Duration, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Limits, MessageGroup, State, StateLimits};
 
 /// A host that is small enough for many of them to live at once, and more patient than the slowest machine is slow:
@@ -76,12 +76,12 @@ pub fn built(test: &str, plugin: &str) -> Option<PathBuf> {
 pub fn group() -> MessageGroup {
     let alert = Alert {
         labels: Labels::from_pairs([("alertname", "A")]),
-        annotations: BTreeMap::new(),
+        annotations: Annotations::default(),
         starts_at: Timestamp::EPOCH,
         ends_at: None,
         updated_at: Timestamp::EPOCH,
         timeout: false,
-        generator_url: String::new(),
+        generator_url: "".into(),
         value: None,
     };
     MessageGroup {

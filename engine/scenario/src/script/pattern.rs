@@ -1,10 +1,9 @@
 //! Alerts as expectations name them: by some of their labels, and perhaps more.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use watchfire_config::document::{Decoder, Kind, Node};
-use watchfire_model::{ALERT_NAME_LABEL, Labels, METRIC_NAME_LABEL};
+use watchfire_model::{ALERT_NAME_LABEL, Annotations, Labels, METRIC_NAME_LABEL};
 
 use crate::diff::{Line, Mark, named};
 use crate::document::{CODE, labels};
@@ -14,7 +13,7 @@ use crate::series::parse_series;
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     labels: Labels,
-    annotations: BTreeMap<String, String>,
+    annotations: Annotations,
     value: Option<f64>,
 }
 
@@ -22,14 +21,14 @@ pub(crate) struct Pattern {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) labels: Labels,
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) annotations: Annotations,
     pub(crate) value: Option<f64>,
 }
 
 impl Pattern {
     /// `Down{job="a"}`, a mapping of labels, or `{labels: ..., annotations: ..., value: ...}`.
     pub(crate) fn read(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<Pattern> {
-        let plain = |labels| Pattern { labels, annotations: BTreeMap::new(), value: None };
+        let plain = |labels| Pattern { labels, annotations: Annotations::default(), value: None };
         if let Some(text) = node.text() {
             return match read_alert(text) {
                 Ok(labels) => Some(plain(labels)),
@@ -42,7 +41,7 @@ impl Pattern {
         if node.get("labels").is_some_and(|labels| matches!(labels.kind, Kind::Mapping(_))) {
             return decoder.mapping(node, "an expected alert", |fields| Pattern {
                 labels: labels(fields, "labels"),
-                annotations: fields.text_map("annotations"),
+                annotations: fields.text_map("annotations").into_iter().collect(),
                 value: fields.number("value"),
             });
         }
@@ -67,9 +66,9 @@ impl Candidate {
     }
 }
 
-fn show(labels: &Labels, annotations: &BTreeMap<String, String>, value: Option<f64>) -> String {
+fn show(labels: &Labels, annotations: &Annotations, value: Option<f64>) -> String {
     let mut text = named(labels);
-    for (name, annotation) in annotations {
+    for (name, annotation) in annotations.iter() {
         text.push_str(&format!(" {name}={annotation:?}"));
     }
     if let Some(value) = value {

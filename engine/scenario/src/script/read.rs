@@ -6,7 +6,7 @@ use std::rc::Rc;
 use watchfire_alerting::{DeliveryOutcome, Recurrence};
 use watchfire_config::document::{Decoder, Entry, Fields, Kind, Node, Style};
 use watchfire_config::parse_matchers;
-use watchfire_model::{Alert, Duration, Event, FieldValue, Labels, Timestamp};
+use watchfire_model::{Alert, Annotations, Duration, Event, FieldValue, Labels, Timestamp};
 use watchfire_tsdb::SampleValue;
 
 use super::expect::read_expect;
@@ -223,7 +223,7 @@ fn read_sent_alert(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<SentAle
             ends_at: None,
             updated_at: Timestamp::MIN,
             timeout: false,
-            generator_url: String::new(),
+            generator_url: "".into(),
             value: None,
         },
         starts,
@@ -231,7 +231,7 @@ fn read_sent_alert(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<SentAle
     };
     if let Some(text) = node.text() {
         return match read_alert(text) {
-            Ok(labels) => Some(sent(labels, BTreeMap::new(), None, None)),
+            Ok(labels) => Some(sent(labels, Annotations::default(), None, None)),
             Err(message) => {
                 decoder.error(node.start, CODE, message);
                 None
@@ -241,7 +241,7 @@ fn read_sent_alert(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<SentAle
     decoder.mapping(node, "an alert", |fields| {
         let by_name = alert(fields, "alert");
         let labels = by_name.unwrap_or_else(|| labels(fields, "labels"));
-        let annotations = fields.text_map("annotations");
+        let annotations = fields.text_map("annotations").into_iter().collect();
         let (starts, ends) = (signed_duration(fields, "starts"), signed_duration(fields, "ends"));
         sent(labels, annotations, starts, ends)
     })

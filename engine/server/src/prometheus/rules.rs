@@ -16,7 +16,7 @@ use crate::App;
 fn instance_json(instance: &Instance) -> Value {
     let mut alert = json!({
         "labels": labels_json(&instance.labels),
-        "annotations": instance.annotations,
+        "annotations": instance.annotations.iter().collect::<BTreeMap<_, _>>(),
         "state": instance.state.as_str(),
         "activeAt": instance.active_at.to_rfc3339(),
         "value": format_e(instance.value),

@@ -364,7 +364,7 @@ pub(super) fn put_alerts(out: &mut Vec<u8>, alerts: &[Alert]) {
             put_text(out, label.value);
         }
         put_length(out, alert.annotations.len());
-        for (name, value) in &alert.annotations {
+        for (name, value) in alert.annotations.iter() {
             put_text(out, name);
             put_text(out, value);
         }
@@ -393,14 +393,13 @@ pub(super) fn read_alerts(payload: &[u8]) -> Result<Vec<Alert>, Unreadable> {
     let mut alerts = Vec::with_capacity(count.min(1 << 16));
     for _ in 0..count {
         let labels = Labels::from_pairs(pairs(&mut reader)?);
-        let annotations = pairs(&mut reader)?.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let annotations = annotations.collect();
+        let annotations = pairs(&mut reader)?.into_iter().collect();
         let starts_at = Timestamp::from_millis(reader.signed()?);
         let updated_at = Timestamp::from_millis(reader.signed()?);
         let flags = reader.byte()?;
         let ends_at = if flags & 2 != 0 { Some(Timestamp::from_millis(reader.signed()?)) } else { None };
         let value = if flags & 4 != 0 { Some(reader.f64()?) } else { None };
-        let generator_url = reader.text()?.to_owned();
+        let generator_url = reader.text()?.into();
         let timeout = flags & 1 != 0;
         alerts.push(Alert { labels, annotations, starts_at, ends_at, updated_at, timeout, generator_url, value });
     }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -52,12 +51,12 @@ fn event(id: &str) -> Event {
 fn alert() -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", "x")]),
-        annotations: BTreeMap::from([("summary".to_owned(), String::new())]),
+        annotations: [("summary", "")].into(),
         starts_at: at(1),
         ends_at: Some(at(2)),
         updated_at: at(3),
         timeout: true,
-        generator_url: "http://x".to_owned(),
+        generator_url: "http://x".into(),
         value: Some(f64::INFINITY),
     }
 }

@@ -13,7 +13,7 @@ use watchfire_alerting::{
 };
 use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
-use watchfire_model::{Alert, Anchoring, Duration, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
+use watchfire_model::{Alert, Anchoring, Annotations, Duration, Fingerprint, Labels, MatchOp, Matcher, Timestamp};
 
 use super::*;
 
@@ -45,12 +45,12 @@ fn any_alert() -> impl Strategy<Value = Alert> {
     (any_labels(), any_texts(), times, any::<bool>(), ".{0,4}", option::of(any_value())).prop_map(
         |(labels, annotations, (starts_at, ends_at, updated_at), timeout, generator_url, value)| Alert {
             labels,
-            annotations,
+            annotations: annotations.into_iter().collect(),
             starts_at,
             ends_at,
             updated_at,
             timeout,
-            generator_url,
+            generator_url: generator_url.into(),
             value,
         },
     )
@@ -84,7 +84,7 @@ fn any_instance() -> impl Strategy<Value = Record> {
             let (active_at, fired_at, resolved_at, keep_firing_since, missing_since) = times;
             let instance = Instance {
                 labels,
-                annotations,
+                annotations: annotations.into_iter().collect(),
                 value,
                 state,
                 active_at,
@@ -392,7 +392,7 @@ fn a_nan_keeps_its_bits() {
     for bits in [f64::NAN.to_bits(), 0x7ff0_0000_0000_0002, 0xfff8_0000_0000_0000] {
         let instance = Instance {
             labels: Labels::empty(),
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
             value: f64::from_bits(bits),
             state: InstanceState::Firing,
             active_at: Timestamp::EPOCH,

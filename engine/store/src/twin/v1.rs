@@ -13,7 +13,7 @@ use watchfire_alerting::{
 use watchfire_model as model;
 use watchfire_model::Matcher;
 
-use super::values::{LabelSet, MatcherTwin, Millis, Number, is_default, read_rule};
+use super::values::{AnnotationSet, LabelSet, MatcherTwin, Millis, Number, is_default, read_rule};
 
 fn matchers(twins: Vec<MatcherTwin>) -> Result<Vec<Matcher>, String> {
     twins.into_iter().map(Matcher::try_from).collect()
@@ -23,7 +23,7 @@ fn matchers(twins: Vec<MatcherTwin>) -> Result<Vec<Matcher>, String> {
 pub(super) struct Instance {
     rule: String,
     labels: LabelSet,
-    annotations: BTreeMap<String, String>,
+    annotations: AnnotationSet,
     value: Number,
     state: State,
     active_at: Millis,
@@ -48,7 +48,7 @@ impl From<&InstanceRecord> for Instance {
         Instance {
             rule: record.rule.to_string(),
             labels: LabelSet(instance.labels.clone()),
-            annotations: instance.annotations.clone(),
+            annotations: AnnotationSet(instance.annotations.clone()),
             value: Number(instance.value),
             state: match instance.state {
                 InstanceState::Pending => State::Pending,
@@ -70,7 +70,7 @@ impl TryFrom<Instance> for InstanceRecord {
     fn try_from(twin: Instance) -> Result<InstanceRecord, String> {
         let instance = alerting::Instance {
             labels: twin.labels.0,
-            annotations: twin.annotations,
+            annotations: twin.annotations.0,
             value: twin.value.0,
             state: match twin.state {
                 State::Pending => InstanceState::Pending,
@@ -90,7 +90,7 @@ impl TryFrom<Instance> for InstanceRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Alert<'a> {
     labels: LabelSet,
-    annotations: Cow<'a, BTreeMap<String, String>>,
+    annotations: AnnotationSet,
     starts_at: Millis,
     ends_at: Option<Millis>,
     updated_at: Millis,
@@ -105,7 +105,7 @@ impl<'a> From<&'a model::Alert> for Alert<'a> {
     fn from(alert: &'a model::Alert) -> Alert<'a> {
         Alert {
             labels: LabelSet(alert.labels.clone()),
-            annotations: Cow::Borrowed(&alert.annotations),
+            annotations: AnnotationSet(alert.annotations.clone()),
             starts_at: alert.starts_at.into(),
             ends_at: alert.ends_at.map(Millis::from),
             updated_at: alert.updated_at.into(),
@@ -120,12 +120,12 @@ impl From<Alert<'_>> for model::Alert {
     fn from(twin: Alert<'_>) -> model::Alert {
         model::Alert {
             labels: twin.labels.0,
-            annotations: twin.annotations.into_owned(),
+            annotations: twin.annotations.0,
             starts_at: twin.starts_at.into(),
             ends_at: twin.ends_at.map(Into::into),
             updated_at: twin.updated_at.into(),
             timeout: twin.timeout,
-            generator_url: twin.generator_url.into_owned(),
+            generator_url: twin.generator_url.into(),
             value: twin.value.map(|number| number.0),
         }
     }

@@ -1,11 +1,14 @@
 //! Values of the model in JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use watchfire_model::{Anchoring, Fingerprint, Labels, LabelsBuilder, MatchOp, Matcher, RuleId, Timestamp};
+use watchfire_model::{
+    Anchoring, Annotations, Fingerprint, Labels, LabelsBuilder, MatchOp, Matcher, RuleId, Timestamp,
+};
 
 /// A label set, as an object.
 #[derive(Clone, Debug)]
@@ -40,6 +43,23 @@ impl<'de> Deserialize<'de> for LabelSet {
             }
         }
         deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// Annotations, as an object.
+#[derive(Clone, Debug)]
+pub(super) struct AnnotationSet(pub(super) Annotations);
+
+impl Serialize for AnnotationSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for AnnotationSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnnotationSet, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+        Ok(AnnotationSet(texts.into_iter().collect()))
     }
 }
 

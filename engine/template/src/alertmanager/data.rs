@@ -1,8 +1,9 @@
 //! What notification templates see.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use watchfire_model::{ALERT_NAME_LABEL, Alert, AlertStatus, Labels, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, Alert, AlertStatus, Annotations, Labels, Timestamp};
 
 use crate::functions::Param;
 use crate::time::GoTime;
@@ -27,7 +28,7 @@ pub struct Data {
     /// The labels that all of them have with the same value.
     pub common_labels: Labels,
     /// The annotations that all of them have with the same text.
-    pub common_annotations: BTreeMap<String, String>,
+    pub common_annotations: Annotations,
     /// The labels of the route, as its templates gave them.
     pub route_labels: BTreeMap<String, String>,
     /// Where readers reach the engine.
@@ -42,13 +43,13 @@ pub struct AlertData {
     /// Its labels.
     pub labels: Labels,
     /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// When it began to fire.
     pub starts_at: Timestamp,
     /// When it ended; `None` while it fires, which templates see as the zero time.
     pub ends_at: Option<Timestamp>,
     /// Where it comes from.
-    pub generator_url: String,
+    pub generator_url: Arc<str>,
     /// The stable id of its labels.
     pub fingerprint: String,
 }
@@ -59,16 +60,15 @@ impl Data {
         let alerts: Vec<AlertData> = alerts.iter().map(|alert| AlertData::new(alert, now)).collect();
         let any_fires = alerts.iter().any(|alert| alert.status == AlertStatus::Firing);
         let status = if any_fires { AlertStatus::Firing } else { AlertStatus::Resolved };
-        let (mut common_labels, mut common_annotations) = (Labels::empty(), BTreeMap::new());
+        let (mut common_labels, mut common_annotations) = (Labels::empty(), Annotations::default());
         if let Some((first, others)) = alerts.split_first() {
             common_labels = first.labels.filter(|name| {
                 let value = first.labels.value_or_empty(name);
                 others.iter().all(|other| other.labels.value_or_empty(name) == value)
             });
-            common_annotations.clone_from(&first.annotations);
-            common_annotations.retain(|name, text| {
-                others.iter().all(|other| other.annotations.get(name).map_or("", String::as_str) == text.as_str())
-            });
+            common_annotations = first
+                .annotations
+                .filter(|name, text| others.iter().all(|other| other.annotations.get(name).unwrap_or("") == text));
         }
         Data {
             receiver: receiver.to_owned(),
@@ -96,8 +96,8 @@ impl Data {
                 ("NotificationReason", self.notification_reason.as_str().into()),
                 ("GroupLabels", labels(&self.group_labels)),
                 ("CommonLabels", labels(&self.common_labels)),
-                ("CommonAnnotations", texts(&self.common_annotations)),
-                ("RouteLabels", texts(&self.route_labels)),
+                ("CommonAnnotations", texts(self.common_annotations.iter())),
+                ("RouteLabels", texts(self.route_labels.iter().map(|(name, text)| (&**name, &**text)))),
                 ("ExternalURL", self.external_url.as_str().into()),
             ],
         )
@@ -114,7 +114,7 @@ impl AlertData {
             annotations: alert.annotations.clone(),
             starts_at: alert.starts_at,
             ends_at: if status == AlertStatus::Resolved { alert.ends_at } else { None },
-            generator_url: alert.generator_url.clone(),
+            generator_url: Arc::clone(&alert.generator_url),
             fingerprint: alert.fingerprint().to_string(),
         }
     }
@@ -125,10 +125,10 @@ impl AlertData {
             vec![
                 ("Status", self.status.as_str().into()),
                 ("Labels", labels(&self.labels)),
-                ("Annotations", texts(&self.annotations)),
+                ("Annotations", texts(self.annotations.iter())),
                 ("StartsAt", Value::time(self.starts_at)),
                 ("EndsAt", Value::Time(self.ends_at.map_or_else(GoTime::zero, GoTime::from_timestamp))),
-                ("GeneratorURL", self.generator_url.as_str().into()),
+                ("GeneratorURL", Value::Text(Arc::clone(&self.generator_url))),
                 ("Fingerprint", self.fingerprint.as_str().into()),
             ],
         )
@@ -139,8 +139,8 @@ fn labels(labels: &Labels) -> Value {
     Value::Map(Map::from_labels(&KV, labels.clone()))
 }
 
-fn texts(texts: &BTreeMap<String, String>) -> Value {
-    let entries = texts.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect();
+fn texts<'a>(texts: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    let entries = texts.map(|(name, text)| (name.to_owned(), text.into())).collect();
     Value::Map(Map::new(&KV, entries))
 }
 
@@ -285,12 +285,12 @@ mod tests {
     fn alert(labels: &[(&str, &str)], annotations: &[(&str, &str)], ends_at: Option<i64>) -> Alert {
         Alert {
             labels: Labels::from_pairs(labels.iter().copied()),
-            annotations: annotations.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect(),
+            annotations: annotations.iter().copied().collect(),
             starts_at: Timestamp::from_secs(1),
             ends_at: ends_at.map(Timestamp::from_secs),
             updated_at: Timestamp::from_secs(1),
             timeout: false,
-            generator_url: String::new(),
+            generator_url: "".into(),
             value: None,
         }
     }
@@ -305,7 +305,7 @@ mod tests {
             Data::new("r.x", Labels::from_pairs([("alertname", "A")]), "http://w", &alerts, Timestamp::from_secs(10));
         assert_eq!(data.status, AlertStatus::Firing);
         assert_eq!(data.common_labels.to_string(), r#"{alertname="A"}"#);
-        assert_eq!(data.common_annotations, [("s".to_owned(), "x".to_owned())].into());
+        assert_eq!(data.common_annotations, [("s", "x")].into());
         // The end of a firing alert is not known and not shown.
         assert_eq!((data.alerts[0].ends_at, data.alerts[1].ends_at), (None, Some(Timestamp::from_secs(5))));
         let Value::Struct(value) = data.to_value() else { panic!("data is a struct") };
