@@ -45,7 +45,7 @@ impl Row {
     pub(super) fn new(key: &RecordKey, record: &Record) -> Result<Row, StoreError> {
         let wrong =
             |error: serde_json::Error| StoreError::Serialise { key: key.to_string(), reason: error.to_string() };
-        let body = twin::encode(record).map_err(wrong)?;
-        Ok(Row { kind: key.kind, key: key.key.clone(), version: twin::VERSION, body })
+        let (version, body) = twin::encode(record).map_err(wrong)?;
+        Ok(Row { kind: key.kind, key: key.key.clone(), version, body })
     }
 }

@@ -9,7 +9,7 @@ use watchfire_model::Duration;
 
 use super::batch::{Batch, Row};
 use super::{Durability, Moves, StoreError, StoreSettings, failed, migration};
-use crate::twin::{Found, VERSION};
+use crate::twin::Found;
 
 /// Rows per statement, from the largest down: few statements, and few different ones, so that all stay prepared.
 const CHUNKS: [usize; 4] = [256, 32, 4, 1];
@@ -66,7 +66,7 @@ impl Sqlite {
             busy_timeout: settings.busy_timeout,
             is_file: path.is_some(),
             upserts: CHUNKS.map(|count| {
-                let rows = row(count, &format!("(?,?,{VERSION},?)"));
+                let rows = row(count, "(?,?,?,?)");
                 format!(
                     "INSERT INTO records (kind, key, version, body) VALUES {rows} \
                      ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body"
@@ -106,7 +106,7 @@ impl Sqlite {
             let mut query = sqlx::query(AssertSqlSafe(self.upserts[size].as_str()));
             for (key, record) in these {
                 let row = Row::new(key, record)?;
-                query = query.bind(row.kind).bind(row.key).bind(row.body);
+                query = query.bind(row.kind).bind(row.key).bind(row.version).bind(row.body);
             }
             query.execute(&mut *transaction).await.map_err(refused())?;
             rest = others;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use watchfire_alerting::{HistoryEntry, HistoryRecord, NotificationId, Reason};
 use watchfire_model::Fingerprint;
 
 use super::target::Target;
-use super::values::{Millis, is_default};
+use super::values::Millis;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct History {
     #[serde(default)]
     since: Millis,
@@ -17,39 +17,19 @@ pub(super) struct History {
     lines: Vec<Line>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Line {
     at: Millis,
     word: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     parts: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     target: Option<Target>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     notification: Option<String>,
     /// Target and notification are those of the line before, as those of a decision and its outcome are.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     as_before: bool,
-}
-
-impl From<&HistoryRecord> for History {
-    fn from(record: &HistoryRecord) -> History {
-        let line = |(index, entry): (usize, &Arc<HistoryEntry>)| {
-            let about = |entry: &HistoryEntry| (entry.target.clone(), entry.notification);
-            let before = index.checked_sub(1).and_then(|index| record.entries.get(index));
-            let as_before = entry.target.is_some() && before.is_some_and(|before| about(before) == about(entry));
-            Line {
-                at: entry.at.into(),
-                word: entry.reason.word().to_owned(),
-                parts: entry.reason.parts(),
-                target: entry.target.as_deref().filter(|_| !as_before).map(Target::from),
-                notification: entry.notification.filter(|_| !as_before).map(|id| id.to_string()),
-                as_before,
-            }
-        };
-        let lines = record.entries.iter().enumerate().map(line).collect();
-        History { since: record.since.into(), fingerprint: record.fingerprint.0, lines }
-    }
 }
 
 impl TryFrom<History> for HistoryRecord {

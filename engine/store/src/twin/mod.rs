@@ -1,14 +1,17 @@
 //! Records as rows: the serialised twins of what `alerting` keeps.
 //!
 //! Each kind has a version of its own. A version that was shipped is read for ever; a changed twin gets a new version
-//! beside the old one. Bodies are JSON, so that a person can read them and a field can be added with a default, but for
+//! beside the old one. Kinds of which there are many are packed, because most of what a notification costs is writing
+//! them. Bodies of the others are JSON, so that a person can read them and a field can be added with a default, but for
 //! plugin state, whose body is the value itself.
 
 mod attempt;
 mod history;
+mod packed;
 mod request;
 mod target;
 mod v1;
+mod v2;
 mod values;
 
 use watchfire_alerting::{PluginStateRecord, Record, TargetRecord};
@@ -18,15 +21,14 @@ use watchfire_plugin::StateWrite;
 pub(crate) use attempt::{decode_attempt, encode_attempt};
 pub(crate) use request::{decode_request, encode_request};
 
-/// The version in which this Watchfire writes every kind.
-pub(crate) const VERSION: i32 = 1;
+/// The version of JSON.
+const JSON: i32 = 1;
+/// The version of packed bodies.
+const PACKED: i32 = 2;
 
 /// Kinds that are one by now, [`Record::TARGET`].
 const LOG: &str = "log";
 const OUTBOX: &str = "outbox";
-
-/// Room for the body of most records.
-const BODY_BYTES: usize = 1 << 10;
 
 /// A row as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,58 +48,63 @@ pub(crate) fn is_deletion(record: &Record) -> bool {
     }
 }
 
-/// The body of a record in [`VERSION`]; that of a deletion is empty.
-pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
-    fn write(twin: &impl serde::Serialize) -> Result<Vec<u8>, serde_json::Error> {
-        let mut body = Vec::with_capacity(BODY_BYTES);
-        serde_json::to_writer(&mut body, twin)?;
-        Ok(body)
+/// The body of a record, with its version; that of a deletion is empty.
+pub(crate) fn encode(record: &Record) -> Result<(i32, Vec<u8>), serde_json::Error> {
+    fn json(twin: &impl serde::Serialize) -> Result<(i32, Vec<u8>), serde_json::Error> {
+        Ok((JSON, serde_json::to_vec(twin)?))
     }
     match record {
-        Record::Instance(r) => write(&v1::Instance::from(r)),
-        Record::Alert(r) => write(&v1::AlertRow::from(r)),
-        Record::Group(r) => write(&v1::Group::from(r)),
-        Record::Silence(r) => write(&v1::Silence::from(r)),
-        Record::Target(r) => write(&target::TargetRow::from(r)),
-        Record::Routes(r) => write(&v1::Routes::from(r)),
-        Record::History(r) => write(&history::History::from(r)),
-        Record::RateLimit(r) => write(&v1::RateLimit::from(r)),
-        Record::Schedule(r) => write(&v1::Schedule::from(r)),
-        Record::PluginState(state) => Ok(state.write.value.clone().unwrap_or_default()),
-        Record::Deleted(_) => Ok(Vec::new()),
+        Record::Instance(r) => Ok((PACKED, v2::write(|w| v2::write_instance(w, r)))),
+        Record::Alert(r) => Ok((PACKED, v2::write(|w| v2::write_alert(w, r)))),
+        Record::Group(r) => Ok((PACKED, v2::write(|w| v2::write_group(w, r)))),
+        Record::Target(r) => Ok((PACKED, v2::write(|w| v2::write_target(w, r)))),
+        Record::History(r) => Ok((PACKED, v2::write(|w| v2::write_history(w, r)))),
+        Record::Silence(r) => json(&v1::Silence::from(r)),
+        Record::Routes(r) => json(&v1::Routes::from(r)),
+        Record::RateLimit(r) => json(&v1::RateLimit::from(r)),
+        Record::Schedule(r) => json(&v1::Schedule::from(r)),
+        Record::PluginState(state) => Ok((JSON, state.write.value.clone().unwrap_or_default())),
+        Record::Deleted(_) => Ok((JSON, Vec::new())),
     }
 }
 
 /// Reads a row; the error is the reason for which it is put into quarantine.
 pub(crate) fn decode(row: Found) -> Result<Record, String> {
-    fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    fn json<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
         serde_json::from_slice(body).map_err(|error| error.to_string())
     }
-    if row.version != VERSION {
-        return Err(format!(
-            "version {} of {:?} is not known; it may come from a newer Watchfire",
-            row.version, row.kind
-        ));
-    }
-    let record = match row.kind.as_str() {
-        Record::INSTANCE => Record::Instance(read::<v1::Instance>(&row.body)?.try_into()?),
-        Record::ALERT => Record::Alert(read::<v1::AlertRow>(&row.body)?.try_into()?),
-        Record::GROUP => Record::Group(read::<v1::Group>(&row.body)?.into()),
-        Record::SILENCE => Record::Silence(read::<v1::Silence>(&row.body)?.try_into()?),
-        Record::TARGET => Record::Target(read::<target::TargetRow>(&row.body)?.try_into()?),
-        LOG => Record::Target(read::<target::Log>(&row.body)?.into()),
-        OUTBOX => Record::Target(read::<target::Outbox>(&row.body)?.try_into()?),
-        Record::ROUTES => Record::Routes(read::<v1::Routes>(&row.body)?.try_into()?),
-        Record::HISTORY => Record::History(read::<history::History>(&row.body)?.try_into()?),
-        Record::RATE_LIMIT => Record::RateLimit(read::<v1::RateLimit>(&row.body)?.into()),
-        Record::SCHEDULE => Record::Schedule(read::<v1::Schedule>(&row.body)?.try_into()?),
-        Record::PLUGIN_STATE => {
+    let body = &row.body;
+    let packed = match (row.kind.as_str(), row.version) {
+        (Record::INSTANCE, PACKED) => Some(v2::read(body, v2::read_instance).map(Record::Instance)),
+        (Record::ALERT, PACKED) => Some(v2::read(body, v2::read_alert).map(Record::Alert)),
+        (Record::GROUP, PACKED) => Some(v2::read(body, v2::read_group).map(Record::Group)),
+        (Record::TARGET, PACKED) => Some(v2::read(body, v2::read_target).map(Record::Target)),
+        (Record::HISTORY, PACKED) => Some(v2::read(body, v2::read_history).map(Record::History)),
+        (_, JSON) => None,
+        (kind, version) => {
+            return Err(format!("version {version} of {kind:?} is not known; it may come from a newer Watchfire"));
+        }
+    };
+    let record = match (packed, row.kind.as_str()) {
+        (Some(record), _) => record.map_err(|error| error.to_string())?,
+        (None, Record::INSTANCE) => Record::Instance(json::<v1::Instance>(body)?.try_into()?),
+        (None, Record::ALERT) => Record::Alert(json::<v1::AlertRow>(body)?.try_into()?),
+        (None, Record::GROUP) => Record::Group(json::<v1::Group>(body)?.into()),
+        (None, Record::SILENCE) => Record::Silence(json::<v1::Silence>(body)?.try_into()?),
+        (None, Record::TARGET) => Record::Target(json::<target::TargetRow>(body)?.try_into()?),
+        (None, LOG) => Record::Target(json::<target::Log>(body)?.into()),
+        (None, OUTBOX) => Record::Target(json::<target::Outbox>(body)?.try_into()?),
+        (None, Record::ROUTES) => Record::Routes(json::<v1::Routes>(body)?.try_into()?),
+        (None, Record::HISTORY) => Record::History(json::<history::History>(body)?.try_into()?),
+        (None, Record::RATE_LIMIT) => Record::RateLimit(json::<v1::RateLimit>(body)?.into()),
+        (None, Record::SCHEDULE) => Record::Schedule(json::<v1::Schedule>(body)?.try_into()?),
+        (None, Record::PLUGIN_STATE) => {
             let (rule, key) = row.key.split_once('/').ok_or("the key names no rule")?;
             let rule = RuleId::parse(rule).ok_or("the key names no rule")?;
             let write = StateWrite { key: key.to_owned(), value: Some(row.body) };
             Record::PluginState(PluginStateRecord { rule, write })
         }
-        other => return Err(format!("kind {other:?} is not known; it may come from a newer Watchfire")),
+        (None, other) => return Err(format!("kind {other:?} is not known; it may come from a newer Watchfire")),
     };
     if is_current(&row.kind, &row.key, &record) || former_key(&row.kind, &record).is_some_and(|key| key == row.key) {
         return Ok(record);

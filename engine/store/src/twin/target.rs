@@ -1,5 +1,5 @@
-//! What a receiver knows about a group, and the notification on its way to it. Both had rows of their own before, which
-//! are read and become one.
+//! The first version of what a receiver knows about a group, and of the notification on its way to it. Both had rows of
+//! their own before, which are read and become one.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use watchfire_model as model;
 use watchfire_model::Fingerprint;
 
 use super::v1::Alert;
-use super::values::{Millis, fingerprints, is_default};
+use super::values::Millis;
 
 fn set(numbers: Vec<u64>) -> FingerprintSet {
     numbers.into_iter().map(Fingerprint).collect()
@@ -45,33 +45,33 @@ impl From<Target> for TargetKey {
 }
 
 /// The row of a [`TargetRecord`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct TargetRow<'a> {
     since: Millis,
     target: Target,
     entry: Entry,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pending: Option<Pending<'a>>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Entry {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     firing: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     resolved: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     owed: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     notified_at: Option<Millis>,
     sequence: u64,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     receipt: Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     refused: Option<RefusalTwin>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct RefusalTwin {
     firing: Vec<u64>,
     resolved: Vec<u64>,
@@ -79,7 +79,7 @@ struct RefusalTwin {
     reason: Arc<str>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Pending<'a> {
     id: String,
     reason: String,
@@ -89,30 +89,19 @@ struct Pending<'a> {
     /// Absent where each attempt was written down.
     #[serde(default)]
     may_be_known: Option<bool>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     failures: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     failing_since: Option<Millis>,
     next_attempt: Millis,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     error: Arc<str>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     unsaid_firing: Vec<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     unsaid_resolved: Vec<u64>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     folded: usize,
-}
-
-impl<'a> From<&'a TargetRecord> for TargetRow<'a> {
-    fn from(record: &'a TargetRecord) -> TargetRow<'a> {
-        TargetRow {
-            since: record.since.into(),
-            target: (&record.target).into(),
-            entry: (&record.entry).into(),
-            pending: record.pending.as_ref().map(Pending::from),
-        }
-    }
 }
 
 impl TryFrom<TargetRow<'_>> for TargetRecord {
@@ -121,26 +110,6 @@ impl TryFrom<TargetRow<'_>> for TargetRecord {
     fn try_from(twin: TargetRow<'_>) -> Result<TargetRecord, String> {
         let pending = twin.pending.map(OutboxEntry::try_from).transpose()?;
         Ok(TargetRecord { since: twin.since.into(), target: twin.target.into(), entry: twin.entry.into(), pending })
-    }
-}
-
-impl From<&LogEntry> for Entry {
-    fn from(entry: &LogEntry) -> Entry {
-        let refusal = |refusal: &Refusal| RefusalTwin {
-            firing: fingerprints(refusal.firing.iter()),
-            resolved: fingerprints(refusal.resolved.iter()),
-            at: refusal.at.into(),
-            reason: refusal.reason.clone(),
-        };
-        Entry {
-            firing: fingerprints(entry.firing.iter()),
-            resolved: fingerprints(entry.resolved.iter()),
-            owed: fingerprints(entry.owed.iter()),
-            notified_at: entry.notified_at.map(Millis::from),
-            sequence: entry.sequence,
-            receipt: entry.receipt.clone(),
-            refused: entry.refused.as_ref().map(refusal),
-        }
     }
 }
 
@@ -160,26 +129,6 @@ impl From<Entry> for LogEntry {
             sequence: twin.sequence,
             receipt: twin.receipt,
             refused: twin.refused.map(refusal),
-        }
-    }
-}
-
-impl<'a> From<&'a OutboxEntry> for Pending<'a> {
-    fn from(entry: &'a OutboxEntry) -> Pending<'a> {
-        Pending {
-            id: entry.id.to_string(),
-            reason: entry.reason.as_str().to_owned(),
-            alerts: entry.alerts.iter().map(Alert::from).collect(),
-            created_at: entry.created_at.into(),
-            attempt: entry.attempt,
-            may_be_known: Some(entry.may_be_known),
-            failures: entry.failures,
-            failing_since: entry.failing_since.map(Millis::from),
-            next_attempt: entry.next_attempt.into(),
-            error: entry.error.clone(),
-            unsaid_firing: fingerprints(entry.unsaid_firing.iter()),
-            unsaid_resolved: fingerprints(entry.unsaid_resolved.iter()),
-            folded: entry.folded,
         }
     }
 }

@@ -19,7 +19,7 @@ fn matchers(twins: Vec<MatcherTwin>) -> Result<Vec<Matcher>, String> {
     twins.into_iter().map(Matcher::try_from).collect()
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Instance {
     rule: String,
     labels: LabelSet,
@@ -30,38 +30,16 @@ pub(super) struct Instance {
     fired_at: Option<Millis>,
     resolved_at: Option<Millis>,
     keep_firing_since: Option<Millis>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     missing_since: Option<Millis>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
     Pending,
     Firing,
     Resolved,
-}
-
-impl From<&InstanceRecord> for Instance {
-    fn from(record: &InstanceRecord) -> Instance {
-        let instance = &record.instance;
-        Instance {
-            rule: record.rule.to_string(),
-            labels: LabelSet(instance.labels.clone()),
-            annotations: AnnotationSet(instance.annotations.clone()),
-            value: Number(instance.value),
-            state: match instance.state {
-                InstanceState::Pending => State::Pending,
-                InstanceState::Firing => State::Firing,
-                InstanceState::Resolved => State::Resolved,
-            },
-            active_at: instance.active_at.into(),
-            fired_at: instance.fired_at.map(Millis::from),
-            resolved_at: instance.resolved_at.map(Millis::from),
-            keep_firing_since: instance.keep_firing_since.map(Millis::from),
-            missing_since: instance.missing_since.map(Millis::from),
-        }
-    }
 }
 
 impl TryFrom<Instance> for InstanceRecord {
@@ -131,23 +109,23 @@ impl From<Alert<'_>> for model::Alert {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct AlertRow<'a> {
     #[serde(default)]
     since: Millis,
     alert: Alert<'a>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     rules: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     resolved: bool,
     memberships: Vec<MembershipTwin>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     acknowledgement: Option<AcknowledgementTwin>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     begins: Vec<Millis>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct AcknowledgementTwin {
     by: String,
     comment: String,
@@ -156,32 +134,11 @@ struct AcknowledgementTwin {
     snooze: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct MembershipTwin {
     group: Arc<str>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     detached: bool,
-}
-
-impl<'a> From<&'a AlertRecord> for AlertRow<'a> {
-    fn from(record: &'a AlertRecord) -> AlertRow<'a> {
-        let twin = |m: &Membership| MembershipTwin { group: m.group.text(), detached: m.detached };
-        AlertRow {
-            since: record.since.into(),
-            alert: (&record.alert).into(),
-            rules: record.rules.iter().map(ToString::to_string).collect(),
-            resolved: record.resolved,
-            memberships: record.memberships.iter().map(twin).collect(),
-            acknowledgement: record.acknowledgement.as_ref().map(|a| AcknowledgementTwin {
-                by: a.by.clone(),
-                comment: a.comment.clone(),
-                at: a.at.into(),
-                until: a.until.map(Millis::from),
-                snooze: a.snooze,
-            }),
-            begins: record.begins.iter().map(|begin| Millis::from(*begin)).collect(),
-        }
-    }
 }
 
 impl TryFrom<AlertRow<'_>> for AlertRecord {
@@ -207,45 +164,26 @@ impl TryFrom<AlertRow<'_>> for AlertRecord {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Group {
     #[serde(default)]
     since: Millis,
     key: Arc<str>,
     route: Arc<str>,
     receiver: Arc<str>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     routed_by_plugin: bool,
     labels: LabelSet,
     created_at: Millis,
     next_flush: Millis,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     flushed: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default)]
     changed: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     unanswered_since: Option<Millis>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     escalated: Vec<Arc<str>>,
-}
-
-impl From<&GroupRecord> for Group {
-    fn from(record: &GroupRecord) -> Group {
-        Group {
-            since: record.since.into(),
-            key: record.key.text(),
-            route: record.route.0.clone(),
-            receiver: record.receiver.clone(),
-            routed_by_plugin: record.routed_by_plugin,
-            labels: LabelSet(record.labels.clone()),
-            created_at: record.created_at.into(),
-            next_flush: record.next_flush.into(),
-            flushed: record.flushed,
-            changed: record.changed,
-            unanswered_since: record.unanswered_since.map(Millis::from),
-            escalated: record.escalated.clone(),
-        }
-    }
 }
 
 impl From<Group> for GroupRecord {

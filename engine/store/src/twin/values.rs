@@ -6,9 +6,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use watchfire_model::{
-    Anchoring, Annotations, Fingerprint, Labels, LabelsBuilder, MatchOp, Matcher, RuleId, Timestamp,
-};
+use watchfire_model::{Anchoring, Annotations, Labels, LabelsBuilder, MatchOp, Matcher, RuleId, Timestamp};
 
 /// A label set, as an object.
 #[derive(Clone, Debug)]
@@ -120,11 +118,6 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// An id that prints as hexadecimal digits and is read from them.
 pub(super) fn read_rule(text: &str) -> Result<RuleId, String> {
     RuleId::parse(text).ok_or_else(|| format!("{text:?} is no rule id"))
-}
-
-/// Fingerprints as numbers; texts would double the size of a large group's log entry.
-pub(super) fn fingerprints(items: impl Iterator<Item = Fingerprint>) -> Vec<u64> {
-    items.map(|fingerprint| fingerprint.0).collect()
 }
 
 /// A matcher of a route or a silence. Both are Alertmanager's, so the anchoring need not be said.
