@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, AlertStatus, Duration, Fingerprint, RuleId, SharedNames, Timestamp};
+use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, RuleId, SharedNames, Timestamp};
 
 use crate::{Acknowledgement, AlertRecord, Membership, RouteId};
 
@@ -123,6 +123,8 @@ pub(crate) fn merge(old: &Alert, old_resolved: bool, mut new: Alert, now: Timest
 pub(crate) struct AlertStore {
     /// In boxes, because a tree's nodes are partly empty.
     alerts: BTreeMap<Fingerprint, Box<StoredAlert>>,
+    /// The sum of [`Alert::text_bytes`].
+    bytes: usize,
     /// What alerts have in common.
     pub(crate) shared: SharedNames,
 }
@@ -130,6 +132,11 @@ pub(crate) struct AlertStore {
 impl AlertStore {
     pub(crate) fn len(&self) -> usize {
         self.alerts.len()
+    }
+
+    /// Bytes of the texts of all alerts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn get(&self, fingerprint: Fingerprint) -> Option<&StoredAlert> {
@@ -140,17 +147,40 @@ impl AlertStore {
         self.alerts.get_mut(&fingerprint).map(Box::as_mut)
     }
 
-    /// An alert if it fires.
-    pub(crate) fn firing_mut(&mut self, fingerprint: Fingerprint) -> Option<&mut StoredAlert> {
-        self.get_mut(fingerprint).filter(|stored| !stored.resolved)
+    /// An alert if it fires, with annotations as its rule gives them now.
+    pub(crate) fn annotate_firing(
+        &mut self,
+        fingerprint: Fingerprint,
+        annotations: &Annotations,
+    ) -> Option<&mut StoredAlert> {
+        let stored = self.alerts.get_mut(&fingerprint).filter(|stored| !stored.resolved)?;
+        if stored.alert.annotations != *annotations {
+            self.bytes -= stored.alert.text_bytes();
+            stored.alert.annotations = annotations.clone();
+            self.bytes += stored.alert.text_bytes();
+        }
+        Some(stored)
+    }
+
+    /// Puts what an alert is now into the place of what it was.
+    pub(crate) fn replace(&mut self, fingerprint: Fingerprint, alert: Alert) -> Option<&mut StoredAlert> {
+        let stored = self.alerts.get_mut(&fingerprint)?;
+        self.bytes = self.bytes - stored.alert.text_bytes() + alert.text_bytes();
+        stored.alert = alert;
+        Some(stored)
     }
 
     pub(crate) fn insert(&mut self, fingerprint: Fingerprint, stored: StoredAlert) {
-        self.alerts.insert(fingerprint, Box::new(stored));
+        self.bytes += stored.alert.text_bytes();
+        if let Some(old) = self.alerts.insert(fingerprint, Box::new(stored)) {
+            self.bytes -= old.alert.text_bytes();
+        }
     }
 
     pub(crate) fn remove(&mut self, fingerprint: Fingerprint) -> Option<Box<StoredAlert>> {
-        self.alerts.remove(&fingerprint)
+        let removed = self.alerts.remove(&fingerprint)?;
+        self.bytes -= removed.alert.text_bytes();
+        Some(removed)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Fingerprint, &StoredAlert)> {

@@ -7,20 +7,17 @@ use watchfire_model::{Alert, Fingerprint, Labels, RuleId, Timestamp};
 use crate::alert_store::{StoredAlert, complete, merge};
 use crate::membership::Occasion;
 use crate::timers::Timer;
-use crate::{Engine, Instance, LimitReason, Reason, RecordKey, RuleSpec, StateReason, Subject};
+use crate::{Engine, Instance, LimitReason, RecordKey, RuleSpec, StateReason, Subject};
 
 impl Engine {
     /// A rule says that an instance fires; it says so at every evaluation.
     pub(crate) fn rule_alert_fires(&mut self, rule: &RuleSpec, instance: &Instance, at: Timestamp) {
         let fingerprint = instance.labels.fingerprint();
         let starts_at = instance.fired_at.unwrap_or(at);
-        if let Some(stored) = self.alerts.firing_mut(fingerprint) {
+        if let Some(stored) = self.alerts.annotate_firing(fingerprint, &instance.annotations) {
             let alert = &mut stored.alert;
             alert.updated_at = at;
             alert.value = Some(instance.value);
-            if alert.annotations != instance.annotations {
-                alert.annotations = instance.annotations.clone();
-            }
             if !stored.rules.contains(&rule.id) {
                 // It came from outside or from a rule with the same labels; this rule vouches for it too.
                 stored.rules.push(rule.id);
@@ -97,9 +94,7 @@ impl Engine {
         let merged = merge(&stored.alert, resolved, alert, now).share(&mut self.alerts.shared);
         if resolved {
             if ends {
-                if let Some(stored) = self.alerts.get_mut(fingerprint) {
-                    stored.alert = merged;
-                }
+                self.alerts.replace(fingerprint, merged);
             } else {
                 self.alert_begins(merged, None);
             }
@@ -107,7 +102,7 @@ impl Engine {
         }
         // A sender that refreshes its alerts often sends them again in the time that they are given after a restart, so
         // their ends need not be kept. An end that is further away must be.
-        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+        let Some(stored) = self.alerts.get(fingerprint) else { return };
         let (grace, merged_end) = (self.settings.restart_grace, merged.ends_at.unwrap_or(Timestamp::MAX));
         let moved = stored.kept_end.is_none_or(|kept| merged_end > kept + grace || kept > merged_end + grace);
         let far = moved && (merged_end > now + grace || stored.kept_end.is_some_and(|kept| kept > now + grace));
@@ -117,7 +112,7 @@ impl Engine {
             self.dirty_alerts.insert(fingerprint);
         }
         let ends = ends || merged.ends_at.is_some_and(|end| end <= now);
-        stored.alert = merged;
+        let Some(stored) = self.alerts.replace(fingerprint, merged) else { return };
         if ends {
             let labels = stored.alert.labels.clone();
             self.tell(&labels, None, None, StateReason::EndedBySender);
@@ -148,8 +143,11 @@ impl Engine {
     fn alert_begins(&mut self, alert: Alert, rule: Option<RuleId>) {
         let fingerprint = alert.fingerprint();
         let labels = alert.labels.clone();
-        if self.alerts.get(fingerprint).is_none() && self.alerts.len() >= self.settings.alerts_max {
-            return self.refuse_alert(labels, rule);
+        // What is known always comes in, whatever it grew by: an end must never be refused, nor what fires again.
+        if self.alerts.get(fingerprint).is_none()
+            && let Some(limit) = self.no_room(&alert)
+        {
+            return self.refuse_alert(limit, labels, rule);
         }
         if rule.is_none() {
             if let Some(end) = alert.ends_at {
@@ -176,12 +174,24 @@ impl Engine {
         self.route_alert(fingerprint, Occasion::Begins);
     }
 
+    /// Why a new alert cannot be taken, if it cannot.
+    fn no_room(&mut self, alert: &Alert) -> Option<LimitReason> {
+        let (max, bytes_max) = (self.settings.alerts_max, self.settings.alerts_bytes_max);
+        if self.alerts.len() >= max {
+            self.counters.alerts_refused += 1;
+            return Some(LimitReason::Alerts { max });
+        }
+        if self.alerts.bytes() + alert.text_bytes() > bytes_max {
+            self.counters.alerts_refused_for_bytes += 1;
+            return Some(LimitReason::AlertsBytes { bytes_max });
+        }
+        None
+    }
+
     /// A rule says every time that its alert fires, so it comes in when there is room again.
-    fn refuse_alert(&mut self, labels: Labels, rule: Option<RuleId>) {
-        self.counters.alerts_refused += 1;
-        let reason = Reason::Limit(LimitReason::Alerts { max: self.settings.alerts_max });
+    fn refuse_alert(&mut self, limit: LimitReason, labels: Labels, rule: Option<RuleId>) {
         let subject = Subject::Alert { fingerprint: labels.fingerprint(), labels, rule, target: None };
-        self.emit(subject, reason);
+        self.emit(subject, limit.into());
     }
 
     /// An alert has ended, for whatever reason; its end is in `ends_at`.

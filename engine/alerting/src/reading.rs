@@ -31,18 +31,15 @@ impl Engine {
         self.definitions.as_ref()
     }
 
-    /// How many alerts may still come before [`Settings::alerts_max`] is reached, for those who want to refuse early.
-    pub fn alerts_free(&self) -> usize {
-        self.settings.alerts_max.saturating_sub(self.alerts.len())
-    }
-
-    /// The numbers of things that are bounded, by name, with their bounds: alerts, alert groups, silences, what rate
-    /// limits remember, histories, attempts to deliver.
-    pub fn usage(&self) -> [(&'static str, usize, usize); 6] {
+    /// The numbers of things that are bounded, by name, with their bounds: alerts and the bytes of their texts, alert
+    /// groups, silences and those of them that recur, what rate limits remember, histories, attempts to deliver.
+    pub fn usage(&self) -> [(&'static str, usize, usize); 8] {
         [
             ("alerts", self.alerts.len(), self.settings.alerts_max),
+            ("alerts_bytes", self.alerts.bytes(), self.settings.alerts_bytes_max),
             ("groups", self.groups.len(), self.settings.groups_max),
             ("silences", self.silences.len(), self.settings.silences_max),
+            ("silences_recurring", self.silences.recurring(), self.settings.silences_max),
             ("rate_limits", self.similar.len(), self.settings.rate_limits_max),
             ("histories", self.history.len(), self.settings.history_alerts_max),
             ("attempts", self.turns.under_way(), self.settings.attempts_max),

@@ -251,6 +251,11 @@ pub enum LimitReason {
         /// The limit.
         max: usize,
     },
+    /// The alerts that are held take as many bytes as they may; a new one was refused.
+    AlertsBytes {
+        /// The limit.
+        bytes_max: usize,
+    },
     /// There are as many alert groups as may be; alerts of a route that would need a new one share one.
     Groups {
         /// The limit.
@@ -376,6 +381,7 @@ impl Reason {
             Reason::Limit(limit) => match limit {
                 LimitReason::Instances { .. } => "instances_limit",
                 LimitReason::Alerts { .. } => "alerts_limit",
+                LimitReason::AlertsBytes { .. } => "alerts_bytes_limit",
                 LimitReason::Groups { .. } => "groups_limit",
             },
             Reason::SilenceSet => "silence_set",
@@ -487,6 +493,9 @@ impl fmt::Display for Reason {
                     write!(f, "the limit of {max} instances was reached, {dropped} were left out")
                 }
                 LimitReason::Alerts { max } => write!(f, "the limit of {max} alerts was reached"),
+                LimitReason::AlertsBytes { bytes_max } => {
+                    write!(f, "the limit of {bytes_max} bytes of all alerts was reached")
+                }
                 LimitReason::Groups { max } => {
                     write!(f, "the limit of {max} alert groups was reached, the route's further alerts share one")
                 }

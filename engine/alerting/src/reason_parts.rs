@@ -45,7 +45,9 @@ impl Reason {
             },
             Reason::Limit(limit) => match limit {
                 LimitReason::Instances { max, dropped } => vec![max.to_string(), dropped.to_string()],
-                LimitReason::Alerts { max } | LimitReason::Groups { max } => vec![max.to_string()],
+                LimitReason::Alerts { max }
+                | LimitReason::AlertsBytes { bytes_max: max }
+                | LimitReason::Groups { max } => vec![max.to_string()],
             },
             Reason::SilenceRefused(text) | Reason::AcknowledgementRefused(text) => vec![text.to_string()],
             Reason::Acknowledged { by, until, .. } => {
@@ -105,6 +107,7 @@ impl Reason {
             "router_failed" => DeliveryReason::RouterFailed { error: text(0)? }.into(),
             "instances_limit" => LimitReason::Instances { max: count(0)?, dropped: count(1)? }.into(),
             "alerts_limit" => LimitReason::Alerts { max: count(0)? }.into(),
+            "alerts_bytes_limit" => LimitReason::AlertsBytes { bytes_max: count(0)? }.into(),
             "groups_limit" => LimitReason::Groups { max: count(0)? }.into(),
             "silence_set" => Reason::SilenceSet,
             "silence_expired" => Reason::SilenceExpired,
@@ -183,6 +186,7 @@ mod tests {
             DeliveryReason::RouterFailed { error: text() }.into(),
             LimitReason::Instances { max: 3, dropped: 2 }.into(),
             LimitReason::Alerts { max: 3 }.into(),
+            LimitReason::AlertsBytes { bytes_max: 3 }.into(),
             LimitReason::Groups { max: 3 }.into(),
             Reason::SilenceSet,
             Reason::SilenceExpired,

@@ -7,9 +7,6 @@ use cron::Schedule;
 use thiserror::Error;
 use watchfire_model::{Duration, Timestamp};
 
-/// The longest that one occurrence may last.
-const LASTS_MAX: Duration = Duration::from_hours(31 * 24);
-
 /// The windows of a recurring silence.
 #[derive(Clone, Debug)]
 pub struct Recurrence {
@@ -36,8 +33,8 @@ pub enum RecurrenceError {
     /// Not a time zone.
     #[error("unknown time zone {0:?}; use a name of the time zone database, such as Europe/Berlin")]
     Location(String),
-    /// It lasts no time, or longer than may be.
-    #[error("an occurrence must last more than nothing and at most 31d, not {0}")]
+    /// It lasts no time.
+    #[error("an occurrence must last more than nothing, not {0}")]
     Lasts(Duration),
 }
 
@@ -66,7 +63,7 @@ impl Recurrence {
             "" => Tz::UTC,
             name => name.parse().map_err(|_| RecurrenceError::Location(name.to_owned()))?,
         };
-        if lasts <= Duration::ZERO || lasts > LASTS_MAX {
+        if lasts <= Duration::ZERO {
             return Err(RecurrenceError::Lasts(lasts));
         }
         Ok(Recurrence { text, schedule, location, lasts })
@@ -146,7 +143,6 @@ mod tests {
             ("0 99 * * *", "", hour, "is not a cron expression"),
             ("0 22 * * *", "Europe/Bärlin", hour, "unknown time zone"),
             ("0 22 * * *", "", Duration::ZERO, "more than nothing"),
-            ("0 22 * * *", "", Duration::from_hours(1_000), "at most 31d"),
         ];
         for (cron, location, lasts, expected) in table {
             let error = Recurrence::parse(cron, location, lasts).unwrap_err().to_string();

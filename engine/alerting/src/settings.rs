@@ -7,6 +7,9 @@ use watchfire_model::Duration;
 pub struct Settings {
     /// Alerts in dispatch, ended ones included until they are forgotten. A new alert beyond it is refused and counted.
     pub alerts_max: usize,
+    /// Bytes of the labels, annotations and links of all these alerts. A new alert that would pass it is refused and
+    /// counted; one that is known comes in, even if it has grown.
+    pub alerts_bytes_max: usize,
     /// Alert groups. Beyond it the alerts of a route that would need a new group share one, and it is counted.
     pub groups_max: usize,
     /// Silences, expired ones included. A new one beyond it is refused.
@@ -20,6 +23,8 @@ pub struct Settings {
     pub silence_bytes_max: usize,
     /// Matchers of one silence.
     pub silence_matchers_max: usize,
+    /// How long one occurrence of a recurring silence may last.
+    pub silence_occurrence_max: Duration,
     /// Instances (or recorded series) of one rule, if its group has no lower `limit`. The first ones are kept.
     pub rule_instances_max: usize,
     /// Lines of history per alert; the oldest go first.
@@ -90,12 +95,14 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             alerts_max: 200_000,
+            alerts_bytes_max: 512 << 20,
             groups_max: 50_000,
             silences_max: 10_000,
             rate_limits_max: 100_000,
             acknowledgement_bytes_max: 4_096,
             silence_bytes_max: 64 << 10,
             silence_matchers_max: 1_000,
+            silence_occurrence_max: Duration::from_hours(31 * 24),
             rule_instances_max: 10_000,
             history_per_alert_max: 32,
             history_alerts_max: 200_000,

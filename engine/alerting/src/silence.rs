@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
-use watchfire_model::{Labels, Matcher, Timestamp};
+use watchfire_model::{Duration, Labels, Matcher, Timestamp};
 
 use crate::id::StableHash;
 use crate::match_index::{MatchIndex, all_match};
@@ -96,6 +96,14 @@ pub enum SilenceError {
         /// How many it may have.
         matchers_max: usize,
     },
+    /// It would hold for longer each time than a recurring silence may.
+    #[error("an occurrence of a recurring silence may last at most {lasts_max}, not {lasts}")]
+    LastsTooLong {
+        /// How long each occurrence is to last.
+        lasts: Duration,
+        /// How long it may last.
+        lasts_max: Duration,
+    },
     /// Its texts are longer than those of a silence may be.
     #[error("silence has {bytes} bytes, at most {bytes_max} are allowed: give shorter matchers or a shorter comment")]
     TooLong {
@@ -162,6 +170,11 @@ impl Silences {
 
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// How many of them recur.
+    pub(crate) fn recurring(&self) -> usize {
+        self.by_id.values().filter(|silence| silence.recurrence.is_some()).count()
     }
 
     pub(crate) fn get(&self, id: &SilenceId) -> Option<&Silence> {
@@ -237,6 +250,10 @@ impl Silences {
             + draft.comment.len();
         if bytes > settings.silence_bytes_max {
             return Err(SilenceError::TooLong { bytes, bytes_max: settings.silence_bytes_max });
+        }
+        let lasts_max = settings.silence_occurrence_max;
+        if let Some(lasts) = draft.recurrence.as_ref().map(Recurrence::lasts).filter(|lasts| *lasts > lasts_max) {
+            return Err(SilenceError::LastsTooLong { lasts, lasts_max });
         }
         let matches_everything = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
         if matcher_sets.is_empty() || matcher_sets.iter().any(matches_everything) {

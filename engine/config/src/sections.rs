@@ -142,6 +142,8 @@ pub struct Limits {
     pub tenant: Option<TenantLimits>,
     /// Alerts, ended ones included.
     pub alerts_max: u64,
+    /// Bytes of the labels, annotations and links of all alerts.
+    pub alerts_bytes_max: u64,
     /// Alert groups.
     pub alert_groups_max: u64,
     /// Instances of one rule.
@@ -236,6 +238,7 @@ impl Default for Limits {
             out_of_order_window: Duration::ZERO,
             tenant: None,
             alerts_max: 200_000,
+            alerts_bytes_max: 512 << 20,
             alert_groups_max: 50_000,
             rule_instances_max: 10_000,
             silences_max: 10_000,
@@ -399,6 +402,7 @@ pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
             })
             .flatten(),
         alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
+        alerts_bytes_max: f.bytes("alerts_bytes_max").unwrap_or(defaults.alerts_bytes_max),
         alert_groups_max: at_least_one(f, "alert_groups_max", defaults.alert_groups_max),
         rule_instances_max: at_least_one(f, "rule_instances_max", defaults.rule_instances_max),
         silences_max: at_least_one(f, "silences_max", defaults.silences_max),

@@ -75,6 +75,12 @@ pub struct PluginCounters {
     pub memory_bytes: u64,
     /// The most linear memory that an instance had.
     pub memory_bytes_peak: u64,
+    /// Recorded calls that are kept.
+    pub recorded_calls: u64,
+    /// About how many bytes these take.
+    pub recorded_bytes: u64,
+    /// Recorded calls that made room for newer ones.
+    pub recorded_calls_forgotten: u64,
 }
 
 impl Counters {
@@ -158,6 +164,7 @@ impl Counters {
             log_lines_dropped: get(&self.log_lines_dropped),
             memory_bytes: get(&self.memory_bytes),
             memory_bytes_peak: get(&self.memory_bytes_peak),
+            ..PluginCounters::default()
         }
     }
 }

@@ -297,7 +297,15 @@ impl Host {
 
     /// What each plugin has done since the host was made, by name. Plugins that are gone are still there.
     pub fn counters(&self) -> Vec<(String, PluginCounters)> {
-        self.read_plugins().counters.iter().map(|(name, counters)| (name.clone(), counters.snapshot())).collect()
+        let plugins = self.read_plugins();
+        let of = |(name, counters): (&String, &Arc<Counters>)| {
+            let mut counted = counters.snapshot();
+            if let Some(recorder) = plugins.recorders.get(name) {
+                recorder.count(&mut counted);
+            }
+            (name.clone(), counted)
+        };
+        plugins.counters.iter().map(of).collect()
     }
 
     /// Records the next calls of a plugin, whatever becomes of them; those that fail are recorded anyway. Answers

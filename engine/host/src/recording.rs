@@ -12,6 +12,8 @@ use watchfire_plugin::{
     AlertView, Batch, Decision, Kind, Limits, Message, MessageGroup, Outcome, PluginError, State, StateWrite,
 };
 
+use crate::PluginCounters;
+
 /// Recorded calls that are kept per plugin.
 const CALLS_MAX: usize = 8;
 /// Bytes that they may take together, as [`Input::bytes`] reckons.
@@ -189,6 +191,8 @@ pub(crate) struct Recorder {
 #[derive(Debug, Default)]
 struct Kept {
     recordings: VecDeque<(usize, Recording)>,
+    /// The sum of what stands beside the recordings.
+    bytes: usize,
     count: u64,
 }
 
@@ -213,12 +217,20 @@ impl Recorder {
         kept.count += 1;
         let bytes = recording.input.bytes();
         let number = kept.count;
+        kept.bytes += bytes;
         kept.recordings.push_back((bytes, Recording { number, ..recording }));
-        while kept.recordings.len() > CALLS_MAX
-            || kept.recordings.iter().map(|(bytes, _)| bytes).sum::<usize>() > BYTES_MAX
-        {
-            kept.recordings.pop_front();
+        while kept.recordings.len() > CALLS_MAX || kept.bytes > BYTES_MAX {
+            let Some((bytes, _)) = kept.recordings.pop_front() else { break };
+            kept.bytes -= bytes;
         }
+    }
+
+    /// Says what is kept, and how much was kept and forgotten.
+    pub(crate) fn count(&self, counters: &mut PluginCounters) {
+        let kept = self.lock();
+        counters.recorded_calls = kept.recordings.len() as u64;
+        counters.recorded_bytes = kept.bytes as u64;
+        counters.recorded_calls_forgotten = kept.count - counters.recorded_calls;
     }
 
     /// What is kept, the oldest first.

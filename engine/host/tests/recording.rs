@@ -57,6 +57,9 @@ fn failed_calls_are_kept_and_others_on_demand() {
     }
     let kept = host.recordings("evil").unwrap();
     assert_eq!(kept.iter().map(|call| call.number).collect::<Vec<_>>(), [7, 8, 9, 10, 11, 12, 13, 14]);
+    let (_, counted) = &host.counters()[0];
+    assert_eq!((counted.recorded_calls, counted.recorded_calls_forgotten), (8, 6));
+    assert!((1..10_000).contains(&counted.recorded_bytes), "{}", counted.recorded_bytes);
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl Alert {
         }
     }
 
+    /// Bytes of its labels, annotations and link, as if it had none of their names in common with others.
+    pub fn text_bytes(&self) -> usize {
+        self.labels.packed_bytes() + self.annotations.packed_bytes() + self.generator_url.len()
+    }
+
     /// Resolved if its end has come at `now`.
     pub fn status(&self, now: Timestamp) -> AlertStatus {
         match self.ends_at {

@@ -31,6 +31,11 @@ impl Annotations {
         LabelsIter { names, values: &self.texts, left }.map(|pair| (pair.name, pair.value))
     }
 
+    /// Bytes of its names and texts with their lengths, as if it shared no names.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.names.len() + self.texts.len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.iter().len()

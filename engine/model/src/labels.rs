@@ -256,6 +256,11 @@ impl Labels {
     pub fn heap_bytes(&self) -> usize {
         heap_block(size_of::<Packed>() + 2 * size_of::<usize>()) + heap_block(self.0.values.len())
     }
+
+    /// Bytes of its names and values with their lengths, as if it shared no names.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.0.names.len() + self.0.values.len()
+    }
 }
 
 /// What an allocator takes for a block of so many bytes: most of them give out multiples of 16 bytes and need 8 for

@@ -526,6 +526,7 @@ fn tsdb_settings(config: &Config) -> watchfire_tsdb::Settings {
 fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
     watchfire_alerting::Settings {
         alerts_max: size(config.limits.alerts_max),
+        alerts_bytes_max: size(config.limits.alerts_bytes_max),
         groups_max: size(config.limits.alert_groups_max),
         silences_max: size(config.limits.silences_max),
         rule_instances_max: size(config.limits.rule_instances_max),

@@ -27,7 +27,7 @@ use crate::load::Loaded;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::reload::{ReloadError, ReloadReport, ReloadRequest};
-use crate::{PushError, Pushed, WriteError};
+use crate::{PushError, Pushed, PushedAlerts, WriteError};
 
 /// Alerts that may wait for the owner; more are answered with 429.
 pub(crate) const ALERTS_WAITING_MAX: usize = 50_000;
@@ -119,27 +119,32 @@ impl Watchfire {
     }
 
     /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to. New ones
-    /// beyond `limits.alerts_max` are not taken; those that are known always are, so that their ends are.
+    /// beyond `limits.alerts_max` and `limits.alerts_bytes_max` are not taken; those that are known always are, so that
+    /// their ends are.
     ///
     /// # Errors
     /// As for samples.
-    pub async fn push_alerts(&self, alerts: Vec<Alert>) -> Result<Pushed, PushError> {
-        let accepted = alerts.len();
-        let wanted = u32::try_from(accepted).unwrap_or(u32::MAX);
+    pub async fn push_alerts(&self, alerts: Vec<Alert>) -> Result<PushedAlerts, PushError> {
+        let received = alerts.len();
+        let wanted = u32::try_from(received).unwrap_or(u32::MAX);
         let Ok(permits) = self.inner.alerts_waiting.try_acquire_many(wanted) else {
             self.inner.metrics.overloaded.get_or_create(&label("queue", "alerts")).inc();
             return Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) });
         };
         let input = self.inner.shares.then(|| Input::Alerts(alerts.clone()));
         let refused = self.act(input, move |engine, now| {
-            let before = engine.counters().alerts_refused;
+            let counted =
+                |engine: &Engine| [engine.counters().alerts_refused, engine.counters().alerts_refused_for_bytes];
+            let before = counted(engine);
             engine.handle(now, Input::Alerts(alerts));
-            engine.counters().alerts_refused - before
+            let after = counted(engine);
+            [after[0] - before[0], after[1] - before[1]]
         });
-        let refused = usize::try_from(refused.await?).unwrap_or(usize::MAX);
+        let [refused, refused_for_bytes] = refused.await?.map(|refused| usize::try_from(refused).unwrap_or(usize::MAX));
         drop(permits);
-        self.inner.metrics.alerts_received.inc_by(accepted as u64);
-        Ok(Pushed { accepted: accepted.saturating_sub(refused), rejected_count: refused, ..Pushed::default() })
+        self.inner.metrics.alerts_received.inc_by(received as u64);
+        let accepted = received.saturating_sub(refused + refused_for_bytes);
+        Ok(PushedAlerts { accepted, refused, refused_for_bytes })
     }
 
     /// Looks at the state machine, between two inputs. `None` if the engine is stopping.

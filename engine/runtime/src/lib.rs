@@ -82,7 +82,7 @@ pub use {
 /// What became of something that was pushed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// How many samples, events or alerts were taken; they survive the death of the process.
+    /// How many samples or events were taken; they survive the death of the process.
     pub accepted: usize,
     /// How many were not.
     pub rejected_count: usize,
@@ -90,6 +90,17 @@ pub struct Pushed {
     pub histograms_rejected: usize,
     /// The first of those, each with its reason.
     pub rejected: Vec<Rejection>,
+}
+
+/// What became of alerts that were pushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PushedAlerts {
+    /// How many were taken; they survive the death of the process.
+    pub accepted: usize,
+    /// How many new ones were refused because there are `limits.alerts_max` of them.
+    pub refused: usize,
+    /// How many new ones were refused because all together take `limits.alerts_bytes_max`.
+    pub refused_for_bytes: usize,
 }
 
 /// Why one item was not taken.

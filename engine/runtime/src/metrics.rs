@@ -248,6 +248,11 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport]) {
         ("instances", "Instances that live", "gauge", |c| c.instances),
         ("memory_bytes", "Linear memory of the instances that live", "gauge", |c| c.memory_bytes),
         ("memory_bytes_peak", "The most linear memory that an instance had", "gauge", |c| c.memory_bytes_peak),
+        ("recorded_calls", "Recorded calls that are kept", "gauge", |c| c.recorded_calls),
+        ("recorded_bytes", "About how many bytes recorded calls take", "gauge", |c| c.recorded_bytes),
+        ("recorded_calls_forgotten", "Recorded calls that made room for newer ones", "counter", |c| {
+            c.recorded_calls_forgotten
+        }),
     ] {
         head(lines, name, help, kind);
         let suffix = if kind == "counter" { "_total" } else { "" };

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use watchfire::PushedAlerts;
 use watchfire::config::shown_to_alertmanagers_clients;
 use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
 use watchfire_ingest::LabelNames;
@@ -25,7 +27,7 @@ use crate::body;
 const ALERTMANAGER_VERSION: &str = "0.34.2";
 
 /// When a sender should try again whose new alerts found no room.
-const ALERTS_FULL_RETRY_SECONDS: &str = "30";
+pub(crate) const ALERTS_FULL_RETRY: [(HeaderName, &str); 1] = [(RETRY_AFTER, "30")];
 
 /// An answer other than success, as Alertmanager words it: a status and a JSON string.
 pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
@@ -257,18 +259,25 @@ pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body
     let error = decoded.error_answer();
     if !decoded.alerts.is_empty() {
         let pushed = app.engine.push_alerts(decoded.alerts).await.map_err(crate::push_refused)?;
-        if pushed.rejected_count > 0 {
-            let (taken, refused) = (pushed.accepted, pushed.rejected_count);
-            let text =
-                format!("{refused} new alerts were refused because limits.alerts_max is reached, {taken} were taken");
-            let retry = [(axum::http::header::RETRY_AFTER, ALERTS_FULL_RETRY_SECONDS)];
-            return Err((retry, Refused(StatusCode::TOO_MANY_REQUESTS, text)).into_response());
+        if let Some(reason) = alerts_refused(pushed) {
+            return Err((ALERTS_FULL_RETRY, Refused(StatusCode::TOO_MANY_REQUESTS, reason)).into_response());
         }
     }
     match error {
         None => Ok(StatusCode::OK.into_response()),
         Some(error) => Err(answer(&error)),
     }
+}
+
+/// Why new alerts were refused and how many of them, if any were.
+pub(crate) fn alerts_refused(pushed: PushedAlerts) -> Option<String> {
+    let of = [(pushed.refused, "limits.alerts_max"), (pushed.refused_for_bytes, "limits.alerts_bytes_max")];
+    let refused: Vec<String> = (of.iter().filter(|(count, _)| *count > 0))
+        .map(|(count, bound)| format!("{count} because {bound} is reached"))
+        .collect();
+    let accepted = pushed.accepted;
+    (!refused.is_empty())
+        .then(|| format!("new alerts were refused, {}; {accepted} alerts were taken", refused.join(" and ")))
 }
 
 /// An answer whose body the decoder has worded already.

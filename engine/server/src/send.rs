@@ -14,6 +14,7 @@ use watchfire::alerting::DeliveryOutcome;
 use watchfire::delivery::pagerduty::alert_key;
 use watchfire_model::{AlertStatus, Duration, Severity};
 
+use crate::alertmanager::{ALERTS_FULL_RETRY, alerts_refused};
 use crate::named::{end, firing};
 use crate::receivers::{record, refused};
 use crate::{App, body, push_refused};
@@ -92,8 +93,11 @@ pub(crate) async fn send(State(app): State<App>, headers: HeaderMap, body: Body)
         "dedup_key": alert_key(&alert),
         "receivers": receivers,
     });
-    app.engine.push_alerts(decoded.alerts).await.map_err(push_refused)?;
-    Ok(Json(answer).into_response())
+    let pushed = app.engine.push_alerts(decoded.alerts).await.map_err(push_refused)?;
+    match alerts_refused(pushed) {
+        None => Ok(Json(answer).into_response()),
+        Some(reason) => Err((ALERTS_FULL_RETRY, refused(StatusCode::TOO_MANY_REQUESTS, &reason)).into_response()),
+    }
 }
 
 impl Happened {

@@ -69,7 +69,7 @@ fn dispatch() -> Result<()> {
             "rules: {{paths: [rules.yml]}}\n\
              route: {{receiver: all, group_by: [alertname], group_wait: 0s}}\n\
              receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n\
-             limits: {{alerts_max: 5, alert_groups_max: 2, silences_max: 1, rule_instances_max: 2}}\n",
+             limits: {{alerts_max: 5, alerts_bytes_max: 2KiB, alert_groups_max: 2, silences_max: 1, rule_instances_max: 2}}\n",
             sink.url("/")
         );
         let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Many, expr: many > 0}]}]\n";
@@ -88,6 +88,20 @@ fn dispatch() -> Result<()> {
             })
         })
         .await?;
+        // What is known may grow beyond the bytes of all alerts, and leaves no room for others then.
+        let json = [("content-type", "application/json")];
+        let long = json!([{"labels": {"alertname": "A"}, "annotations": {"summary": "x".repeat(2_048)}}]);
+        ensure!(engine.post("/api/v2/alerts", &json, long.to_string()).await?.status() == 200, "a known one grows");
+        let happened = json!({"event_type": "system_down", "title": "E"}).to_string();
+        let refused =
+            [send(&["B", "E"]).await?, engine.post("/v1/alerting/send", &json, happened).await?, send(&["A"]).await?];
+        for (answer, expected) in refused.into_iter().zip([429, 429, 200]) {
+            let retry_after = answer.headers().contains_key("retry-after");
+            let (status, text) = (answer.status().as_u16(), answer.text().await?);
+            let told = retry_after && text.contains("1 because limits.alerts_bytes_max is reached");
+            ensure!(status == expected && (told || status == 200), "{status}: {text}");
+        }
+        counted(&engine, "watchfire_engine_alerts_refused_for_bytes_total", 2.0).await?;
         let answer = send(&["A", "E", "F"]).await?;
         let retry_after = answer.headers().contains_key("retry-after");
         let (status, text) = (answer.status().as_u16(), answer.text().await?);
@@ -99,7 +113,6 @@ fn dispatch() -> Result<()> {
             "matchers": [{"name": "alertname", "value": "A", "isRegex": false}],
             "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "Ada", "comment": "c7",
         });
-        let json = [("content-type", "application/json")];
         ensure!(engine.post("/api/v2/silences", &json, silence.to_string()).await?.status() == 200, "one has room");
         let answer = engine.post("/api/v2/silences", &json, silence.to_string()).await?;
         let (status, text) = (answer.status().as_u16(), answer.text().await?);

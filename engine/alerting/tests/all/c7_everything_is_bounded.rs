@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use watchfire_alerting::{Route, Settings, SilenceDraft, SilenceError};
-use watchfire_model::{Anchoring, Duration, Labels, MatchOp, Matcher};
+use watchfire_alerting::{Input, Recurrence, Route, Settings, SilenceDraft, SilenceError};
+use watchfire_model::{Alert, Anchoring, Duration, Labels, MatchOp, Matcher};
 
-use crate::world::{World, alerting, at_once, labels, receiver, rule_group};
+use crate::world::{World, alerting, at_once, external, labels, receiver, rule_group};
 
 fn names(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|i| format!("N{i:03}")).collect()
+}
+
+/// How much of a bound is used, and the bound.
+fn used(w: &World, bound: &str) -> (usize, usize) {
+    w.engine.usage().into_iter().find(|(name, ..)| *name == bound).map(|(_, used, max)| (used, max)).unwrap()
 }
 
 fn fire(w: &mut World, names: &[String]) {
@@ -22,7 +27,7 @@ fn alerts_beyond_the_limit_are_refused_and_come_in_when_there_is_room() {
     let mut w = World::with(settings, groups, at_once());
     fire(&mut w, &names(0..5));
     assert_eq!(w.log.len(), 3);
-    assert_eq!((w.engine.counters().alerts_refused, w.engine.alerts_free()), (2, 0));
+    assert_eq!(w.engine.counters().alerts_refused, 2);
     assert!(w.changes.iter().any(|change| change.reason.word() == "alerts_limit"));
     // A known alert is not refused.
     fire(&mut w, &names(0..3));
@@ -34,7 +39,50 @@ fn alerts_beyond_the_limit_are_refused_and_come_in_when_there_is_room() {
     w.resolve(&["N000"]);
     w.at("30m");
     assert!(w.log.iter().any(|line| line.ends_with("first_notification +A")), "{:?}", w.log);
-    assert_eq!(w.engine.usage()[0], ("alerts", 3, 3));
+    assert_eq!(used(&w, "alerts"), (3, 3));
+}
+
+#[test]
+fn bytes_of_all_alerts_are_bounded_for_new_ones_and_known_ones_come_in_and_end() {
+    let settings = Settings { alerts_bytes_max: 500, ..Settings::default() };
+    let groups = vec![rule_group(vec![alerting(1, "0s", "0s")])];
+    let mut w = World::with(settings, groups, at_once());
+    let send = |w: &mut World, name: &str, link: usize| {
+        let end = Some(w.now + Duration::from_hours(1_000));
+        let alert = Alert { generator_url: "x".repeat(link).into(), ..external(name, w.now, end) };
+        w.input(Input::Alerts(vec![alert]));
+    };
+    let refused = |w: &World| (w.engine.counters().alerts_refused, w.engine.counters().alerts_refused_for_bytes);
+    fire(&mut w, &["A".to_owned()]);
+    let bare = used(&w, "alerts_bytes").0;
+    assert!((10..30).contains(&bare), "{bare}");
+    send(&mut w, "B", 300);
+    send(&mut w, "C", 300);
+    assert_eq!((used(&w, "alerts_bytes"), refused(&w)), ((2 * bare + 300, 500), (0, 1)));
+    assert!(w.changes.iter().any(|change| change.reason.word() == "alerts_bytes_limit"));
+    // What is known grows beyond it, and leaves no room for a rule's alert.
+    send(&mut w, "A", 400);
+    w.find(1, &["D"]);
+    w.log.clear();
+    w.at("2m").expect(&[]);
+    assert_eq!((used(&w, "alerts_bytes").0, refused(&w)), (2 * bare + 700, (0, 3)));
+    // Its end comes in and makes room; it may fire again and grow again.
+    w.resolve(&["A"]);
+    w.at("10m");
+    send(&mut w, "A", 450);
+    w.at("11m");
+    let told = ["3m ops first_notification +D", "5m ops all_alerts_resolved -A", "10m ops first_notification +A"];
+    w.expect(&told);
+    let held = used(&w, "alerts_bytes").0;
+    assert!(held >= 3 * bare + 750, "{held}");
+    w.crash("1s");
+    assert_eq!(used(&w, "alerts_bytes").0, held, "what was kept counts the same");
+    w.resolve(&["A", "B"]);
+    w.find(1, &[]);
+    w.at("3h");
+    assert_eq!((used(&w, "alerts").0, used(&w, "alerts_bytes").0), (0, 0));
+    send(&mut w, "C", 300);
+    assert_eq!(used(&w, "alerts").0, 1);
 }
 
 #[test]
@@ -65,8 +113,7 @@ fn a_receiver_that_never_answers_leaves_turns_to_others_and_hears_everything_onc
     let mut w = World::new(dispatch);
     w.answers.insert("dead".to_owned(), None);
     fire(&mut w, &names(0..300));
-    let attempts = |w: &World| w.engine.usage().into_iter().find(|(name, ..)| *name == "attempts");
-    assert_eq!((w.log.len(), attempts(&w)), (128, Some(("attempts", 128, 256))));
+    assert_eq!((w.log.len(), used(&w, "attempts")), (128, (128, 256)));
     w.log.clear();
     w.fire(&["A"]);
     w.expect(&["0s ops first_notification +A"]);
@@ -81,7 +128,7 @@ fn a_receiver_that_never_answers_leaves_turns_to_others_and_hears_everything_onc
     let again: Vec<u32> = w.deliveries[129..].iter().map(|delivery| delivery.attempt).collect();
     assert_eq!(again, [2; 300]);
     let ids: BTreeSet<_> = w.deliveries.iter().map(|delivery| delivery.id).collect();
-    assert_eq!((ids.len(), attempts(&w)), (301, Some(("attempts", 0, 256))));
+    assert_eq!((ids.len(), used(&w, "attempts")), (301, (0, 256)));
 }
 
 #[test]
@@ -91,12 +138,13 @@ fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
     w.silence("A", "1m");
     w.silence("B", "1h");
     w.at("10m");
+    let now = w.now;
     let draft = |matchers: usize| SilenceDraft {
         annotations: BTreeMap::new(),
         id: None,
         matcher_sets: vec![(0..matchers).map(|i| Matcher::equal(format!("l{i}"), "x")).collect()],
-        starts_at: w.now,
-        ends_at: w.now + Duration::from_mins(1),
+        starts_at: now,
+        ends_at: now + Duration::from_mins(1),
         recurrence: None,
         created_by: String::new(),
         comment: String::new(),
@@ -112,6 +160,16 @@ fn silences_beyond_the_limit_are_refused_and_expired_ones_count() {
     assert_eq!(w.engine.counters().silences_refused, 4);
     w.at("121h");
     assert!(w.engine.set_silence(w.now, SilenceDraft { ends_at: w.now + Duration::from_mins(1), ..one }).is_ok());
+    assert_eq!((used(&w, "silences"), used(&w, "silences_recurring")), ((1, 2), (0, 2)));
+    let recurring = |hours| {
+        let recurrence = Recurrence::parse("0 22 * * Mon-Fri", "", Duration::from_hours(hours)).ok();
+        SilenceDraft { starts_at: w.now, ends_at: w.now + Duration::from_hours(1_000), recurrence, ..draft(1) }
+    };
+    let (month, longer) = (recurring(31 * 24), recurring(31 * 24 + 1));
+    assert!(matches!(w.engine.set_silence(w.now, longer), Err(SilenceError::LastsTooLong { .. })));
+    assert_eq!(w.engine.counters().silences_refused, 5);
+    assert!(w.engine.set_silence(w.now, month).is_ok());
+    assert_eq!(used(&w, "silences_recurring"), (1, 2));
 }
 
 #[test]
@@ -150,10 +208,10 @@ fn kinds_of_alerts_beyond_the_limit_of_what_is_remembered_are_told_without_a_rat
     let mut w = World::with(settings, vec![], dispatch);
     let fire = |w: &mut World, name: &str, number: u64| {
         let end = Some(w.now + Duration::from_hours(9));
-        let mut alert = crate::world::external(name, w.now, end);
+        let mut alert = external(name, w.now, end);
         let number = number.to_string();
         alert.labels = Labels::from_pairs([("alertname", name), ("severity", "info"), ("n", number.as_str())]);
-        w.input(watchfire_alerting::Input::Alerts(vec![alert]));
+        w.input(Input::Alerts(vec![alert]));
     };
     for number in 0..3 {
         fire(&mut w, "A", number);
@@ -163,7 +221,7 @@ fn kinds_of_alerts_beyond_the_limit_of_what_is_remembered_are_told_without_a_rat
     assert_eq!((told(&w, "+A"), told(&w, "+B")), (1, 3), "{:?}", w.log);
     let counters = w.engine.counters();
     assert_eq!((counters.alerts_held_back, counters.rate_limits_overflowed), (2, 3));
-    assert_eq!(w.engine.usage()[3], ("rate_limits", 1, 1));
+    assert_eq!(used(&w, "rate_limits"), (1, 1));
     w.log.clear();
     w.at("1h");
     w.expect(&["1h ops digest +A +A"]);

@@ -242,10 +242,19 @@ impl Simulation {
             self.execute(outputs, &mut inputs);
         }
         let under_way = self.engine.outbox().iter().filter(|notification| notification.in_flight).count();
-        let counted = self.engine.usage().into_iter().find(|(name, ..)| *name == "attempts").map(|(_, taken, _)| taken);
-        assert_eq!(counted, Some(under_way), "turns are taken by attempts under way");
+        assert_eq!(self.used("attempts"), under_way, "turns are taken by attempts under way");
         let deadline = self.engine.next_deadline();
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "something that is due is not done");
+    }
+
+    fn used(&self, bound: &str) -> usize {
+        self.engine.usage().into_iter().find(|(name, ..)| *name == bound).map_or(usize::MAX, |(_, used, _)| used)
+    }
+
+    /// The bytes of all alerts are those of what is held.
+    fn check_bytes(&self) {
+        let bytes = self.engine.alerts(self.now).into_iter().map(|view| view.alert.text_bytes());
+        assert_eq!(self.used("alerts_bytes"), bytes.sum(), "bytes are counted of what is held");
     }
 
     fn commit(&mut self, outputs: &[Output]) {
@@ -704,6 +713,9 @@ fn run(seed: u64, steps: u64) {
     let mut simulation = Simulation::new(seed);
     for step in 0..steps {
         simulation.step();
+        if step % 50 == 49 {
+            simulation.check_bytes();
+        }
         if step % 400 == 399 {
             simulation.settle();
         }
