@@ -9,7 +9,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use watchfire_sdk::words::{cut, span};
+use watchfire_sdk::words::{cut, span, time};
 use watchfire_sdk::{Alert, Descriptor, Error, Formatter, Group, Message, Severity};
 
 use blocks::{Block, Button, Card, Text};
@@ -205,12 +205,13 @@ fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
     text
 }
 
-/// A time as Slack shows it in the reader's own zone.
+/// A time as Slack shows it in the reader's own zone, or in UTC where a client knows no dates.
 struct Since(i64);
 
 impl std::fmt::Display for Since {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "<!date^{0}^{{date_short_pretty}} {{time_secs}}|{0}>", self.0.div_euclid(1_000))
+        let (seconds, plain) = (self.0.div_euclid(1_000), time(self.0));
+        write!(f, "<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{plain}>")
     }
 }
 

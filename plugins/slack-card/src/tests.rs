@@ -48,7 +48,7 @@ fn a_card_says_what_happens_and_where_to_act() {
         {"type": "section", "text": {"type": "mrkdwn", "text": "<!here>"}},
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "*service*\ncheckout"}]},
         {"type": "section", "text": {"type": "mrkdwn", "text":
-            "🔴 *<https://watchfire.example/rules?rule=1&amp;x=2|HighErrorRate>*\n5 % of requests fail &amp; rising\n`service=checkout  zone=a&lt;b`\nsince <!date^1795175875^{date_short_pretty} {time_secs}|1795175875>, for 2m 5s"}},
+            "🔴 *<https://watchfire.example/rules?rule=1&amp;x=2|HighErrorRate>*\n5 % of requests fail &amp; rising\n`service=checkout  zone=a&lt;b`\nsince <!date^1795175875^{date_short_pretty} {time_secs}|2026-11-20 11:57 UTC>, for 2m 5s"}},
         {"type": "actions", "elements": [
             {"type": "button", "action_id": "open-0", "text": {"type": "plain_text", "text": "Runbook"}, "url": "https://runbooks.example/errors"},
             {"type": "button", "action_id": "open-1", "text": {"type": "plain_text", "text": "Silence"}, "url": "https://watchfire.example/silences/new?matcher=alertname%3D%22HighErrorRate%22&matcher=service%3D%22checkout%22"},
