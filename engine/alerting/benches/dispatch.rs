@@ -71,7 +71,7 @@ impl Bench {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             self.engine.handle(self.now, input);
-            let mut answers = Vec::new();
+            let (mut answers, mut confirm) = (Vec::new(), false);
             while let Some(output) = self.engine.poll_output() {
                 match output {
                     Output::Persist(record) => match *record {
@@ -79,6 +79,7 @@ impl Bench {
                         record if self.keeps => drop(self.committed.insert(record.key(), record)),
                         _ => {}
                     },
+                    Output::Confirm => confirm = true,
                     Output::Deliver(delivery) => answers.push((delivery.id, delivery.attempt)),
                     _ => {}
                 }
@@ -88,7 +89,9 @@ impl Bench {
                 let outcome = DeliveryOutcome::Delivered { receipt: String::new() };
                 self.engine.handle(self.now, Input::Delivered { id, attempt, outcome });
             }
-            if self.engine.poll_output().is_some() {
+            if confirm {
+                next = Some(Input::Confirmed);
+            } else if self.engine.poll_output().is_some() {
                 next = Some(Input::Tick);
             }
         }

@@ -145,6 +145,7 @@ impl Engine {
             Input::Alerts(alerts) => self.receive(alerts),
             Input::Routed { id, result } => self.routed(id, result),
             Input::Delivered { id, attempt, outcome } => self.delivered(id, attempt, outcome),
+            Input::Confirmed => self.histories_are_durable(),
             Input::Silence(command) => self.silence_command(command),
             Input::Acknowledge(command) => {
                 if let Err(error) = self.acknowledge_command(command) {

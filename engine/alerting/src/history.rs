@@ -2,23 +2,23 @@
 //!
 //! A history is kept like everything else, but a moment later: whatever is added to it within [`KEEP_AFTER`] is written
 //! once, so that a page costs one write for it and not one for each step. After a storm there are many to write: these go
-//! [`KEEP_AT_ONCE`] at a time, so that no page has to wait behind all of them. That an alert came from outside and that
-//! nothing was decided about it since is not written: its own record says so.
+//! [`KEEP_AT_ONCE`] at a time, and the next ones when these are durable, so that no page has to wait behind all of them
+//! and a slow database has no more of them before it. That an alert came from outside and that nothing was decided about
+//! it since is not written: its own record says so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use watchfire_model::{Duration, Fingerprint, Timestamp};
 
 use crate::timers::Timer;
-use crate::{Engine, HistoryEntry, HistoryRecord, Reason, Record, RecordKey, Settings, StateReason};
+use crate::{Engine, HistoryEntry, HistoryRecord, Output, Reason, Record, RecordKey, Settings, StateReason};
 
 /// How long lines are collected before they are kept.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
 
-/// Histories that are written at once, and after what time the next ones follow.
+/// Histories that are written at once.
 const KEEP_AT_ONCE: usize = 1_000;
-const KEEP_NEXT: Duration = Duration::from_millis(10);
 
 /// How often it is looked for histories that are too old.
 const AGE_EVERY: Duration = Duration::from_hours(1);
@@ -42,10 +42,12 @@ pub(crate) struct History {
     last: Option<Arc<HistoryEntry>>,
     /// In the order in which the histories began.
     order: VecDeque<Fingerprint>,
-    /// Those that have lines that are not kept yet, in the order in which they came to it.
+    /// Those that have lines that are not kept yet, in the order in which they came to it; some were dropped since.
     changed: VecDeque<Fingerprint>,
-    /// How many of these have waited for long enough.
-    due: usize,
+    /// Those before them, which have waited for long enough.
+    due: VecDeque<Fingerprint>,
+    /// Whether some are being written that are not known to be durable.
+    unconfirmed: bool,
 }
 
 impl History {
@@ -81,6 +83,12 @@ impl History {
                 let kept = self.by_alert.remove(&oldest);
                 dropped.extend(kept.map(|kept| RecordKey::history(kept.since, oldest)));
             }
+        }
+        // The store may be away for long while alerts come and go.
+        if self.changed.len() > 2 * settings.history_alerts_max.max(1) {
+            let mut seen = BTreeSet::new();
+            let by_alert = &self.by_alert;
+            self.changed.retain(|alert| by_alert.get(alert).is_some_and(|kept| kept.changed) && seen.insert(*alert));
         }
         dropped
     }
@@ -118,12 +126,9 @@ impl History {
         self.by_alert.len()
     }
 
-    /// The next of those that have lines to be kept; nothing once those have been asked for that have waited for long
-    /// enough. `is_implied` says whether the only line of an alert follows from its record.
+    /// The next of those that are due. `is_implied` says whether the only line of an alert follows from its record.
     fn next_due(&mut self, is_implied: impl Fn(Fingerprint, &HistoryEntry) -> bool) -> Option<HistoryRecord> {
-        while self.due > 0 {
-            self.due -= 1;
-            let fingerprint = self.changed.pop_front()?;
+        while let Some(fingerprint) = self.due.pop_front() {
             // Those that were dropped are in the queue still.
             let changed = self.by_alert.get_mut(&fingerprint).filter(|kept| kept.changed);
             if let Some(kept) = changed {
@@ -159,21 +164,40 @@ impl Engine {
     }
 
     pub(crate) fn keep_history_due(&mut self) {
-        if self.history.due == 0 {
-            self.history.due = self.history.changed.len();
+        // Otherwise those that are due follow when the ones before them are durable.
+        if !self.history.unconfirmed {
+            self.history.due = std::mem::take(&mut self.history.changed);
+            self.keep_histories(KEEP_AT_ONCE);
         }
-        for _ in 0..KEEP_AT_ONCE {
+    }
+
+    pub(crate) fn histories_are_durable(&mut self) {
+        self.history.unconfirmed = false;
+        self.keep_histories(KEEP_AT_ONCE);
+        if !self.history.unconfirmed && !self.history.changed.is_empty() {
+            self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);
+        }
+    }
+
+    /// Keeps all histories that wait for it. What follows from this is to be committed before the engine stops.
+    pub fn keep_all_histories(&mut self) {
+        let changed = std::mem::take(&mut self.history.changed);
+        self.history.due.extend(changed);
+        self.keep_histories(usize::MAX);
+    }
+
+    fn keep_histories(&mut self, max: usize) {
+        for _ in 0..max {
             let implies = |fingerprint: Fingerprint, line: &HistoryEntry| {
                 let stored = self.alerts.get(fingerprint).filter(|stored| stored.rules.is_empty());
                 stored.is_some_and(|stored| *line == received(stored.since))
             };
             let Some(record) = self.history.next_due(implies) else { break };
             self.persist(Record::History(record));
+            self.history.unconfirmed = true;
         }
-        if self.history.due > 0 {
-            self.timers.set(Timer::KeepHistory, self.now + KEEP_NEXT);
-        } else if !self.history.changed.is_empty() {
-            self.timers.set(Timer::KeepHistory, self.now + KEEP_AFTER);
+        if self.history.unconfirmed {
+            self.outputs.push_back(Output::Confirm);
         }
     }
 

@@ -41,6 +41,8 @@ pub enum Input {
         /// How it ended.
         outcome: DeliveryOutcome,
     },
+    /// What an [`Output::Confirm`](crate::Output::Confirm) asked about is durable.
+    Confirmed,
     /// Somebody sets or ends a silence. [`Engine::set_silence`](crate::Engine::set_silence) does the same and answers.
     Silence(SilenceCommand),
     /// Somebody looks after alerts, or no longer. [`Engine::acknowledge`](crate::Engine::acknowledge) does the same and

@@ -21,6 +21,8 @@ pub enum Output {
     Append(Vec<(Labels, Point)>),
     /// Keep this over a restart.
     Persist(Box<Record>),
+    /// Answer with [`Input::Confirmed`](crate::Input::Confirmed) once every [`Output::Persist`] before this is durable.
+    Confirm,
     /// Try to deliver and answer with [`Input::Delivered`](crate::Input::Delivered).
     Deliver(Box<Delivery>),
     /// Tell the Alertmanagers beside the engine, each as well as it can be reached: what is lost is sent again.

@@ -323,6 +323,7 @@ impl Builder {
         let persister = Persister {
             store: Arc::clone(&store),
             deliver: move |term, delivery| sender.send(term, delivery),
+            owner: owner.clone(),
             refused: Arc::clone(&refused),
             health: Arc::clone(&store_health),
             metrics: Arc::clone(&metrics),

@@ -99,6 +99,7 @@ impl Owner {
                         self.turn(now, term, records);
                     }
                     Some(Request::Stop(done)) => {
+                        self.engine.keep_all_histories();
                         stop = Some(done);
                         break;
                     }
@@ -175,6 +176,7 @@ impl Owner {
                 }
                 Output::Forward(alerts) => self.forwarder.forward(alerts),
                 Output::Persist(record) => decided.records.push(record),
+                Output::Confirm => decided.confirm = true,
                 Output::Deliver(delivery) => decided.deliveries.push(delivery),
                 Output::Changed(change) => {
                     tracing::debug!(?change, "changed");

@@ -10,6 +10,7 @@ use watchfire_store::{Store, StoreError};
 
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::owner::Request;
 
 /// How long to wait after a failed commit before the next try.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -33,6 +34,8 @@ pub(crate) struct Decided {
     pub(crate) term: Term,
     /// To be durable first.
     pub(crate) records: Vec<Box<Record>>,
+    /// Whether the state machine wants to know when they are.
+    pub(crate) confirm: bool,
     /// Requests of other engines whose consequences these are.
     pub(crate) done: Vec<i64>,
     /// For the engine that decides, if that is another.
@@ -48,6 +51,7 @@ pub(crate) struct Decided {
 struct Pending {
     term: Term,
     records: BTreeMap<RecordKey, Box<Record>>,
+    confirm: bool,
     done: Vec<i64>,
 }
 
@@ -56,6 +60,8 @@ pub(crate) struct Persister<F> {
     pub(crate) store: Arc<Store>,
     /// Sends what was decided in a term.
     pub(crate) deliver: F,
+    /// Told what is durable, where it wants to know.
+    pub(crate) owner: mpsc::UnboundedSender<Request>,
     /// Told when the store refused a commit because the term is over.
     pub(crate) refused: Arc<Notify>,
     pub(crate) health: Arc<Health>,
@@ -78,6 +84,7 @@ impl Decided {
 
     fn merge(&mut self, mut other: Decided) {
         self.records.append(&mut other.records);
+        self.confirm |= other.confirm;
         self.done.append(&mut other.done);
         self.requests.append(&mut other.requests);
         self.deliveries.append(&mut other.deliveries);
@@ -92,8 +99,8 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
     /// kept, so that a database that is away for an hour costs memory for the state and not for its history.
     ///
     /// While the database fails, callers are told so, but deliveries go on, and once it is known to fail they do not even
-    /// wait for the next try: a page that is sent twice after a crash is better than one that waits for a full disk. What was decided in a term that is over is dropped: the engine that
-    /// decides now has decided it too.
+    /// wait for the next try: a page that is sent twice after a crash is better than one that waits for a full disk. What
+    /// was decided in a term that is over is dropped: the engine that decides now has decided it too.
     pub(crate) async fn run(self, mut decided: mpsc::UnboundedReceiver<Decided>) {
         let mut pending = Pending::default();
         let mut retry = RETRY_MIN;
@@ -123,6 +130,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             for record in batch.records.drain(..) {
                 pending.records.insert(record.key(), record);
             }
+            pending.confirm |= batch.confirm;
             pending.done.append(&mut batch.done);
             let outcome = {
                 let write = self.write(&mut pending, &batch.requests);
@@ -199,6 +207,10 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             self.in_time(self.store.commit_in(pending.term, records, &pending.done)).await?;
             self.metrics.records_committed.inc_by(length as u64);
             self.metrics.records_pending.set(0);
+            if pending.confirm {
+                // Without an owner the process is ending.
+                drop(self.owner.send(Request::Inputs(vec![Input::Confirmed])));
+            }
             *pending = Pending { term: pending.term, ..Pending::default() };
         }
         Ok(())

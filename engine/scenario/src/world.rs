@@ -480,6 +480,7 @@ impl World {
                         Record::Deleted(key) => drop(self.records.remove(&key)),
                         record => drop(self.records.insert(record.key(), record)),
                     },
+                    Output::Confirm => self.engine.handle(self.now, Input::Confirmed),
                     Output::Deliver(delivery) => deliveries.push_back(*delivery),
                     Output::Route(request) => questions.push_back(request),
                     Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),

@@ -1,6 +1,6 @@
 //! Contract C4: "why was I paged, why wasn't I" is answered by one call, in one sentence and with the chain behind it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
@@ -50,7 +50,7 @@ fn reasons() -> Result<()> {
             sink.url("/repair-shop"),
             sink.url("/refuses"),
         );
-        let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", RULES)]).await?;
+        let mut engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", RULES)]).await?;
         engine.push("load{host=\"a\"} 50\nload{host=\"b\"} 50\n").await?;
         let silence = json!({
             "matchers": [{"name": "alertname", "value": "Silenced", "isRegex": false}],
@@ -104,6 +104,17 @@ fn reasons() -> Result<()> {
             let found = found.await;
             found.map_err(|error| error.context(format!("{last:#}")))?;
         }
+
+        // What was decided a moment before a restart is told after it.
+        let refused = format!("/api/watchfire/v1/explain?{}", of("Refused", "a"));
+        let before = engine.get(&refused).await?["history"].take();
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "the engine did not end well");
+        engine.run(&[]).await?;
+        let after = engine.get(&refused).await?["history"].take();
+        let (before, after) = (before.as_array().cloned(), after.as_array().cloned());
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        ensure!(!before.is_empty() && after.starts_with(&before), "{before:#?}\n{after:#?}");
         Ok(())
     })
 }

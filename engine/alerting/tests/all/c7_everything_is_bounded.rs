@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use watchfire_alerting::{Input, Recurrence, Route, Settings, SilenceDraft, SilenceError};
+use watchfire_alerting::{Input, Record, Recurrence, Route, Settings, SilenceDraft, SilenceError};
 use watchfire_model::{Alert, Anchoring, Duration, Labels, MatchOp, Matcher};
 
 use crate::world::{World, alerting, at_once, external, labels, receiver, rule_group};
@@ -197,6 +197,26 @@ fn histories_are_bounded_in_length_and_number() {
     fire(&mut w, &names(0..2));
     assert!(w.engine.history(labels("A").fingerprint()).is_empty(), "a forgotten alert goes first");
     assert!(!w.engine.history(labels("N000").fingerprint()).is_empty());
+}
+
+#[test]
+fn a_storm_of_histories_waits_for_the_store() {
+    let mut w = World::new(at_once());
+    w.confirms = false;
+    let durable = |w: &World| w.committed.keys().filter(|key| key.kind == Record::HISTORY).count();
+    let mut waves = Vec::new();
+    fire(&mut w, &names(0..2_500));
+    for hour in 1..4 {
+        // However long the store takes, and whatever else happens.
+        w.advance_to(Duration::from_hours(hour));
+        w.fire(&["A"]);
+        waves.push(durable(&w));
+        w.input(Input::Confirmed);
+    }
+    assert_eq!(waves, [1_000, 2_000, 2_500]);
+    w.confirms = true;
+    w.at("4h");
+    assert_eq!(durable(&w), 2_501);
 }
 
 #[test]

@@ -73,6 +73,8 @@ struct Node {
     tenure: Tenure,
     /// Decided and not committed: while the store cannot be reached, or the process is stopped.
     pending: Vec<Record>,
+    /// It wants to know when that is committed.
+    confirm: bool,
     done: Vec<u64>,
     handed: BTreeSet<u64>,
     released: Vec<Released>,
@@ -123,6 +125,7 @@ impl Simulation {
             engine: Engine::watching(settings),
             tenure,
             pending: Vec::new(),
+            confirm: false,
             done: Vec::new(),
             handed: BTreeSet::new(),
             released: Vec::new(),
@@ -169,6 +172,7 @@ impl Simulation {
         for output in outputs {
             match output {
                 Output::Persist(record) => node.pending.push(*record),
+                Output::Confirm => node.confirm = true,
                 Output::Deliver(delivery) => deliveries.push(Released { term, delivery: *delivery }),
                 _ => {}
             }
@@ -183,6 +187,10 @@ impl Simulation {
             self.unsure.extend(told.map(|alert| alert.labels.to_string()));
         }
         node.released.extend(deliveries);
+        if reaches && std::mem::take(&mut node.confirm) {
+            node.engine.handle(self.now, Input::Confirmed);
+            self.drain(index);
+        }
         reaches
     }
 

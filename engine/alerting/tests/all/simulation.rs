@@ -284,6 +284,8 @@ impl Simulation {
         for output in outputs {
             match output {
                 Output::Persist(_) | Output::Append(_) | Output::Forward(_) | Output::Changed(_) => {}
+                Output::Confirm if self.chance.one_in(4) => self.held.push_back(Input::Confirmed),
+                Output::Confirm => inputs.push_back(Input::Confirmed),
                 Output::Evaluate(request) => {
                     let answer = Input::Evaluated(self.evaluate(request));
                     if self.chance.one_in(10) { self.held.push_back(answer) } else { inputs.push_back(answer) }

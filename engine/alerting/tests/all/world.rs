@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) router: Option<fn(&Alert) -> Result<Decision, PluginError>>,
     /// Whether evaluations are answered.
     pub(crate) evaluates: bool,
+    /// Whether it is confirmed what is durable.
+    pub(crate) confirms: bool,
     pub(crate) log: Vec<String>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) requests: Vec<EvaluateRequest>,
@@ -68,6 +70,7 @@ impl World {
             answers: BTreeMap::new(),
             router: None,
             evaluates: true,
+            confirms: true,
             log: Vec::new(),
             deliveries: Vec::new(),
             requests: Vec::new(),
@@ -104,6 +107,7 @@ impl World {
             for output in outputs {
                 match output {
                     Output::Persist(_) => {}
+                    Output::Confirm => inputs.extend(self.confirms.then_some(Input::Confirmed)),
                     Output::Append(points) => {
                         let sample = |point: Point| Sample {
                             timestamp: point.timestamp,
