@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use thiserror::Error;
-use watchfire_events::EventWindows;
+use watchfire_events::EventHit;
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
 use watchfire_plugin::{Batch, Condition, PluginError, State};
 use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
@@ -110,8 +110,9 @@ pub struct Evaluator<'a> {
     pub tracked: Option<&'a mut Tracked>,
     /// If a server answers the rule's queries: what it has answered.
     pub remote: Option<&'a mut Remote>,
-    /// The windows of an event rule.
-    pub windows: Option<&'a mut EventWindows>,
+    /// What the windows of an event rule answer at the time of the evaluation: not the windows themselves, so that a
+    /// condition that computes holds up no event.
+    pub hits: Option<Vec<EventHit>>,
     /// The condition, if the rule has one.
     pub condition: Option<OpenCondition<'a>>,
     /// What a rule without a condition remembers. The caller commits or rolls it back.
@@ -142,7 +143,7 @@ impl<'a> Evaluator<'a> {
             prepared: None,
             tracked: None,
             remote: None,
-            windows: None,
+            hits: None,
             condition: None,
             memory: None,
             instances: &[],
@@ -302,15 +303,10 @@ fn alert(
             }
         }
         (Source::Events(source), usage) => {
-            let windows = evaluator.windows.as_mut().ok_or(EvaluateError::Missing("its event windows"))?;
-            let hits = windows.evaluate(at);
+            let hits = evaluator.hits.take().ok_or(EvaluateError::Missing("what its event windows answer"))?;
             match usage {
                 None => {
-                    let element = |hit: watchfire_events::EventHit| Element {
-                        labels: hit.labels,
-                        value: hit.value,
-                        finding: None,
-                    };
+                    let element = |hit: EventHit| Element { labels: hit.labels, value: hit.value, finding: None };
                     Found { elements: hits.into_iter().map(element).collect(), unknown: Vec::new() }
                 }
                 Some(usage) => match decide(usage, &batch_of_events(at, &source.query, hits), evaluator)? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use watchfire_events::{EventQuery, EventWindows, FieldMatcher, Window};
+use watchfire_events::{EventHit, EventQuery, EventWindows, FieldMatcher, Window};
 use watchfire_model::{Duration, Event, FieldValue, Labels, RuleId, Sample, Severity, Timestamp};
 use watchfire_plugin::{
     Batch, Condition, Finding, Limits, Outcome as PluginOutcome, PluginError, PluginUse, State, StateLimits,
@@ -274,11 +274,11 @@ fn finding(series: u32, severity: Severity, value: f64) -> Finding {
     Finding { series, severity, value, summary: format!("series {series} is odd") }
 }
 
-fn run_condition(rule: &Rule, windows: Option<&mut EventWindows>, condition: &mut Fixed) -> String {
+fn run_condition(rule: &Rule, hits: Option<Vec<EventHit>>, condition: &mut Fixed) -> String {
     let (db, external, options) = (store(), Labels::empty(), Options::default());
     let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
     let mut evaluator = Evaluator {
-        windows,
+        hits,
         condition: Some(OpenCondition { condition, state: &mut state }),
         ..Evaluator::new(&db, &external, &options)
     };
@@ -392,16 +392,16 @@ fn event_rules_fire_by_their_windows_or_by_a_condition_over_them() {
     let threshold = watchfire_events::Threshold { op: watchfire_events::CompareOp::GreaterOrEqual, value: 2.0 };
     let (rule, mut windows) = event_rule(Window::Count { over: Duration::from_mins(5), threshold });
     let (db, external, options) = (store(), Labels::empty(), Options::default());
-    let mut evaluator = Evaluator { windows: Some(&mut windows), ..Evaluator::new(&db, &external, &options) };
+    let mut evaluator = Evaluator { hits: Some(windows.evaluate(AT)), ..Evaluator::new(&db, &external, &options) };
     let expected = r#"{alertname="A", team="ann-team", user="ann"} {"n": "2 from ann"} = 2"#;
     assert_eq!(shown(&evaluate(&rule, AT, &mut evaluator)), expected);
     let missing = evaluate(&rule, AT, &mut Evaluator::new(&db, &external, &options));
-    assert_eq!(shown(&missing), "error: the rule needs its event windows, which is not there");
+    assert_eq!(shown(&missing), "error: the rule needs what its event windows answer, which is not there");
 
     let (rule, mut windows) = event_rule(Window::All { over: Duration::from_mins(5), field: Some("size".to_owned()) });
     let outcome = PluginOutcome { findings: vec![finding(1, Severity::Warning, 5.0)], unknown: vec![] };
     let mut condition = Fixed(Ok(outcome), Vec::new());
-    let got = run_condition(&with_condition(rule), Some(&mut windows), &mut condition);
+    let got = run_condition(&with_condition(rule), Some(windows.evaluate(AT)), &mut condition);
     let expected = r#"{alertname="A", severity="warning", team="bob-team", user="bob"} {"finding": "series 1 is odd", "n": "5 from bob"} = 5"#;
     assert_eq!(got, expected);
     let batch = &condition.1[0];

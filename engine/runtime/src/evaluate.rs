@@ -325,15 +325,14 @@ impl Worker {
         let arrivals = self.screen.arrivals();
         let mut state = lock(&ready.state);
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
-        let windows = self.data.windows(request.rule);
-        let mut windows = windows.as_ref().map(|windows| lock(windows));
+        let mut hits = self.data.windows(request.rule).map(|windows| lock(&windows).evaluate(request.at));
         let mut failure = None;
         let computes = opened.is_some();
         let mut evaluate = |series: Series<'_>| {
             let mut evaluator = Evaluator::new(series, &rules.external_labels, &rules.options);
             evaluator.prepared = Some(&ready.prepared);
             evaluator.tracked = Some(&mut tracked);
-            evaluator.windows = windows.as_deref_mut();
+            evaluator.hits = hits.take();
             evaluator.remote = ready.server.is_some().then_some(remote);
             match opened.as_deref_mut() {
                 Some(condition) => {
@@ -422,17 +421,17 @@ impl Worker {
     fn route(&self, request: RouteRequest, now: Timestamp) {
         let views: Vec<AlertView> = request.alerts.into_iter().map(|alert| AlertView::new(alert, request.at)).collect();
         let rules = self.rules.load();
-        let mut routers = lock(&rules.routers);
-        let result = match routers.remove(&request.plugin) {
+        // A router that takes its time keeps no other one waiting.
+        let opened = lock(&rules.routers).remove(&request.plugin);
+        let router = match opened {
             Some(router) => Ok(router),
             None => self.providers.open_router(&request.plugin.plugin, &request.plugin.config_json),
         };
-        let result = result.and_then(|mut router| {
+        let result = router.and_then(|mut router| {
             let decisions = router.route(now, &views)?;
-            routers.insert(request.plugin.clone(), router);
+            lock(&rules.routers).insert(request.plugin.clone(), router);
             Ok(decisions)
         });
-        drop(routers);
         if let Err(error) = &result {
             self.failed(&request.plugin.plugin, error);
         }
@@ -446,3 +445,6 @@ impl Worker {
         self.metrics.plugin_failures.get_or_create(&labels).inc();
     }
 }
+
+#[cfg(test)]
+mod tests;

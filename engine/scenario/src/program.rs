@@ -180,7 +180,7 @@ impl Program {
             }
         }
         evaluator.prepared = Some(prepared);
-        evaluator.windows = windows.as_mut();
+        evaluator.hits = windows.as_mut().map(|windows| windows.evaluate(request.at));
         evaluator.instances = &request.instances;
         evaluator.query_offset = request.query_offset;
         evaluator.external_url = &settings.external_url;
