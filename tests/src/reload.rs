@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Engine, Sink, Tool, block_on, eventually};
+use crate::support::{Engine, Received, Sink, Tool, block_on, eventually};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "reload::a_saved_rule_is_live", needs: &[Tool::Binary], run: saved_rule },
@@ -20,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "reload::a_folder_that_is_replaced_is_followed", needs: &[Tool::Binary], run: replaced_folder },
     Case { name: "reload::c3_a_broken_configuration_changes_nothing", needs: &[Tool::Binary], run: broken_config },
+    Case { name: "reload::c2_integrations_keep_what_they_know", needs: &[Tool::Binary], run: integrations },
     Case { name: "reload::paths_are_relative_to_the_configuration", needs: &[Tool::Binary], run: relative },
     Case { name: "reload::signals_reload_and_drain", needs: &[Tool::Binary], run: signals },
 ];
@@ -42,6 +44,65 @@ async fn rule_names(engine: &Engine) -> Result<Vec<String>> {
     let groups = rules["data"]["groups"].as_array().context("no groups")?;
     let names = groups.iter().flat_map(|group| group["rules"].as_array().into_iter().flatten());
     Ok(names.filter_map(|rule| rule["name"].as_str().map(str::to_owned)).collect())
+}
+
+/// The file is edited while the engine is down and while it runs: one that is gone or new changes nothing for the others.
+fn integrations() -> Result<()> {
+    block_on(async {
+        let sink = Sink::answering(|request, _| {
+            let status = if request.path == "/down" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+            (status, "told".to_owned())
+        })
+        .await?;
+        let config = |paths: &[&str]| {
+            let webhooks: Vec<String> = paths.iter().map(|path| format!("{{url: '{}'}}", sink.url(path))).collect();
+            format!(
+                "route: {{receiver: all, group_by: [alertname], group_wait: 0s, group_interval: 1s}}\n\
+                 receivers: [{{name: all, webhook_configs: [{}]}}]\n",
+                webhooks.join(", ")
+            )
+        };
+        let post = async |engine: &Engine, name: &str, ended: bool| {
+            let ends = if ended { "2020-01-01T00:00:00Z" } else { "2099-01-01T00:00:00Z" };
+            let start = "2019-01-01T00:00:00Z";
+            let alerts = json!([{"labels": {"alertname": name}, "startsAt": start, "endsAt": ends}]).to_string();
+            engine.post_ok("/api/v2/alerts", "application/json", alerts).await
+        };
+        let told = |received: &[Received], path: &str, name: &str, status: &str| {
+            let is = |one: &&Received| {
+                one.path == path && one.json["commonLabels"]["alertname"] == name && one.json["status"] == status
+            };
+            received.iter().filter(is).count()
+        };
+        let mut engine = Engine::start(&[("watchfire.yml", &config(&["/down", "/stays"]))]).await?;
+        post(&engine, "First", false).await?;
+        sink.until("one is told, the other does not take it", |received| {
+            told(received, "/down", "First", "firing") > 0 && told(received, "/stays", "First", "firing") == 1
+        })
+        .await?;
+        // Not killed, since it may not know by now that the one was told.
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "it did not end well:\n{}", engine.log()?);
+        engine.write("watchfire.yml", &config(&["/stays"]))?;
+        engine.run(&[]).await?;
+        engine.write("watchfire.yml", &config(&["/new", "/stays"]))?;
+        engine.post_ok("/-/reload", "text/plain", "").await?;
+        post(&engine, "Second", false).await?;
+        sink.until("both are told", |received| {
+            ["/new", "/stays"].iter().all(|path| told(received, path, "Second", "firing") == 1)
+        })
+        .await?;
+        post(&engine, "First", true).await?;
+        let all = sink.until("the end is told", |received| told(received, "/stays", "First", "resolved") == 1).await?;
+        ensure!(told(&all, "/stays", "First", "firing") == 1, "it was not told what another did not take: {all:#?}");
+        let tested =
+            engine.post("/api/watchfire/v1/receivers/test", &[], json!({"receiver": "all"}).to_string()).await?;
+        let tested: Value = tested.json().await?;
+        let outcomes: Vec<_> =
+            tested["deliveries"].as_array().into_iter().flatten().map(|one| &one["outcome"]).collect();
+        ensure!(outcomes == ["delivered", "delivered"], "{tested}");
+        Ok(())
+    })
 }
 
 fn saved_rule() -> Result<()> {
@@ -123,7 +184,7 @@ fn under_load() -> Result<()> {
                 _ => drop(engine.post_ok("/-/reload", "text/plain", "").await?),
             }
         }
-        let pages = |received: &[crate::support::Received]| -> Vec<String> {
+        let pages = |received: &[Received]| -> Vec<String> {
             let alerts = received.iter().flat_map(|one| one.json["alerts"].as_array().into_iter().flatten());
             alerts.filter_map(|alert| alert["labels"]["n"].as_str().map(str::to_owned)).collect()
         };

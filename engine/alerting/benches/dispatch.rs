@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use watchfire_alerting::{
     Definitions, DeliveryOutcome, Dispatch, Engine, GroupBy, InhibitRule, InhibitSource, Input, IntegrationSpec,
-    Output, ReceiverSpec, Record, RecordKey, Settings, SilenceDraft,
+    Output, ReceiverSpec, Record, RecordKey, Settings, SettingsDigest, SilenceDraft,
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, Timestamp};
 
@@ -16,7 +16,7 @@ const ROUTES: usize = 500;
 const START: Timestamp = Timestamp::from_secs(1_767_571_200);
 
 fn definitions() -> Arc<Definitions> {
-    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true };
+    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true, settings: SettingsDigest::default() };
     let mut dispatch = Dispatch::to(ReceiverSpec { name: "ops".into(), integrations: vec![webhook] });
     dispatch.route.group_by = GroupBy::Labels(["team", "service"].map(str::to_owned).into());
     let root = dispatch.route.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watchfire_model::{Duration, Labels, RuleGroupId, RuleId};
 
-use crate::{InhibitRule, Route, RuleSchedule, TimeInterval};
+use crate::{InhibitRule, Route, RuleSchedule, SettingsDigest, TimeInterval};
 
 /// Everything that a reload replaces at once.
 #[derive(Clone, Debug)]
@@ -125,6 +125,8 @@ pub struct IntegrationSpec {
     pub kind: Arc<str>,
     /// Whether it is told about alerts that ended.
     pub send_resolved: bool,
+    /// Its settings, by which it is found again when the configuration is edited. No two of one kind may have the same.
+    pub settings: SettingsDigest,
 }
 
 impl Dispatch {

@@ -18,8 +18,8 @@ use crate::silence::Silences;
 use crate::timers::{Timer, Timers};
 use crate::turns::Turns;
 use crate::{
-    Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, NotificationId, Output,
-    Reason, ReceiverSpec, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
+    Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, Integration, NotificationId,
+    Output, Reason, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
     TargetKey, TimeInterval,
 };
 
@@ -61,7 +61,7 @@ pub struct Engine {
     pub(crate) inhibitor: Inhibitor,
     pub(crate) routes: RouteTable,
     pub(crate) route_identities: Vec<RouteIdentity>,
-    pub(crate) receivers: BTreeMap<Arc<str>, ReceiverSpec>,
+    pub(crate) receivers: BTreeMap<Arc<str>, Vec<Integration>>,
     pub(crate) intervals: BTreeMap<Arc<str>, TimeInterval>,
     pub(crate) asked_routes: BTreeMap<RouteRequestId, AskedRoute>,
     pub(crate) last_route_request_id: u64,

@@ -7,8 +7,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
 use crate::notification_log::Content;
 use crate::{
-    FingerprintSet, GroupKey, GroupRecord, IntegrationKey, LogEntry, NotificationId, NotifyReason, OutboxEntry,
-    ReceiverSpec, RouteId, SuppressReason, TargetKey, TargetRecord,
+    FingerprintSet, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason, OutboxEntry, RouteId,
+    SuppressReason, TargetKey, TargetRecord,
 };
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
@@ -149,13 +149,13 @@ impl Group {
     ///
     /// A target that is no longer current stays for as long as it has a promise to keep and can be reached. Those that
     /// are dropped are returned.
-    pub(crate) fn sync_targets(&mut self, receivers: &BTreeMap<Arc<str>, ReceiverSpec>) -> Vec<Target> {
+    pub(crate) fn sync_targets(&mut self, receivers: &BTreeMap<Arc<str>, Vec<Integration>>) -> Vec<Target> {
+        let integrations = |receiver: &str| receivers.get(receiver).map_or(&[][..], Vec::as_slice);
         for target in &mut self.targets {
             target.current = false;
-            target.integration = None;
-            let spec = receivers.get(&target.key.receiver);
-            if let Some((position, integration)) = spec.and_then(|spec| spec.find(&target.key.integration)) {
-                target.integration = Some(position);
+            let own = integrations(&target.key.receiver);
+            target.integration = own.iter().position(|own| own.key == target.key.integration);
+            if let Some(integration) = target.integration.and_then(|position| own.get(position)) {
                 target.send_resolved = integration.send_resolved;
                 if !integration.send_resolved {
                     target.entry.owed = FingerprintSet::new();
@@ -164,14 +164,14 @@ impl Group {
             }
         }
         for receiver in std::iter::once(&self.receiver).chain(&self.escalated) {
-            let Some(spec) = receivers.get(receiver) else { continue };
-            for (position, key) in spec.keys().into_iter().enumerate() {
-                let known = |t: &Target| t.key.receiver == *receiver && t.key.integration == key;
+            for (position, integration) in integrations(receiver).iter().enumerate() {
+                let known = |t: &Target| t.key.receiver == *receiver && t.key.integration == integration.key;
                 if !self.targets.iter().any(known) {
-                    let target = TargetKey { group: self.key.clone(), receiver: receiver.clone(), integration: key };
-                    let mut target = Target::new(Arc::new(target), self.since);
+                    let (group, receiver) = (self.key.clone(), receiver.clone());
+                    let key = TargetKey { group, receiver, integration: integration.key.clone() };
+                    let mut target = Target::new(Arc::new(key), self.since);
                     target.integration = Some(position);
-                    target.send_resolved = spec.integrations[position].send_resolved;
+                    target.send_resolved = integration.send_resolved;
                     target.current = true;
                     // Most groups tell one integration, and a target is large.
                     self.targets.reserve_exact(1);
@@ -271,18 +271,5 @@ impl Target {
             error: pending.error,
             owed_before: FingerprintSet::new(),
         });
-    }
-}
-
-impl ReceiverSpec {
-    /// The identities of its integrations, in order.
-    pub fn keys(&self) -> Vec<IntegrationKey> {
-        IntegrationKey::of_kinds(self.integrations.iter().map(|integration| &integration.kind))
-    }
-
-    /// The integration of this identity and its position.
-    pub fn find(&self, key: &IntegrationKey) -> Option<(usize, &crate::IntegrationSpec)> {
-        let position = self.keys().iter().position(|own| own == key)?;
-        Some((position, &self.integrations[position]))
     }
 }

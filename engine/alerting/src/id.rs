@@ -1,7 +1,6 @@
 //! Identities that the state machine gives out.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -39,15 +38,19 @@ pub struct GroupKey {
     text: Arc<str>,
 }
 
-/// An integration of a receiver by what it is and not by where it stands, so that reordering a receiver's integrations
-/// forgets nothing.
+/// An integration of a receiver by what it is and not by where it stands, so that nothing is forgotten or mistaken when
+/// others are added, removed or moved; see [`Integration`](crate::Integration).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IntegrationKey {
     /// The channel, such as `slack`.
     pub kind: Arc<str>,
-    /// Its position among the receiver's integrations of the same kind.
-    pub ordinal: u32,
+    /// Tells it from the receiver's other integrations of the same kind. At first that is its position among them.
+    pub number: u32,
 }
+
+/// A digest of the settings of an integration as its user wrote them: no two of one kind and receiver have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SettingsDigest(pub u128);
 
 /// Who is told about which alert group: one integration of one receiver for one group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +97,7 @@ impl GroupKey {
 impl TargetKey {
     /// As [`GroupKey::hash`].
     pub(crate) fn hash(&self) -> u64 {
-        let integration = hash_words(u64::from(self.integration.ordinal), &self.integration.kind);
+        let integration = hash_words(u64::from(self.integration.number), &self.integration.kind);
         hash_words(self.group.hash ^ integration, &self.receiver)
     }
 }
@@ -151,10 +154,7 @@ impl SilenceId {
 impl NotificationId {
     /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
     pub fn parse(text: &str) -> Option<NotificationId> {
-        if text.len() != 32 {
-            return None;
-        }
-        u128::from_str_radix(text, 16).ok().map(NotificationId)
+        parse_hex(text).map(NotificationId)
     }
 }
 
@@ -164,23 +164,29 @@ impl fmt::Display for NotificationId {
     }
 }
 
-impl IntegrationKey {
-    /// The identities of a receiver's integrations of these kinds, in their order.
-    pub fn of_kinds<'a>(kinds: impl IntoIterator<Item = &'a Arc<str>>) -> Vec<IntegrationKey> {
-        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-        let keys = kinds.into_iter().map(|kind| {
-            let count = counts.entry(kind).or_default();
-            let key = IntegrationKey { kind: kind.clone(), ordinal: *count };
-            *count += 1;
-            key
-        });
-        keys.collect()
+impl SettingsDigest {
+    /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
+    pub fn parse(text: &str) -> Option<SettingsDigest> {
+        parse_hex(text).map(SettingsDigest)
     }
+}
+
+impl fmt::Display for SettingsDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+fn parse_hex(text: &str) -> Option<u128> {
+    if text.len() != 32 {
+        return None;
+    }
+    u128::from_str_radix(text, 16).ok()
 }
 
 impl fmt::Display for IntegrationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.kind, self.ordinal)
+        write!(f, "{}[{}]", self.kind, self.number)
     }
 }
 

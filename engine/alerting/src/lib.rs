@@ -24,6 +24,7 @@ mod id;
 mod inhibition;
 mod input;
 mod intake;
+mod integration;
 mod interval;
 mod match_index;
 mod membership;
@@ -57,16 +58,21 @@ pub use counters::Counters;
 pub use definitions::{Definitions, Dispatch, IntegrationSpec, Life, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
 pub use engine::{CLOCK_JITTER, Engine};
 pub use fingerprints::FingerprintSet;
-pub use id::{EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SilenceId, TargetKey};
+pub use id::{
+    EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SettingsDigest, SilenceId,
+    TargetKey,
+};
 pub use inhibition::{InhibitRule, InhibitSource};
 pub use input::{ActiveInstance, DeliveryOutcome, Evaluation, EvaluationResult, Input, SilenceCommand};
+pub use integration::Integration;
 pub use interval::{DayRange, IntervalError, MinuteRange, MonthRange, TimeInterval, TimeSpec, WeekdayRange, YearRange};
 pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
 pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat, SimilarKey};
 pub use reason::{DeliveryReason, LimitReason, NotifyReason, Reason, RuleReason, StateReason, SuppressReason};
 pub use record::{
-    AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, LogEntry, Membership, OutboxEntry, PluginStateRecord,
-    RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord, ScheduleRecord, TargetRecord,
+    AlertRecord, GroupRecord, HistoryRecord, InstanceRecord, IntegrationsRecord, LogEntry, Membership, OutboxEntry,
+    PluginStateRecord, RateLimitRecord, Record, RecordKey, Refusal, RouteIdentity, RoutesRecord, ScheduleRecord,
+    TargetRecord,
 };
 pub use recurrence::{Recurrence, RecurrenceError};
 pub use route::{GroupBy, Route};

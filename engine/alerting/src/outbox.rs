@@ -18,7 +18,11 @@ impl Engine {
     pub(crate) fn start_attempt(&mut self, group: &mut Group, index: usize) {
         let now = self.now;
         let target = &mut group.targets[index];
-        let Some(pending) = target.pending.as_mut().filter(|_| target.integration.is_some()) else { return };
+        let own = self.integrations(&target.key.receiver);
+        let Some(settings) = target.integration.and_then(|position| own.get(position)).map(|own| own.settings) else {
+            return;
+        };
+        let Some(pending) = target.pending.as_mut() else { return };
         if !self.turns.take(&target.key, self.settings.attempts_max) {
             return;
         }
@@ -36,6 +40,7 @@ impl Engine {
             attempt,
             receiver: target.key.receiver.clone(),
             integration: target.key.integration.clone(),
+            settings,
             group_key: group.key.clone(),
             group_labels: group.labels.clone(),
             route_labels: self.routes.find(&group.route).map(|node| node.labels.clone()).unwrap_or_default(),

@@ -9,6 +9,7 @@ use watchfire_tsdb::Point;
 
 use crate::{
     Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, Record, RouteId, RouteRequestId,
+    SettingsDigest,
 };
 
 /// One thing to do. Outputs are executed in order; all [`Output::Persist`] of a drain are committed before the first
@@ -74,8 +75,10 @@ pub struct Delivery {
     pub attempt: u32,
     /// The receiver's name.
     pub receiver: Arc<str>,
-    /// Which of its integrations: by what it is and not by where it stands, since a reload may come in between.
+    /// Which of its integrations.
     pub integration: IntegrationKey,
+    /// The settings of that, by which it is found in the configuration: a reload may come in between.
+    pub settings: SettingsDigest,
     /// The alert group.
     pub group_key: GroupKey,
     /// The labels by which the alerts are grouped.

@@ -8,8 +8,8 @@ use watchfire_model::{Duration, Fingerprint, RuleId, Timestamp};
 use crate::alert_store::StoredAlert;
 use crate::group::Group;
 use crate::{
-    AlertGroupView, AlertView, AlertViewState, Counters, Definitions, Engine, GroupedAlert, HistoryEntry, LogView,
-    OutboxView, RuleGroupView, RuleView, Settings, Silence, SilenceId, SuppressReason,
+    AlertGroupView, AlertView, AlertViewState, Counters, Definitions, Engine, GroupedAlert, HistoryEntry, Integration,
+    LogView, OutboxView, RuleGroupView, RuleView, Settings, Silence, SilenceId, SuppressReason,
 };
 
 /// How often Prometheus sends a firing alert again; what is told to others about an alert's end assumes the same.
@@ -44,6 +44,11 @@ impl Engine {
             ("histories", self.history.len(), self.settings.history_alerts_max),
             ("attempts", self.turns.under_way(), self.settings.attempts_max),
         ]
+    }
+
+    /// The integrations of a receiver, in the order of the configuration; none if it is not defined.
+    pub fn integrations(&self, receiver: &str) -> &[Integration] {
+        self.receivers.get(receiver).map_or(&[], Vec::as_slice)
     }
 
     /// The rule groups with their rules, in the order of the definitions.

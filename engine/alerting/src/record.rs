@@ -1,5 +1,6 @@
 //! What survives a restart.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
 
 use crate::{
-    Acknowledgement, FingerprintSet, GroupKey, HistoryEntry, Instance, NotificationId, NotifyReason, RouteId, Silence,
-    SimilarKey, TargetKey,
+    Acknowledgement, FingerprintSet, GroupKey, HistoryEntry, Instance, Integration, NotificationId, NotifyReason,
+    RouteId, Silence, SimilarKey, TargetKey,
 };
 
 /// One durable fact: written under its key, replacing what was there.
@@ -26,6 +27,8 @@ pub enum Record {
     Target(TargetRecord),
     /// The identities of the route nodes.
     Routes(RoutesRecord),
+    /// The identities of the receivers' integrations.
+    Integrations(IntegrationsRecord),
     /// When a receiver was last told of an alert whose severity has a rate limit.
     RateLimit(RateLimitRecord),
     /// What was decided about an alert.
@@ -216,6 +219,13 @@ pub struct RouteIdentity {
     pub receiver: Arc<str>,
 }
 
+/// The identities of the receivers' integrations, so that they are found again in an edited configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IntegrationsRecord {
+    /// By receiver, in the order of the configuration.
+    pub receivers: BTreeMap<Arc<str>, Vec<Integration>>,
+}
+
 /// What was decided about an alert, also for a while after it was forgotten.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryRecord {
@@ -267,6 +277,8 @@ impl Record {
     pub const TARGET: &'static str = "target";
     /// The kind of [`Record::Routes`].
     pub const ROUTES: &'static str = "routes";
+    /// The kind of [`Record::Integrations`].
+    pub const INTEGRATIONS: &'static str = "integrations";
     /// The kind of [`Record::History`].
     pub const HISTORY: &'static str = "history";
     /// The kind of [`Record::RateLimit`].
@@ -285,6 +297,7 @@ impl Record {
             Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.to_string() },
             Record::Target(r) => RecordKey::target(r.since, &r.target),
             Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
+            Record::Integrations(_) => RecordKey { kind: Record::INTEGRATIONS, key: String::new() },
             Record::History(r) => RecordKey::history(r.since, r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
             Record::Schedule(r) => RecordKey::schedule(r.rule),

@@ -15,8 +15,9 @@ use crate::rule::RuleState;
 use crate::schedule::ScheduledGroup;
 use crate::timers::Timer;
 use crate::{
-    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Life, Membership, Output, Reason, Record,
-    RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind, RuleReason, RuleSpec, StateReason, Subject,
+    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Integration, IntegrationsRecord, Life,
+    Membership, Output, Reason, ReceiverSpec, Record, RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind,
+    RuleReason, RuleSpec, StateReason, Subject,
 };
 
 impl Engine {
@@ -42,6 +43,7 @@ impl Engine {
                 }
                 Record::Target(record) => targets.push(record),
                 Record::Routes(record) => self.route_identities = record.routes,
+                Record::Integrations(record) => self.receivers = record.receivers,
                 Record::History(record) => {
                     self.history.restore(record);
                     self.timers.set_if_unset(Timer::AgeHistory, self.now);
@@ -314,7 +316,14 @@ impl Engine {
 
     fn reload_dispatch(&mut self, dispatch: &Dispatch, first: bool) {
         self.intervals = dispatch.time_intervals.iter().map(|i| (i.name.as_str().into(), i.clone())).collect();
-        self.receivers = dispatch.receivers.iter().map(|r| (r.name.clone(), r.clone())).collect();
+        let own = |receiver: &ReceiverSpec| {
+            (receiver.name.clone(), Integration::identify(self.integrations(&receiver.name), &receiver.integrations))
+        };
+        let receivers: BTreeMap<_, _> = dispatch.receivers.iter().map(own).collect();
+        if receivers != self.receivers {
+            self.receivers = receivers.clone();
+            self.persist(Record::Integrations(IntegrationsRecord { receivers }));
+        }
         let routers_before: Vec<_> = self.routes.routers();
         let identities = identify(&self.route_identities, &dispatch.route);
         self.routes = RouteTable::new(&dispatch.route, &identities);

@@ -120,7 +120,7 @@ mod tests {
     use crate::GroupKey;
 
     fn target(receiver: &str, group: usize) -> Arc<TargetKey> {
-        let integration = IntegrationKey { kind: "webhook".into(), ordinal: 0 };
+        let integration = IntegrationKey { kind: "webhook".into(), number: 0 };
         Arc::new(TargetKey {
             group: GroupKey::from_text(format!("{group:04}")),
             receiver: receiver.into(),

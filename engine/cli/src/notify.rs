@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::output::say;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use watchfire::alerting::Integration;
 use watchfire::config::{Source, load_config};
 use watchfire::delivery::{Deliverer, Request, Settings};
 use watchfire::{Clock, ProcessEnvironment, SystemClock, deliveries_of, matching, open_plugins, read};
@@ -90,9 +91,9 @@ fn preview(options: &Preview) -> Result<ExitCode> {
     let settings =
         Settings { external_url: config.server.external_url.clone().unwrap_or_default(), ..Settings::default() };
     let deliverer = Deliverer::new(settings, &config.receivers, &templates, provider);
-    let kinds = receiver.integrations.iter().map(|integration| integration.kind.clone()).collect();
+    let integrations = Integration::identify(&[], &receiver.integrations);
     let mut failed = false;
-    for delivery in deliveries_of(&options.receiver, kinds, &alerts, now) {
+    for delivery in deliveries_of(&options.receiver, integrations, &alerts, now) {
         say!("# {} {}", options.receiver, delivery.integration);
         match deliverer.preview(&delivery) {
             Ok(requests) => requests.iter().for_each(show),

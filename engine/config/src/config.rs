@@ -181,6 +181,7 @@ fn spec(receiver: &Receiver) -> ReceiverSpec {
     let integrations = receiver.integrations.iter().map(|integration| IntegrationSpec {
         kind: integration.channel.kind().into(),
         send_resolved: integration.send_resolved,
+        settings: integration.settings,
     });
     ReceiverSpec { name: receiver.name.as_str().into(), integrations: integrations.collect() }
 }

@@ -252,3 +252,26 @@ receivers: [{name: ops}, {name: lead}]
     ];
     assert_eq!(got, expected);
 }
+
+#[test]
+fn integrations_are_known_by_what_is_written_for_them() {
+    let digests = |integrations: &str| -> Vec<_> {
+        let text = format!("route: {{receiver: r}}\nreceivers: [{{name: r, webhook_configs: [{integrations}]}}]\n");
+        let environment =
+            FixedEnvironment { variables: [("KEY".to_owned(), "k".to_owned())].into(), ..FixedEnvironment::default() };
+        let (config, diagnostics) = load_config(Source { name: "watchfire.yml", text: &text }, &environment);
+        let config = config.unwrap_or_else(|| panic!("{diagnostics:?}"));
+        config.dispatch.receivers[0].integrations.iter().map(|integration| integration.settings).collect()
+    };
+    let own = |integration: &str| digests(integration)[0];
+    let plain = own("{url: 'http://a/${KEY}', max_alerts: 3}");
+    assert_eq!(own("{'max_alerts': 3, url: \"http://a/${KEY}\"}"), plain, "order and quotes do not matter");
+    assert_eq!(digests("{url: http://b/}, {url: 'http://a/${KEY}', max_alerts: 3}")[1], plain, "nor does the place");
+    for other in
+        ["{url: http://a/k, max_alerts: 3}", "{url: 'http://a/${KEY}'}", "{url: 'http://a/${KEY}', max_alerts: 4}"]
+    {
+        assert_ne!(own(other), plain, "{other}");
+    }
+    let alike = digests("{url: http://a/}, {url: http://a/}, {url: http://a/}");
+    assert_eq!(alike.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{alike:?}");
+}

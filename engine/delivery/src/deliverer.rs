@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use thiserror::Error;
-use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey};
+use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey, SettingsDigest};
 use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Message, Provider};
@@ -37,7 +37,7 @@ pub struct Settings {
     /// How long an attempt may take where the receiver does not say; nothing means 10 s for HTTP and 30 s for SMTP.
     pub timeout: Option<Duration>,
     /// Channels of the embedding program by receiver. Each comes behind the integrations that the configuration gives a
-    /// receiver of that name, or is its only one.
+    /// receiver of that name, or is its only one. Its position among them takes the place of settings.
     pub channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
     /// Who knows the numbers behind alerts; without one, mails show none.
     pub trends: Option<Arc<dyn Trends>>,
@@ -48,7 +48,8 @@ pub struct Deliverer {
     settings: Settings,
     library: Arc<Library>,
     provider: Arc<dyn Provider>,
-    receivers: BTreeMap<String, BTreeMap<IntegrationKey, Arc<Integration>>>,
+    /// By receiver, kind and settings.
+    receivers: BTreeMap<String, BTreeMap<(Arc<str>, SettingsDigest), Arc<Integration>>>,
     partly_delivered: Arc<PartlyDelivered>,
     problems: Vec<Problem>,
 }
@@ -144,28 +145,26 @@ impl Deliverer {
         let problem = |place: &str, message: String| Problem { place: place.to_owned(), message };
         let mut problems: Vec<_> = broken.into_iter().map(|message| problem("templates", message)).collect();
         let pools = Pools::default();
-        let mut prepared: BTreeMap<String, Vec<Arc<Integration>>> = BTreeMap::new();
+        let mut prepared: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for receiver in receivers {
             let integrations = prepared.entry(receiver.name.clone()).or_default();
             for integration in &receiver.integrations {
                 let place = format!("{}/{}[{}]", receiver.name, integration.channel.kind(), integration.ordinal);
                 let mut found = Vec::new();
-                integrations.push(Arc::new(Integration::new(integration, &pools, settings.timeout, &mut found)));
+                let ready = Integration::new(integration, &pools, settings.timeout, &mut found);
+                integrations.insert((ready.kind.clone(), integration.settings), Arc::new(ready));
                 problems.extend(found.into_iter().map(|message| problem(&place, message)));
             }
         }
         for (receiver, channels) in &settings.channels {
-            let custom =
-                channels.iter().map(|channel| Arc::new(Integration::custom(channel.clone(), settings.timeout)));
+            let custom = channels.iter().enumerate().map(|(position, channel)| {
+                let ready = Integration::custom(channel.clone(), settings.timeout);
+                ((ready.kind.clone(), SettingsDigest(position as u128)), Arc::new(ready))
+            });
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
-        let keyed = |integrations: Vec<Arc<Integration>>| {
-            let keys = IntegrationKey::of_kinds(integrations.iter().map(|integration| &integration.kind));
-            keys.into_iter().zip(integrations).collect()
-        };
-        let receivers = prepared.into_iter().map(|(name, integrations)| (name, keyed(integrations))).collect();
-        let partly_delivered = Arc::default();
-        Deliverer { settings, library: Arc::new(library), provider, receivers, partly_delivered, problems }
+        let (library, partly_delivered) = (Arc::new(library), Arc::default());
+        Deliverer { settings, library, provider, receivers: prepared, partly_delivered, problems }
     }
 
     /// Takes the place of another deliverer: who has a mail from it that is tried again for others gets none from this
@@ -428,7 +427,8 @@ impl Deliverer {
     }
 
     fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {
-        self.receivers.get(&*delivery.receiver)?.get(&delivery.integration).cloned()
+        let integrations = self.receivers.get(&*delivery.receiver)?;
+        integrations.get(&(Arc::clone(&delivery.integration.kind), delivery.settings)).cloned()
     }
 
     /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.

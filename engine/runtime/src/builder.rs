@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
-use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record, Tenure, Wish};
+use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record, SettingsDigest, Tenure, Wish};
 use watchfire_config::{Config, Diagnostic, RuleReader};
 use watchfire_delivery::{Channel, Deliverer};
 use watchfire_host::{Host, HostSettings};
@@ -140,8 +140,11 @@ impl DeliveryParts {
     pub(crate) fn extend(&self, dispatch: &mut Dispatch) {
         for receiver in &mut dispatch.receivers {
             let own = self.channels.get(&*receiver.name).map_or(0, Vec::len);
-            let spec = IntegrationSpec { kind: "custom".into(), send_resolved: true };
-            receiver.integrations.extend(std::iter::repeat_n(spec, own));
+            receiver.integrations.extend((0..own).map(|position| IntegrationSpec {
+                kind: "custom".into(),
+                send_resolved: true,
+                settings: SettingsDigest(position as u128),
+            }));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use watchfire_alerting::{AlertGroupView, Delivery, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId};
+use watchfire_alerting::{AlertGroupView, Delivery, GroupKey, Integration, NotificationId, NotifyReason, RouteId};
 use watchfire_delivery::{Attempt, DeliveryRecord, Notification, PreviewError};
 use watchfire_model::{Alert, Labels, Timestamp};
 use watchfire_plugin::AlertView;
@@ -220,7 +220,10 @@ impl Watchfire {
         }
         let now = self.now();
         let id = NotificationId(record.delivery.id.0 ^ (now.as_millis().unsigned_abs() as u128));
-        let delivery = Delivery { id, attempt: 1, at: now, ..record.delivery.clone() };
+        let known = self.integrations(&record.delivery.receiver).await;
+        let known = known.into_iter().find(|known| known.key == record.delivery.integration);
+        let settings = known.map(|known| known.settings).unwrap_or_default();
+        let delivery = Delivery { id, attempt: 1, at: now, settings, ..record.delivery.clone() };
         let attempt = self.inner.deliverer.load_full().attempt(&delivery).await;
         Some(self.inner.history.add(now, delivery, attempt))
     }
@@ -229,13 +232,13 @@ impl Watchfire {
     ///
     /// # Errors
     /// By integration, if nothing could be sent. An unknown receiver has no integrations.
-    pub fn preview(
+    pub async fn preview(
         &self,
         receiver: &str,
         alerts: &[Alert],
     ) -> Vec<Result<Vec<watchfire_delivery::Request>, PreviewError>> {
         let deliverer = self.inner.deliverer.load_full();
-        let all = self.as_deliveries(receiver, alerts);
+        let all = self.as_deliveries(receiver, alerts).await;
         all.iter().map(|delivery| deliverer.preview(delivery)).collect()
     }
 
@@ -243,7 +246,7 @@ impl Watchfire {
     pub async fn test_receiver(&self, receiver: &str, alerts: &[Alert]) -> Vec<Arc<DeliveryRecord>> {
         let deliverer = self.inner.deliverer.load_full();
         let mut records = Vec::new();
-        for delivery in self.as_deliveries(receiver, alerts) {
+        for delivery in self.as_deliveries(receiver, alerts).await {
             let attempt = deliverer.attempt(&delivery).await;
             records.push(self.inner.history.add(self.now(), delivery, attempt));
         }
@@ -266,17 +269,25 @@ impl Watchfire {
         self.inner.deliverer.load().route_labels(&group.route_labels, &notification).0
     }
 
-    fn as_deliveries(&self, receiver: &str, alerts: &[Alert]) -> Vec<Delivery> {
-        let loaded = self.definitions();
-        let found = loaded.config.dispatch.receivers.iter().find(|known| &*known.name == receiver);
-        let kinds = found.map(|receiver| receiver.integrations.iter().map(|one| Arc::clone(&one.kind)).collect());
-        deliveries_of(receiver, kinds.unwrap_or_default(), alerts, self.now())
+    async fn as_deliveries(&self, receiver: &str, alerts: &[Alert]) -> Vec<Delivery> {
+        deliveries_of(receiver, self.integrations(receiver).await, alerts, self.now())
+    }
+
+    /// The integrations of a receiver; none where the engine is stopping.
+    async fn integrations(&self, receiver: &str) -> Vec<Integration> {
+        let receiver = receiver.to_owned();
+        self.view(move |engine| engine.integrations(&receiver).to_vec()).await.unwrap_or_default()
     }
 }
 
-/// What a receiver with integrations of these kinds is sent about alerts in one group, without the state machine: for
-/// previews and tests.
-pub fn deliveries_of(receiver: &str, kinds: Vec<Arc<str>>, alerts: &[Alert], now: Timestamp) -> Vec<Delivery> {
+/// What a receiver with these integrations is sent about alerts in one group, without the state machine: for previews and
+/// tests.
+pub fn deliveries_of(
+    receiver: &str,
+    integrations: Vec<Integration>,
+    alerts: &[Alert],
+    now: Timestamp,
+) -> Vec<Delivery> {
     let test;
     let alerts = if alerts.is_empty() {
         test = [test_alert(now)];
@@ -293,11 +304,12 @@ pub fn deliveries_of(receiver: &str, kinds: Vec<Arc<str>>, alerts: &[Alert], now
     let labels = if same { Labels::from_pairs([("alertname", name)]) } else { Labels::empty() };
     let resolved = alerts.iter().all(|alert| alert.ends_at.is_some());
     let alerts: Arc<[Alert]> = alerts.into();
-    let deliveries = IntegrationKey::of_kinds(&kinds).into_iter().map(|integration| Delivery {
+    let deliveries = integrations.into_iter().map(|integration| Delivery {
         id: NotificationId(now.as_millis().unsigned_abs().into()),
         attempt: 1,
         receiver: receiver.into(),
-        integration,
+        integration: integration.key,
+        settings: integration.settings,
         group_key: GroupKey::from_text(format!("test:{labels}")),
         group_labels: labels.clone(),
         route_labels: Arc::default(),

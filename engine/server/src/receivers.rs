@@ -37,7 +37,7 @@ pub(crate) struct Listed {
 /// `POST /api/watchfire/v1/receivers/preview`: the requests that the receiver would be sent, without secrets.
 pub(crate) async fn preview(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let (receiver, alerts) = wanted(&app, &headers, body).await?;
-    let integrations = app.engine.preview(&receiver, &alerts);
+    let integrations = app.engine.preview(&receiver, &alerts).await;
     let integrations = integrations.into_iter().map(|made| match made {
         Ok(requests) => json!({"requests": requests.iter().map(request).collect::<Vec<_>>()}),
         Err(error) => json!({"error": error.to_string()}),

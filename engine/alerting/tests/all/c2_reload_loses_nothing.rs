@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeWhat, Definitions, Dispatch, EscalationStep, FlapDamping, GroupBy, Input, Notify,
-    Policy, RateLimits, Repeat, RuleGroupSpec, Settings,
+    Policy, RateLimits, Record, Repeat, RuleGroupSpec, Settings,
 };
-use watchfire_model::{Duration, Labels, Matcher, RuleGroupId};
+use watchfire_model::{Alert, Duration, Labels, Matcher, RuleGroupId};
 
-use crate::world::{World, alerting, receiver, recording, route_for, rule_group, to_ops};
+use crate::world::{World, alerting, at_once, integration, receiver, recording, route_for, rule_group, to_ops};
 
 fn groups() -> Vec<RuleGroupSpec> {
     vec![rule_group(vec![alerting(1, "5m", "10m"), alerting(2, "0s", "0s")])]
@@ -147,7 +147,7 @@ fn an_alert_that_moves_to_a_new_route_waits_for_its_companions() {
 /// Three alerts of one name and severity in groups of their own, of which the first is acknowledged for a while and the
 /// second flaps; every `disturb` minutes something happens that concerns none of it.
 fn play_policies(disturb: impl Fn(&mut World, i64)) -> Vec<String> {
-    let mut dispatch = crate::world::at_once();
+    let mut dispatch = at_once();
     dispatch.receivers.extend([receiver("lead"), receiver("other")]);
     dispatch.route.group_by = GroupBy::All;
     dispatch.route.repeat_interval = Duration::from_mins(47);
@@ -166,7 +166,7 @@ fn play_policies(disturb: impl Fn(&mut World, i64)) -> Vec<String> {
     let send = |w: &mut World, number: i64, lasts: i64| {
         let end = w.now + Duration::from_mins(lasts);
         let sent = crate::world::external("", w.now.min(end), Some(end));
-        w.input(Input::Alerts(vec![watchfire_model::Alert { labels: alert(number), ..sent }]));
+        w.input(Input::Alerts(vec![Alert { labels: alert(number), ..sent }]));
     };
     for minute in 0..240 {
         w.advance_to(Duration::from_mins(minute));
@@ -204,4 +204,52 @@ fn what_is_held_back_acknowledged_escalated_damped_and_repeated_stands() {
         });
     };
     assert_eq!(play_policies(reloads), undisturbed, "reloads");
+}
+
+/// Who was told since the last call, by their settings.
+fn told(w: &mut World) -> Vec<(u128, &'static str, String)> {
+    let told = w.deliveries.drain(..).map(|delivery| {
+        let names: Vec<&str> = delivery.alerts.iter().map(Alert::name).collect();
+        (delivery.settings.0, delivery.reason.as_str(), names.join(" "))
+    });
+    told.collect()
+}
+
+#[test]
+fn an_edited_file_at_a_restart_leaves_each_integration_what_it_knows() {
+    let with = |settings: &[u128]| {
+        let mut dispatch = at_once();
+        dispatch.receivers[0].integrations = settings.iter().map(|own| integration("webhook", *own)).collect();
+        dispatch
+    };
+    let edits: [(&[u128], &[u128], &[u128]); 5] = [
+        // Before, after, and who is new.
+        (&[1, 2], &[2], &[]),
+        (&[1, 2], &[3, 1, 2], &[3]),
+        (&[1, 2, 3], &[3, 1, 2], &[]),
+        (&[1], &[9], &[]),
+        (&[1, 2], &[2, 4], &[4]),
+    ];
+    for (before, after, new) in edits {
+        let mut w = World::new(with(before));
+        w.fire(&["A"]);
+        assert_eq!(told(&mut w).len(), before.len());
+        w.definitions = Arc::new(Definitions { dispatch: with(after), ..(*w.definitions).clone() });
+        w.crash("1m");
+        w.at("1h");
+        let first: Vec<_> = new.iter().map(|own| (*own, "first_notification", "A".to_owned())).collect();
+        assert_eq!(told(&mut w), first, "{before:?} {after:?}");
+        w.resolve(&["A"]);
+        w.at("2h");
+        let ended: Vec<_> = after.iter().map(|own| (*own, "all_alerts_resolved", "A".to_owned())).collect();
+        assert_eq!(told(&mut w), ended, "{before:?} {after:?}");
+    }
+    // What was kept before integrations were known by their settings is theirs by their order.
+    let mut w = World::new(with(&[1, 2]));
+    w.fire(&["A"]);
+    w.committed.retain(|key, _| key.kind != Record::INTEGRATIONS);
+    told(&mut w);
+    w.crash("1m");
+    w.at("1h");
+    assert_eq!(told(&mut w), []);
 }

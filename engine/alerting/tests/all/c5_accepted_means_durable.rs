@@ -147,7 +147,7 @@ fn records_have_unique_keys_and_nothing_is_left_when_all_is_over() {
     assert!(w.engine.silence(&id).is_some());
     w.at("130h");
     let left: Vec<String> = w.committed.keys().map(ToString::to_string).collect();
-    assert_eq!(left, ["routes "]);
+    assert_eq!(left, ["integrations ", "routes "]);
     let fresh = Engine::new(Settings::default());
     assert_eq!(fresh.next_deadline(), None);
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use watchfire_alerting::{
-    AlertViewState, DeliveryOutcome, Dispatch, GroupBy, InhibitRule, InhibitSource, Input, IntegrationSpec,
-    MinuteRange, Route, SilenceDraft, SilenceError, SilenceState, TimeInterval, TimeSpec,
+    AlertViewState, DeliveryOutcome, Dispatch, GroupBy, InhibitRule, InhibitSource, Input, MinuteRange, Route,
+    SilenceDraft, SilenceError, SilenceState, TimeInterval, TimeSpec,
 };
 use watchfire_model::{Alert, AlertStatus, Anchoring, Duration, Labels, MatchOp, Matcher, Timestamp};
 
-use crate::world::{START, World, at_once, external, labels, to_ops};
+use crate::world::{START, World, at_once, external, integration, labels, to_ops};
 
 fn matcher(text: &str) -> Matcher {
     for (sign, op) in
@@ -263,9 +263,9 @@ fn semantics_25_send_resolved_false_clears_the_log_without_sending() {
 
 #[test]
 fn semantics_26_reordering_the_integrations_of_a_receiver_forgets_nothing() {
-    let integration = |kind: &str| IntegrationSpec { kind: kind.into(), send_resolved: true };
     let mut dispatch = at_once();
-    dispatch.receivers[0].integrations = vec![integration("slack"), integration("webhook"), integration("webhook")];
+    dispatch.receivers[0].integrations =
+        vec![integration("slack", 0), integration("webhook", 0), integration("webhook", 1)];
     let mut w = World::new(dispatch);
     w.fire(&["A"]);
     w.expect(&["0s ops first_notification +A", "0s ops[1] first_notification +A", "0s ops[2] first_notification +A"]);
@@ -273,7 +273,7 @@ fn semantics_26_reordering_the_integrations_of_a_receiver_forgets_nothing() {
     w.at("1h");
     w.expect(&[]);
     // A new integration is told at the next flush, the others know.
-    w.reload_dispatch(|dispatch| dispatch.receivers[0].integrations.insert(0, integration("email")));
+    w.reload_dispatch(|dispatch| dispatch.receivers[0].integrations.insert(0, integration("email", 0)));
     w.at("2h").resolve(&["A"]);
     w.at("3h");
     w.expect(&[

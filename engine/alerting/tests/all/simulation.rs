@@ -701,7 +701,7 @@ impl Simulation {
         assert!(self.engine.alerts(self.now).is_empty(), "{:?}", self.engine.alerts(self.now));
         assert!(self.engine.alert_groups(self.now).is_empty());
         let left: Vec<String> = self.committed.keys().map(ToString::to_string).collect();
-        assert_eq!(left, ["routes "]);
+        assert_eq!(left, ["integrations ", "routes "]);
     }
 }
 

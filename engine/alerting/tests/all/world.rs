@@ -9,7 +9,7 @@ use std::sync::Arc;
 use watchfire_alerting::{
     ActiveInstance, Change, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, EvaluateRequest, Evaluation,
     EvaluationResult, GroupBy, Input, IntegrationSpec, Life, Output, ReceiverSpec, Record, RecordKey, Route,
-    RouteRequest, RuleGroupSpec, RuleKind, RuleSpec, Settings, SilenceDraft, SilenceId,
+    RouteRequest, RuleGroupSpec, RuleKind, RuleSpec, Settings, SettingsDigest, SilenceDraft, SilenceId,
 };
 use watchfire_model::{Alert, Annotations, Duration, Labels, Matcher, RuleGroupId, RuleId, Sample, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
@@ -187,7 +187,8 @@ impl World {
         let mut line = format!("{} {}", self.now.since(START), delivery.receiver);
         let mut receivers = self.definitions.dispatch.receivers.iter();
         let receiver = receivers.find(|known| known.name == delivery.receiver).expect("a receiver is defined");
-        let position = receiver.keys().iter().position(|key| *key == delivery.integration);
+        let addressed = (&delivery.integration.kind, delivery.settings);
+        let position = receiver.integrations.iter().position(|own| (&own.kind, own.settings) == addressed);
         if let Some(position) = position.filter(|position| *position > 0) {
             line += &format!("[{position}]");
         }
@@ -306,8 +307,13 @@ pub(crate) fn external(name: &str, starts_at: Timestamp, ends_at: Option<Timesta
     }
 }
 
+/// An integration with the settings of this number.
+pub(crate) fn integration(kind: &str, settings: u128) -> IntegrationSpec {
+    IntegrationSpec { kind: kind.into(), send_resolved: true, settings: SettingsDigest(settings) }
+}
+
 pub(crate) fn receiver(name: &str) -> ReceiverSpec {
-    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true };
+    let webhook = integration("webhook", 0);
     ReceiverSpec { name: name.into(), integrations: vec![webhook] }
 }
 

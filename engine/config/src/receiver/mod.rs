@@ -8,10 +8,11 @@ mod slack;
 mod templated;
 mod webhook;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use watchfire_alerting::SettingsDigest;
 use watchfire_plugin::PluginUse;
 use watchfire_rules::Position;
 
@@ -49,6 +50,8 @@ pub struct Integration {
     pub position: Position,
     /// Its position among the receiver's integrations of the same kind.
     pub ordinal: u32,
+    /// What is written for it, by which it is found again in an edited file.
+    pub settings: SettingsDigest,
     /// Whether it is told about alerts that ended.
     pub send_resolved: bool,
     /// Where the notification goes.
@@ -156,6 +159,13 @@ pub(crate) fn receiver(
         *next += 1;
         Some(integration)
     }));
+    // Those that are written alike are told apart by their order.
+    let mut taken = BTreeSet::new();
+    for integration in &mut integrations {
+        while !taken.insert((integration.channel.kind().to_owned(), integration.settings)) {
+            integration.settings.0 = integration.settings.0.wrapping_add(1);
+        }
+    }
     Receiver { position, name, labels, integrations }
 }
 
@@ -182,6 +192,7 @@ fn integration<'s>(
             _ => true,
         };
         let send_resolved = own.or(send_resolved).unwrap_or_else(usual);
-        Integration { position, ordinal, send_resolved, channel, template, formatter }
+        let settings = SettingsDigest(node.digest());
+        Integration { position, ordinal, settings, send_resolved, channel, template, formatter }
     })
 }

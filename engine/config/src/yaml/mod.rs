@@ -10,6 +10,8 @@ mod tests;
 
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 pub(crate) use build::parse;
 
 /// The longest text that is read, in bytes. 10,000 rules take about 5 MiB.
@@ -74,6 +76,42 @@ impl Node {
     /// A value that is not there.
     pub(crate) fn null() -> Node {
         Node { kind: Kind::Scalar { text: String::new(), style: Style::Plain }, start: 0, end: 0 }
+    }
+
+    /// A digest of what it says, from which nobody learns a secret: the order of keys, the style and comments do not
+    /// matter, and placeholders stand for themselves.
+    pub(crate) fn digest(&self) -> u128 {
+        let mut hash = Sha256::new();
+        self.feed(&mut hash);
+        let digest = hash.finalize();
+        digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    }
+
+    fn feed(&self, hash: &mut Sha256) {
+        fn head(hash: &mut Sha256, what: u8, length: usize) {
+            hash.update([what]);
+            hash.update((length as u64).to_le_bytes());
+        }
+        match &self.kind {
+            Kind::Scalar { text, .. } => {
+                head(hash, b's', text.len());
+                hash.update(text);
+            }
+            Kind::Sequence(items) => {
+                head(hash, b'l', items.len());
+                items.iter().for_each(|item| item.feed(hash));
+            }
+            Kind::Mapping(entries) => {
+                head(hash, b'm', entries.len());
+                let mut entries: Vec<&Entry> = entries.iter().collect();
+                entries.sort_by(|a, b| a.key.cmp(&b.key));
+                for entry in entries {
+                    head(hash, b'k', entry.key.len());
+                    hash.update(&entry.key);
+                    entry.value.feed(hash);
+                }
+            }
+        }
     }
 
     /// What it is, for messages.

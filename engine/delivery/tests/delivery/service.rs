@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watchfire_alerting::{Delivery, DeliveryOutcome, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId};
+use watchfire_alerting::{
+    Delivery, DeliveryOutcome, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId, SettingsDigest,
+};
 use watchfire_config::{FixedEnvironment, Source, load_config};
 use watchfire_delivery::{Deliverer, Settings};
 use watchfire_model::Alert;
@@ -102,21 +104,27 @@ pub(crate) fn configured(more: &str, integrations: &str, templates: &[(String, S
     let text = format!("{more}route: {{receiver: r}}\nreceivers:\n- name: r\n{integrations}");
     let (config, diagnostics) =
         load_config(Source { name: "watchfire.yml", text: &text }, &FixedEnvironment::default());
-    let config = config.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));
+    let mut config = config.unwrap_or_else(|| panic!("{diagnostics:?}\n{text}"));
+    // So that a test can name an integration by its place.
+    for integration in &mut config.receivers[0].integrations {
+        integration.settings = SettingsDigest(integration.ordinal.into());
+    }
     let settings = Settings { external_url: "https://watchfire.example/".to_owned(), ..Settings::default() };
     Deliverer::new(settings, &config.receivers, templates, Arc::new(Formatters))
 }
 
 /// A notification through an integration, such as `webhook[0]`.
 pub(crate) fn delivery(integration: &str) -> Delivery {
-    let (kind, ordinal) = integration.trim_end_matches(']').split_once('[').unwrap();
+    let (kind, number) = integration.trim_end_matches(']').split_once('[').unwrap();
+    let number = number.parse().unwrap();
     let notification = pair();
     let alerts: Vec<Alert> = notification.alerts.into_iter().map(|view| view.alert).collect();
     Delivery {
         id: NotificationId(7),
         attempt: 1,
         receiver: "r".into(),
-        integration: IntegrationKey { kind: kind.into(), ordinal: ordinal.parse().unwrap() },
+        integration: IntegrationKey { kind: kind.into(), number },
+        settings: SettingsDigest(number.into()),
         group_key: GroupKey::from_text("{}:{alertname=\"HighLatency\"}"),
         group_labels: notification.group_labels,
         route_labels: Arc::default(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use watchfire_alerting::{
-    AcknowledgeCommand, AcknowledgeWhat, Delivery, DeliveryOutcome, IntegrationSpec, ReceiverSpec, SilenceDraft,
-    SilenceId,
+    AcknowledgeCommand, AcknowledgeWhat, Delivery, DeliveryOutcome, IntegrationSpec, ReceiverSpec, SettingsDigest,
+    SilenceDraft, SilenceId,
 };
 use watchfire_model::{Duration, Labels, Timestamp};
 use watchfire_tsdb::Point;
@@ -18,7 +18,7 @@ use crate::{Tools, World, WorldSettings};
 
 /// The receiver of a scenario that has no configuration.
 pub(crate) fn default_receiver() -> ReceiverSpec {
-    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true };
+    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true, settings: SettingsDigest::default() };
     ReceiverSpec { name: "default".into(), integrations: vec![webhook] }
 }
 

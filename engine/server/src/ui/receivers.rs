@@ -105,7 +105,7 @@ pub(crate) async fn receivers(State(app): State<App>) -> Response {
 
 /// `GET /receivers/preview?receiver=NAME`
 pub(crate) async fn preview(State(app): State<App>, Query(chosen): Query<Chosen>) -> Response {
-    let made = app.engine.preview(&chosen.receiver, &[]);
+    let made = app.engine.preview(&chosen.receiver, &[]).await;
     let errors: Vec<String> = made.iter().filter_map(|one| one.as_ref().err().map(ToString::to_string)).collect();
     let requests = made.iter().filter_map(|one| one.as_ref().ok()).flatten();
     let asked = Asked {

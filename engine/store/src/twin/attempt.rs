@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use watchfire_alerting::{Delivery, DeliveryOutcome, NotificationId, NotifyReason, RouteId, TargetKey};
+use watchfire_alerting::{Delivery, DeliveryOutcome, NotificationId, NotifyReason, RouteId, SettingsDigest, TargetKey};
 use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
 use watchfire_model::{self as model, Duration};
@@ -166,6 +166,8 @@ pub(crate) fn decode_attempt(number: u64, body: &[u8]) -> Result<DeliveryRecord,
         attempt: row.attempt,
         receiver: target.receiver,
         integration: target.integration,
+        // Whoever sends it again looks up what they are by then.
+        settings: SettingsDigest::default(),
         group_key: target.group,
         group_labels: row.group_labels.0,
         route_labels: row.route_labels,

@@ -32,14 +32,14 @@ impl From<&TargetKey> for Target {
             group: key.group.text(),
             receiver: key.receiver.clone(),
             kind: key.integration.kind.clone(),
-            ordinal: key.integration.ordinal,
+            ordinal: key.integration.number,
         }
     }
 }
 
 impl From<Target> for TargetKey {
     fn from(twin: Target) -> TargetKey {
-        let integration = IntegrationKey { kind: twin.kind, ordinal: twin.ordinal };
+        let integration = IntegrationKey { kind: twin.kind, number: twin.ordinal };
         TargetKey { group: GroupKey::from_text(twin.group), receiver: twin.receiver, integration }
     }
 }

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use watchfire_alerting::{
     Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GroupKey, GroupRecord,
-    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, IntegrationKey, LogEntry, Membership,
-    NotificationId, NotifyReason, OutboxEntry, RateLimitRecord, Reason, Recurrence, Refusal, RouteId, RouteIdentity,
-    RoutesRecord, ScheduleRecord, Silence, SilenceId, SimilarKey, StateReason, SuppressReason, TargetKey, TargetRecord,
+    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, Integration, IntegrationKey,
+    IntegrationsRecord, LogEntry, Membership, NotificationId, NotifyReason, OutboxEntry, RateLimitRecord, Reason,
+    Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord, ScheduleRecord, SettingsDigest, Silence, SilenceId,
+    SimilarKey, StateReason, SuppressReason, TargetKey, TargetRecord,
 };
 use watchfire_delivery::outcome::Answer;
 use watchfire_delivery::{Attempt, DeliveryRecord, Exchange, Method, Request};
@@ -74,10 +75,10 @@ fn any_group_key() -> impl Strategy<Value = GroupKey> {
 }
 
 fn any_target() -> impl Strategy<Value = TargetKey> {
-    (any_group_key(), ".{0,4}", "[a-z]{1,5}", any::<u32>()).prop_map(|(group, receiver, kind, ordinal)| TargetKey {
+    (any_group_key(), ".{0,4}", "[a-z]{1,5}", any::<u32>()).prop_map(|(group, receiver, kind, number)| TargetKey {
         group,
         receiver: receiver.into(),
-        integration: IntegrationKey { kind: kind.into(), ordinal },
+        integration: IntegrationKey { kind: kind.into(), number },
     })
 }
 
@@ -242,6 +243,19 @@ fn any_routes() -> impl Strategy<Value = Record> {
     vec(route, 0..3).prop_map(|routes| Record::Routes(RoutesRecord { routes }))
 }
 
+fn any_integrations() -> impl Strategy<Value = Record> {
+    let integration = ("[a-z]{1,5}", any::<u32>(), any::<u128>(), any::<bool>()).prop_map(
+        |(kind, number, settings, send_resolved)| Integration {
+            key: IntegrationKey { kind: kind.into(), number },
+            settings: SettingsDigest(settings),
+            send_resolved,
+        },
+    );
+    let receiver = (".{0,4}".prop_map(|name| name.into()), vec(integration, 0..3));
+    vec(receiver, 0..3)
+        .prop_map(|receivers| Record::Integrations(IntegrationsRecord { receivers: receivers.into_iter().collect() }))
+}
+
 fn any_rate_limit() -> impl Strategy<Value = Record> {
     (".{0,4}", ".{0,4}", ".{0,4}", any_time()).prop_map(|(receiver, name, severity, told_at)| {
         let key = SimilarKey { receiver: receiver.into(), name, severity };
@@ -286,6 +300,7 @@ pub(crate) fn any_record() -> impl Strategy<Value = Record> {
         any_history(),
         any_target_record(),
         any_routes(),
+        any_integrations(),
         any_schedule(),
         any_plugin_state(),
     ]
@@ -338,6 +353,7 @@ prop_compose! {
             attempt,
             receiver: target.receiver,
             integration: target.integration,
+            settings: SettingsDigest::default(),
             group_key: target.group,
             group_labels,
             route_labels: route_labels.into(),
@@ -513,7 +529,7 @@ fn packed_records() -> [Record; 5] {
         value: Some(0.5),
     };
     let (since, group) = (at(1_700_000_000_500), GroupKey::new(&RouteId("root".into()), None, &labels));
-    let integration = IntegrationKey { kind: "slack".into(), ordinal: 1 };
+    let integration = IntegrationKey { kind: "slack".into(), number: 1 };
     let target = TargetKey { group: group.clone(), receiver: "ops".into(), integration };
     let one = FingerprintSet::from_iter([alert.fingerprint()]);
     let acknowledgement =

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use watchfire_alerting as alerting;
 use watchfire_alerting::{
-    AlertRecord, GroupKey, GroupRecord, InstanceRecord, InstanceState, Membership, RateLimitRecord, RouteId,
-    RouteIdentity, RoutesRecord, ScheduleRecord, SilenceId,
+    AlertRecord, GroupKey, GroupRecord, InstanceRecord, InstanceState, Integration, IntegrationKey, IntegrationsRecord,
+    Membership, RateLimitRecord, RouteId, RouteIdentity, RoutesRecord, ScheduleRecord, SettingsDigest, SilenceId,
 };
 use watchfire_model as model;
 use watchfire_model::Matcher;
@@ -353,5 +353,50 @@ impl TryFrom<Routes> for RoutesRecord {
             })
         };
         Ok(RoutesRecord { routes: twin.routes.into_iter().map(identity).collect::<Result<_, _>>()? })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Integrations {
+    receivers: BTreeMap<Arc<str>, Vec<IntegrationTwin>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct IntegrationTwin {
+    kind: Arc<str>,
+    number: u32,
+    settings: String,
+    send_resolved: bool,
+}
+
+impl From<&IntegrationsRecord> for Integrations {
+    fn from(record: &IntegrationsRecord) -> Integrations {
+        let twin = |integration: &Integration| IntegrationTwin {
+            kind: integration.key.kind.clone(),
+            number: integration.key.number,
+            settings: integration.settings.to_string(),
+            send_resolved: integration.send_resolved,
+        };
+        let of = |(name, own): (&Arc<str>, &Vec<Integration>)| (name.clone(), own.iter().map(twin).collect());
+        Integrations { receivers: record.receivers.iter().map(of).collect() }
+    }
+}
+
+impl TryFrom<Integrations> for IntegrationsRecord {
+    type Error = String;
+
+    fn try_from(twin: Integrations) -> Result<IntegrationsRecord, String> {
+        let integration = |twin: IntegrationTwin| {
+            let settings = SettingsDigest::parse(&twin.settings);
+            Ok::<_, String>(Integration {
+                key: IntegrationKey { kind: twin.kind, number: twin.number },
+                settings: settings.ok_or_else(|| format!("{:?} is no digest of settings", twin.settings))?,
+                send_resolved: twin.send_resolved,
+            })
+        };
+        let of = |(name, own): (Arc<str>, Vec<IntegrationTwin>)| {
+            Ok((name, own.into_iter().map(integration).collect::<Result<_, String>>()?))
+        };
+        Ok(IntegrationsRecord { receivers: twin.receivers.into_iter().map(of).collect::<Result<_, String>>()? })
     }
 }

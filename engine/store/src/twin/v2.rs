@@ -168,14 +168,14 @@ fn write_target_key(w: &mut Writer, key: &TargetKey) {
     w.group(&key.group);
     w.text(&key.receiver);
     w.text(&key.integration.kind);
-    w.number(key.integration.ordinal.into());
+    w.number(key.integration.number.into());
 }
 
 fn read_target_key(r: &mut Reader<'_>) -> Read<TargetKey> {
     Ok(TargetKey {
         group: r.group()?,
         receiver: r.shared()?,
-        integration: IntegrationKey { kind: r.shared()?, ordinal: r.small()? },
+        integration: IntegrationKey { kind: r.shared()?, number: r.small()? },
     })
 }
 
