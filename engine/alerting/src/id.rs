@@ -97,8 +97,13 @@ impl GroupKey {
 impl TargetKey {
     /// As [`GroupKey::hash`].
     pub(crate) fn hash(&self) -> u64 {
-        let integration = hash_words(u64::from(self.integration.number), &self.integration.kind);
-        hash_words(self.group.hash ^ integration, &self.receiver)
+        TargetKey::hash_of(&self.group, &self.receiver, &self.integration)
+    }
+
+    /// The same for a key that is not put together.
+    pub(crate) fn hash_of(group: &GroupKey, receiver: &str, integration: &IntegrationKey) -> u64 {
+        let integration = hash_words(u64::from(integration.number), &integration.kind);
+        hash_words(group.hash ^ integration, receiver)
     }
 }
 

@@ -50,6 +50,7 @@ mod silencing;
 mod tenure;
 mod timers;
 mod turns;
+mod unsaved;
 mod view;
 
 pub use acknowledgement::{AcknowledgeCommand, AcknowledgeError, AcknowledgeWhat, Acknowledgement};
@@ -80,6 +81,7 @@ pub use rule_schedule::{CronError, CronTimes, RuleSchedule};
 pub use settings::{Backoff, Settings};
 pub use silence::{Silence, SilenceDraft, SilenceError, SilenceState};
 pub use tenure::{Claim, Leave, Tenure, Term, Turn, Wish};
+pub use unsaved::Unsaved;
 pub use view::{
     AlertGroupView, AlertView, AlertViewState, GroupedAlert, Instance, InstanceState, LogView, OutboxView,
     RuleGroupView, RuleHealth, RuleView,

@@ -9,11 +9,11 @@ use watchfire_tsdb::Point;
 
 use crate::{
     Change, EvaluationId, GroupKey, IntegrationKey, NotificationId, NotifyReason, Record, RouteId, RouteRequestId,
-    SettingsDigest,
+    SettingsDigest, TargetKey,
 };
 
-/// One thing to do. Outputs are executed in order; all [`Output::Persist`] of a drain are committed before the first
-/// [`Output::Deliver`] of it.
+/// One thing to do. Outputs are executed in order; what a drain persists about a target is committed before an
+/// [`Output::Deliver`] of the same drain to it, as [`Unsaved`](crate::Unsaved) says.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Evaluate one rule and answer with [`Input::Evaluated`](crate::Input::Evaluated).
@@ -126,6 +126,11 @@ impl Cause {
 }
 
 impl Delivery {
+    /// The hash of its target.
+    pub(crate) fn target_hash(&self) -> u64 {
+        TargetKey::hash_of(&self.group_key, &self.receiver, &self.integration)
+    }
+
     /// Whether nothing fires any more of what the receiver is told.
     pub fn is_resolved(&self) -> bool {
         self.unsaid_firing == 0 && self.alerts.iter().all(|alert| alert.ends_at.is_some())

@@ -1,11 +1,12 @@
-//! Decide, persist, act, in that order: nothing is told to anybody before its record is durable.
+//! Decide, persist, act, in that order: nothing is told to anybody before its record is durable. What is durable
+//! already, because it was decided earlier and only waited for its turn, is told at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use watchfire_alerting::{Delivery, Input, Record, RecordKey, Term};
+use watchfire_alerting::{Delivery, Input, Record, RecordKey, Term, Unsaved};
 use watchfire_store::{Store, StoreError};
 
 use crate::health::Health;
@@ -53,6 +54,13 @@ struct Pending {
     records: BTreeMap<RecordKey, Box<Record>>,
     confirm: bool,
     done: Vec<i64>,
+}
+
+/// What was decided and did not come into the commit before.
+#[derive(Default)]
+struct Waiting {
+    decided: VecDeque<Decided>,
+    unsaved: Unsaved,
 }
 
 /// What the persister uses.
@@ -105,20 +113,22 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
         let mut pending = Pending::default();
         let mut retry = RETRY_MIN;
         let mut failing = false;
-        // What belongs to another term than what came before it, or came while a failing database was tried.
-        let mut held = VecDeque::new();
+        let mut waiting = Waiting::default();
+        let mut closed = false;
         loop {
-            let next = match held.pop_front() {
-                Some(held) => Some(Some(held)),
+            if waiting.decided.is_empty() {
                 // The timeout is the wait before the next try; new decisions cut it short and are handled meanwhile.
-                None if failing => tokio::time::timeout(retry, decided.recv()).await.ok(),
-                None => Some(decided.recv().await),
-            };
-            let closed = matches!(next, Some(None));
+                let next = match failing {
+                    true => tokio::time::timeout(retry, decided.recv()).await.ok(),
+                    false => Some(decided.recv().await),
+                };
+                closed = matches!(next, Some(None));
+                next.flatten().into_iter().for_each(|next| self.take_in(next, failing, &mut waiting));
+            }
             let mut batch = Decided { term: pending.term, ..Decided::default() };
-            if let Some(Some(first)) = next {
+            if let Some(first) = waiting.decided.pop_front() {
                 batch = first;
-                gather(&mut batch, &mut held, &mut decided).await;
+                self.gather(&mut batch, failing, &mut waiting, &mut decided).await;
             }
             if failing {
                 // A page need not see it fail again.
@@ -138,10 +148,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
                 loop {
                     tokio::select! {
                         outcome = &mut write => break outcome,
-                        Some(mut more) = decided.recv(), if failing => {
-                            self.release(&mut more);
-                            held.push_back(more);
-                        }
+                        Some(more) = decided.recv() => self.take_in(more, failing, &mut waiting),
                     }
                 }
             };
@@ -167,6 +174,14 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
                     (failing, retry) = (true, (retry * 2).min(RETRY_MAX));
                 }
             }
+            if !failing {
+                waiting.unsaved.clear();
+                waiting
+                    .decided
+                    .iter()
+                    .flat_map(|decided| &decided.records)
+                    .for_each(|record| waiting.unsaved.add(record));
+            }
             self.metrics.store_failing.set(i64::from(failing));
             if !over {
                 self.release(&mut batch);
@@ -187,6 +202,46 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
                     tracing::warn!(%error, "other engines take over when the lease has run out");
                 }
                 return;
+            }
+        }
+    }
+
+    /// Sends what waits for nothing, and keeps the rest for a commit.
+    fn take_in(&self, mut decided: Decided, failing: bool, waiting: &mut Waiting) {
+        if failing {
+            self.release(&mut decided);
+        }
+        decided.records.iter().for_each(|record| waiting.unsaved.add(record));
+        let free = decided.deliveries.extract_if(.., |delivery| !waiting.unsaved.holds_up(delivery));
+        free.for_each(|delivery| (self.deliver)(decided.term, *delivery));
+        if !decided.is_empty() {
+            waiting.decided.push_back(decided);
+        }
+    }
+
+    /// Adds what has piled up of the same term, and what comes while nobody waits for any of it.
+    async fn gather(
+        &self,
+        batch: &mut Decided,
+        failing: bool,
+        waiting: &mut Waiting,
+        decided: &mut mpsc::UnboundedReceiver<Decided>,
+    ) {
+        let until = tokio::time::Instant::now() + COMPANY;
+        loop {
+            while let Ok(more) = decided.try_recv() {
+                self.take_in(more, failing, waiting);
+            }
+            while let Some(more) = waiting.decided.pop_front_if(|more| more.term == batch.term) {
+                batch.merge(more);
+            }
+            // What comes of another term is for a commit of its own.
+            if batch.is_awaited() || !waiting.decided.is_empty() {
+                return;
+            }
+            match tokio::time::timeout_at(until, decided.recv()).await {
+                Ok(Some(more)) => self.take_in(more, failing, waiting),
+                _ => return,
             }
         }
     }
@@ -219,26 +274,5 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
     /// A database that hangs must not hold up deliveries.
     async fn in_time(&self, work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
         tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::TooSlow { after: PATIENCE }))
-    }
-}
-
-/// Adds what has piled up of the same term, and what comes while nobody waits for any of it. What comes of another term
-/// is held.
-async fn gather(batch: &mut Decided, held: &mut VecDeque<Decided>, decided: &mut mpsc::UnboundedReceiver<Decided>) {
-    let until = tokio::time::Instant::now() + COMPANY;
-    loop {
-        let more = match held.pop_front().map_or_else(|| decided.try_recv().ok(), Some) {
-            Some(more) => more,
-            None if batch.is_awaited() => return,
-            None => match tokio::time::timeout_at(until, decided.recv()).await {
-                Ok(Some(more)) => more,
-                _ => return,
-            },
-        };
-        if more.term != batch.term {
-            held.push_front(more);
-            return;
-        }
-        batch.merge(more);
     }
 }

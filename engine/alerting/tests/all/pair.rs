@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use watchfire_alerting::{
     Claim, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine, GroupBy, Input, Leave, NotificationId, Output,
-    Record, RecordKey, Settings, SilenceCommand, SilenceDraft, SilenceId, Tenure, Term, Turn, Wish,
+    Record, RecordKey, Settings, SilenceCommand, SilenceDraft, SilenceId, Tenure, Term, Turn, Unsaved, Wish,
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, Timestamp};
 
@@ -177,6 +177,11 @@ impl Simulation {
                 _ => {}
             }
         }
+        let mut unsaved = Unsaved::default();
+        node.pending.iter().for_each(|record| unsaved.add(record));
+        let (deliveries, free): (Vec<Released>, Vec<Released>) =
+            deliveries.into_iter().partition(|released| unsaved.holds_up(&released.delivery));
+        node.released.extend(free);
         if reaches {
             if !self.store.commit(term, std::mem::take(&mut node.pending), &std::mem::take(&mut node.done)) {
                 // It finds out from the lease; what it decided is nobody's.

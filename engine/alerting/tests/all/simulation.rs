@@ -17,6 +17,7 @@ use watchfire_alerting::{
     EscalationStep, EvaluateRequest, Evaluation, EvaluationResult, FlapDamping, GroupBy, InhibitRule, InhibitSource,
     Input, NotificationId, Notify, NotifyReason, Output, PluginUse, Policy, RateLimits, Reason, Record, RecordKey,
     Recurrence, Repeat, Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState, StateReason, Subject,
+    Unsaved,
 };
 use watchfire_model::{
     Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp,
@@ -463,17 +464,26 @@ impl Simulation {
         self.input(Input::Reload(self.definitions.clone()));
     }
 
-    /// The process dies in the middle of an input: before anything of it is committed, or after, but before it is done.
+    /// The process dies in the middle of an input: before anything of it is committed, when only deliveries can be under
+    /// way that wait for nothing of it, or after, but before it is done.
     fn crash_during(&mut self, input: Input) -> bool {
         self.engine.handle(self.now, input.clone());
         self.twin.handle(self.now, input);
-        let outputs = self.outputs();
+        let mut outputs = self.outputs();
         let committed = self.chance.one_in(2);
         if committed {
             self.commit(&outputs);
-            if self.chance.one_in(2) {
-                self.execute(outputs, &mut VecDeque::new());
+        } else {
+            let mut unsaved = Unsaved::default();
+            for output in &outputs {
+                if let Output::Persist(record) = output {
+                    unsaved.add(record);
+                }
             }
+            outputs.retain(|output| matches!(output, Output::Deliver(delivery) if !unsaved.holds_up(delivery)));
+        }
+        if self.chance.one_in(2) {
+            self.execute(outputs, &mut VecDeque::new());
         }
         self.crash();
         committed
