@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use watchfire_delivery::double::{MailServer, MailSettings};
 use watchfire_model::{self as model, Timestamp};
 
 use crate::Case;
@@ -20,6 +21,11 @@ pub(crate) const CASES: &[Case] = &[
         run: outage,
     },
     Case { name: "crash::c5_every_retry_carries_the_same_key", needs: &[Tool::Binary], run: retries },
+    Case {
+        name: "crash::c5_who_has_a_mail_that_others_are_tried_for_gets_it_once",
+        needs: &[Tool::Binary, Tool::Aiosmtpd],
+        run: mails,
+    },
     Case { name: "crash::c5_silences_survive", needs: &[Tool::Binary], run: silences },
     Case { name: "crash::c5_samples_and_events_survive", needs: &[Tool::Binary], run: data },
 ];
@@ -283,6 +289,46 @@ fn retries() -> Result<()> {
         let key = |one: &Received| one.headers.get("idempotency-key")?.to_str().ok().map(str::to_owned);
         let keys: BTreeSet<Option<String>> = received.iter().map(key).collect();
         ensure!(keys.len() == 1 && !keys.contains(&None), "{keys:?}");
+        Ok(())
+    })
+}
+
+fn mails() -> Result<()> {
+    block_on(async {
+        let server = MailServer::start(MailSettings { plain: true, ..MailSettings::default() });
+        let server = server.map_err(anyhow::Error::msg)?;
+        let config = format!(
+            "global: {{smtp_smarthost: '127.0.0.1:{}', smtp_from: watchfire@example.org, smtp_require_tls: false}}\n\
+             route: {{receiver: all, group_wait: 0s, group_interval: 1s}}\n\
+             receivers:\n\
+             - name: all\n\
+             \x20 email_configs: [{{to: 'first@example.org, later@example.org', send_resolved: true}}]\n",
+            server.port()
+        );
+        let mut engine = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let alert = |ends: &str| {
+            let starts = "2019-01-01T00:00:00Z";
+            json!([{"labels": {"alertname": "A"}, "startsAt": starts, "endsAt": ends}]).to_string()
+        };
+        engine.post_ok("/api/v2/alerts", "application/json", alert("2099-01-01T00:00:00Z")).await?;
+        let first = server.next_mail().map_err(anyhow::Error::msg)?;
+        ensure!(first.to == ["first@example.org"] && first.subject.contains("FIRING"), "{first:?}");
+        let tried = async |engine: &Engine, times: f64| {
+            eventually("the other is tried again", async || {
+                let name =
+                    "watchfire_notification_attempts_total{receiver=\"all\",integration=\"email\",outcome=\"retry\"}";
+                Ok((engine.metric(name).await.unwrap_or_default() >= times).then_some(()))
+            })
+            .await
+        };
+        // The second attempt follows what the first one led to, which is durable then.
+        tried(&engine, 2.0).await?;
+        engine.kill()?;
+        engine.run(&[]).await?;
+        tried(&engine, 1.0).await?;
+        engine.post_ok("/api/v2/alerts", "application/json", alert("2020-01-01T00:00:00Z")).await?;
+        let next = server.next_mail().map_err(anyhow::Error::msg)?;
+        ensure!(next.to == ["first@example.org"] && next.subject.contains("RESOLVED"), "and no mail between: {next:?}");
         Ok(())
     })
 }

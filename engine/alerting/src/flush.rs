@@ -308,6 +308,7 @@ impl Engine {
             resolved: content.resolved,
             unsaid,
             folded,
+            done: "".into(),
             alerts,
             created_at: now,
             attempt: 0,

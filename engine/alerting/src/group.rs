@@ -76,6 +76,8 @@ pub(crate) struct Pending {
     pub(crate) unsaid: Content,
     /// How many of its alerts a rate limit had held back.
     pub(crate) folded: usize,
+    /// See [`OutboxEntry::done`].
+    pub(crate) done: Arc<str>,
     pub(crate) alerts: Arc<[Alert]>,
     pub(crate) created_at: Timestamp,
     pub(crate) attempt: u32,
@@ -237,6 +239,7 @@ impl Target {
             unsaid_firing: pending.unsaid.firing.clone(),
             unsaid_resolved: pending.unsaid.resolved.clone(),
             folded: pending.folded,
+            done: pending.done.clone(),
         });
         TargetRecord { since: self.since, target: (*self.key).clone(), entry: self.entry.clone(), pending }
     }
@@ -262,6 +265,7 @@ impl Target {
             resolved,
             unsaid,
             folded: pending.folded,
+            done: pending.done,
             alerts: pending.alerts,
             created_at: pending.created_at,
             attempt: pending.attempt.max(u32::from(pending.may_be_known)),

@@ -126,6 +126,13 @@ pub enum DeliveryOutcome {
         /// What went wrong.
         reason: String,
     },
+    /// A part of it is done; the rest is to be tried again.
+    Partly {
+        /// What is done, in the channel's own words: they come with the next attempt.
+        done: String,
+        /// What is wrong with the rest.
+        reason: String,
+    },
     /// The receiver does not want it and never will.
     Rejected {
         /// What it said.

@@ -51,6 +51,7 @@ impl Engine {
             alerts: pending.alerts.clone(),
             at: pending.created_at,
             receipt: target.entry.receipt.clone(),
+            done: pending.done.clone(),
         };
         let key = target.key.clone();
         if is_news {
@@ -119,10 +120,18 @@ impl Engine {
             DeliveryOutcome::Retry { after, reason } if current => {
                 self.attempt_failed(&mut group, index, after, reason.into());
             }
+            DeliveryOutcome::Partly { done, reason } if current => {
+                if let Some(pending) = &mut group.targets[index].pending {
+                    pending.done = done.into();
+                }
+                self.attempt_failed(&mut group, index, None, reason.into());
+            }
             DeliveryOutcome::Rejected { reason } if current => {
                 self.attempt_rejected(&mut group, index, reason.into());
             }
-            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Rejected { .. } => self.counters.stale_answers += 1,
+            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } | DeliveryOutcome::Rejected { .. } => {
+                self.counters.stale_answers += 1;
+            }
         }
         if group.targets[index].look_again && !group.targets[index].pending.as_ref().is_some_and(|p| p.in_flight) {
             self.look_at_target(&mut group, index);

@@ -100,6 +100,8 @@ pub struct Delivery {
     /// What the receiver answered to the last notification about the group that it took; empty if it took none. A
     /// channel finds in it the message that it is to continue.
     pub receipt: Arc<str>,
+    /// What earlier attempts have done of it, as the channel said; empty if nothing.
+    pub done: Arc<str>,
 }
 
 /// A question to a router plugin.

@@ -195,6 +195,8 @@ pub struct OutboxEntry {
     pub unsaid_resolved: FingerprintSet,
     /// How many of its alerts a rate limit had held back.
     pub folded: usize,
+    /// What of it is done, in the channel's own words; empty if nothing is.
+    pub done: Arc<str>,
 }
 
 /// The identities of the route nodes, so that they are found again in an edited configuration.

@@ -50,7 +50,7 @@ impl Alertmanager {
                 DeliveryOutcome::Retry { after, reason: redactor.text(&reason) }
             }
             DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(&reason) },
-            delivered @ DeliveryOutcome::Delivered { .. } => delivered,
+            outcome => outcome,
         }
     }
 }

@@ -16,8 +16,8 @@ use watchfire_plugin::{Message, Provider};
 use crate::grant::Grant;
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
+use crate::mailed::Mailed;
 use crate::outcome::{Answer, Dialect, bounded};
-use crate::partly_delivered::PartlyDelivered;
 use crate::templated::Run;
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
@@ -25,6 +25,10 @@ use crate::{BuildError, Channel, Method, Notification, Redactor, Request, Trends
 
 /// How much of a body is kept for the history.
 const HISTORY_BYTES_MAX: usize = 16 << 10;
+
+/// How long an attempt may take altogether, whatever the receiver says of each of its requests. What takes longer is
+/// stopped before the state machine takes it for lost and tries again.
+const ATTEMPT_MAX: Duration = Duration::from_mins(2);
 
 /// Alerts of a notification whose trend is shown; mail readers cut long mails off.
 const TRENDS_MAX: usize = 5;
@@ -50,7 +54,6 @@ pub struct Deliverer {
     provider: Arc<dyn Provider>,
     /// By receiver, kind and settings.
     receivers: BTreeMap<String, BTreeMap<(Arc<str>, SettingsDigest), Arc<Integration>>>,
-    partly_delivered: Arc<PartlyDelivered>,
     problems: Vec<Problem>,
 }
 
@@ -163,14 +166,7 @@ impl Deliverer {
             });
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
-        let (library, partly_delivered) = (Arc::new(library), Arc::default());
-        Deliverer { settings, library, provider, receivers: prepared, partly_delivered, problems }
-    }
-
-    /// Takes the place of another deliverer: who has a mail from it that is tried again for others gets none from this
-    /// one.
-    pub fn continuing(self, before: &Deliverer) -> Deliverer {
-        Deliverer { partly_delivered: Arc::clone(&before.partly_delivered), ..self }
+        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, problems }
     }
 
     /// What of the configuration cannot be used, or not as it is meant.
@@ -192,11 +188,22 @@ impl Deliverer {
         let Some(integration) = self.integration(delivery) else {
             return Attempt::failed(delivery, unknown(delivery).to_string());
         };
-        let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery)).catch_unwind().await;
-        let attempt = attempt.unwrap_or_else(|panic| {
-            let said = integration.redactor().text(panic_text(&*panic));
-            Attempt::failed(delivery, bounded(&format!("sending panicked, which is a bug: {said}")))
-        });
+        let mailed = Arc::new(Mailed::read(&delivery.done));
+        let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery, &mailed)).catch_unwind();
+        let mut attempt = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(panic)) => {
+                let said = integration.redactor().text(panic_text(&*panic));
+                Attempt::failed(delivery, bounded(&format!("sending panicked, which is a bug: {said}")))
+            }
+            Err(_) => Attempt::failed(delivery, format!("not done within {} s", ATTEMPT_MAX.as_secs())),
+        };
+        let done = mailed.written();
+        if let DeliveryOutcome::Retry { after: None, reason } = &attempt.outcome
+            && done != *delivery.done
+        {
+            attempt.outcome = DeliveryOutcome::Partly { done, reason: reason.clone() };
+        }
         let (receiver, kind) = (&*delivery.receiver, &*attempt.kind);
         for note in &attempt.notes {
             tracing::warn!(receiver, kind, id = %delivery.id, "{note}");
@@ -205,7 +212,7 @@ impl Deliverer {
             DeliveryOutcome::Delivered { receipt } => {
                 tracing::debug!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "delivered: {receipt}");
             }
-            DeliveryOutcome::Retry { reason, .. } => {
+            DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
                 tracing::warn!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "to be retried: {reason}");
             }
             DeliveryOutcome::Rejected { reason } => {
@@ -215,7 +222,12 @@ impl Deliverer {
         attempt
     }
 
-    async fn attempt_through(&self, integration: &Arc<Integration>, delivery: &Delivery) -> Attempt {
+    async fn attempt_through(
+        &self,
+        integration: &Arc<Integration>,
+        delivery: &Delivery,
+        mailed: &Arc<Mailed>,
+    ) -> Attempt {
         let (mut notification, mut notes) = self.notification(delivery);
         if let Some(trends) = self.trends_for(integration) {
             let asked = tokio::task::spawn_blocking(move || with_trends(notification, &*trends));
@@ -228,7 +240,7 @@ impl Deliverer {
             };
         }
         let redactor = integration.redactor();
-        let mut attempt = self.send(integration, Arc::new(notification), &redactor).await;
+        let mut attempt = self.send(integration, Arc::new(notification), mailed, &redactor).await;
         attempt.notes.append(&mut notes);
         attempt
     }
@@ -237,6 +249,7 @@ impl Deliverer {
         &self,
         integration: &Arc<Integration>,
         notification: Arc<Notification>,
+        mailed: &Arc<Mailed>,
         redactor: &Arc<Redactor>,
     ) -> Attempt {
         let rejected = DeliveryOutcome::Rejected { reason: String::new() };
@@ -249,7 +262,7 @@ impl Deliverer {
             });
             return attempt;
         }
-        let mut run = Run::default();
+        let mut run = Run { mailed: Arc::clone(mailed), ..Run::default() };
         let told = self.told_in_background(integration, &notification, &mut attempt.notes).await;
         let (mut message, mut outcome) = (None, None);
         match (told, integration.grant()) {
@@ -336,16 +349,12 @@ impl Deliverer {
             (Made::Mails(mails, mut more), Target::Email(_, smtp)) => {
                 let mut outcomes = Vec::new();
                 for mail in &mails {
-                    let outcome = smtp.send(mail, &self.partly_delivered, &mut more).await;
+                    let outcome = smtp.send(mail, &run.mailed, &mut more).await;
                     let request = mail_request(mail, std::mem::take(&mut more), &integration.target);
                     run.exchanges.push(Exchange { request, answer: None });
                     outcomes.push(outcome);
                 }
-                let outcome = together(outcomes);
-                if !matches!(outcome, DeliveryOutcome::Retry { .. }) {
-                    mails.iter().for_each(|mail| self.partly_delivered.forget(&mail.message_id));
-                }
-                outcome
+                together(outcomes)
             }
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
@@ -520,6 +529,7 @@ fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
     match outcome {
         DeliveryOutcome::Delivered { receipt } => DeliveryOutcome::Delivered { receipt: redactor.text(receipt) },
         DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(reason) },
+        DeliveryOutcome::Partly { done, reason } => DeliveryOutcome::Partly { done, reason: redactor.text(reason) },
         DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(reason) },
     }
 }
@@ -527,7 +537,7 @@ fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
 /// What several mails of one notification came to: to be tried again if one is, else delivered if one was.
 fn together(mut outcomes: Vec<DeliveryOutcome>) -> DeliveryOutcome {
     let rank = |outcome: &DeliveryOutcome| match outcome {
-        DeliveryOutcome::Retry { .. } => 0,
+        DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } => 0,
         DeliveryOutcome::Delivered { .. } => 1,
         DeliveryOutcome::Rejected { .. } => 2,
     };

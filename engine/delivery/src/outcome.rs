@@ -224,6 +224,7 @@ mod tests {
                 DeliveryOutcome::Retry { after: None, reason } => format!("retry None {reason}"),
                 DeliveryOutcome::Retry { after: Some(after), reason } => format!("retry {after} {reason}"),
                 DeliveryOutcome::Rejected { reason } => format!("rejected {reason}"),
+                outcome => format!("{outcome:?}"),
             };
             assert_eq!(said, expected, "{answer:?}");
         }

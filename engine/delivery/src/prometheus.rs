@@ -77,9 +77,9 @@ impl Prometheus {
         let secrets = self.connection.secrets();
         let redactor = Redactor::new(secrets.iter().map(String::as_str));
         let fetched = fetched.map_err(|outcome| match outcome {
-            DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Rejected { reason } => {
-                PrometheusError::Unreachable(redactor.text(&reason))
-            }
+            DeliveryOutcome::Retry { reason, .. }
+            | DeliveryOutcome::Partly { reason, .. }
+            | DeliveryOutcome::Rejected { reason } => PrometheusError::Unreachable(redactor.text(&reason)),
             DeliveryOutcome::Delivered { receipt } => PrometheusError::Unreachable(receipt),
         })?;
         match fetched.end {

@@ -15,9 +15,9 @@ use watchfire_config::{EmailConfig, TlsVersion as ConfiguredVersion};
 
 use crate::email::Mail;
 use crate::http::{Pools, Tokens, chain, current};
+use crate::mailed::Mailed;
 use crate::notification::hex;
 use crate::outcome::bounded;
-use crate::partly_delivered::PartlyDelivered;
 
 /// The port on which encryption comes before the first word.
 const SMTPS_PORT: u16 = 465;
@@ -81,10 +81,10 @@ impl Smtp {
         own.chain(self.tokens.iter().flat_map(Tokens::secrets)).collect()
     }
 
-    /// Hands a mail over once, to those of its addressees that do not have it yet as far as is remembered. An addressee
+    /// Hands a mail over once, to those of its addressees that do not have it yet, and notes who has it now. An addressee
     /// whom the server refuses for good is named in `notes`, and costs the others nothing.
-    pub(crate) async fn send(&self, mail: &Mail, memory: &PartlyDelivered, notes: &mut Vec<String>) -> DeliveryOutcome {
-        match tokio::time::timeout(self.timeout, self.session(mail, memory, notes)).await {
+    pub(crate) async fn send(&self, mail: &Mail, mailed: &Mailed, notes: &mut Vec<String>) -> DeliveryOutcome {
+        match tokio::time::timeout(self.timeout, self.session(mail, mailed, notes)).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(failure)) => failure.outcome(),
             Err(_) => DeliveryOutcome::Retry {
@@ -94,14 +94,9 @@ impl Smtp {
         }
     }
 
-    async fn session(
-        &self,
-        mail: &Mail,
-        memory: &PartlyDelivered,
-        notes: &mut Vec<String>,
-    ) -> Result<DeliveryOutcome, Failure> {
+    async fn session(&self, mail: &Mail, mailed: &Mailed, notes: &mut Vec<String>) -> Result<DeliveryOutcome, Failure> {
         let mut connection = self.connect().await?;
-        let outcome = self.transaction(&mut connection, mail, memory, notes).await;
+        let outcome = self.transaction(&mut connection, mail, mailed, notes).await;
         // Polite, but no longer of interest.
         drop(connection.quit().await);
         outcome
@@ -179,13 +174,12 @@ impl Smtp {
         &self,
         connection: &mut AsyncSmtpConnection,
         mail: &Mail,
-        memory: &PartlyDelivered,
+        mailed: &Mailed,
         notes: &mut Vec<String>,
     ) -> Result<DeliveryOutcome, Failure> {
         connection.command(MailCommand::new(mail.envelope.from().cloned(), Vec::new())).await?;
-        let have_it = memory.who_has(&mail.message_id);
         let (mut taken, mut passing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        for address in mail.envelope.to().iter().filter(|address| !have_it.contains(*address)) {
+        for address in mail.envelope.to().iter().filter(|address| !mailed.has(address)) {
             match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
                 Ok(_) => taken.push(address.clone()),
                 Err(error) if error.status().is_none() => return Err(error.into()),
@@ -201,10 +195,10 @@ impl Smtp {
             bounded(&parts.join("; "))
         };
         if taken.is_empty() {
-            return Ok(match (passing.is_empty(), have_it.is_empty()) {
+            return Ok(match (passing.is_empty(), mail.envelope.to().iter().any(|address| mailed.has(address))) {
                 (false, _) => DeliveryOutcome::Retry { after: None, reason: named(&passing) },
-                (true, true) => DeliveryOutcome::Rejected { reason: named(&refused) },
-                (true, false) => {
+                (true, false) => DeliveryOutcome::Rejected { reason: named(&refused) },
+                (true, true) => {
                     notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
                     DeliveryOutcome::Delivered { receipt: "the other addressees have it already".to_owned() }
                 }
@@ -214,9 +208,7 @@ impl Smtp {
         let response = connection.message(&mail.bytes).await?;
         let said = response.message().collect::<Vec<_>>().join(" ");
         notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
-        if !passing.is_empty() || self.config.per_recipient {
-            memory.remember(&mail.message_id, taken);
-        }
+        mailed.extend(taken);
         if !passing.is_empty() {
             return Ok(DeliveryOutcome::Retry { after: None, reason: named(&passing) });
         }

@@ -1,24 +1,19 @@
 //! Carrying out deliveries: each attempt is a task of its own, and its outcome an input.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 use tracing::field::Empty;
 use watchfire_alerting::{Delivery, DeliveryOutcome, Input, Term};
-use watchfire_delivery::{Attempt, Deliverer};
+use watchfire_delivery::Deliverer;
 
 use crate::clock::{Clock, Stopwatch};
 use crate::deliveries::History;
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::tenure::Standing;
-
-/// How long an attempt may take altogether, whatever the receiver says of each of its requests. What takes longer is
-/// stopped before the state machine takes it for lost and tries again.
-const ATTEMPT_MAX: Duration = Duration::from_mins(2);
 
 /// Sends what the owner decided, with the receivers as they are configured now.
 #[derive(Clone)]
@@ -50,15 +45,14 @@ impl Sender {
                 alerts = delivery.alerts.len(),
                 error = Empty,
             );
-            let attempt =
-                tokio::time::timeout(ATTEMPT_MAX, deliverer.attempt(&delivery)).instrument(span.clone()).await;
-            let late = |_| Attempt::failed(&delivery, format!("not done within {} s", ATTEMPT_MAX.as_secs()));
-            let attempt = attempt.unwrap_or_else(late);
+            let attempt = deliverer.attempt(&delivery).instrument(span.clone()).await;
             let outcome = attempt.outcome.clone();
             sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
             let (word, error) = match &outcome {
                 DeliveryOutcome::Delivered { .. } => ("delivered", None),
-                DeliveryOutcome::Retry { reason, .. } => ("retry", Some(reason.as_str())),
+                DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
+                    ("retry", Some(reason.as_str()))
+                }
                 DeliveryOutcome::Rejected { reason } => ("rejected", Some(reason.as_str())),
             };
             span.record("error", error);

@@ -223,7 +223,7 @@ impl Watchfire {
         let known = self.integrations(&record.delivery.receiver).await;
         let known = known.into_iter().find(|known| known.key == record.delivery.integration);
         let settings = known.map(|known| known.settings).unwrap_or_default();
-        let delivery = Delivery { id, attempt: 1, at: now, settings, ..record.delivery.clone() };
+        let delivery = Delivery { id, attempt: 1, at: now, settings, done: "".into(), ..record.delivery.clone() };
         let attempt = self.inner.deliverer.load_full().attempt(&delivery).await;
         Some(self.inner.history.add(now, delivery, attempt))
     }
@@ -320,6 +320,7 @@ pub fn deliveries_of(
         alerts: Arc::clone(&alerts),
         at: now,
         receipt: "".into(),
+        done: "".into(),
     });
     deliveries.collect()
 }

@@ -97,7 +97,9 @@ async fn run(
             let alertmanager = alertmanager.load_full();
             let outcome = match alertmanager.send(batch, clock.now()).await {
                 DeliveryOutcome::Delivered { .. } => "sent",
-                DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Rejected { reason } => {
+                DeliveryOutcome::Retry { reason, .. }
+                | DeliveryOutcome::Partly { reason, .. }
+                | DeliveryOutcome::Rejected { reason } => {
                     tracing::warn!(alertmanager = alertmanager.url(), alerts = batch.len(), "not told: {reason}");
                     "failed"
                 }

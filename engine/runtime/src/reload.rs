@@ -392,7 +392,7 @@ impl Reloader {
         self.delivery.extend(&mut compiled.definitions.dispatch);
         let folder = folder(&self.origin);
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
-        self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
+        self.deliverer.store(Arc::new(deliverer));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
         apply(&self.data, &self.rules, compiled, refill, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();

@@ -111,7 +111,7 @@ fn request(request: &Request) -> Value {
 pub(crate) fn record(record: &DeliveryRecord) -> Value {
     let (outcome, said) = match &record.attempt.outcome {
         DeliveryOutcome::Delivered { receipt } => ("delivered", receipt),
-        DeliveryOutcome::Retry { reason, .. } => ("retry", reason),
+        DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => ("retry", reason),
         DeliveryOutcome::Rejected { reason } => ("rejected", reason),
     };
     let exchanges = record.attempt.exchanges.iter().map(|exchange| {

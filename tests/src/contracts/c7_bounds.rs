@@ -2,7 +2,7 @@
 //! promises. Bodies, requests and open pages at one time are in `intake.rs`, queries in `query_api.rs`, plugins in
 //! `hostile.rs`, and those that only the state machine knows in `engine/alerting/tests/all/c7_everything_is_bounded.rs`.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
@@ -19,16 +19,9 @@ pub(crate) const CASES: &[Case] = &[
 
 const NOBODY: &str = "route: {receiver: none}\nreceivers: [{name: none}]\nevaluation: {keep_unread: true}\n";
 
-/// The value of a metric, by its name and labels as they are written.
-async fn metric(engine: &Engine, name: &str) -> Result<f64> {
-    let metrics = engine.text("/metrics").await?;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.with_context(|| format!("there is no metric {name}:\n{metrics}"))?.parse().context("a number")
-}
-
 /// Waits until a metric has this value.
 async fn counted(engine: &Engine, name: &str, expected: f64) -> Result<()> {
-    eventually(&format!("{name} is {expected}"), async || Ok((metric(engine, name).await? == expected).then_some(())))
+    eventually(&format!("{name} is {expected}"), async || Ok((engine.metric(name).await? == expected).then_some(())))
         .await
 }
 
@@ -43,11 +36,11 @@ fn series() -> Result<()> {
         counted(&engine, "watchfire_samples_rejected_total{reason=\"limit\"}", 3.0).await?;
         counted(&engine, "watchfire_engine_bound_max{bound=\"series\"}", 5.0).await?;
         counted(&engine, "watchfire_engine_bound_used{bound=\"series\"}", 5.0).await?;
-        let now = metric(&engine, "watchfire_config_last_reload_success_timestamp_seconds").await?;
+        let now = engine.metric("watchfire_config_last_reload_success_timestamp_seconds").await?;
         let long: String =
             (0..1_000).map(|i| format!("many{{i=\"0\"}} {i} {}\n", (now as i64 + 10) * 1_000 + i)).collect();
         engine.push(&long).await?;
-        let shed = metric(&engine, "watchfire_engine_samples_shed_total").await?;
+        let shed = engine.metric("watchfire_engine_samples_shed_total").await?;
         ensure!(shed > 500.0, "the oldest make room: {shed}");
 
         let config = format!("{NOBODY}limits: {{tenant: {{label: team, series_max: 2}}}}\n");
@@ -128,7 +121,7 @@ fn dispatch() -> Result<()> {
 
         engine.push(&(0..5).map(|i| format!("many{{i=\"{i}\"}} 1\n")).collect::<String>()).await?;
         eventually("instances of the rule are left out", async || {
-            Ok((metric(&engine, "watchfire_engine_instances_dropped_total").await? >= 3.0).then_some(()))
+            Ok((engine.metric("watchfire_engine_instances_dropped_total").await? >= 3.0).then_some(()))
         })
         .await?;
         let rules = engine.get("/api/v1/rules").await?;

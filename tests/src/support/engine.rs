@@ -233,6 +233,13 @@ impl Engine {
         Ok(text)
     }
 
+    /// The value of one of the engine's own metrics, by its name with labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let metrics = self.text("/metrics").await?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.with_context(|| format!("there is no metric {name}:\n{metrics}"))?.parse().context("a number")
+    }
+
     /// How often a plugin was called so far, by the engine's own metrics.
     pub(crate) async fn plugin_calls(&self, plugin: &str) -> Result<u64> {
         let metrics = self.text("/metrics").await?;

@@ -48,6 +48,35 @@ fn newer_content_replaces_what_is_being_retried_and_what_was_never_tried_is_with
 }
 
 #[test]
+fn what_is_done_of_a_notification_comes_with_its_next_attempts_and_with_no_other() {
+    let mut w = World::new(at_once());
+    w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));
+    let partly = |done: &str| DeliveryOutcome::Partly { done: done.to_owned(), reason: "one is away".to_owned() };
+    let retry = DeliveryOutcome::Retry { after: None, reason: "down".to_owned() };
+    w.answers.insert("ops".to_owned(), Some(partly("ada")));
+    w.fire(&["A"]);
+    w.answers.insert("ops".to_owned(), Some(retry));
+    w.at("5s");
+    w.crash("1s");
+    w.answers.insert("ops".to_owned(), Some(partly("ada ben")));
+    w.at("1m");
+    let done = |w: &mut World| w.deliveries.drain(..).map(|delivery| delivery.done.to_string()).collect::<Vec<_>>();
+    let until_now = done(&mut w);
+    assert_eq!(until_now[..3], ["", "ada", "ada"], "{until_now:?}");
+    assert_eq!(until_now.last().map(String::as_str), Some("ada ben"));
+    // Newer content is told to everybody.
+    w.fire(&["B"]);
+    w.at("6m");
+    let newer = done(&mut w);
+    assert!(newer.contains(&String::new()), "{newer:?}");
+    w.answers.clear();
+    w.at("1h");
+    w.resolve(&["A", "B"]);
+    w.at("2h");
+    assert_eq!(done(&mut w).last().map(String::as_str), Some(""));
+}
+
+#[test]
 fn a_refusal_is_visible_and_not_repeated_until_something_changes() {
     let mut w = World::new(at_once());
     w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));

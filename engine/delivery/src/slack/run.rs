@@ -52,7 +52,7 @@ impl Telling {
                 DeliveryOutcome::Delivered { .. } => {
                     let reply = posted::reply(&self.post, &self.fields, notification, &posted);
                     return match send(reply, notification, connection, exchanges).await {
-                        retry @ DeliveryOutcome::Retry { .. } => retry,
+                        again @ (DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. }) => again,
                         // The message itself says it all; a thread that takes no reply costs nothing.
                         DeliveryOutcome::Delivered { .. } | DeliveryOutcome::Rejected { .. } => {
                             DeliveryOutcome::Delivered { receipt: Posted { over, ..posted }.receipt() }

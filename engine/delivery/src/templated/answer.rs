@@ -37,7 +37,7 @@ impl Templated {
             DeliveryOutcome::Delivered { receipt } => self
                 .refused(definition, prepared, kept, answer, &body, asked)
                 .unwrap_or_else(|| self.delivered(definition, answer, &body, receipt)),
-            rejected @ DeliveryOutcome::Rejected { .. } => rejected,
+            outcome => outcome,
         }
     }
 

@@ -1,6 +1,6 @@
 //! One request after the other, as the definition says.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use watchfire_alerting::DeliveryOutcome;
 use super::{Templated, answer};
 use crate::deliverer::Exchange;
 use crate::http::{self, Connection};
+use crate::mailed::Mailed;
 use crate::outcome::{Dialect, bounded};
 use crate::redact::MARK;
 use crate::{BuildError, Notification, Request, sigv4};
@@ -25,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) exchanges: Vec<Exchange>,
     /// What answers held that must not be seen.
     pub(crate) secrets: Vec<String>,
+    /// Who has the mails, where mails are sent.
+    pub(crate) mailed: Arc<Mailed>,
 }
 
 impl Kept {

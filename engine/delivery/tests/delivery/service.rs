@@ -135,6 +135,7 @@ pub(crate) fn delivery(integration: &str) -> Delivery {
         alerts: alerts.into(),
         at: NOW,
         receipt: "".into(),
+        done: "".into(),
     }
 }
 
@@ -151,6 +152,7 @@ pub(crate) fn said(outcome: &DeliveryOutcome) -> String {
         DeliveryOutcome::Delivered { receipt } => format!("delivered: {receipt}"),
         DeliveryOutcome::Retry { after: Some(after), reason } => format!("retry after {after}: {reason}"),
         DeliveryOutcome::Retry { after: None, reason } => format!("retry: {reason}"),
+        DeliveryOutcome::Partly { done, reason } => format!("partly, {done} is done: {reason}"),
         DeliveryOutcome::Rejected { reason } => format!("rejected: {reason}"),
     }
 }

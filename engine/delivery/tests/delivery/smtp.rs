@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use watchfire_alerting::DeliveryOutcome;
 use watchfire_delivery::double::{MailServer, MailSettings, ReceivedMail};
 
-use super::service::{configured, deliverer, delivery, resolved, said};
+use super::service::{deliverer, delivery, resolved, said};
 
 /// The server, or a line that says why the test is skipped.
 fn server(test: &str, settings: MailSettings) -> Option<MailServer> {
@@ -122,8 +123,9 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     let one = integration(&server, to, "");
     let each = integration(&server, to, "    per_recipient: true\n");
     let late = integration(&server, "first@example.org, later@example.org", "");
-    let integrations = format!("  email_configs:\n{one}{each}{late}");
-    let deliverer = deliverer(&integrations);
+    let each_late =
+        integration(&server, "first@example.org, later@example.org, second@example.org", "    per_recipient: true\n");
+    let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}{each_late}"));
     let attempt = deliverer.attempt(&delivery("email[0]")).await;
     let outcome = said(&attempt.outcome);
     assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org"), "{outcome}");
@@ -139,15 +141,21 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     }
 
     // Who is to be tried again is tried alone.
-    for _ in 0..2 {
-        let outcome = said(&deliverer.deliver(&delivery("email[2]")).await);
+    for (integration, have_it) in
+        [("email[2]", "first@example.org"), ("email[3]", "first@example.org\nsecond@example.org")]
+    {
+        let mut late = delivery(integration);
+        let DeliveryOutcome::Partly { done, reason } = deliverer.deliver(&late).await else { panic!("some have it") };
+        assert!(reason.starts_with("later@example.org: SMTP transient error (451)"), "{reason}");
+        assert_eq!(done, have_it);
+        late.done = done.into();
+        let outcome = said(&deliverer.deliver(&late).await);
         assert!(outcome.starts_with("retry: later@example.org: SMTP transient error (451)"), "{outcome}");
     }
-    // Under another configuration too.
-    let again = configured("global: {resolve_timeout: 6m}\n", &integrations, &[]).continuing(&deliverer);
-    let outcome = said(&again.deliver(&delivery("email[2]")).await);
-    assert!(outcome.starts_with("retry: later@example.org"), "{outcome}");
-    assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
+    for _ in 0..2 {
+        assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
+    }
+    assert_eq!(server.next_mail().unwrap().to, ["second@example.org"]);
     assert!(said(&deliverer.deliver(&resolved(delivery("email[0]"))).await).starts_with("delivered"));
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"], "and no mail in between");
 }

@@ -417,7 +417,7 @@ fn outcome(reply: &Reply) -> &'static str {
     match reply {
         Reply::Now(outcome) | Reply::After(_, outcome) => match outcome {
             DeliveryOutcome::Delivered { .. } => "ok",
-            DeliveryOutcome::Retry { .. } => "retry",
+            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } => "retry",
             DeliveryOutcome::Rejected { .. } => "reject",
         },
         Reply::Never => "nothing",

@@ -70,7 +70,9 @@ impl AttemptRow {
     pub(super) fn new(record: &DeliveryRecord, now: Timestamp) -> AttemptRow {
         let (state, tone, said) = match &record.attempt.outcome {
             DeliveryOutcome::Delivered { receipt } => ("delivered", "ok", receipt),
-            DeliveryOutcome::Retry { reason, .. } => ("to retry", "warning", reason),
+            DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
+                ("to retry", "warning", reason)
+            }
             DeliveryOutcome::Rejected { reason } => ("refused", "critical", reason),
         };
         let requests = record.attempt.exchanges.iter().map(|exchange| {

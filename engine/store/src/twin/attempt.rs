@@ -68,6 +68,8 @@ impl From<&DeliveryOutcome> for Outcome {
     fn from(outcome: &DeliveryOutcome) -> Outcome {
         match outcome.clone() {
             DeliveryOutcome::Delivered { receipt } => Outcome::Delivered { receipt },
+            // To people it is an attempt to be made again.
+            DeliveryOutcome::Partly { reason, .. } => Outcome::Retry { after: None, reason },
             DeliveryOutcome::Retry { after, reason } => {
                 Outcome::Retry { after: after.map(Duration::as_millis), reason }
             }
@@ -168,6 +170,7 @@ pub(crate) fn decode_attempt(number: u64, body: &[u8]) -> Result<DeliveryRecord,
         integration: target.integration,
         // Whoever sends it again looks up what they are by then.
         settings: SettingsDigest::default(),
+        done: "".into(),
         group_key: target.group,
         group_labels: row.group_labels.0,
         route_labels: row.route_labels,

@@ -26,6 +26,9 @@ const JSON: i32 = 1;
 /// The version of packed bodies.
 const PACKED: i32 = 2;
 
+/// The version of [`Record::TARGET`] that says what of a notification is done.
+const WITH_DONE: i32 = 3;
+
 /// Kinds that are one by now, [`Record::TARGET`].
 const LOG: &str = "log";
 const OUTBOX: &str = "outbox";
@@ -57,7 +60,7 @@ pub(crate) fn encode(record: &Record) -> Result<(i32, Vec<u8>), serde_json::Erro
         Record::Instance(r) => Ok((PACKED, v2::write(|w| v2::write_instance(w, r)))),
         Record::Alert(r) => Ok((PACKED, v2::write(|w| v2::write_alert(w, r)))),
         Record::Group(r) => Ok((PACKED, v2::write(|w| v2::write_group(w, r)))),
-        Record::Target(r) => Ok((PACKED, v2::write(|w| v2::write_target(w, r)))),
+        Record::Target(r) => Ok((WITH_DONE, v2::write(|w| v2::write_target(w, r)))),
         Record::History(r) => Ok((PACKED, v2::write(|w| v2::write_history(w, r)))),
         Record::Silence(r) => json(&v1::Silence::from(r)),
         Record::Routes(r) => json(&v1::Routes::from(r)),
@@ -79,7 +82,8 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         (Record::INSTANCE, PACKED) => Some(v2::read(body, v2::read_instance).map(Record::Instance)),
         (Record::ALERT, PACKED) => Some(v2::read(body, v2::read_alert).map(Record::Alert)),
         (Record::GROUP, PACKED) => Some(v2::read(body, v2::read_group).map(Record::Group)),
-        (Record::TARGET, PACKED) => Some(v2::read(body, v2::read_target).map(Record::Target)),
+        (Record::TARGET, PACKED) => Some(v2::read(body, |r| v2::read_target(r, false)).map(Record::Target)),
+        (Record::TARGET, WITH_DONE) => Some(v2::read(body, |r| v2::read_target(r, true)).map(Record::Target)),
         (Record::HISTORY, PACKED) => Some(v2::read(body, v2::read_history).map(Record::History)),
         (_, JSON) => None,
         (kind, version) => {

@@ -153,6 +153,7 @@ impl TryFrom<Pending<'_>> for OutboxEntry {
             unsaid_firing: set(twin.unsaid_firing),
             unsaid_resolved: set(twin.unsaid_resolved),
             folded: twin.folded,
+            done: "".into(),
         })
     }
 }

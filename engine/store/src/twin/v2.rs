@@ -198,7 +198,8 @@ pub(super) fn write_target(w: &mut Writer, record: &TargetRecord) {
     w.option(record.pending.as_ref(), write_pending);
 }
 
-pub(super) fn read_target(r: &mut Reader<'_>) -> Read<TargetRecord> {
+/// Reads a row; whether it says what is done of a notification, which came in the third version.
+pub(super) fn read_target(r: &mut Reader<'_>, knows_done: bool) -> Read<TargetRecord> {
     Ok(TargetRecord {
         since: r.time()?,
         target: read_target_key(r)?,
@@ -218,7 +219,7 @@ pub(super) fn read_target(r: &mut Reader<'_>) -> Read<TargetRecord> {
                 })
             })?,
         },
-        pending: r.option(read_pending)?,
+        pending: r.option(|r| read_pending(r, knows_done))?,
     })
 }
 
@@ -237,9 +238,10 @@ fn write_pending(w: &mut Writer, entry: &OutboxEntry) {
     w.fingerprints(&entry.unsaid_firing);
     w.fingerprints(&entry.unsaid_resolved);
     w.count(entry.folded);
+    w.text(&entry.done);
 }
 
-fn read_pending(r: &mut Reader<'_>) -> Read<OutboxEntry> {
+fn read_pending(r: &mut Reader<'_>, knows_done: bool) -> Read<OutboxEntry> {
     Ok(OutboxEntry {
         id: r.notification()?,
         reason: NotifyReason::parse(r.text()?).ok_or(PackedError::Word("reason of a notification"))?,
@@ -254,6 +256,7 @@ fn read_pending(r: &mut Reader<'_>) -> Read<OutboxEntry> {
         unsaid_firing: r.fingerprints()?,
         unsaid_resolved: r.fingerprints()?,
         folded: r.small()?,
+        done: if knows_done { r.shared()? } else { "".into() },
     })
 }
 
