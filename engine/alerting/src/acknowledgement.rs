@@ -157,7 +157,7 @@ impl Engine {
             Some(until) => self.timers.set(Timer::Acknowledgement(fingerprint), until),
             None => self.timers.cancel(Timer::Acknowledgement(fingerprint)),
         }
-        stored.acknowledgement = Some(Box::new(acknowledgement));
+        stored.seldom_mut().acknowledgement = Some(acknowledgement);
         self.dirty_alerts.insert(fingerprint);
         self.counters.acknowledgements += 1;
         self.tell(&labels, None, None, reason);
@@ -167,7 +167,7 @@ impl Engine {
     /// Its time is over, or it was taken back: the alert is open again, and told again if it was quiet.
     pub(crate) fn end_acknowledgement(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
-        let Some(ended) = stored.acknowledgement.take() else { return };
+        let Some(ended) = stored.take_acknowledgement() else { return };
         let labels = stored.alert.labels.clone();
         self.timers.cancel(Timer::Acknowledgement(fingerprint));
         self.dirty_alerts.insert(fingerprint);
@@ -212,6 +212,6 @@ impl Engine {
 impl StoredAlert {
     /// Whether somebody looks after it.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        self.acknowledgement.is_some()
+        self.acknowledgement().is_some()
     }
 }

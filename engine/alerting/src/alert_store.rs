@@ -19,17 +19,23 @@ pub(crate) struct StoredAlert {
     pub(crate) resolved: bool,
     /// The groups that it belongs to.
     pub(crate) memberships: Vec<Membership>,
-    /// The routes whose router plugin suppressed it, and why.
-    pub(crate) suppressed_by_router: BTreeMap<RouteId, Arc<str>>,
-    /// The end that was persisted last.
-    pub(crate) kept_end: Option<Timestamp>,
+    /// The end that was persisted last; far back if none was.
+    pub(crate) kept_end: Timestamp,
     /// How many router plugins were asked about it and have not answered.
     pub(crate) routes_pending: u32,
-    /// Who looks after it. In a box, because most alerts have none.
-    pub(crate) acknowledgement: Option<Box<Acknowledgement>>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few alerts have, of which there are many.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom {
+    /// The routes whose router plugin suppressed it, and why.
+    pub(crate) suppressed_by_router: BTreeMap<RouteId, Arc<str>>,
+    /// Who looks after it.
+    pub(crate) acknowledgement: Option<Acknowledgement>,
     /// When it began to fire lately, oldest first; only where a route damps what flaps.
     pub(crate) begins: Vec<Timestamp>,
-    /// When it last began or ended.
+    /// When it last began or ended, where that is so.
     pub(crate) changed_at: Timestamp,
 }
 
@@ -41,13 +47,48 @@ impl StoredAlert {
             rules: Vec::new(),
             resolved: false,
             memberships: Vec::new(),
-            suppressed_by_router: BTreeMap::new(),
-            kept_end: None,
+            kept_end: Timestamp::MIN,
             routes_pending: 0,
-            acknowledgement: None,
-            begins: Vec::new(),
-            changed_at: Timestamp::MIN,
+            seldom: None,
         }
+    }
+
+    /// The same alert begins anew, in the groups and with the past that it had.
+    pub(crate) fn begins_anew(self, alert: Alert) -> StoredAlert {
+        let past = self.seldom.map(|seldom| Seldom {
+            begins: seldom.begins,
+            changed_at: seldom.changed_at,
+            ..Seldom::default()
+        });
+        StoredAlert {
+            memberships: self.memberships,
+            routes_pending: self.routes_pending,
+            seldom: past.filter(|past| !past.begins.is_empty()).map(Box::new),
+            ..StoredAlert::new(alert, self.since)
+        }
+    }
+
+    pub(crate) fn seldom(&self) -> Option<&Seldom> {
+        self.seldom.as_deref()
+    }
+
+    pub(crate) fn seldom_mut(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    /// Who looks after it.
+    pub(crate) fn acknowledgement(&self) -> Option<&Acknowledgement> {
+        self.seldom()?.acknowledgement.as_ref()
+    }
+
+    /// Takes from it who looks after it.
+    pub(crate) fn take_acknowledgement(&mut self) -> Option<Acknowledgement> {
+        self.seldom.as_mut()?.acknowledgement.take()
+    }
+
+    /// Why the router plugin of a route suppressed it, if it did.
+    pub(crate) fn suppressed_by_router(&self, route: &RouteId) -> Option<&Arc<str>> {
+        self.seldom()?.suppressed_by_router.get(route)
     }
 
     pub(crate) fn status(&self) -> AlertStatus {
@@ -61,23 +102,29 @@ impl StoredAlert {
             rules: self.rules.clone(),
             resolved: self.resolved,
             memberships: self.memberships.clone(),
-            acknowledgement: self.acknowledgement.as_deref().cloned(),
-            begins: self.begins.clone(),
+            acknowledgement: self.acknowledgement().cloned(),
+            begins: self.seldom().map_or_else(Vec::new, |seldom| seldom.begins.clone()),
         }
     }
 
-    pub(crate) fn restored(record: AlertRecord, shared: &mut SharedNames) -> StoredAlert {
+    pub(crate) fn restored(mut record: AlertRecord, shared: &mut SharedNames) -> StoredAlert {
         let ended = record.alert.ends_at.filter(|_| record.resolved);
         // A sender may say of an alert that began just now that it ended long ago.
         let changed_at = ended.max(record.begins.last().copied()).unwrap_or(Timestamp::MIN);
+        record.memberships.shrink_to_fit();
+        let has_seldom = record.acknowledgement.is_some() || !record.begins.is_empty();
+        let seldom = Seldom {
+            suppressed_by_router: BTreeMap::new(),
+            acknowledgement: record.acknowledgement,
+            begins: record.begins,
+            changed_at,
+        };
         StoredAlert {
             rules: record.rules,
             resolved: record.resolved,
             memberships: record.memberships,
-            kept_end: record.alert.ends_at,
-            acknowledgement: record.acknowledgement.map(Box::new),
-            changed_at,
-            begins: record.begins,
+            kept_end: record.alert.ends_at.unwrap_or(Timestamp::MIN),
+            seldom: has_seldom.then(|| Box::new(seldom)),
             ..StoredAlert::new(record.alert.share(shared), record.since)
         }
     }
@@ -189,5 +236,17 @@ impl AlertStore {
 
     pub(crate) fn fingerprints(&self) -> Vec<Fingerprint> {
         self.alerts.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Target;
+
+    #[test]
+    fn what_there_is_much_of_is_small() {
+        assert!(size_of::<StoredAlert>() <= 192, "{}", size_of::<StoredAlert>());
+        assert!(size_of::<Target>() <= 192, "{}", size_of::<Target>());
     }
 }

@@ -26,6 +26,9 @@ use crate::{
 /// A clock that goes back by less than this is taken to stand still.
 pub const CLOCK_JITTER: Duration = Duration::from_secs(1);
 
+/// So many outputs always have room.
+const OUTPUTS_ROOM: usize = 1_024;
+
 /// The state machine. It has one owner and no locks.
 #[derive(Debug)]
 pub struct Engine {
@@ -159,7 +162,12 @@ impl Engine {
 
     /// The next thing to do, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A storm leaves room behind that is not needed again soon.
+            self.outputs.shrink_to(OUTPUTS_ROOM);
+        }
+        output
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] if nothing else happens before.
@@ -180,7 +188,7 @@ impl Engine {
         self.ask_routers();
         for fingerprint in std::mem::take(&mut self.dirty_alerts) {
             if let Some(stored) = self.alerts.get_mut(fingerprint) {
-                stored.kept_end = stored.alert.ends_at;
+                stored.kept_end = stored.alert.ends_at.unwrap_or(Timestamp::MIN);
                 self.outputs.push_back(Output::Persist(Box::new(Record::Alert(stored.record()))));
             }
         }

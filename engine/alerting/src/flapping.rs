@@ -3,7 +3,7 @@
 use watchfire_model::{Fingerprint, Timestamp};
 
 use crate::Engine;
-use crate::alert_store::StoredAlert;
+use crate::alert_store::{Seldom, StoredAlert};
 use crate::policy::FlapDamping;
 use crate::route_table::Node;
 
@@ -16,9 +16,10 @@ impl StoredAlert {
     /// Until when its changes are not told, if it came and went too often; in the past if it has been steady for long
     /// enough.
     fn damped_until(&self, damping: FlapDamping) -> Option<Timestamp> {
-        let (times, last) = (damping.times.max(2), *self.begins.last()?);
-        let first = self.begins.len().checked_sub(times).and_then(|first| self.begins.get(first))?;
-        (last.since(*first) < damping.within).then_some(self.changed_at + damping.within)
+        let Seldom { begins, changed_at, .. } = self.seldom()?;
+        let (times, last) = (damping.times.max(2), *begins.last()?);
+        let first = begins.len().checked_sub(times).and_then(|first| begins.get(first))?;
+        (last.since(*first) < damping.within).then_some(*changed_at + damping.within)
     }
 
     /// Until when its changes are not told by a route, if they are not told now.
@@ -44,11 +45,12 @@ impl Engine {
             .map(|key| self.groups.get(key).and_then(|group| self.routes.find(&group.route)))
             .map(|node| stored.is_damped(node, now))
             .collect();
-        stored.begins.retain(|begin| now.since(*begin) < longest.within && *begin <= now);
-        stored.begins.push(now);
-        stored.changed_at = now;
-        let surplus = stored.begins.len().saturating_sub(longest.times);
-        stored.begins.drain(..surplus);
+        let Seldom { begins, changed_at, .. } = stored.seldom_mut();
+        begins.retain(|begin| now.since(*begin) < longest.within && *begin <= now);
+        begins.push(now);
+        *changed_at = now;
+        let surplus = begins.len().saturating_sub(longest.times);
+        begins.drain(..surplus);
         for (key, before) in groups.iter().zip(before) {
             let Some(mut group) = self.groups.remove(key) else { continue };
             let node = self.routes.find(&group.route);

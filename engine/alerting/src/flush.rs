@@ -179,7 +179,7 @@ impl Engine {
         if let Some(silence) = self.silences.silencing(labels, self.now).into_iter().next() {
             return Some(SuppressReason::Silenced(silence));
         }
-        let snooze = stored.acknowledgement.as_ref().filter(|acknowledgement| acknowledgement.snooze)?;
+        let snooze = stored.acknowledgement().filter(|acknowledgement| acknowledgement.snooze)?;
         Some(SuppressReason::Snoozed { by: snooze.by.as_str().into(), until: snooze.until.unwrap_or(Timestamp::MAX) })
     }
 
@@ -301,7 +301,7 @@ impl Engine {
             }
             self.note(fingerprint, entry.clone());
         }
-        target.pending = Some(Pending {
+        target.pending = Some(Box::new(Pending {
             id,
             reason,
             firing: content.firing,
@@ -317,7 +317,7 @@ impl Engine {
             next_attempt,
             error: "".into(),
             owed_before: FingerprintSet::new(),
-        });
+        }));
         let key = target.key.clone();
         self.notifications.insert(id, key.clone());
         self.counters.notifications += 1;

@@ -58,7 +58,8 @@ pub(crate) struct Target {
     /// Whether the group's route sends here; else only promised ends are told.
     pub(crate) current: bool,
     pub(crate) entry: LogEntry,
-    pub(crate) pending: Option<Pending>,
+    /// In a box, because most targets have none.
+    pub(crate) pending: Option<Box<Pending>>,
     /// A flush came by while an attempt was under way, so the target is looked at again when that ends.
     pub(crate) look_again: bool,
     pub(crate) failures: u32,
@@ -220,7 +221,7 @@ impl Target {
 
     fn awaits(&self, fingerprint: Fingerprint) -> bool {
         let told = |pending: &Pending| pending.firing.contains(fingerprint) || pending.resolved.contains(fingerprint);
-        self.entry.owed.contains(fingerprint) || self.pending.as_ref().is_some_and(told)
+        self.entry.owed.contains(fingerprint) || self.pending.as_deref().is_some_and(told)
     }
 
     /// What is to be kept about it.
@@ -258,7 +259,7 @@ impl Target {
         }
         self.failures = pending.failures;
         self.failing_since = pending.failing_since;
-        self.pending = Some(Pending {
+        self.pending = Some(Box::new(Pending {
             id: pending.id,
             reason: pending.reason,
             firing,
@@ -274,6 +275,6 @@ impl Target {
             next_attempt: pending.next_attempt,
             error: pending.error,
             owed_before: FingerprintSet::new(),
-        });
+        }));
     }
 }

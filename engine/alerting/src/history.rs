@@ -12,7 +12,9 @@ use std::sync::Arc;
 use watchfire_model::{Duration, Fingerprint, Timestamp};
 
 use crate::timers::Timer;
-use crate::{Engine, HistoryEntry, HistoryRecord, Output, Reason, Record, RecordKey, Settings, StateReason};
+use crate::{
+    Engine, HistoryEntry, HistoryRecord, NotificationId, Output, Reason, Record, RecordKey, Settings, StateReason,
+};
 
 /// How long lines are collected before they are kept.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
@@ -28,10 +30,13 @@ const AGE_EVERY: Duration = Duration::from_hours(1);
 struct Kept {
     /// See [`HistoryRecord::since`].
     since: Timestamp,
-    lines: VecDeque<Arc<HistoryEntry>>,
+    lines: Vec<Arc<HistoryEntry>>,
     /// Whether it has lines that are not kept yet.
     changed: bool,
 }
+
+/// The lines that were read back last, by when they were made and for which notification.
+pub(crate) type ReadBack = BTreeMap<(Timestamp, Option<NotificationId>), Arc<HistoryEntry>>;
 
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
 #[derive(Debug, Default)]
@@ -61,12 +66,12 @@ impl History {
     ) -> Vec<RecordKey> {
         let kept = self.by_alert.entry(fingerprint).or_insert_with(|| {
             self.order.push_back(fingerprint);
-            Kept { since: entry.at, lines: VecDeque::new(), changed: false }
+            Kept { since: entry.at, lines: Vec::new(), changed: false }
         });
         if kept.lines.len() >= settings.history_per_alert_max.max(1) {
-            kept.lines.pop_front();
+            kept.lines.remove(0);
         }
-        kept.lines.push_back(entry);
+        kept.lines.push(entry);
         if !kept.changed {
             kept.changed = true;
             self.changed.push_back(fingerprint);
@@ -101,22 +106,36 @@ impl History {
         }
     }
 
-    pub(crate) fn restore(&mut self, record: HistoryRecord) {
-        let kept = Kept { since: record.since, lines: record.entries.into(), changed: false };
-        if self.by_alert.insert(record.fingerprint, kept).is_none() {
-            self.order.push_back(record.fingerprint);
+    /// Takes a history that was kept; its lines are shared with those that were read back before.
+    pub(crate) fn restore(&mut self, mut record: HistoryRecord, read_back: &mut ReadBack) {
+        for line in &mut record.entries {
+            let known = read_back.entry((line.at, line.notification)).or_insert_with(|| Arc::clone(line));
+            if known == line {
+                *line = Arc::clone(known);
+            } else {
+                *known = Arc::clone(line);
+            }
+        }
+        self.put(record);
+    }
+
+    fn put(&mut self, record: HistoryRecord) {
+        let HistoryRecord { since, fingerprint, entries: mut lines } = record;
+        lines.shrink_to_fit();
+        if self.by_alert.insert(fingerprint, Kept { since, lines, changed: false }).is_none() {
+            self.order.push_back(fingerprint);
         }
     }
 
     /// Gives an alert from outside the line that is not kept because its record implies it.
     pub(crate) fn restore_received(&mut self, fingerprint: Fingerprint, since: Timestamp) {
         let entries = vec![self.share(received(since))];
-        self.restore(HistoryRecord { since, fingerprint, entries });
+        self.put(HistoryRecord { since, fingerprint, entries });
     }
 
     /// Drops the histories to which nothing was added since, and gives their keys.
     fn drop_older_than(&mut self, time: Timestamp) -> Vec<RecordKey> {
-        let is_old = |kept: &mut Kept| kept.lines.back().is_none_or(|entry| entry.at < time);
+        let is_old = |kept: &mut Kept| kept.lines.last().is_none_or(|entry| entry.at < time);
         let old: BTreeMap<Fingerprint, Kept> = self.by_alert.extract_if(.., |_, kept| is_old(kept)).collect();
         self.order.retain(|fingerprint| !old.contains_key(fingerprint));
         old.into_iter().map(|(fingerprint, kept)| RecordKey::history(kept.since, fingerprint)).collect()
@@ -136,7 +155,7 @@ impl History {
                 if kept.lines.len() == 1 && is_implied(fingerprint, &kept.lines[0]) {
                     continue;
                 }
-                let entries = kept.lines.iter().cloned().collect();
+                let entries = kept.lines.clone();
                 return Some(HistoryRecord { since: kept.since, fingerprint, entries });
             }
         }
@@ -144,7 +163,7 @@ impl History {
     }
 
     pub(crate) fn of(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
-        self.by_alert.get(&fingerprint).map(|kept| kept.lines.iter().cloned().collect()).unwrap_or_default()
+        self.by_alert.get(&fingerprint).map(|kept| kept.lines.clone()).unwrap_or_default()
     }
 }
 

@@ -104,8 +104,9 @@ impl Engine {
         // their ends need not be kept. An end that is further away must be.
         let Some(stored) = self.alerts.get(fingerprint) else { return };
         let (grace, merged_end) = (self.settings.restart_grace, merged.ends_at.unwrap_or(Timestamp::MAX));
-        let moved = stored.kept_end.is_none_or(|kept| merged_end > kept + grace || kept > merged_end + grace);
-        let far = moved && (merged_end > now + grace || stored.kept_end.is_some_and(|kept| kept > now + grace));
+        let kept_end = stored.kept_end;
+        let moved = merged_end > kept_end + grace || kept_end > merged_end + grace;
+        let far = moved && merged_end.max(kept_end) > now + grace;
         let old = &stored.alert;
         let same = (old.starts_at, old.timeout) == (merged.starts_at, merged.timeout);
         if far || !same || old.generator_url != merged.generator_url || old.annotations != merged.annotations {
@@ -156,15 +157,11 @@ impl Engine {
             self.tell(&labels, None, None, StateReason::Received);
         }
         self.timers.cancel(Timer::Forget(fingerprint));
-        let mut stored = StoredAlert::new(alert, self.now);
+        let mut stored = match self.alerts.remove(fingerprint) {
+            Some(old) => old.begins_anew(alert),
+            None => StoredAlert::new(alert, self.now),
+        };
         stored.rules.extend(rule);
-        if let Some(old) = self.alerts.remove(fingerprint) {
-            stored.since = old.since;
-            stored.memberships = old.memberships;
-            stored.routes_pending = old.routes_pending;
-            stored.begins = old.begins;
-            stored.changed_at = old.changed_at;
-        }
         self.alerts.insert(fingerprint, stored);
         self.dirty_alerts.insert(fingerprint);
         self.inhibitor.add(&labels);
@@ -198,8 +195,10 @@ impl Engine {
     pub(crate) fn alert_ended(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         stored.resolved = true;
-        stored.changed_at = self.now;
-        if stored.acknowledgement.take().is_some() {
+        if stored.seldom().is_some() {
+            stored.seldom_mut().changed_at = self.now;
+        }
+        if stored.take_acknowledgement().is_some() {
             self.timers.cancel(Timer::Acknowledgement(fingerprint));
         }
         let labels = stored.alert.labels.clone();

@@ -77,7 +77,7 @@ impl Engine {
                 continue;
             }
             undecided.push(node.id.clone());
-            let decided = stored.suppressed_by_router.contains_key(&node.id)
+            let decided = stored.suppressed_by_router(&node.id).is_some()
                 || stored.memberships.iter().any(|membership| {
                     let group = self.groups.get(&membership.group);
                     !membership.detached && group.is_some_and(|group| group.route == node.id)
@@ -168,11 +168,13 @@ impl Engine {
         let resolved = stored.resolved;
         let mut wanted = Vec::new();
         let mut unknown: Vec<String> = Vec::new();
-        stored.suppressed_by_router.remove(route);
+        if stored.suppressed_by_router(route).is_some() {
+            stored.seldom_mut().suppressed_by_router.remove(route);
+        }
         match decision.suppress {
             Some(why) => {
                 let why: Arc<str> = why.into();
-                stored.suppressed_by_router.insert(route.clone(), why.clone());
+                stored.seldom_mut().suppressed_by_router.insert(route.clone(), why.clone());
                 self.tell(labels, None, None, SuppressReason::Router(why));
             }
             None => {

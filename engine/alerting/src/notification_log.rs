@@ -190,7 +190,7 @@ mod tests {
     fn what_was_refused_is_not_sent_again_unchanged() {
         let now = Timestamp::from_secs(1_000);
         let refused = crate::Refusal { firing: set("a"), resolved: set(""), at: now, reason: "no".into() };
-        let entry = LogEntry { refused: Some(refused), ..LogEntry::default() };
+        let entry = LogEntry { refused: Some(Box::new(refused)), ..LogEntry::default() };
         let (repeat_interval, repeat) = (Duration::from_secs(100), Repeat::Compatible);
         let terms = Terms { now, repeat_interval, repeat, open: true, send_resolved: true, current: true };
         let verdict = |firing: &str, terms| {

@@ -166,10 +166,12 @@ impl Engine {
             // It was refused at once, so the receiver knows no more than before.
             target.entry.owed = pending.owed_before;
         }
-        target.entry.refused =
-            Some(Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() });
+        let id = pending.id;
+        let refusal =
+            Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() };
+        target.entry.refused = Some(Box::new(refusal));
         self.counters.rejections += 1;
-        self.finish(group, index, pending.id, told, DeliveryReason::Rejected { error: reason });
+        self.finish(group, index, id, told, DeliveryReason::Rejected { error: reason });
     }
 
     fn attempt_failed(&mut self, group: &mut Group, index: usize, after: Option<Duration>, error: Arc<str>) {

@@ -116,10 +116,10 @@ impl Engine {
             }
         }
         receivers.sort();
-        let router_suppressed = stored.suppressed_by_router.values().next().cloned();
+        let router_suppressed = stored.seldom().and_then(|seldom| seldom.suppressed_by_router.values().next()).cloned();
         let quiet = !silenced_by.is_empty()
             || !inhibited_by.is_empty()
-            || stored.acknowledgement.as_ref().is_some_and(|acknowledgement| acknowledgement.snooze)
+            || stored.acknowledgement().is_some_and(|acknowledgement| acknowledgement.snooze)
             || (muted_groups > 0 && muted_groups == groups.len())
             || (groups.is_empty() && router_suppressed.is_some());
         let state = if quiet {
@@ -144,7 +144,7 @@ impl Engine {
             inhibited_by: inhibited_by.into_iter().collect(),
             muted_by,
             router_suppressed,
-            acknowledgement: stored.acknowledgement.as_deref().cloned(),
+            acknowledgement: stored.acknowledgement().cloned(),
             receivers,
         }
     }

@@ -149,7 +149,7 @@ pub struct LogEntry {
     /// What the receiver answered last.
     pub receipt: Arc<str>,
     /// What the receiver refused last, if it accepted nothing since.
-    pub refused: Option<Refusal>,
+    pub refused: Option<Box<Refusal>>,
 }
 
 /// Content that a receiver refused.

@@ -8,6 +8,7 @@ use watchfire_tsdb::Point;
 
 use crate::alert_store::StoredAlert;
 use crate::group::{Group, Target};
+use crate::history::ReadBack;
 use crate::inhibition::Inhibitor;
 use crate::membership::Occasion;
 use crate::route_table::{RouteTable, identify};
@@ -23,7 +24,7 @@ use crate::{
 impl Engine {
     /// Takes what was persisted; nothing is due before the first reload has said what is defined.
     pub(crate) fn restore(&mut self, records: Vec<Record>) {
-        let mut targets = Vec::new();
+        let (mut targets, mut lines) = (Vec::new(), ReadBack::new());
         for record in records {
             match record {
                 Record::Instance(record) => {
@@ -45,7 +46,7 @@ impl Engine {
                 Record::Routes(record) => self.route_identities = record.routes,
                 Record::Integrations(record) => self.receivers = record.receivers,
                 Record::History(record) => {
-                    self.history.restore(record);
+                    self.history.restore(record, &mut lines);
                     self.timers.set_if_unset(Timer::AgeHistory, self.now);
                 }
                 Record::Schedule(record) => drop(self.restored_schedules.insert(record.rule, record.until)),
@@ -85,7 +86,7 @@ impl Engine {
             stored.alert.ends_at = Some(end);
             self.timers.set(Timer::AlertEnd(fingerprint), end);
         }
-        if let Some(until) = stored.acknowledgement.as_ref().and_then(|acknowledgement| acknowledgement.until) {
+        if let Some(until) = stored.acknowledgement().and_then(|acknowledgement| acknowledgement.until) {
             self.timers.set(Timer::Acknowledgement(fingerprint), until);
         }
         let (resolved, from_outside, since) = (stored.resolved, stored.rules.is_empty(), stored.since);
@@ -350,7 +351,7 @@ impl Engine {
                 self.groups.get(&membership.group).is_some_and(|group| group.route == *route)
             };
             let decided = |route: &&RouteId| {
-                stored.suppressed_by_router.contains_key(*route)
+                stored.suppressed_by_router(route).is_some()
                     || stored.memberships.iter().any(|membership| !membership.detached && here(membership, route))
             };
             let asked_again: Vec<RouteId> = edited.iter().filter(decided).cloned().collect();

@@ -128,7 +128,7 @@ impl From<Entry> for LogEntry {
             notified_at: twin.notified_at.map(Into::into),
             sequence: twin.sequence,
             receipt: twin.receipt,
-            refused: twin.refused.map(refusal),
+            refused: twin.refused.map(refusal).map(Box::new),
         }
     }
 }

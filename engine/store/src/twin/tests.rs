@@ -189,7 +189,7 @@ fn any_target_record() -> impl Strategy<Value = Record> {
     let sets = (any_set(), any_set(), any_set());
     let knowledge = (sets, option::of(any_time()), any::<u64>(), ".{0,4}", option::of(refusal)).prop_map(
         |((firing, resolved, owed), notified_at, sequence, receipt, refused)| {
-            let receipt = receipt.into();
+            let (receipt, refused) = (receipt.into(), refused.map(Box::new));
             LogEntry { firing, resolved, owed, notified_at, sequence, receipt, refused }
         },
     );
@@ -587,7 +587,7 @@ fn packed_records() -> [Record; 5] {
                 notified_at: Some(since),
                 sequence: 3,
                 receipt: "ok".into(),
-                refused: Some(refused),
+                refused: Some(Box::new(refused)),
             },
             pending: Some(OutboxEntry {
                 id,

@@ -211,12 +211,12 @@ pub(super) fn read_target(r: &mut Reader<'_>, knows_done: bool) -> Read<TargetRe
             sequence: r.number()?,
             receipt: r.shared()?,
             refused: r.option(|r| {
-                Ok(Refusal {
+                Ok(Box::new(Refusal {
                     firing: r.fingerprints()?,
                     resolved: r.fingerprints()?,
                     at: r.time()?,
                     reason: r.shared()?,
-                })
+                }))
             })?,
         },
         pending: r.option(|r| read_pending(r, knows_done))?,
