@@ -1,12 +1,14 @@
 //! Receivers as people and services see them: previews, tests, history, webhooks that come back, alerts that are sent.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::Case;
 use watchfire_delivery::double::{Double, Fault};
 
-use crate::support::{Engine, Sink, Tool, block_on, eventually, install_plugins};
+use crate::support::{Engine, Sink, Tool, block_on, client, eventually, install_plugins};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::preview_test_history_and_redelivery", needs: &[Tool::Binary], run: history },
@@ -15,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "channels::c7_a_webhook_that_is_not_signed_is_not_read", needs: &[Tool::Binary], run: unsigned },
     Case { name: "channels::a_click_in_slack_silences_the_group", needs: &[Tool::Binary], run: slack },
     Case { name: "channels::pages_test_preview_acknowledge_and_deliver_again", needs: &[Tool::Binary], run: pages },
+    Case { name: "channels::c7_a_mail_waits_for_no_drawing", needs: &[Tool::Binary], run: no_trend },
     Case { name: "channels::a_mail_shows_the_number_against_its_threshold", needs: &[Tool::Binary], run: trend },
     Case {
         name: "channels::a_plugin_addresses_its_own_request",
@@ -259,7 +262,7 @@ fn unsigned() -> Result<()> {
 
 /// A form as a browser sends it.
 async fn submit(engine: &Engine, path: &str, fields: &[(&str, &str)]) -> Result<String> {
-    let request = crate::support::client()?.post(engine.url(path)).form(fields);
+    let request = client()?.post(engine.url(path)).form(fields);
     let answer = request.send().await?;
     let (status, text) = (answer.status(), answer.text().await?);
     ensure!(status.is_success(), "{path}: {status}: {text}");
@@ -342,15 +345,53 @@ fn escalation() -> Result<()> {
 }
 
 /// The server cannot be reached, and the history shows what it would have got.
+const MAIL: &str = "rules: {paths: [rules.yml]}\n\
+                    route: {receiver: mail, group_by: [alertname], group_wait: 0s}\n\
+                    receivers:\n- name: mail\n  email_configs:\n  - {to: a@example.org, from: w@example.org, \
+                    smarthost: '127.0.0.1:9', require_tls: false}\n";
+
+/// A mail waits for no drawing: while queries take all places it goes without, and that is counted.
+fn no_trend() -> Result<()> {
+    block_on(async {
+        let config = format!("{MAIL}server: {{limits: {{queries_max: 1}}}}\n");
+        let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70}]}]\n";
+        let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
+        engine.push("celsius 80\n").await?;
+        let alert = eventually("the alert is there", async || {
+            let alerts = engine.get("/api/v2/alerts").await?;
+            Ok(alerts.as_array().and_then(|alerts| alerts.first().cloned()))
+        })
+        .await?;
+        let alert = json!({"labels": alert["labels"], "generatorURL": alert["generatorURL"]});
+        let wanted = json!({"receiver": "mail", "alerts": [alert]});
+        let is_drawn = async || {
+            let (status, shown) = post(&engine, "/api/watchfire/v1/receivers/preview", &wanted).await?;
+            let body = shown["integrations"][0]["requests"][0]["body"].as_str().unwrap_or_default();
+            ensure!(status == 200 && body.contains("Hot"), "{status}: {shown}");
+            Ok(body.contains("trouble > 70"))
+        };
+        ensure!(is_drawn().await?, "a place is free");
+        let before = engine.metric("watchfire_trends_missing_total").await?;
+        // More than a million points, each of them over a day of seconds.
+        let url = engine.url("/api/v1/query?query=max_over_time(max_over_time(celsius[1d:1s])[150y:1h])");
+        let query = tokio::spawn(client()?.get(url).timeout(Duration::from_secs(120)).send());
+        let used = async || engine.metric("watchfire_engine_bound_used{bound=\"queries\"}").await;
+        eventually("the query takes the place", async || Ok((used().await? == 1.0).then_some(()))).await?;
+        ensure!(!is_drawn().await?, "there is no place");
+        let missing = engine.metric("watchfire_trends_missing_total").await?;
+        ensure!(missing >= before + 1.0, "{missing} after {before}");
+        query.abort();
+        eventually("the place is free again", async || Ok((used().await? == 0.0).then_some(()))).await?;
+        ensure!(is_drawn().await?, "there is a place again");
+        Ok(())
+    })
+}
+
 fn trend() -> Result<()> {
     block_on(async {
-        let config = "rules: {paths: [rules.yml]}\n\
-                      route: {receiver: mail, group_by: [alertname], group_wait: 0s}\n\
-                      receivers:\n- name: mail\n  email_configs:\n  - {to: a@example.org, from: w@example.org, \
-                      smarthost: '127.0.0.1:9', require_tls: false}\n";
         let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70 and on () watched, \
                      labels: {severity: critical}}]}]\n";
-        let engine = Engine::start(&[("watchfire.yml", config), ("rules.yml", rules)]).await?;
+        let engine = Engine::start(&[("watchfire.yml", MAIL), ("rules.yml", rules)]).await?;
         let now = (engine.get("/api/v1/query?query=time()").await?["data"]["result"][1].as_str())
             .and_then(|now| now.parse::<f64>().ok())
             .context("the time")?;
