@@ -15,6 +15,7 @@ class Collector(BaseHTTPRequestHandler):
                 print(json.dumps({
                     "path": self.path,
                     "type": self.headers["content-type"],
+                    "headers": {name.lower(): value for name, value in self.headers.items()},
                     "service": about["service.name"],
                     "name": span.name,
                     "trace": span.trace_id.hex(),

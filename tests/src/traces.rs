@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Case;
 use crate::support::{Engine, Sink, Tool, block_on, eventually, install_plugins, root};
@@ -16,6 +16,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "traces::an_evaluation_its_plugin_and_the_delivery_are_spans",
         needs: &[Tool::Binary, Tool::Plugins, Tool::OpenTelemetry],
         run: spans,
+    },
+    Case {
+        name: "traces::credentials_of_the_collector_go_to_it_alone",
+        needs: &[Tool::Binary, Tool::OpenTelemetry],
+        run: credentials,
     },
     Case { name: "traces::a_collector_that_is_away_costs_spans_alone", needs: &[Tool::Binary], run: away },
 ];
@@ -108,6 +113,47 @@ fn spans() -> Result<()> {
         // What is under way at the end is sent before the process is gone.
         engine.signal("TERM")?;
         ensure!(engine.ended().await?, "it ends well");
+        Ok(())
+    })
+}
+
+fn credentials() -> Result<()> {
+    block_on(async {
+        let collector = Collector::start()?;
+        let sink = Sink::start().await?;
+        let mut engine = Engine::prepare(&[("watchfire.yml", &config(&sink)), ("rules.yml", "groups: []\n")])?;
+        engine.write("headers", "Authorization: Bearer first-secret\n\n")?;
+        let url = format!("http://127.0.0.1:{}/v1/traces", collector.port);
+        let options = ["--traces", &url, "--traces-header", "X-Scope-OrgID: ops", "--traces-headers-file", "headers"];
+        let told = async |engine: &Engine, name: &str, secret: &str| {
+            let alert = json!([{"labels": {"alertname": name}, "endsAt": "2099-01-01T00:00:00Z"}]).to_string();
+            engine.post_ok("/api/v2/alerts", "application/json", alert).await?;
+            let is_delivery = |span: &&Value| {
+                span["name"] == "deliver" && span["headers"]["authorization"] == format!("Bearer {secret}")
+            };
+            let span = collector.until("the delivery", |spans| spans.iter().find(is_delivery).cloned()).await?;
+            ensure!(span["headers"]["x-scope-orgid"] == "ops", "{span}");
+            ensure!(!engine.log()?.contains("-secret"), "{}", engine.log()?);
+            Ok(())
+        };
+        // In Alertmanager's place too, and with a secret that is rotated meanwhile.
+        engine.run_as_alertmanager(&options).await?;
+        told(&engine, "First", "first-secret").await?;
+        engine.write("headers", "Authorization: Bearer second-secret")?;
+        told(&engine, "Second", "second-secret").await?;
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "it ends well");
+        engine.run(&options).await?;
+        told(&engine, "Third", "second-secret").await?;
+        // What cannot be read costs spans and is told without what it says.
+        engine.write("headers", "Bearer third-secret")?;
+        let alert = json!([{"labels": {"alertname": "Fourth"}, "endsAt": "2099-01-01T00:00:00Z"}]).to_string();
+        engine.post_ok("/api/v2/alerts", "application/json", alert).await?;
+        let log = eventually("it is told", async || {
+            Ok(Some(engine.log()?).filter(|log| log.contains("traces cannot be sent")))
+        })
+        .await?;
+        ensure!(log.contains("headers: header 1 cannot be read") && !log.contains("-secret"), "{log}");
         Ok(())
     })
 }

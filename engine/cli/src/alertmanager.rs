@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum}
 use watchfire::config::{Config, ServerConfig};
 use watchfire_model::Duration;
 
-use crate::args::{Log, LogFormat};
+use crate::args::{Log, LogFormat, Traces};
 use crate::serve::Launch;
 
 pub(crate) const HELP: &str = "\
@@ -77,6 +77,9 @@ pub(crate) struct Alertmanager {
     /// Form of the log on standard error
     #[arg(long = "log.format", value_enum, default_value_t = Format::Logfmt)]
     format: Format,
+
+    #[command(flatten)]
+    pub(crate) traces: Traces,
 
     #[command(flatten)]
     without_effect: WithoutEffect,

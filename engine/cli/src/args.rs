@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use watchfire_model::{Duration, Timestamp};
 
 use crate::plugin::Plugin;
 use crate::schema::Schema;
+use crate::traces::{Collector, headers};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -182,6 +184,13 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) insecure: bool,
 
+    #[command(flatten)]
+    pub(crate) traces: Traces,
+}
+
+/// Where traces go.
+#[derive(Debug, Args)]
+pub(crate) struct Traces {
     /// Send traces of evaluations, plugin calls and deliveries to an OpenTelemetry collector, by OTLP over HTTP: its
     /// address with the path, such as http://127.0.0.1:4318/v1/traces
     #[arg(
@@ -189,13 +198,36 @@ pub(crate) struct Serve {
         value_name = "URL",
         env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         hide_env_values = true,
-        value_parser = collector
+        value_parser = address
     )]
-    pub(crate) traces: Option<reqwest::Url>,
+    traces: Option<reqwest::Url>,
+
+    /// A header of what goes there, such as 'X-Scope-OrgID: ops'; may stand several times
+    #[arg(long = "traces-header", value_name = "NAME: VALUE", requires = "traces")]
+    headers: Vec<String>,
+
+    /// A file with more of them, one a line, for credentials, which others could see on a command line; it is read again
+    /// for each request
+    #[arg(long = "traces-headers-file", value_name = "FILE", requires = "traces")]
+    headers_file: Option<PathBuf>,
+}
+
+impl Traces {
+    /// The collector, if there is one.
+    ///
+    /// # Errors
+    /// If a header is none, or the file with headers cannot be read.
+    pub(crate) fn collector(&self) -> anyhow::Result<Option<Collector>> {
+        let Some(url) = &self.traces else { return Ok(None) };
+        let headers = headers(self.headers.iter().map(String::as_str)).context("--traces-header")?;
+        let collector = Collector { url: url.clone(), headers, headers_file: self.headers_file.clone() };
+        collector.headers()?;
+        Ok(Some(collector))
+    }
 }
 
 /// The address of a collector of traces.
-fn collector(text: &str) -> Result<reqwest::Url, String> {
+fn address(text: &str) -> Result<reqwest::Url, String> {
     let help = "write it like http://127.0.0.1:4318/v1/traces";
     let url = reqwest::Url::parse(text).map_err(|error| format!("{error}; {help}"))?;
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(format!("traces go over HTTP; {help}")) }

@@ -55,8 +55,16 @@ fn main() -> ExitCode {
         _ => cli.log,
     };
     let collector = match &cli.command {
-        Command::Serve(options) => options.traces.clone(),
-        _ => None,
+        Command::Serve(options) => options.traces.collector(),
+        Command::Alertmanager(options) => options.traces.collector(),
+        _ => Ok(None),
+    };
+    let collector = match collector {
+        Ok(collector) => collector,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(2);
+        }
     };
     let traces = match start_log(&log, collector) {
         Ok(traces) => traces,
@@ -79,7 +87,7 @@ fn main() -> ExitCode {
         Command::Notify(options) => notify::run(&options),
         Command::Schema(options) => schema::run(&options),
         Command::Serve(options) => block_on(serve::run(options.into(), traces)),
-        Command::Alertmanager(options) => options.launch().and_then(|launch| block_on(serve::run(launch, None))),
+        Command::Alertmanager(options) => options.launch().and_then(|launch| block_on(serve::run(launch, traces))),
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
@@ -103,7 +111,7 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 /// Begins to write the log, and to note spans for a collector where there is one.
-fn start_log(log: &Log, collector: Option<reqwest::Url>) -> anyhow::Result<Option<traces::Exporter>> {
+fn start_log(log: &Log, collector: Option<traces::Collector>) -> anyhow::Result<Option<traces::Exporter>> {
     let filter = EnvFilter::try_new(&log.filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match log.format {

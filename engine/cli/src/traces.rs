@@ -5,10 +5,14 @@
 //! dropped and counted, and so is what the collector does not take.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, ensure};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use tokio::sync::{mpsc, oneshot};
 use tracing::field::{Field, Visit};
@@ -38,15 +42,62 @@ pub(crate) struct Spans {
     dropped: Arc<AtomicU64>,
 }
 
+/// Who takes traces, and what is said to it beside them.
+#[derive(Clone, Debug)]
+pub(crate) struct Collector {
+    /// Its address with the path.
+    pub(crate) url: Url,
+    /// Headers of each request; their values are not printed.
+    pub(crate) headers: HeaderMap,
+    /// A file with more of them.
+    pub(crate) headers_file: Option<PathBuf>,
+}
+
 /// Sends what [`Spans`] noted.
 pub(crate) struct Exporter {
-    url: Url,
+    collector: Collector,
     queue: mpsc::Receiver<Span>,
     dropped: Arc<AtomicU64>,
 }
 
-/// Both ends for a collector at `url`, such as `http://127.0.0.1:4318/v1/traces`.
-pub(crate) fn export<S>(url: Url) -> (Filtered<Spans, FilterFn, S>, Exporter)
+impl Collector {
+    /// The headers as they are now.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line of it is no header.
+    pub(crate) fn headers(&self) -> anyhow::Result<HeaderMap> {
+        let mut all = self.headers.clone();
+        if let Some(file) = &self.headers_file {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            all.extend(headers(lines).with_context(|| file.display().to_string())?);
+        }
+        Ok(all)
+    }
+}
+
+/// Headers from texts like `name: value`.
+///
+/// # Errors
+/// Which of them is none; what it says is not told, since it may be a secret.
+pub(crate) fn headers<'a>(texts: impl Iterator<Item = &'a str>) -> anyhow::Result<HeaderMap> {
+    let mut all = HeaderMap::new();
+    for (index, text) in texts.enumerate() {
+        let read = || {
+            let (name, value) = text.split_once(':')?;
+            let mut value: HeaderValue = value.trim().parse().ok()?;
+            value.set_sensitive(true);
+            Some((name.trim().parse::<HeaderName>().ok()?, value))
+        };
+        let help = "write it like `Authorization: Bearer ...`";
+        let (name, value) = read().with_context(|| format!("header {} cannot be read; {help}", index + 1))?;
+        all.append(name, value);
+    }
+    Ok(all)
+}
+
+/// Both ends for a collector.
+pub(crate) fn export<S>(collector: Collector) -> (Filtered<Spans, FilterFn, S>, Exporter)
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -55,7 +106,7 @@ where
     let spans = Spans { queue: sender, dropped: Arc::clone(&dropped) };
     // Libraries make spans too, and that by which spans are sent would make some for itself.
     let own: fn(&Metadata<'_>) -> bool = |metadata| metadata.is_span() && metadata.target().starts_with("watchfire");
-    let exporter = Exporter { url, queue: receiver, dropped };
+    let exporter = Exporter { collector, queue: receiver, dropped };
     (spans.with_filter(FilterFn::new(own).with_max_level_hint(LevelFilter::DEBUG)), exporter)
 }
 
@@ -121,12 +172,13 @@ impl Visit for Fields<'_> {
 impl Exporter {
     /// Sends batch after batch until `stop`, then what waits still.
     pub(crate) async fn run(mut self, engine: Watchfire, mut stop: oneshot::Receiver<()>) {
-        let Ok(client) = Client::builder().timeout(TIMEOUT).build() else {
+        // Headers may be credentials, which are for nobody whom the collector names.
+        let Ok(client) = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build() else {
             tracing::error!("no traces are sent: there are no certificates to trust");
             return;
         };
         // Not the whole address, which may have a credential in it.
-        let collector = self.url.host_str().unwrap_or_default().to_owned();
+        let collector = self.collector.url.host_str().unwrap_or_default().to_owned();
         let mut failing = false;
         let mut stopping = false;
         while !stopping {
@@ -143,11 +195,12 @@ impl Exporter {
                 batch.push(span);
             }
             let count = batch.len() as u64;
-            let answer = if batch.is_empty() { Ok(()) } else { send(&client, &self.url, batch).await };
+            let answer = if batch.is_empty() { Ok(()) } else { send(&client, &self.collector, batch).await };
             if let Err(error) = &answer {
                 self.dropped.fetch_add(count, Ordering::Relaxed);
                 if !failing {
-                    tracing::warn!(collector, %error, "traces cannot be sent, and are dropped until they can");
+                    let error = format!("{error:#}");
+                    tracing::warn!(collector, error, "traces cannot be sent, and are dropped until they can");
                 }
             } else if failing && count > 0 {
                 tracing::info!(collector, "traces are sent again");
@@ -167,11 +220,14 @@ impl Exporter {
     }
 }
 
-async fn send(client: &Client, url: &Url, batch: Vec<Span>) -> reqwest::Result<()> {
+async fn send(client: &Client, collector: &Collector, batch: Vec<Span>) -> anyhow::Result<()> {
     let body = write_spans("watchfire", env!("CARGO_PKG_VERSION"), &batch);
-    let request = client.post(url.clone()).header("content-type", "application/x-protobuf").body(body);
-    let answer = request.send().await.and_then(reqwest::Response::error_for_status);
-    answer.map(drop).map_err(reqwest::Error::without_url)
+    let mut headers = collector.headers()?;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    let request = client.post(collector.url.clone()).headers(headers).body(body);
+    let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
+    ensure!(status.is_success(), "it answered {status}");
+    Ok(())
 }
 
 /// A number that is not zero, as ids must not be.
@@ -183,4 +239,22 @@ fn random() -> u64 {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_and_never_shown() {
+        let all =
+            headers(["X-Scope-OrgID: ops", "authorization:Bearer a:b ", "X-Scope-OrgID: two"].into_iter()).unwrap();
+        let shown: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(shown, [("x-scope-orgid", "ops"), ("x-scope-orgid", "two"), ("authorization", "Bearer a:b")]);
+        assert!(!format!("{all:?}").contains("Bearer"), "{all:?}");
+        for wrong in ["secret", ": secret", "a b: secret", "a: sec\u{0}ret"] {
+            let error = format!("{:#}", headers(["a: b", wrong].into_iter()).unwrap_err());
+            assert!(error.starts_with("header 2 cannot be read") && !error.contains("sec"), "{error}");
+        }
+    }
 }

@@ -57,6 +57,18 @@ impl Engine {
 
     /// The same where `server.route_prefix` is not empty.
     pub(crate) async fn run_below(&mut self, prefix: &str, options: &[&str]) -> Result<()> {
+        let config = if options.contains(&"--config") { &[][..] } else { &["--config", "watchfire.yml"] };
+        let serve = [&["serve", "--data", "data"][..], config, options].concat();
+        self.start_process("--listen", prefix, &serve).await
+    }
+
+    /// Starts it under Alertmanager's command line.
+    pub(crate) async fn run_as_alertmanager(&mut self, options: &[&str]) -> Result<()> {
+        let serve = [&["alertmanager", "--config.file=watchfire.yml"][..], options].concat();
+        self.start_process("--web.listen-address", "", &serve).await
+    }
+
+    async fn start_process(&mut self, listen_flag: &str, prefix: &str, arguments: &[&str]) -> Result<()> {
         ensure!(self.process.is_none(), "the engine runs already");
         let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
@@ -70,9 +82,8 @@ impl Engine {
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
         }
         let child = command
-            .args(["serve", "--data", "data", "--listen", &listen])
-            .args(if options.contains(&"--config") { &[][..] } else { &["--config", "watchfire.yml"] })
-            .args(options)
+            .args(arguments)
+            .args([listen_flag, &listen])
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
