@@ -12,7 +12,7 @@ pub type Sending<'a> = Pin<Box<dyn Future<Output = DeliveryOutcome> + Send + 'a>
 /// A way to tell somebody that an embedding program brings along.
 ///
 /// Told at least once: after a crash or a [`DeliveryOutcome::Retry`] the same notification comes again with the same
-/// [`Notification::id`].
+/// [`Notification::id`]. What [`DeliveryOutcome::Partly`] says is done comes with it, as [`Notification::done`].
 ///
 /// ```
 /// use watchfire_alerting::DeliveryOutcome;

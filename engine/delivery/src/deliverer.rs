@@ -189,6 +189,7 @@ impl Deliverer {
             return Attempt::failed(delivery, unknown(delivery).to_string());
         };
         let mailed = Arc::new(Mailed::read(&delivery.done));
+        let before = mailed.written();
         let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery, &mailed)).catch_unwind();
         let mut attempt = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
             Ok(Ok(attempt)) => attempt,
@@ -200,7 +201,7 @@ impl Deliverer {
         };
         let done = mailed.written();
         if let DeliveryOutcome::Retry { after: None, reason } = &attempt.outcome
-            && done != *delivery.done
+            && done != before
         {
             attempt.outcome = DeliveryOutcome::Partly { done, reason: reason.clone() };
         }

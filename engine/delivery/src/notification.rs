@@ -46,6 +46,10 @@ pub struct Notification {
     pub topic: Topic,
     /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
     pub receipt: String,
+    /// What earlier attempts have done of it, as the channel said in [`DeliveryOutcome::Partly`]; empty if nothing.
+    ///
+    /// [`DeliveryOutcome::Partly`]: watchfire_alerting::DeliveryOutcome::Partly
+    pub done: String,
 }
 
 /// What a notification is about.
@@ -80,6 +84,7 @@ impl Notification {
             trends: BTreeMap::new(),
             topic: Topic::Alerts,
             receipt: String::new(),
+            done: String::new(),
         }
     }
 
@@ -116,6 +121,7 @@ impl Notification {
             unsaid_firing: delivery.unsaid_firing,
             reason: delivery.reason.as_str().to_owned(),
             receipt: delivery.receipt.to_string(),
+            done: delivery.done.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
         }
     }

@@ -394,6 +394,22 @@ impl Channel for Memory {
     }
 }
 
+/// A channel that gets on by a step with each attempt, but not with the second.
+struct Steps;
+
+impl Channel for Steps {
+    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+        Box::pin(async move {
+            let reason = "the next one is away".to_owned();
+            match (notification.attempt, &*notification.done) {
+                (2, _) => DeliveryOutcome::Retry { after: None, reason },
+                (_, "") => DeliveryOutcome::Partly { done: "the first".to_owned(), reason },
+                (_, done) => DeliveryOutcome::Delivered { receipt: format!("{done} and the second") },
+            }
+        })
+    }
+}
+
 /// A channel with a fault.
 struct Faulty;
 
@@ -440,6 +456,20 @@ async fn an_embedding_program_brings_its_own_channel() {
     let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
     assert_eq!(said(&deliverer.deliver(&delivery("custom[0]")).await), "delivered: remembered");
     assert_eq!(*memory.0.lock().unwrap(), ["firing HighLatency"]);
+}
+
+#[tokio::test]
+async fn what_a_channel_has_done_of_a_notification_comes_with_its_next_attempt() {
+    let channels = [("r".to_owned(), vec![Arc::new(Steps) as Arc<dyn Channel>])].into();
+    let settings = Settings { channels, ..Settings::default() };
+    let deliverer = Deliverer::new(settings, &[], &[], Arc::new(NoPlugins));
+    let mut delivery = delivery("custom[0]");
+    assert_eq!(said(&deliverer.deliver(&delivery).await), "partly, the first is done: the next one is away");
+    delivery.done = "the first".into();
+    for (attempt, expected) in [(2, "retry: the next one is away"), (3, "delivered: the first and the second")] {
+        delivery.attempt = attempt;
+        assert_eq!(said(&deliverer.deliver(&delivery).await), expected);
+    }
 }
 
 #[tokio::test]
