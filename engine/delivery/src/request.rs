@@ -94,38 +94,39 @@ pub(crate) fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     out
 }
 
-/// The bytes with which what is escaped begins.
-const MAY_BE_ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'&' as usize] = true;
-    table[0xe2] = true;
-    table
-};
-
 /// Writes as Go's encoder does.
 struct GoFormatter;
 
 impl Formatter for GoFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
         // Most texts have none of these, so that they are looked for as bytes and what lies between is copied at once.
-        while let Some(at) = rest.bytes().position(|byte| MAY_BE_ESCAPED[usize::from(byte)]) {
-            let (before, from) = rest.split_at(at);
-            out.write_all(before.as_bytes())?;
-            let mut chars = from.chars();
-            let escaped = match chars.next() {
-                Some('<') => "\\u003c",
-                Some('>') => "\\u003e",
-                Some('&') => "\\u0026",
-                Some('\u{2028}') => "\\u2028",
-                Some('\u{2029}') => "\\u2029",
-                _ => &from[..from.len() - chars.as_str().len()],
-            };
-            out.write_all(escaped.as_bytes())?;
-            rest = chars.as_str();
+        let mut rest = fragment;
+        while let Some(at) = memchr::memchr3(b'<', b'>', b'&', rest.as_bytes()) {
+            write_separators(out, &rest[..at])?;
+            out.write_all(match rest.as_bytes()[at] {
+                b'<' => b"\\u003c",
+                b'>' => b"\\u003e",
+                _ => b"\\u0026",
+            })?;
+            rest = &rest[at + 1..];
         }
-        out.write_all(rest.as_bytes())
+        write_separators(out, rest)
     }
+}
+
+/// Writes a text without those three, with the separators of lines and of paragraphs escaped.
+fn write_separators<W: io::Write + ?Sized>(out: &mut W, text: &str) -> io::Result<()> {
+    let mut written = 0;
+    // All that begin with the byte with which these begin.
+    for at in memchr::memchr_iter(0xe2, text.as_bytes()) {
+        let escaped = match text[at..].chars().next() {
+            Some('\u{2028}') => b"\\u2028",
+            Some('\u{2029}') => b"\\u2029",
+            _ => continue,
+        };
+        out.write_all(&text.as_bytes()[written..at])?;
+        out.write_all(escaped)?;
+        written = at + '\u{2028}'.len_utf8();
+    }
+    out.write_all(&text.as_bytes()[written..])
 }

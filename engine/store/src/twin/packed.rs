@@ -45,15 +45,26 @@ pub(super) enum PackedError {
 #[derive(Debug)]
 pub(super) struct Writer {
     body: Vec<u8>,
-    /// Where the texts stand that can be referred to: from, to.
-    texts: Vec<(usize, usize)>,
+    /// The texts that can be referred to: the tag of each, and where it stands.
+    tags: Vec<u64>,
+    places: Vec<(usize, usize)>,
     /// The time that was written last, in milliseconds.
     time: i64,
 }
 
+/// By what most different texts differ: their length and their end, since names and values begin alike more often.
+fn tag(text: &str) -> u64 {
+    let end = match text.as_bytes().last_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => text.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
+    };
+    end.rotate_left(5) ^ text.len() as u64
+}
+
 impl Writer {
     pub(super) fn new() -> Writer {
-        Writer { body: Vec::with_capacity(BODY_BYTES), texts: Vec::with_capacity(TEXTS_MAX), time: 0 }
+        let (body, tags, places) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(32), Vec::with_capacity(32));
+        Writer { body, tags, places, time: 0 }
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
@@ -97,15 +108,18 @@ impl Writer {
     }
 
     pub(super) fn text(&mut self, text: &str) {
-        let stands = |(from, to): &(usize, usize)| self.body.get(*from..*to) == Some(text.as_bytes());
-        match self.texts.iter().position(stands) {
-            Some(place) => self.number((place as u64) << 1 | 1),
+        let tag = tag(text);
+        let alike = self.tags.iter().zip(&self.places).enumerate().filter(|(_, (other, _))| **other == tag);
+        let mut stands = alike.filter(|(_, (_, (from, to)))| self.body.get(*from..*to) == Some(text.as_bytes()));
+        match stands.next() {
+            Some((place, _)) => self.number((place as u64) << 1 | 1),
             None => {
                 self.number((text.len() as u64) << 1);
                 let from = self.body.len();
                 self.body.extend(text.as_bytes());
-                if self.texts.len() < TEXTS_MAX {
-                    self.texts.push((from, self.body.len()));
+                if self.tags.len() < TEXTS_MAX {
+                    self.tags.push(tag);
+                    self.places.push((from, self.body.len()));
                 }
             }
         }
@@ -129,16 +143,30 @@ impl Writer {
 
     /// The key of a group by the names and values in it. Whatever it is, its pieces make the same text again.
     pub(super) fn group(&mut self, key: &GroupKey) {
-        let Some((before, pairs)) = key_pieces(key.as_str()) else {
+        let (body, texts) = (self.body.len(), self.tags.len());
+        if self.group_pieces(key.as_str()).is_none() {
+            self.body.truncate(body);
+            self.tags.truncate(texts);
+            self.places.truncate(texts);
             self.count(0);
-            return self.text(key.as_str());
-        };
-        self.count(pairs.clone().count());
-        self.text(before);
-        for (name, value) in pairs.filter_map(|pair| pair.split_once(KEY_EQUALS)) {
-            self.text(name);
-            self.text(value);
+            self.text(key.as_str());
         }
+    }
+
+    /// Nothing of a key in which something else stands between quotes than values, or that has no labels.
+    fn group_pieces(&mut self, key: &str) -> Option<()> {
+        let (before, labels) = key.split_once('{')?;
+        let quotes = labels.bytes().filter(|byte| *byte == b'"').count();
+        self.count(Some(quotes / 2).filter(|count| *count > 0)?);
+        self.text(before.strip_suffix(':')?);
+        let mut pieces = labels.split('"');
+        for index in 0..quotes / 2 {
+            let name = pieces.next()?;
+            let name = if index > 0 { name.strip_prefix(", ")? } else { name };
+            self.text(name.strip_suffix('=')?);
+            self.text(pieces.next()?);
+        }
+        (pieces.next()? == "}" && pieces.next().is_none()).then_some(())
     }
 
     pub(super) fn fingerprint(&mut self, fingerprint: Fingerprint) {
@@ -157,18 +185,6 @@ impl Writer {
     pub(super) fn notification(&mut self, id: NotificationId) {
         self.body.extend(id.0.to_le_bytes());
     }
-}
-
-const KEY_OPENS: &str = ":{";
-const KEY_EQUALS: &str = "=\"";
-const KEY_GOES_ON: &str = "\", ";
-const KEY_CLOSES: &str = "\"}";
-
-/// What stands before the labels in a group's key, and each of its labels; nothing of a key that has none.
-fn key_pieces(key: &str) -> Option<(&str, std::str::Split<'_, &'static str>)> {
-    let (before, labels) = key.split_once(KEY_OPENS)?;
-    let pairs = labels.strip_suffix(KEY_CLOSES)?.split(KEY_GOES_ON);
-    pairs.clone().all(|pair| pair.contains(KEY_EQUALS)).then_some((before, pairs))
 }
 
 /// Reads a body that a [`Writer`] wrote, or anything else, without panicking and without believing it.
@@ -290,15 +306,15 @@ impl<'b> Reader<'b> {
         if count == 0 {
             return Ok(GroupKey::from_text(before));
         }
-        let mut text = format!("{before}{KEY_OPENS}");
+        let mut text = format!("{before}:{{");
         for index in 0..count {
             let (name, value) = self.pair()?;
             if index > 0 {
-                text.push_str(KEY_GOES_ON);
+                text.push_str(", ");
             }
-            text.extend([name, KEY_EQUALS, value]);
+            text.extend([name, "=\"", value, "\""]);
         }
-        text.push_str(KEY_CLOSES);
+        text.push('}');
         Ok(GroupKey::from_text(text))
     }
 
