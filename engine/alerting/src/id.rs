@@ -156,38 +156,27 @@ impl SilenceId {
     }
 }
 
-impl NotificationId {
-    /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
-    pub fn parse(text: &str) -> Option<NotificationId> {
-        parse_hex(text).map(NotificationId)
-    }
-}
+/// Numbers that are written as 32 hexadecimal digits.
+macro_rules! hexadecimal {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
+            pub fn parse(text: &str) -> Option<$name> {
+                if text.len() != 32 {
+                    return None;
+                }
+                u128::from_str_radix(text, 16).ok().map($name)
+            }
+        }
 
-impl fmt::Display for NotificationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+    )*};
 }
-
-impl SettingsDigest {
-    /// From the 32 hexadecimal digits that [`Display`](fmt::Display) writes.
-    pub fn parse(text: &str) -> Option<SettingsDigest> {
-        parse_hex(text).map(SettingsDigest)
-    }
-}
-
-impl fmt::Display for SettingsDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-fn parse_hex(text: &str) -> Option<u128> {
-    if text.len() != 32 {
-        return None;
-    }
-    u128::from_str_radix(text, 16).ok()
-}
+hexadecimal!(NotificationId, SettingsDigest);
 
 impl fmt::Display for IntegrationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
