@@ -50,7 +50,7 @@ pub struct Integration {
     pub position: Position,
     /// Its position among the receiver's integrations of the same kind.
     pub ordinal: u32,
-    /// What is written for it, by which it is found again in an edited file.
+    /// What is written for it, by which it is found again in an edited file: no two of one kind and receiver have the same.
     pub settings: SettingsDigest,
     /// Whether it is told about alerts that ended.
     pub send_resolved: bool,
