@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the figures of the README, measured here and now.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -23,6 +23,9 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     }
     let asked = |name: &str| options.iter().any(|option| option == name);
     let wanted = |name: &str| asked(name) || options.is_empty() && MEASUREMENTS.contains(&name);
+    if wanted(PLUGINS) {
+        require_languages()?;
+    }
     let of_engine: Vec<&str> = known().filter(|name| *name != PLUGINS && wanted(name)).collect();
     step::announce("1/3 Building what is shipped (thin LTO, some minutes)");
     // In one go, so that no library is compiled a second time with other features.
@@ -44,23 +47,30 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
     if wanted(PLUGINS) {
         step::announce("3/3 plugins, beside native code and Extism");
         let built = plugins::build(&folder.join("watchfire"))?;
-        if let Err(error) = plugins::build_python(&built.folder) {
-            eprintln!("The plugin in Python is left out: {error:#}");
-        }
+        plugins::build_python(&built.folder)?;
+        // Everything is built before the first figure, so that all are measured one after the other.
+        let [peer, guest] = build_extism(&step::root().join("bench/extism"))?;
         let mut bench = Command::new(folder.join("examples").join(PLUGINS_EXAMPLE));
-        // Built before the first figure, so that all are measured one after the other.
-        let extism = build_extism(&step::root().join("bench/extism"));
-        step::run("the measurement of plugins", bench.env("WATCHFIRE_PLUGINS", &built.folder))?;
-        match extism {
-            Ok(mut peer) => step::run("the measurement of Extism", &mut peer)?,
-            Err(error) => eprintln!("Extism is left out: {error:#}"),
+        step::run("the measurement of plugins", bench.args([built.folder, peer, guest]))?;
+    }
+    Ok(())
+}
+
+/// Says before anything is built what is missing, since a table without some of its rows compares nothing.
+fn require_languages() -> Result<()> {
+    for (program, remedy) in [
+        ("npm", "install Node.js, which brings it: the plugin in JavaScript is built with it"),
+        ("componentize-py", "run `pip install componentize-py==0.25.1`: the plugin in Python is built with it"),
+    ] {
+        if !step::installed(program) {
+            bail!("{program} is not installed; {remedy}");
         }
     }
     Ok(())
 }
 
-/// Builds the peer, a workspace of its own; answers what measures it.
-fn build_extism(source: &Path) -> Result<Command> {
+/// Builds the peer, a workspace of its own; answers what measures it, and its guest.
+fn build_extism(source: &Path) -> Result<[PathBuf; 2]> {
     const GUEST: &str = "wasm32-unknown-unknown";
     plugins::add_target(GUEST)?;
     let target = step::target_dir().join("extism");
@@ -70,7 +80,5 @@ fn build_extism(source: &Path) -> Result<Command> {
     };
     build(&["bench-extism"])?;
     build(&["bench-extism-guest", "--target", GUEST])?;
-    let mut bench = Command::new(target.join("release/bench-extism"));
-    bench.arg(target.join(GUEST).join("release/bench_extism_guest.wasm"));
-    Ok(bench)
+    Ok([target.join("release/bench-extism"), target.join(GUEST).join("release/bench_extism_guest.wasm")])
 }

@@ -21,7 +21,8 @@ Tasks of the project.
   cargo xtask test      run every test; lists at the end what was skipped and why
   cargo xtask plugins   build the plugins into target/plugins
   cargo xtask bench [detection] [ingest] [rules] [steady] [evaluator] [recovery] [dispatch] [plugins]
-                        measure these, or all of them, beside Prometheus and Alertmanager if installed
+                        measure these, or all of them, beside Prometheus and Alertmanager if installed; plugins
+                        beside Extism, which needs npm and componentize-py and is built for it
   cargo xtask fuzz promql --minutes N [--seed S]
                         ask a real Prometheus and the engine the same generated queries
   cargo xtask fuzz templates --minutes N [--seed S]

@@ -10,6 +10,7 @@ use watchfire_model::{Labels, Timestamp};
 use watchfire_plugin::{Batch, Condition, Provider, State, StateLimits};
 
 use crate::fixture::{Fixture, GOOD};
+use crate::report::Figure;
 
 const RULES: usize = 1_000;
 
@@ -27,17 +28,18 @@ fn answer(condition: &mut dyn Condition, value: f64) -> Result<(), Box<dyn Error
 }
 
 /// Measures with the plugins of a folder; the machine code goes into a new folder within `cache`.
-pub(crate) fn run(folder: &Path, cache: &Path) -> Result<(), Box<dyn Error>> {
-    println!("\nlife");
+pub(crate) fn measure(folder: &Path, cache: &Path) -> Result<Vec<Figure>, Box<dyn Error>> {
+    let mut figures = Vec::new();
     let file = folder.join("ewma-anomaly.wasm");
     let cache = cache.join("life");
     let settings = || HostSettings { cache_dir: Some(cache.clone()), ..HostSettings::default() };
-    for what in ["compiled fresh", "from the cache"] {
+    for (what, goal) in [("compiled", 300.0), ("from the cache", 30.0)] {
         let host = Host::new(settings())?;
         let began = Instant::now();
         host.load("ewma-anomaly", Source::File(&file))?;
         answer(host.open_condition("ewma-anomaly", "{}")?.as_mut(), 1.0)?;
-        line(&format!("from a file to its first answer, {what}"), format!("{:.1} ms", ms(began.elapsed())));
+        let took = ms(began.elapsed());
+        figures.push(Figure::new(format!("from a saved file to its first answer, {what}"), took, "ms").at_most(goal));
     }
     let host = Host::new(settings())?;
     host.load("ewma-anomaly", Source::File(&file))?;
@@ -58,7 +60,7 @@ pub(crate) fn run(folder: &Path, cache: &Path) -> Result<(), Box<dyn Error>> {
         after_trap.push(began.elapsed());
     }
     after_trap.sort();
-    line("from a trap to the next answer, median", format!("{:.3} ms", ms(after_trap[100])));
+    figures.push(Figure::new("from a trap to the next answer, median", ms(after_trap[100]), "ms").at_most(1.0));
     let before = resident()?;
     let mut rules: Vec<Box<dyn Condition>> = Vec::with_capacity(RULES);
     for _ in 0..RULES {
@@ -69,17 +71,14 @@ pub(crate) fn run(folder: &Path, cache: &Path) -> Result<(), Box<dyn Error>> {
         answer(rule.as_mut(), 1.0)?;
     }
     let used = resident()? - before;
-    line("an instance that waits", format!("{} KiB", (idle / RULES as u64) >> 10));
-    line("an instance that has answered", format!("{} KiB", (used / RULES as u64) >> 10));
+    let kib = |bytes: u64| bytes as f64 / 1_024.0;
+    figures.push(Figure::new("an instance that waits", kib(idle / RULES as u64), "KiB").at_most(300.0));
+    figures.push(Figure::new("an instance that has answered", kib(used / RULES as u64), "KiB"));
     let info = host.info("ewma-anomaly").ok_or("it is loaded")?;
-    line(&format!("machine code, once for {RULES} rules"), format!("{} KiB", info.code_bytes >> 10));
-    Ok(())
+    figures.push(Figure::new(format!("machine code, once for {RULES} rules"), kib(info.code_bytes), "KiB"));
+    Ok(figures)
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-fn line(what: &str, figure: String) {
-    println!("  {what:<48}{figure:>12}");
 }

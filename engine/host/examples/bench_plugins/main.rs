@@ -1,29 +1,33 @@
-//! What a plugin costs, beside the same condition built in: `cargo xtask bench plugins` builds all that is needed and runs it
-//! with the folder of built plugins in `WATCHFIRE_PLUGINS`.
+//! What a plugin costs, beside the same condition built in and under Extism: `cargo xtask bench plugins` builds all that is
+//! needed and runs it with the folder of built plugins, the program that measures Extism, and that one's guest.
 //!
 //! Prints nanoseconds per series for batches of 1 to 10,000, with everything around the call: deadline, state read,
-//! written and committed, metrics, checks of the answer. Each figure is the best of many rounds with the median beside
-//! it; the best is what the code costs, the distance between the two is the noise of the machine.
+//! written and committed, metrics, checks of the answer.
 
-#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock and the environment")]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 #[path = "../../tests/support/fixture.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the tests")]
 mod fixture;
 mod life;
 mod measure;
+mod report;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use measure::{SIZES, cell, measure, measure_each, show, values};
+use measure::{Cost, SIZES, measure, measure_each, values};
+use report::{Figure, Row};
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{AlertView, Batch, Condition, MessageGroup, Provider, State, StateLimits};
+use watchfire_plugin::{AlertView, Batch, MessageGroup, Provider, State, StateLimits};
 use watchfire_rules::builtin::Builtins;
 
+const RUST: &str = "ewma-anomaly";
+const FORMATTER: &str = "slack-card";
 const JAVASCRIPT: &str = "js-threshold";
 /// The template of a condition in Python, which is built for this and lies with what the tests need.
 const PYTHON: &str = "python";
@@ -32,80 +36,141 @@ const PYTHON: &str = "python";
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::var_os("WATCHFIRE_PLUGINS").map_or_else(|| PathBuf::from("target/plugins"), PathBuf::from);
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [folder, peer, guest] = &arguments[..] else {
+        return Err("give the folder of plugins, the program that measures Extism, and its guest".into());
+    };
     let cache = std::env::temp_dir().join(format!("watchfire-bench-{}", std::process::id()));
-    let settings = HostSettings { cache_dir: Some(cache.clone()), instances_max: 64, ..HostSettings::default() };
-    let host = Host::new(settings.clone())?;
+    let measured = measure_all(folder, peer, guest, &cache);
+    let removed = std::fs::remove_dir_all(&cache);
+    let (rows, figures) = measured?;
+    removed?;
+    report::print(&rows, &figures);
+    Ok(())
+}
 
-    println!("load, milliseconds (compiled / from cache)");
-    for name in ["ewma-anomaly", "slack-card", JAVASCRIPT, PYTHON] {
-        let path = if name == PYTHON { folder.join("test") } else { folder.clone() }.join(name).with_extension("wasm");
-        if !path.exists() {
-            println!("  {name:<14} not built in {}", folder.display());
-            continue;
+/// Measures one after the other; the machine code goes into the folder `cache`.
+fn measure_all(
+    folder: &Path,
+    peer: &Path,
+    guest: &Path,
+    cache: &Path,
+) -> Result<(Vec<Row>, Vec<Figure>), Box<dyn Error>> {
+    let settings = HostSettings { cache_dir: Some(cache.to_owned()), instances_max: 64, ..HostSettings::default() };
+    let host = Host::new(settings)?;
+    let mut figures = Vec::new();
+
+    eprintln!("loading");
+    for (name, language) in [(RUST, "Rust"), (JAVASCRIPT, "JavaScript"), (PYTHON, "Python"), (FORMATTER, "")] {
+        let path =
+            if name == PYTHON { folder.join("test") } else { folder.to_owned() }.join(name).with_extension("wasm");
+        let compiled = milliseconds(|| host.load(name, Source::File(&path)))?;
+        let cached =
+            (0..9).map(|_| milliseconds(|| host.load(name, Source::File(&path)))).collect::<Result<Vec<_>, _>>()?;
+        if !language.is_empty() {
+            figures.push(Figure::new(format!("compiled: {language}"), compiled, "ms"));
+            let best = cached.into_iter().min_by(f64::total_cmp).unwrap_or_default();
+            figures.push(Figure::new(format!("loaded from the cache: {language}"), best, "ms").at_most(20.0));
         }
-        let compiled = once(|| host.load(name, Source::File(&path)))?;
-        let cached = (0..9).map(|_| once(|| host.load(name, Source::File(&path)))).collect::<Result<Vec<_>, _>>()?;
-        let best = cached.into_iter().min().unwrap_or_default();
-        println!("  {name:<14} {:>9.2} {:>9.2}", compiled as f64 / 1e6, best as f64 / 1e6);
     }
     host.load("empty", Source::Bytes(&fixture::GOOD.build()))?;
 
-    println!("\nfixed costs, nanoseconds (best / median)");
+    eprintln!("Extism");
+    let peer = Peer::measure(Command::new(peer).arg(guest))?;
+    eprintln!("calls");
     let mut empty = host.open_condition("empty", "{}")?;
     let nothing = Batch::new(Timestamp::EPOCH);
     let mut state = fresh();
-    show("empty call", measure(|| drop(empty.evaluate(&nothing, &mut state))));
-    if let Ok(mut condition) = host.open_condition("ewma-anomaly", "{}") {
-        show("ewma-anomaly, no series", measure(|| drop(condition.evaluate(&nothing, &mut state))));
-        show("ewma-anomaly, fresh instance", measure(|| drop(host.open_condition("ewma-anomaly", "{}"))));
-    }
-    if let Ok(mut formatter) = host.open_formatter("slack-card", "{}") {
-        let group = group(20);
-        show("slack-card, 20 alerts", measure(|| drop(formatter.format(&group))));
-    }
+    let call = measure(|| assert!(empty.evaluate(&nothing, &mut state).is_ok())).best;
+    let peer_call = peer.cost("nothing", 0)?.best;
+    figures.push(Figure::new("a call that does nothing", call / 1e3, "µs"));
+    figures.push(Figure::new("the same under Extism", peer_call / 1e3, "µs"));
+    figures.push(Figure::new("the first, times the second", call / peer_call, "").at_most(0.1));
+    let mut condition = host.open_condition(RUST, "{}")?;
+    let call = measure(|| assert!(condition.evaluate(&nothing, &mut state).is_ok())).best;
+    figures.push(Figure::new("a call with state, without series", call / 1e3, "µs").at_most(1.0));
+    let opened = measure(|| assert!(host.open_condition(RUST, "{}").is_ok())).best;
+    figures.push(Figure::new("a fresh instance", opened / 1e3, "µs"));
+    let mut formatter = host.open_formatter(FORMATTER, "{}")?;
+    let group = group(20);
+    let message = measure(|| assert!(formatter.format(&group).is_ok())).best;
+    figures.push(Figure::new("a message about 20 alerts", message / 1e3, "µs").at_most(50.0));
 
-    println!("\ncondition, nanoseconds per series (best / median)");
-    println!(
-        "  {:>8} {:>19} {:>19} {:>7} {:>19} {:>19}",
-        "series", "native", "Rust plugin", "ratio", "JavaScript plugin", "Python plugin"
-    );
-    for size in SIZES {
-        let batches = batches(size);
-        let run = |condition: Result<Box<dyn Condition>, _>| -> Option<(f64, f64)> {
-            let mut condition = condition.ok()?;
+    eprintln!("conditions");
+    let run = |what, provider: &dyn Provider, name, config| -> Result<Row, Box<dyn Error>> {
+        let mut costs = Vec::new();
+        for size in SIZES {
+            let batches = batches(size);
+            let mut condition = provider.open_condition(name, config)?;
             let mut state = fresh();
-            Some(measure_each(&batches, size, |batch| {
+            costs.push(measure_each(&batches, size, |batch| {
                 assert!(condition.evaluate(batch, &mut state).is_ok());
                 state.commit();
-            }))
-        };
-        let native = run(Builtins.open_condition("ewma-anomaly", "{}"));
-        let plugin = run(host.open_condition("ewma-anomaly", "{}"));
-        let javascript = run(host.open_condition(JAVASCRIPT, r#"{"above": 1000}"#));
-        let python = run(host.open_condition(PYTHON, r#"{"limit": 1000}"#));
-        let ratio = native.zip(plugin).map_or("-".to_owned(), |(native, plugin)| format!("{:.2}", plugin.0 / native.0));
-        println!(
-            "  {size:>8} {:>19} {:>19} {ratio:>7} {:>19} {:>19}",
-            cell(native),
-            cell(plugin),
-            cell(javascript),
-            cell(python)
+            }));
+        }
+        Ok(Row { what, costs })
+    };
+    let extism = |what, function| -> Result<Row, Box<dyn Error>> {
+        let costs = SIZES.iter().map(|size| peer.cost(function, *size)).collect::<Result<_, _>>()?;
+        Ok(Row { what, costs })
+    };
+    let native = run("built in", &Builtins, RUST, "{}")?;
+    let rust = run("plugin in Rust", &host, RUST, "{}")?;
+    let kept = extism("under Extism, state kept by the host", "evaluate_and_keep")?;
+    let forgotten = extism("under Extism, state that ends with the instance", "evaluate")?;
+    let javascript = run("a limit in JavaScript", &host, JAVASCRIPT, r#"{"above": 1000}"#)?;
+    let python = run("a limit in Python", &host, PYTHON, r#"{"limit": 1000}"#)?;
+    for (number, size, goal) in [(2, "1,000", 1.7), (3, "10,000", 1.3)] {
+        let ratio = rust.costs[number].best / native.costs[number].best;
+        figures.push(Figure::new(format!("Rust over {size} series, times built in"), ratio, "").at_most(goal));
+        let ratio = rust.costs[number].best / kept.costs[number].best;
+        figures.push(Figure::new("the same, times Extism with the state kept", ratio, "").at_most(0.2));
+    }
+    for (row, language) in [(&javascript, "JavaScript"), (&python, "Python")] {
+        figures.push(
+            Figure::new(format!("{language} over 10,000 series, per series"), row.costs[3].best, "ns").at_most(100.0),
         );
     }
-    life::run(&folder, &cache)?;
-    std::fs::remove_dir_all(cache)?;
-    Ok(())
+    eprintln!("life");
+    figures.extend(life::measure(folder, cache)?);
+    Ok((vec![native, rust, kept, forgotten, javascript, python], figures))
+}
+
+/// What the peer has measured: function, series, cost.
+struct Peer(Vec<(String, usize, Cost)>);
+
+impl Peer {
+    fn measure(command: &mut Command) -> Result<Peer, Box<dyn Error>> {
+        let output = command.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+        if !output.status.success() {
+            return Err(format!("the measurement of Extism failed ({})", output.status).into());
+        }
+        let parse = |line: &str| {
+            let mut words = line.split_whitespace();
+            let (function, series) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+            let mut number = || words.next()?.parse().ok();
+            Some((function, series, Cost { best: number()?, median: number()? }))
+        };
+        let text = String::from_utf8(output.stdout)?;
+        let costs = text.lines().map(|line| parse(line).ok_or_else(|| format!("Extism's measurement said {line:?}")));
+        Ok(Peer(costs.collect::<Result<_, _>>()?))
+    }
+
+    fn cost(&self, function: &str, series: usize) -> Result<Cost, String> {
+        let found = self.0.iter().find(|(name, size, _)| name == function && *size == series);
+        found.map(|(_, _, cost)| *cost).ok_or_else(|| format!("Extism's measurement lacks {function} over {series}"))
+    }
 }
 
 fn fresh() -> State {
     State::new(StateLimits::STANDARD, BTreeMap::new())
 }
 
-fn once<T, E>(run: impl FnOnce() -> Result<T, E>) -> Result<u128, E> {
+fn milliseconds<T, E>(run: impl FnOnce() -> Result<T, E>) -> Result<f64, E> {
     let began = Instant::now();
     run()?;
-    Ok(began.elapsed().as_nanos())
+    Ok(began.elapsed().as_secs_f64() * 1e3)
 }
 
 /// Several evaluations of the same series, 15 s apart.

@@ -10,8 +10,15 @@ const ROUND_NANOSECONDS: u128 = 3_000_000;
 /// Evaluations before the same values come again.
 const EVALUATIONS: usize = 16;
 
-/// Nanoseconds per run: the best round and the median.
-pub(crate) fn measure(mut run: impl FnMut()) -> (f64, f64) {
+/// Nanoseconds: the best round, which is what the code costs, and the median, whose distance is the noise of the machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) best: f64,
+    pub(crate) median: f64,
+}
+
+/// What one run costs.
+pub(crate) fn measure(mut run: impl FnMut()) -> Cost {
     let began = Instant::now();
     let mut warm = 0_u32;
     while warm < 20 || began.elapsed().as_nanos() < ROUND_NANOSECONDS {
@@ -30,24 +37,14 @@ pub(crate) fn measure(mut run: impl FnMut()) -> (f64, f64) {
         })
         .collect();
     rounds.sort_by(f64::total_cmp);
-    (rounds[0], rounds[ROUNDS / 2])
+    Cost { best: rounds[0], median: rounds[ROUNDS / 2] }
 }
 
 /// The same for what is called with one input after the other, by series.
-pub(crate) fn measure_each<I>(inputs: &[I], series: usize, mut run: impl FnMut(&I)) -> (f64, f64) {
+pub(crate) fn measure_each<I>(inputs: &[I], series: usize, mut run: impl FnMut(&I)) -> Cost {
     let mut inputs = inputs.iter().cycle();
-    let (best, median) = measure(|| inputs.next().into_iter().for_each(&mut run));
-    (best / series as f64, median / series as f64)
-}
-
-/// A line of one figure, and a cell of a table of them.
-pub(crate) fn show(what: &str, (best, median): (f64, f64)) {
-    println!("  {what:<30} {best:>10.0} / {median:.0}");
-}
-
-/// See [`show`].
-pub(crate) fn cell(cost: Option<(f64, f64)>) -> String {
-    cost.map_or("-".to_owned(), |(best, median)| format!("{best:.1} / {median:.1}"))
+    let Cost { best, median } = measure(|| inputs.next().into_iter().for_each(&mut run));
+    Cost { best: best / series as f64, median: median / series as f64 }
 }
 
 /// The values of one series after the other in each of several evaluations: they wander and never jump.
