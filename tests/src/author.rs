@@ -255,6 +255,27 @@ fn mistakes() -> Result<()> {
     ensure!(code == Some(0), "{told}");
     let (code, told) = run(&["plugin", "new", "first", "--lang", "wat"])?;
     ensure!(code == Some(1) && told.contains("exists already"), "{told}");
+    let (code, told) = run(&["plugin", "new", "../first", "--lang", "c"])?;
+    ensure!(code == Some(1) && told.starts_with("error: \"../first\": a plugin's name has"), "{told}");
+    let (code, told) = run(&["plugin", "new", "second", "--lang", "wat", "--kind", "router"])?;
+    ensure!(code == Some(1) && told.contains("no template for a router, only for a condition"), "{told}");
+    for command in ["test", "bench", "inspect"] {
+        let (code, told) = run(&["plugin", command, "first"])?;
+        let expected = "error: first/build/first.wasm is not there; `watchfire plugin build` makes it\n";
+        ensure!(code == Some(1) && told == expected, "{command}: {told}");
+        let (code, told) = run(&["plugin", command])?;
+        ensure!(code == Some(1) && told.contains(". is no plugin's folder, it has no plugin.yml; name"), "{told}");
+    }
+    let cases = folder.path().join("first/tests/condition.yml");
+    let good = std::fs::read(&cases)?;
+    std::fs::write(&cases, "cases:\n  - name: a: b\n")?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(1) && told.starts_with("error: first/tests/condition.yml:2:"), "{told}");
+    std::fs::write(&cases, good)?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(0), "{told}");
+    let (code, told) = run(&["plugin", "inspect", "first"])?;
+    ensure!(code == Some(0) && told.contains("written in wat"), "{told}");
     std::fs::write(folder.path().join("first/plugin.wat"), "(module (func (export \"nothing\")))")?;
     let (code, told) = run(&["plugin", "build", "first"])?;
     ensure!(code == Some(1) && told.contains("cannot make a component"), "{told}");

@@ -25,6 +25,18 @@ pub enum AuthorError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A file is not valid YAML: the places, what is wrong there, and what to do.
+    #[error("{0}")]
+    Yaml(String),
+    /// A folder is not one of a plugin.
+    #[error(
+        "{} is no plugin's folder, it has no plugin.yml; name the folder of one, or make one with `watchfire plugin new`",
+        .0.display()
+    )]
+    NoProject(PathBuf),
+    /// A plugin is to be used before it was built.
+    #[error("{} is not there; `watchfire plugin build` makes it", .0.display())]
+    NotBuilt(PathBuf),
     /// There is something where a new plugin is to be.
     #[error("{} exists already; choose another name or another folder", .0.display())]
     Exists(PathBuf),

@@ -23,6 +23,6 @@ pub use component::wrap;
 pub use doctor::{Check, doctor};
 pub use error::AuthorError;
 pub use language::Language;
-pub use project::Project;
+pub use project::{Project, built};
 pub use scaffold::scaffold;
 pub use trial::{Offer, Replayed, Trial};

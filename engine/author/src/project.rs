@@ -53,6 +53,9 @@ impl Project {
     /// If it is not there or says what cannot be.
     pub fn open(folder: &Path) -> Result<Project, AuthorError> {
         let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(AuthorError::NoProject(folder.to_owned()));
+        }
         let described: Described = read_yaml(&path)?;
         let wrong = |message: String| AuthorError::Content { place: path.display().to_string(), message };
         let language = described.language.parse().map_err(|error| wrong(format!("language: {error}")))?;
@@ -147,13 +150,22 @@ impl Project {
     }
 }
 
+/// The plugin that a path names: a file, or a plugin's folder with what was built there.
+///
+/// # Errors
+/// If there is no such file, or the folder is not one of a plugin.
+pub fn built(path: &Path) -> Result<PathBuf, AuthorError> {
+    let file = if path.is_dir() { Project::open(path)?.output() } else { path.to_owned() };
+    if file.exists() { Ok(file) } else { Err(AuthorError::NotBuilt(file)) }
+}
+
 /// Reads a YAML file of a known shape.
 pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, AuthorError> {
     let text = std::fs::read_to_string(path).map_err(AuthorError::file(path))?;
     let name = path.display().to_string();
     let tree = Tree::parse(Source { name: &name, text: &text }).map_err(|diagnostics| {
         let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        AuthorError::Content { place: "YAML".to_owned(), message: lines.join("\n") }
+        AuthorError::Yaml(lines.join("\n"))
     })?;
     let json = tree.to_json();
     let mut reader = serde_json::Deserializer::from_str(&json);

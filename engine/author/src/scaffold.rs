@@ -15,7 +15,7 @@ pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Re
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(good) || name.len() > 64 {
         return Err(AuthorError::Content {
-            place: name.to_owned(),
+            place: format!("{name:?}"),
             message:
                 "a plugin's name has lower-case letters, digits and dashes, begins with a letter and is at most 64 \
                       long"
@@ -25,7 +25,11 @@ pub fn scaffold(parent: &Path, name: &str, language: Language, kind: Kind) -> Re
     let Some(template) = sdk::template(language, kind) else {
         return Err(AuthorError::Content {
             place: language.to_string(),
-            message: format!("there is no template for a {} in this language; use another one", kind.as_str()),
+            message: format!(
+                "there is no template for a {}, only for a {}; another language has one",
+                kind.as_str(),
+                sdk::kinds(language).map(Kind::as_str).collect::<Vec<_>>().join(" and a ")
+            ),
         });
     };
     let folder = parent.join(name);

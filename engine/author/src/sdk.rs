@@ -32,10 +32,16 @@ pub(crate) fn files(language: Language) -> Vec<File> {
     own.map(|(path, content)| (path.to_owned(), content)).chain([("wit/watchfire.wit".to_owned(), CONTRACT)]).collect()
 }
 
+const KINDS: [Kind; 3] = [Kind::Condition, Kind::Router, Kind::Formatter];
+
+/// For what a language has templates.
+pub(crate) fn kinds(language: Language) -> impl Iterator<Item = Kind> {
+    KINDS.into_iter().filter(move |kind| template(language, *kind).is_some())
+}
+
 /// What a new plugin begins with; `None` where the language has no template of that kind. A template is one source, named
 /// by its kind, and what the language's tools want beside it.
 pub(crate) fn template(language: Language, kind: Kind) -> Option<Vec<File>> {
-    const KINDS: [Kind; 3] = [Kind::Condition, Kind::Router, Kind::Formatter];
     let folder = format!("{language}/{TEMPLATES}");
     let mut has_source = false;
     let files = within(&folder).filter_map(|(name, content)| {

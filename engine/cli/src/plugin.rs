@@ -25,8 +25,10 @@ From nothing to a plugin that passes its tests:
   watchfire plugin new above --lang python --kind condition
   cd above && watchfire plugin dev        builds, tests and tries it on every save
 
-Then put build/above.wasm into the folder that the configuration names under `plugins.dir`. What goes wrong
-there comes back here: watchfire plugin calls above, watchfire plugin replay above/1";
+Then put build/above.wasm into the folder that the configuration names under `plugins.dir`.
+What goes wrong there comes back here:
+  watchfire plugin calls above
+  watchfire plugin replay above/1";
 
 /// Start, build, try and measure plugins
 #[derive(Debug, Args)]
@@ -81,8 +83,8 @@ enum Command {
     Replay(replay::Replay),
     /// Measure time per call, beside a plugin that does nothing
     Bench {
-        /// The plugin's file
-        #[arg(value_name = "FILE")]
+        /// The plugin's file, or its folder
+        #[arg(default_value = ".", value_name = "FILE")]
         plugin: PathBuf,
         /// The configuration as JSON
         #[arg(long, value_name = "JSON", default_value = "{}")]
@@ -93,8 +95,8 @@ enum Command {
     },
     /// Show what a plugin is: kinds, imports, limits, size, digest, time to compile
     Inspect {
-        /// The plugin's file
-        #[arg(value_name = "FILE")]
+        /// The plugin's file, or its folder
+        #[arg(default_value = ".", value_name = "FILE")]
         plugin: PathBuf,
         /// One JSON object
         #[arg(long)]
@@ -158,8 +160,8 @@ pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
         Command::Dev(options) => crate::block_on(dev::run(options)),
         Command::Calls(options) => crate::block_on(replay::calls(options)),
         Command::Replay(options) => crate::block_on(replay::replay(options)),
-        Command::Bench { plugin, config, items } => bench(plugin, config, items),
-        Command::Inspect { plugin, json } => inspect(plugin, *json),
+        Command::Bench { plugin, config, items } => bench(&watchfire_author::built(plugin)?, config, items),
+        Command::Inspect { plugin, json } => inspect(&watchfire_author::built(plugin)?, *json),
         Command::Lock { config } => trust::lock(config),
         Command::Verify { config } => trust::verify(config),
         Command::Pull { reference, into, name } => trust::pull(reference, into, name.as_deref()),
@@ -187,7 +189,7 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     let project = Project::open(folder)?;
     // What lies elsewhere was built elsewhere; then nothing is written into the folder.
     let cache = plugin.is_none().then(|| project.cache());
-    let plugin = plugin.map_or_else(|| project.output(), Path::to_owned);
+    let plugin = watchfire_author::built(plugin.unwrap_or(folder))?;
     let (mut passed, mut failed) = (0, 0);
     let paint = Paint::of_terminal();
     let trial = Trial::load(&plugin, Limits::STANDARD, cache.as_deref())?;
@@ -207,8 +209,9 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
 }
 
 fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
+    let lines = watchfire_author::bench(plugin, config, items)?;
     say!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
-    for line in watchfire_author::bench(plugin, config, items)? {
+    for line in lines {
         let per_item = (line.call_ns - line.empty_ns).max(0.0) / line.items.max(1) as f64;
         let (call, empty) = (line.call_ns / 1e3, line.empty_ns / 1e3);
         say!("{:<24}{:>10}{call:>16.2}{empty:>16.2}{per_item:>16.1}", line.name, line.items);

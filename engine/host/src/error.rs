@@ -47,12 +47,13 @@ pub enum LoadError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    // Not as a source: a chain of causes would say it twice.
+    #[error("cannot read {}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file is too large to be compiled.
     #[error("the plugin has {bytes} bytes, the limit is {limit}; strip debug information")]
@@ -94,7 +95,7 @@ pub enum LoadError {
     Unfit(String),
     /// It failed when it was asked what it offers.
     #[error("`describe` failed: {0}")]
-    Describe(#[source] watchfire_plugin::PluginError),
+    Describe(watchfire_plugin::PluginError),
     /// Nothing of that name is loaded, or it was not loaded from a file.
     #[error("{0}")]
     Unknown(String),

@@ -219,7 +219,7 @@ impl Host {
         policy: &Policy,
         approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
     ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
-        let failed = |source| LoadError::Read { path: directory.to_owned(), source };
+        let failed = |error| LoadError::Read { path: directory.to_owned(), error };
         let mut files = BTreeMap::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -328,7 +328,7 @@ impl Host {
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let failed = |source| LoadError::Read { path: path.to_owned(), source };
+        let failed = |error| LoadError::Read { path: path.to_owned(), error };
         self.check_size(fs::metadata(path).map_err(failed)?.len())?;
         let wasm = fs::read(path).map_err(failed)?;
         self.check_size(wasm.len() as u64)?;
