@@ -27,6 +27,9 @@ pub(crate) type SeriesBatch = Vec<(Labels, Vec<Point>)>;
 /// The windows of one event rule, shared between arrival and evaluation.
 pub(crate) type SharedWindows = Arc<Mutex<EventWindows>>;
 
+/// Series whose old samples go at once, while nobody reads or writes: some milliseconds.
+const SWEPT_AT_ONCE: usize = 20_000;
+
 /// How many rejections are reported one by one; the rest is counted.
 const REJECTIONS_NAMED_MAX: usize = 100;
 
@@ -441,23 +444,37 @@ impl Data {
         (touched, deadlines.next())
     }
 
-    /// Lets go of what no rule can reach any more.
+    /// Lets go of what no rule can reach any more, so much at a time that neither samples nor queries wait for long.
     pub(crate) fn truncate(&self, now: Timestamp, retention: Duration) {
         // Rules that are evaluated at their interval only see it then.
         lock(&self.events).follow_clock(now);
-        // A request between its decoding and its storing must find its series alive.
-        let mut writer = lock(&self.writer);
-        let mut tsdb = self.write_tsdb();
-        tsdb.set_retention(retention);
-        let gone = tsdb.truncate(now);
-        let stats = tsdb.stats();
-        if !gone.series.is_empty() {
-            writer.keys.forget_gone(|slot| tsdb.id_at(slot).is_some());
+        let mut old = Vec::new();
+        let mut slots = 0..SWEPT_AT_ONCE;
+        loop {
+            let mut tsdb = self.write_tsdb();
+            tsdb.set_retention(retention);
+            old.extend(tsdb.drop_old(now, slots.clone()).1);
+            if slots.end >= tsdb.slots() {
+                break;
+            }
+            slots = slots.end..slots.end + SWEPT_AT_ONCE;
+            drop(tsdb);
+            // Those who wait for it are let in.
+            std::thread::yield_now();
         }
-        writer.keys.sweep(now);
-        drop(tsdb);
+        for old in old.chunks(SWEPT_AT_ONCE) {
+            // A request between its decoding and its storing must find its series alive.
+            let mut writer = lock(&self.writer);
+            let mut tsdb = self.write_tsdb();
+            if !tsdb.remove_old(now, old).series.is_empty() {
+                writer.keys.forget_gone(|slot| tsdb.id_at(slot).is_some());
+            }
+        }
+        let stats = self.with_tsdb(Tsdb::stats);
         self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));
         self.metrics.series_bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
+        let mut writer = lock(&self.writer);
+        writer.keys.sweep(now);
         let dropped = writer.log.drop_before(now - retention).and_then(|_| writer.events.drop_before(now - retention));
         if let Err(error) = dropped {
             tracing::warn!(%error, "old parts of the input log cannot be removed");

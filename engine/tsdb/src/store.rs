@@ -1,5 +1,7 @@
 //! The store itself.
 
+use std::ops::Range;
+
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Matcher, Sample, SharedNames, Timestamp};
 
 use crate::chunk::Raw;
@@ -109,8 +111,6 @@ pub struct Tsdb {
     /// Living series in the order of creation.
     created: Vec<SeriesId>,
     next_sequence: u64,
-    /// Where the next partial truncation goes on.
-    sweep: usize,
     stats: Stats,
     newest: Timestamp,
 }
@@ -138,7 +138,6 @@ impl Tsdb {
             index: Index::default(),
             created: Vec::new(),
             next_sequence: 1,
-            sweep: 0,
             stats: Stats::default(),
             newest: Timestamp::MIN,
         }
@@ -423,24 +422,21 @@ impl Tsdb {
 
     /// Removes samples older than the retention, and series of which nothing is left.
     pub fn truncate(&mut self, now: Timestamp) -> Truncated {
-        self.sweep = 0;
-        self.truncate_part(now, usize::MAX)
+        let (samples, old) = self.drop_old(now, 0..self.slots_used);
+        let mut truncated = self.remove_old(now, &old);
+        truncated.samples += samples;
+        truncated
     }
 
-    /// The same for some series at a time, so that a large store is never blocked for long.
-    pub fn truncate_part(&mut self, now: Timestamp, series: usize) -> Truncated {
+    /// The first half of [`truncate`](Tsdb::truncate), for the series in some [slots](SeriesId::slot) at a time, so that
+    /// a large store is never blocked for long: how many samples went, and the series that are all old, which stay.
+    pub fn drop_old(&mut self, now: Timestamp, slots: Range<usize>) -> (u64, Vec<SeriesId>) {
         let cutoff = self.cutoff(now);
-        let mut truncated = Truncated::default();
-        if self.sweep >= self.slots_used {
-            self.sweep = 0;
-        }
-        let end = self.sweep.saturating_add(series).min(self.slots_used);
-        for slot in self.sweep..end {
+        let (mut samples, mut old) = (0, Vec::new());
+        for slot in slots.start..slots.end.min(self.slots_used) {
             let Some(series) = self.pages.get_mut(slot) else { continue };
             if series.newest_time() < cutoff {
-                truncated.samples += series.len() as u64;
-                truncated.series.push(series.id);
-                self.remove(slot);
+                old.push(series.id);
                 continue;
             }
             let before = series.heap_bytes();
@@ -448,17 +444,36 @@ impl Tsdb {
             let after = series.heap_bytes();
             self.stats.bytes = (self.stats.bytes + after).saturating_sub(before);
             self.stats.samples -= dropped;
-            truncated.samples += dropped as u64;
+            samples += dropped as u64;
             if dropped > 0 {
                 self.revise(slot);
             }
         }
-        self.sweep = end;
+        (samples, old)
+    }
+
+    /// The second half: removes those of these series that are all old still.
+    pub fn remove_old(&mut self, now: Timestamp, old: &[SeriesId]) -> Truncated {
+        let cutoff = self.cutoff(now);
+        let mut truncated = Truncated::default();
+        for id in old {
+            let series = self.pages.get(id.slot()).filter(|series| series.id == *id && series.newest_time() < cutoff);
+            if let Some(series) = series {
+                truncated.samples += series.len() as u64;
+                truncated.series.push(*id);
+                self.remove(id.slot());
+            }
+        }
         if !truncated.series.is_empty() {
             let pages = &self.pages;
             self.created.retain(|id| pages.get(id.slot()).is_some_and(|series| series.id == *id));
         }
         truncated
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.slots_used
     }
 
     fn remove(&mut self, slot: usize) {

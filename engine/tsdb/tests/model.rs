@@ -157,7 +157,10 @@ proptest! {
                     }
                 }
                 Step::Truncate { now } => {
-                    let truncated = db.truncate(Timestamp::from_millis(*now));
+                    // Series by series, as a large store is swept.
+                    let at = Timestamp::from_millis(*now);
+                    let old: Vec<_> = (0..db.slots()).flat_map(|slot| db.drop_old(at, slot..slot + 1).1).collect();
+                    let truncated = db.remove_old(at, &old);
                     known.retain(|id| !truncated.series.contains(id));
                     model.retain(|_, samples| samples.keys().next_back().is_some_and(|t| *t >= now - retention));
                 }
@@ -277,6 +280,21 @@ fn limits_refuse_by_name_and_are_counted() {
     assert!(refused.to_string().contains("bytes_max = 1000000"), "{refused}");
     assert!(small.stats().series > 1_000, "{:?}", small.stats());
     assert!(small.stats().bytes < 1_300_000, "{:?}", small.stats());
+}
+
+#[test]
+fn a_series_that_gets_a_sample_while_a_store_is_swept_stays() {
+    let mut db = Tsdb::new(Settings::default());
+    db.set_retention(Duration::from_secs(10));
+    let sample = |seconds| Sample { timestamp: Timestamp::from_secs(seconds), value: 1.0 };
+    let ids = [1, 2].map(|number| db.append(&series(number), sample(0)).unwrap());
+    let now = Timestamp::from_secs(100);
+    let (_, old) = db.drop_old(now, 0..db.slots());
+    assert_eq!(old, ids);
+    db.append(&series(1), sample(100)).unwrap();
+    assert_eq!(db.remove_old(now, &old).series, [ids[1]]);
+    assert_eq!(db.remove_old(now, &old).series, []);
+    assert_eq!(db.select(&[]), [ids[0]]);
 }
 
 #[test]
