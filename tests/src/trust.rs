@@ -92,7 +92,14 @@ fn locked() -> Result<()> {
     expect(folder, verify, 0, "ok       good")?;
     expect(folder, &["plugin", "inspect", "plugins/good.wasm"], 0, "needs granted log")?;
     configure(folder, "settings: {good: {grant: [state]}}")?;
-    expect(folder, verify, 1, "it imports `watchfire:plugin/log@0.2.0`")?;
+    expect(folder, verify, 1, "it imports `watchfire:plugin/log@0.2.0`, and `plugins.settings.good.grant` does not")?;
+    configure(folder, "settings: {god: {grant: [log]}}")?;
+    expect(
+        folder,
+        verify,
+        1,
+        "absent   god                      `plugins.settings.god` is about no plugin in plugins;",
+    )?;
     // Machine code from outside is never run, whatever is said about it.
     std::fs::write(folder.join("plugins/good.wasm"), b"\x7fELF\x02\x01\x01")?;
     configure(folder, "limits: {call_timeout: 1s}")?;
@@ -122,7 +129,7 @@ fn signed() -> Result<()> {
     let mut wasm = std::fs::read(folder.join("plugins/good.wasm"))?;
     wasm.extend_from_slice(&[0, 2, 1, b'x']);
     std::fs::write(folder.join("plugins/good.wasm"), &wasm)?;
-    expect(folder, verify, 1, "is not a signature of this file")?;
+    expect(folder, verify, 1, "the file was changed after it was signed, or somebody else signed it; get both anew")?;
     std::fs::write(folder.join("plugins/good.wasm.minisig"), "nonsense")?;
     expect(folder, verify, 1, "is not a minisign signature")?;
     Ok(())

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use watchfire_author::{Built, Language, Project, Trial};
+use watchfire_author::{AuthorError, Built, Language, Project, Trial};
 use watchfire_host::{Host, HostSettings, Source};
-use watchfire_plugin::{Kind, Limits};
+use watchfire_plugin::{Kind, Limits, PluginError};
 
 use crate::oci::Reference;
 use crate::output::say;
@@ -209,7 +209,12 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
 }
 
 fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
-    let lines = watchfire_author::bench(plugin, config, items)?;
+    let lines = watchfire_author::bench(plugin, config, items).map_err(|error| match error {
+        AuthorError::Plugin { error: PluginError::InvalidConfig { .. }, .. } => {
+            anyhow::anyhow!("{error}; give it one that it takes with `--config JSON`")
+        }
+        other => other.into(),
+    })?;
     say!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
     for line in lines {
         let per_item = (line.call_ns - line.empty_ns).max(0.0) / line.items.max(1) as f64;

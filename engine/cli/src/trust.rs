@@ -94,7 +94,13 @@ pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
     }
     let host = Host::new(HostSettings { limits: config.plugins.limits, instances_max: 16, ..HostSettings::default() })?;
     let mut refused = usize::from(wrong.is_some());
-    for (name, result) in host.load_dir(&folder.join(dir), &policy, &|_, _| Ok(()))? {
+    let loaded = host.load_dir(&folder.join(dir), &policy, &|_, _| Ok(()))?;
+    // What was meant to restrict a plugin restricts nothing under a name that is misspelt.
+    for name in policy.plugins.keys().filter(|name| !loaded.iter().any(|(found, _)| found == *name)) {
+        refused += 1;
+        say!("absent   {name:<24} `plugins.settings.{name}` is about no plugin in {dir}; is it misspelt?");
+    }
+    for (name, result) in loaded {
         match result {
             Ok(info) => say!("ok       {name:<24} sha256:{}", info.digest),
             Err(error) => {

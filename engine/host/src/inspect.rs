@@ -43,7 +43,7 @@ pub(crate) fn grant_for(import: &str) -> Option<&'static str> {
 }
 
 /// Refuses a plugin that asks for more than it was granted.
-pub(crate) fn check_grant(imports: &[String], grant: &BTreeSet<String>) -> Result<(), LoadError> {
+pub(crate) fn check_grant(name: &str, imports: &[String], grant: &BTreeSet<String>) -> Result<(), LoadError> {
     let missing = imports.iter().find_map(|import| {
         let needed = grant_for(import).filter(|needed| !grant.contains(*needed))?;
         Some((import, needed))
@@ -51,7 +51,8 @@ pub(crate) fn check_grant(imports: &[String], grant: &BTreeSet<String>) -> Resul
     match missing {
         None => Ok(()),
         Some((import, needed)) => Err(LoadError::Untrusted(format!(
-            "it imports `{import}`, for which `plugins.settings.NAME.grant` would have to name {needed:?}"
+            "it imports `{import}`, and `plugins.settings.{name}.grant` does not name {needed:?}; add it if the plugin may \
+             have that"
         ))),
     }
 }

@@ -100,7 +100,7 @@ impl Loaded {
     pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
         let outline = inspect::outline(wasm, &with.limits)?;
         if let Some(grant) = &with.grant {
-            inspect::check_grant(&outline.imports, grant)?;
+            inspect::check_grant(name, &outline.imports, grant)?;
         }
         let digest = sha256(wasm);
         let manifest = Manifest::read(wasm)?;

@@ -140,7 +140,11 @@ impl Policy {
                 Err(error) => last = error.to_string(),
             }
         }
-        Err(refuse(format!("{} is not a signature of this file by one of `plugins.signers`: {last}", file.display())))
+        Err(refuse(format!(
+            "{} is not a signature of this file by one of `plugins.signers` ({last}): the file was changed after it was \
+             signed, or somebody else signed it; get both anew",
+            file.display()
+        )))
     }
 }
 

@@ -13,7 +13,7 @@ use super::show::{self, Paint};
 use crate::args::Server;
 use crate::client::Client;
 use crate::output::say;
-use crate::table::Table;
+use crate::table::{Table, counted};
 
 #[derive(Debug, Args)]
 pub(super) struct Calls {
@@ -49,7 +49,7 @@ pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
     let path = format!("api/watchfire/v1/plugins/{}/calls", options.plugin);
     if let Some(calls) = options.record {
         client.form(&format!("{path}?calls={calls}"), &[]).await?;
-        say!("The next {calls} calls of {} will be recorded.", options.plugin);
+        say!("The next {} of {} will be recorded.", counted(calls as usize, "call"), options.plugin);
         return Ok(ExitCode::SUCCESS);
     }
     let answer = client.get(&path, &[]).await?;
