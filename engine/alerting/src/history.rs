@@ -176,9 +176,15 @@ impl Engine {
     /// Writes a line into an alert's history.
     pub(crate) fn note(&mut self, fingerprint: Fingerprint, entry: Arc<HistoryEntry>) {
         let alerts = &self.alerts;
+        let (is_first, is_first_change) = (self.history.len() == 0, self.history.changed.is_empty());
         let dropped = self.history.record(fingerprint, entry, &self.settings, |f| alerts.get(f).is_some());
-        self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);
-        self.timers.set_if_unset(Timer::AgeHistory, self.now + AGE_EVERY);
+        // With others before it, the timers are set already, or set when it is known what is durable.
+        if is_first_change {
+            self.timers.set_if_unset(Timer::KeepHistory, self.now + KEEP_AFTER);
+        }
+        if is_first {
+            self.timers.set_if_unset(Timer::AgeHistory, self.now + AGE_EVERY);
+        }
         dropped.into_iter().for_each(|key| self.delete(key));
     }
 
