@@ -8,6 +8,9 @@ use wit_parser::{PackageId, Resolve, WorldId};
 
 use crate::{AuthorError, sdk};
 
+/// How WebAssembly begins.
+const MAGIC: &[u8] = b"\0asm";
+
 /// How a component begins, which tells it from a core module.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -28,6 +31,9 @@ pub(crate) fn contract(world: &str) -> Result<(Resolve, WorldId), AuthorError> {
 pub fn wrap(wasm: Vec<u8>, world: Option<&str>) -> Result<Vec<u8>, AuthorError> {
     if wasm.starts_with(COMPONENT) {
         return Ok(wasm);
+    }
+    if !wasm.starts_with(MAGIC) {
+        return Err(AuthorError::Component("it is not WebAssembly".to_owned()));
     }
     let failed = |error: &dyn std::fmt::Display| AuthorError::Component(format!("{error:#}"));
     let mut module = wasm;

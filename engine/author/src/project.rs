@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use watchfire_config::{Source, Tree};
-use watchfire_host::{Manifest, ManifestLimits};
+use watchfire_host::{LoadError, Manifest, ManifestLimits};
 use watchfire_plugin::Kind;
 
 use crate::{AuthorError, Language};
@@ -58,6 +58,9 @@ impl Project {
         }
         let described: Described = read_yaml(&path)?;
         let wrong = |message: String| AuthorError::Content { place: path.display().to_string(), message };
+        if !watchfire_host::is_plugin_name(&described.name) {
+            return Err(wrong(format!("name: {}", LoadError::Name { name: described.name })));
+        }
         let language = described.language.parse().map_err(|error| wrong(format!("language: {error}")))?;
         let kinds = described.kinds.iter().map(|word| {
             let kinds = [Kind::Condition, Kind::Router, Kind::Formatter];
@@ -89,7 +92,7 @@ impl Project {
 
     /// Where a build puts the plugin unless it is told otherwise.
     pub fn output(&self) -> PathBuf {
-        self.folder.join("build").join(self.name()).with_extension("wasm")
+        self.folder.join("build").join(format!("{}.wasm", self.name()))
     }
 
     /// Where compiled code is kept between runs of the author's tools.

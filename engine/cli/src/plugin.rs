@@ -204,6 +204,11 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
             if good { passed += 1 } else { failed += 1 }
         }
     }
+    if passed + failed == 0 {
+        say!(
+            "There are no cases; tests/*.yml says what the plugin shall answer, as in a folder of `watchfire plugin new`."
+        );
+    }
     say!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

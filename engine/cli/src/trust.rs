@@ -121,7 +121,7 @@ pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>) -> Re
     ensure!(into.is_dir(), "{} is not a folder", into.display());
     // A file that cannot be a plugin here must not replace one that can.
     Host::new(settings)?.load(name, watchfire_host::Source::Bytes(&wasm))?;
-    let path = into.join(name).with_extension("wasm");
+    let path = into.join(format!("{name}.wasm"));
     let partial = into.join(format!(".{name}.partial"));
     std::fs::write(&partial, &wasm).with_context(|| partial.display().to_string())?;
     std::fs::rename(&partial, &path).with_context(|| path.display().to_string())?;

@@ -485,7 +485,8 @@ fn split(address: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_plugin_name(name: &str) -> bool {
+/// Whether a plugin can have this name: it stands in rules, in addresses and as the name of a file.
+pub fn is_plugin_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -37,7 +37,7 @@ pub use breaker::Suspension;
 pub use cases::{CaseReport, Cases};
 pub use counters::PluginCounters;
 pub use error::{HostError, LoadError, RecordingError};
-pub use host::{Candidate, Host, Source};
+pub use host::{Candidate, Host, Source, is_plugin_name};
 pub use inspect::CONTRACT_VERSION;
 pub use loaded::PluginInfo;
 pub use manifest::{Manifest, ManifestLimits, sections};

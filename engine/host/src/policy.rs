@@ -77,7 +77,7 @@ impl Lock {
         let mut text =
             String::from("# The plugins that Watchfire may load. `watchfire plugin lock` writes this file.\n");
         for (name, digest) in &self.digests {
-            text += &format!("{digest}  {}\n", folder.join(name).with_extension("wasm").display());
+            text += &format!("{digest}  {}\n", folder.join(format!("{name}.wasm")).display());
         }
         text
     }
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn a_lock_file_is_what_sha256sum_writes() {
         let digest = "ab".repeat(32);
-        let lock = Lock { digests: BTreeMap::from([("a".to_owned(), digest.clone())]) };
+        let lock = Lock { digests: BTreeMap::from([("a.b".to_owned(), digest.clone())]) };
         let text = lock.text(Path::new("plugins"));
-        assert!(text.ends_with(&format!("\n{digest}  plugins/a.wasm\n")), "{text}");
+        assert!(text.ends_with(&format!("\n{digest}  plugins/a.b.wasm\n")), "{text}");
         assert_eq!(Lock::parse(&text), Ok(lock.clone()));
-        assert_eq!(Lock::parse(&format!("{digest} *x/a.wasm\n\n")), Ok(lock));
+        assert_eq!(Lock::parse(&format!("{digest} *x/a.b.wasm\n\n")), Ok(lock));
         for (line, number) in [("abc  a.wasm", 1), ("\n# c\nx", 3), (&format!("{digest}  a.txt"), 1), (&digest, 1)] {
             let error = Lock::parse(line).unwrap_err();
             assert!(error.starts_with(&format!("line {number}: ")), "{error}");

@@ -162,7 +162,7 @@ pub(crate) fn load(
     }
     // A file that is still broken is reported as long as it is there.
     for old in before.into_iter().flat_map(|before| &before.plugins).filter(|old| old.error.is_some()) {
-        let there = folder.join(dir).join(&old.name).with_extension("wasm").is_file();
+        let there = folder.join(dir).join(format!("{}.wasm", old.name)).is_file();
         if there && found.iter().all(|plugin| plugin.name != old.name) {
             found.push(old.clone());
         }

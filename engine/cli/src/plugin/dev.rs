@@ -52,6 +52,9 @@ pub(super) struct Dev {
 }
 
 pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
+    if options.expr.is_some() && options.url.is_none() && options.data.is_none() {
+        bail!("--expr needs data: --url of a running engine, or --data with what was recorded");
+    }
     let paint = Paint::of_terminal();
     let live = options.url.as_deref().map(|url| Live::new(url, options.expr.as_deref())).transpose()?;
     // What a condition remembers of live data survives a save, as it would in an engine.
