@@ -59,6 +59,12 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
         ensure!(code == Some(0) && told.contains(&written) && told.contains(kind), "{language}: inspect: {told}");
         fails(language, folder.path(), &run)?;
     }
+    // The only language whose template takes no configuration.
+    if language == "wat" {
+        let (code, told) = run(&["plugin", "bench", "first", "--items", "1,10"])?;
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("first ")).collect();
+        ensure!(code == Some(0) && lines.len() == 2, "{language}: bench: {told}");
+    }
     let modules = folder.path().join("first/node_modules");
     if let Some(shared) = shared
         && modules.is_dir()

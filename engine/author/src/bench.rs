@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use watchfire_host::{Host, HostSettings, Source};
+use watchfire_host::{Host, HostSettings, Source, is_plugin_name};
 use watchfire_model::{Alert, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits};
 
@@ -22,6 +22,9 @@ const EMPTY: &str = r#"(module
   (func (export "watchfire:plugin/condition@0.2.0#evaluate") (param i32) (result i32) (i32.const 512))
   (func (export "watchfire:plugin/condition@0.2.0#close") (param i32)))"#;
 
+/// What that one is called.
+const NOTHING: &str = "empty";
+
 /// How long each size is measured.
 const SPAN: Duration = Duration::from_millis(400);
 
@@ -34,8 +37,8 @@ pub struct BenchLine {
     pub items: usize,
     /// Nanoseconds per call.
     pub call_ns: f64,
-    /// Nanoseconds per call of a condition that does nothing, in the same run; 0 for routers and formatters.
-    pub empty_ns: f64,
+    /// Nanoseconds per call of a condition that does nothing, in the same run, where it is a condition.
+    pub empty_ns: Option<f64>,
 }
 
 /// Measures everything that a plugin offers, with this configuration.
@@ -44,9 +47,11 @@ pub struct BenchLine {
 /// If the plugin cannot be loaded or opened, or fails.
 pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLine>, AuthorError> {
     let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
-    let info = host.load("plugin", Source::File(plugin))?;
+    let name =
+        plugin.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_plugin_name(name) && *name != NOTHING);
+    let info = host.load(name.unwrap_or("plugin"), Source::File(plugin))?;
     let empty = wat::parse_str(EMPTY).map_err(|error| AuthorError::Component(error.to_string()))?;
-    host.load("empty", Source::Bytes(&component::wrap(empty, Some("condition-plugin"))?))?;
+    host.load(NOTHING, Source::Bytes(&component::wrap(empty, Some("condition-plugin"))?))?;
     let mut lines = Vec::new();
     for offered in &info.descriptors {
         let failed = |error| AuthorError::Plugin { what: offered.name.clone(), error };
@@ -54,7 +59,7 @@ pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLi
             let (call_ns, empty_ns) = match offered.kind {
                 Kind::Condition => {
                     let mut condition = host.open_condition(&offered.name, config).map_err(failed)?;
-                    let mut nothing = host.open_condition("empty", "{}").map_err(failed)?;
+                    let mut nothing = host.open_condition(NOTHING, "{}").map_err(failed)?;
                     let batch = batch(*items);
                     let (mut state, mut none) = (fresh(), fresh());
                     let call = measure(|| {
@@ -63,12 +68,12 @@ pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLi
                         Ok(())
                     });
                     let empty = measure(|| nothing.evaluate(&batch, &mut none).map(drop));
-                    (call.map_err(failed)?, empty.map_err(failed)?)
+                    (call.map_err(failed)?, Some(empty.map_err(failed)?))
                 }
                 Kind::Router => {
                     let mut router = host.open_router(&offered.name, config).map_err(failed)?;
                     let alerts = alerts(*items);
-                    (measure(|| router.route(Timestamp::EPOCH, &alerts).map(drop)).map_err(failed)?, 0.0)
+                    (measure(|| router.route(Timestamp::EPOCH, &alerts).map(drop)).map_err(failed)?, None)
                 }
                 Kind::Formatter => {
                     let mut formatter = host.open_formatter(&offered.name, config).map_err(failed)?;
@@ -83,7 +88,7 @@ pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLi
                         secrets: BTreeMap::new(),
                         alerts: alerts(*items),
                     };
-                    (measure(|| formatter.format(&group).map(drop)).map_err(failed)?, 0.0)
+                    (measure(|| formatter.format(&group).map(drop)).map_err(failed)?, None)
                 }
             };
             lines.push(BenchLine { name: offered.name.clone(), items: *items, call_ns, empty_ns });

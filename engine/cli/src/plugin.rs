@@ -222,9 +222,9 @@ fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
     })?;
     say!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
     for line in lines {
-        let per_item = (line.call_ns - line.empty_ns).max(0.0) / line.items.max(1) as f64;
-        let (call, empty) = (line.call_ns / 1e3, line.empty_ns / 1e3);
-        say!("{:<24}{:>10}{call:>16.2}{empty:>16.2}{per_item:>16.1}", line.name, line.items);
+        let per_item = (line.call_ns - line.empty_ns.unwrap_or(0.0)).max(0.0) / line.items.max(1) as f64;
+        let empty = line.empty_ns.map_or_else(|| "-".to_owned(), |empty| format!("{:.2}", empty / 1e3));
+        say!("{:<24}{:>10}{:>16.2}{empty:>16}{per_item:>16.1}", line.name, line.items, line.call_ns / 1e3);
     }
     Ok(ExitCode::SUCCESS)
 }
