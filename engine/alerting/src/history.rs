@@ -35,8 +35,8 @@ struct Kept {
     changed: bool,
 }
 
-/// The lines that were read back last, by when they were made and for which notification.
-pub(crate) type ReadBack = BTreeMap<(Timestamp, Option<NotificationId>), Arc<HistoryEntry>>;
+/// The lines that were read back last, by when they were made, the word for what happened, and the notification.
+pub(crate) type ReadBack = BTreeMap<(Timestamp, &'static str, Option<NotificationId>), Arc<HistoryEntry>>;
 
 /// The histories of the alerts that are in dispatch and of those that were forgotten last.
 #[derive(Debug, Default)]
@@ -109,7 +109,8 @@ impl History {
     /// Takes a history that was kept; its lines are shared with those that were read back before.
     pub(crate) fn restore(&mut self, mut record: HistoryRecord, read_back: &mut ReadBack) {
         for line in &mut record.entries {
-            let known = read_back.entry((line.at, line.notification)).or_insert_with(|| Arc::clone(line));
+            let place = read_back.entry((line.at, line.reason.word(), line.notification));
+            let known = place.or_insert_with(|| Arc::clone(line));
             if known == line {
                 *line = Arc::clone(known);
             } else {

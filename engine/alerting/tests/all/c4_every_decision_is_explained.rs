@@ -1,6 +1,8 @@
 //! Contract C4: what happened to an alert, and why, can be read.
 
-use watchfire_alerting::Settings;
+use std::sync::Arc;
+
+use watchfire_alerting::{GroupBy, Record, Settings};
 
 use crate::world::{World, alerting, at_once, labels, rule_group};
 
@@ -59,7 +61,7 @@ fn a_history_survives_a_restart_and_is_kept_for_as_long_as_is_said() {
     assert!(lines(&w).starts_with(&before));
     w.at("50h");
     assert!(lines(&w).is_empty());
-    assert!(w.committed.keys().all(|key| key.kind != watchfire_alerting::Record::HISTORY));
+    assert!(w.committed.keys().all(|key| key.kind != Record::HISTORY));
 }
 
 #[test]
@@ -67,8 +69,7 @@ fn what_happens_within_seconds_is_written_once() {
     let mut w = World::new(at_once());
     w.fire(&["A"]);
     w.at("1s");
-    let of_histories =
-        |w: &World| w.committed.keys().filter(|key| key.kind == watchfire_alerting::Record::HISTORY).count();
+    let of_histories = |w: &World| w.committed.keys().filter(|key| key.kind == Record::HISTORY).count();
     assert_eq!(of_histories(&w), 0);
     let persisted = w.persisted;
     w.at("6s");
@@ -82,4 +83,28 @@ fn subscribers_hear_of_state_changes_and_attempts_in_order() {
     w.fire(&["A"]);
     let words: Vec<&str> = w.changes.iter().map(|change| change.reason.word()).collect();
     assert_eq!(words, ["received", "first_notification", "attempt_started", "delivered"]);
+}
+
+#[test]
+fn alerts_share_what_was_decided_about_them_together_after_a_restart_too() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    let mut w = World::new(dispatch);
+    w.fire(&["A", "B"]);
+    w.at("1m");
+    for restarted in [false, true] {
+        if restarted {
+            // What is read back has been bytes.
+            for record in w.committed.values_mut() {
+                if let Record::History(record) = record {
+                    record.entries.iter_mut().for_each(|line| *line = Arc::new((**line).clone()));
+                }
+            }
+            w.crash("1s");
+        }
+        let [a, b] = ["A", "B"].map(|name| w.engine.history(labels(name).fingerprint()));
+        let shared = a.iter().filter(|line| b.iter().any(|other| Arc::ptr_eq(line, other)));
+        let words: Vec<&str> = shared.map(|line| line.reason.word()).collect();
+        assert!(words.starts_with(&["received", "first_notification", "delivered"]), "{restarted}: {words:?}");
+    }
 }
