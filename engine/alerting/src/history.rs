@@ -205,11 +205,13 @@ impl Engine {
         }
     }
 
-    /// Keeps all histories that wait for it. What follows from this is to be committed before the engine stops.
-    pub fn keep_all_histories(&mut self) {
+    /// Keeps some of the histories that wait for it, and says whether there may be more. All of them are to be committed
+    /// before the engine stops, each time by itself and behind everything else.
+    pub fn keep_more_histories(&mut self) -> bool {
         let changed = std::mem::take(&mut self.history.changed);
         self.history.due.extend(changed);
-        self.keep_histories(usize::MAX);
+        self.keep_histories(KEEP_AT_ONCE);
+        !self.history.due.is_empty()
     }
 
     fn keep_histories(&mut self, max: usize) {

@@ -267,7 +267,12 @@ impl Default for IngestConfig {
 
 /// A count of at least one.
 pub(crate) fn at_least_one(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
-    match f.count(key) {
+    let given = f.count(key);
+    not_zero(f, key, given, default)
+}
+
+fn not_zero(f: &mut Fields<'_, '_>, key: &'static str, given: Option<u64>, default: u64) -> u64 {
+    match given {
         Some(0) => {
             f.error(key, "bad-value", format!("{key} cannot be 0")).help("give at least 1, or leave it out");
             default
@@ -275,6 +280,11 @@ pub(crate) fn at_least_one(f: &mut Fields<'_, '_>, key: &'static str, default: u
         Some(count) => count,
         None => default,
     }
+}
+
+fn some_bytes(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
+    let given = f.bytes(key);
+    not_zero(f, key, given, default)
 }
 
 pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
@@ -389,7 +399,7 @@ pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
     Limits {
         series_max: at_least_one(f, "series_max", defaults.series_max),
         samples_per_series_max: at_least_one(f, "samples_per_series_max", defaults.samples_per_series_max),
-        samples_bytes_max: f.bytes("samples_bytes_max").unwrap_or(defaults.samples_bytes_max),
+        samples_bytes_max: some_bytes(f, "samples_bytes_max", defaults.samples_bytes_max),
         out_of_order_window: f.duration("out_of_order_window").unwrap_or(defaults.out_of_order_window),
         tenant: f
             .object("tenant", "limits.tenant", |f| {
@@ -402,7 +412,7 @@ pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
             })
             .flatten(),
         alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
-        alerts_bytes_max: f.bytes("alerts_bytes_max").unwrap_or(defaults.alerts_bytes_max),
+        alerts_bytes_max: some_bytes(f, "alerts_bytes_max", defaults.alerts_bytes_max),
         alert_groups_max: at_least_one(f, "alert_groups_max", defaults.alert_groups_max),
         rule_instances_max: at_least_one(f, "rule_instances_max", defaults.rule_instances_max),
         silences_max: at_least_one(f, "silences_max", defaults.silences_max),

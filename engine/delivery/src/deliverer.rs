@@ -26,9 +26,10 @@ use crate::{BuildError, Channel, Method, Notification, Redactor, Request, Trends
 /// How much of a body is kept for the history.
 const HISTORY_BYTES_MAX: usize = 16 << 10;
 
-/// How long an attempt may take altogether, whatever the receiver says of each of its requests. What takes longer is
-/// stopped before the state machine takes it for lost and tries again.
+/// How long an attempt may take altogether; longer where a receiver's timeout for each of its requests is longer, but never
+/// so long that the state machine takes it for lost and tries again.
 const ATTEMPT_MAX: Duration = Duration::from_mins(2);
+const ATTEMPT_LONGEST: Duration = Duration::from_secs(290);
 
 /// Alerts of a notification whose trend is shown; mail readers cut long mails off.
 const TRENDS_MAX: usize = 5;
@@ -52,10 +53,14 @@ pub struct Deliverer {
     settings: Settings,
     library: Arc<Library>,
     provider: Arc<dyn Provider>,
-    /// By receiver, kind and settings.
-    receivers: BTreeMap<String, BTreeMap<(Arc<str>, SettingsDigest), Arc<Integration>>>,
+    receivers: Receivers,
+    /// Those of the configuration before.
+    former: Receivers,
     problems: Vec<Problem>,
 }
+
+/// Integrations by receiver, kind and settings.
+type Receivers = BTreeMap<String, BTreeMap<(Arc<str>, SettingsDigest), Arc<Integration>>>;
 
 /// Something in a configuration that cannot be used, or not as it is meant. Everything else works.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -166,7 +171,14 @@ impl Deliverer {
             });
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
-        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, problems }
+        let former = BTreeMap::new();
+        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, former, problems }
+    }
+
+    /// Takes the place of another deliverer: what was decided for an integration as it was before goes to it as it was
+    /// before.
+    pub fn continuing(self, before: &Deliverer) -> Deliverer {
+        Deliverer { former: before.receivers.clone(), ..self }
     }
 
     /// What of the configuration cannot be used, or not as it is meant.
@@ -191,13 +203,14 @@ impl Deliverer {
         let mailed = Arc::new(Mailed::read(&delivery.done));
         let before = mailed.written();
         let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery, &mailed)).catch_unwind();
-        let mut attempt = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
+        let limit = ATTEMPT_MAX.max(integration.timeout.saturating_add(Duration::from_secs(5))).min(ATTEMPT_LONGEST);
+        let mut attempt = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(panic)) => {
                 let said = integration.redactor().text(panic_text(&*panic));
                 Attempt::failed(delivery, bounded(&format!("sending panicked, which is a bug: {said}")))
             }
-            Err(_) => Attempt::failed(delivery, format!("not done within {} s", ATTEMPT_MAX.as_secs())),
+            Err(_) => Attempt::failed(delivery, format!("not done within {} s", limit.as_secs())),
         };
         let done = mailed.written();
         if let DeliveryOutcome::Retry { after: None, reason } = &attempt.outcome
@@ -437,8 +450,9 @@ impl Deliverer {
     }
 
     fn integration(&self, delivery: &Delivery) -> Option<Arc<Integration>> {
-        let integrations = self.receivers.get(&*delivery.receiver)?;
-        integrations.get(&(Arc::clone(&delivery.integration.kind), delivery.settings)).cloned()
+        let key = (Arc::clone(&delivery.integration.kind), delivery.settings);
+        let known = [&self.receivers, &self.former].into_iter().filter_map(|known| known.get(&*delivery.receiver));
+        known.filter_map(|integrations| integrations.get(&key)).next().cloned()
     }
 
     /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.

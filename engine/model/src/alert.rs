@@ -25,6 +25,9 @@ pub struct Alert {
     pub value: Option<f64>,
 }
 
+/// A longer link is hardly that of several alerts, and would be held for a while after its alert is forgotten.
+const LINK_BYTES_SHARED: usize = 256;
+
 /// Whether an alert fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertStatus {
@@ -61,7 +64,11 @@ impl Alert {
         Alert {
             labels: shared.share(self.labels),
             annotations: self.annotations.share(shared),
-            generator_url: shared.text(self.generator_url),
+            generator_url: if self.generator_url.len() > LINK_BYTES_SHARED {
+                self.generator_url
+            } else {
+                shared.text(self.generator_url)
+            },
             ..self
         }
     }

@@ -239,7 +239,8 @@ impl Builder {
             });
         }
         let term = changes_of_tenure.borrow().term();
-        let records = store.restore().await.map_err(|error| unusable(error.to_string()))?;
+        let records = if term.is_some() { store.restore().await } else { store.look().await };
+        let records = records.map_err(|error| unusable(error.to_string()))?;
         for aside in &records.quarantined {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
             tracing::error!(kind, key, reason, "a stored record cannot be read and is put aside");

@@ -30,6 +30,9 @@ pub(crate) type SharedWindows = Arc<Mutex<EventWindows>>;
 /// Series whose old samples go at once, while nobody reads or writes: some milliseconds.
 const SWEPT_AT_ONCE: usize = 20_000;
 
+/// In how many parts series are removed at most.
+const REMOVALS_MAX: usize = 4;
+
 /// How many rejections are reported one by one; the rest is counted.
 const REJECTIONS_NAMED_MAX: usize = 100;
 
@@ -462,13 +465,16 @@ impl Data {
             // Those who wait for it are let in.
             std::thread::yield_now();
         }
-        for old in old.chunks(SWEPT_AT_ONCE) {
+        // Each time all keys are looked through, so that it is done a few times at most.
+        for old in old.chunks(SWEPT_AT_ONCE.max(old.len().div_ceil(REMOVALS_MAX))) {
             // A request between its decoding and its storing must find its series alive.
             let mut writer = lock(&self.writer);
             let mut tsdb = self.write_tsdb();
             if !tsdb.remove_old(now, old).series.is_empty() {
                 writer.keys.forget_gone(|slot| tsdb.id_at(slot).is_some());
             }
+            drop((tsdb, writer));
+            std::thread::yield_now();
         }
         let stats = self.with_tsdb(Tsdb::stats);
         self.metrics.series.set(i64::try_from(stats.series).unwrap_or(i64::MAX));

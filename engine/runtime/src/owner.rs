@@ -99,7 +99,6 @@ impl Owner {
                         self.turn(now, term, records);
                     }
                     Some(Request::Stop(done)) => {
-                        self.engine.keep_all_histories();
                         stop = Some(done);
                         break;
                     }
@@ -109,6 +108,12 @@ impl Owner {
             }
             self.drain(now, std::mem::take(&mut turn));
             if let Some(done) = stop {
+                // After what is more important, and in commits of a size that a slow database takes in time.
+                let mut more = true;
+                while more {
+                    more = self.engine.keep_more_histories();
+                    self.drain(now, Decided::default());
+                }
                 // Whoever asked may have gone away.
                 let _gone = done.send(());
                 return;

@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// costs far more than a record. What a crash takes of them is decided again at the next start, under the same keys.
 const COMPANY: Duration = Duration::from_millis(5);
 
+/// Records after which a commit takes no more, so that a slow database has done it in time. What one turn decided is not
+/// divided.
+const RECORDS_AT_ONCE: usize = 10_000;
+
 /// What one turn of the owner decided.
 #[derive(Default)]
 #[expect(
@@ -232,10 +236,12 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             while let Ok(more) = decided.try_recv() {
                 self.take_in(more, failing, waiting);
             }
-            while let Some(more) = waiting.decided.pop_front_if(|more| more.term == batch.term) {
+            while batch.records.len() < RECORDS_AT_ONCE
+                && let Some(more) = waiting.decided.pop_front_if(|more| more.term == batch.term)
+            {
                 batch.merge(more);
             }
-            // What comes of another term is for a commit of its own.
+            // What comes of another term, or is too much, is for a commit of its own.
             if batch.is_awaited() || !waiting.decided.is_empty() {
                 return;
             }

@@ -392,7 +392,7 @@ impl Reloader {
         self.delivery.extend(&mut compiled.definitions.dispatch);
         let folder = folder(&self.origin);
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
-        self.deliverer.store(Arc::new(deliverer));
+        self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
         apply(&self.data, &self.rules, compiled, refill, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
@@ -406,7 +406,8 @@ impl Reloader {
         };
         let retention = loaded.retention;
         self.loaded.store(Arc::new(loaded));
-        self.data.truncate(now, retention);
+        let data = Arc::clone(&self.data);
+        tokio::task::spawn_blocking(move || data.truncate(now, retention)).await.map_err(|_| ReloadError::Closed)?;
         Ok(report)
     }
 

@@ -148,7 +148,10 @@ impl Tenant {
 
     /// Does what follows from an answer of the store.
     async fn follow_turn(&self, turn: Turn) -> Result<(), StoreError> {
-        let records = self.store.restore().await?.records;
+        let records = match turn {
+            Turn::TakeOver(_) => self.store.restore().await?.records,
+            Turn::StepDown | Turn::Refresh => self.store.look().await?.records,
+        };
         self.history.catch_up(!matches!(turn, Turn::Refresh)).await?;
         let (states, records) = plugin_states(records, StateLimits::STANDARD);
         let term = match turn {

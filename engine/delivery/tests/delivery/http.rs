@@ -374,11 +374,15 @@ async fn what_was_decided_before_a_reload_goes_to_its_own_integration_or_nowhere
         assert_eq!(outcome, format!("retry: receiver \"r\" has no integration {gone}"));
     }
     assert_eq!((slack.received().len(), webhook.received().len()), (0, 0));
+    // One that a reload edited is told as it was when that was decided.
+    let edited = deliverer(&web).continuing(&deliverer(&hook));
+    assert!(said(&edited.deliver(&delivery("slack[0]")).await).starts_with("delivered"));
+    assert_eq!((slack.received().len(), webhook.received().len()), (1, 0));
     for left in ["webhook[0]", "slack[0]"] {
         let both = deliverer(&format!("{hook}{web}"));
         assert!(said(&both.deliver(&delivery(left)).await).starts_with("delivered"));
     }
-    assert_eq!((slack.taken().len(), webhook.taken().len()), (1, 1));
+    assert_eq!((slack.taken().len(), webhook.taken().len()), (2, 1));
 }
 
 /// A channel that remembers what it was told.

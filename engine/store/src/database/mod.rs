@@ -301,6 +301,18 @@ impl Store {
     /// # Errors
     /// If the database cannot be read at all.
     pub async fn restore(&self) -> Result<Restored, StoreError> {
+        self.restored(true).await
+    }
+
+    /// The same for an engine that does not decide, which moves no row: that is for the one whose version wrote them.
+    ///
+    /// # Errors
+    /// If the database cannot be read at all.
+    pub async fn look(&self) -> Result<Restored, StoreError> {
+        self.restored(false).await
+    }
+
+    async fn restored(&self, decides: bool) -> Result<Restored, StoreError> {
         let (rows, aside) = match &self.backend {
             Backend::Sqlite(database) => (database.rows().await?, database.quarantined().await?),
             Backend::Postgres(database) => (database.rows().await?, database.quarantined().await?),
@@ -365,7 +377,7 @@ impl Store {
             let (kind, key, reason) = (row.kind.clone(), row.key.clone(), reason.clone());
             restored.quarantined.push(Quarantined { kind, key, reason });
         }
-        if !moves.is_empty() {
+        if decides && !moves.is_empty() {
             let moved = match &self.backend {
                 Backend::Sqlite(database) => database.move_rows(&moves).await,
                 Backend::Postgres(database) => database.move_rows(&moves).await,
