@@ -6,7 +6,7 @@ use std::sync::Arc;
 use watchfire_model::{Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::alert_store::AlertStore;
-use crate::group::Group;
+use crate::groups::Groups;
 use crate::history::History;
 use crate::inhibition::Inhibitor;
 use crate::membership::AskedRoute;
@@ -56,7 +56,7 @@ pub struct Engine {
 
     pub(crate) alerts: AlertStore,
     /// In boxes, because a group is taken out of the tree while it is worked on.
-    pub(crate) groups: BTreeMap<GroupKey, Box<Group>>,
+    pub(crate) groups: Groups,
     /// The notifications on their way.
     pub(crate) notifications: BTreeMap<NotificationId, Arc<TargetKey>>,
     pub(crate) turns: Turns,
@@ -103,7 +103,7 @@ impl Engine {
             evaluations: BTreeMap::new(),
             last_evaluation_id: 0,
             alerts: AlertStore::default(),
-            groups: BTreeMap::new(),
+            groups: Groups::default(),
             notifications: BTreeMap::new(),
             turns: Turns::default(),
             silences: Silences::new(),
@@ -256,10 +256,10 @@ impl Engine {
             self.persist(Record::Silence(silence));
         }
         let mut timers = Vec::new();
-        for (key, group) in &mut self.groups {
+        for group in self.groups.iter_mut() {
             group.next_flush = group.next_flush - by;
             group.unanswered_since = group.unanswered_since.map(|since| since - by);
-            timers.push((Timer::Flush(key.clone()), group.next_flush));
+            timers.push((Timer::Flush(group.key.clone()), group.next_flush));
             for target in &mut group.targets {
                 target.entry.notified_at = target.entry.notified_at.map(|at| at.min(now));
                 target.failing_since = target.failing_since.map(|at| at.min(now));

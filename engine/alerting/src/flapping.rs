@@ -57,7 +57,7 @@ impl Engine {
             if !before && self.alerts.get(fingerprint).is_some_and(|stored| stored.is_damped(node, now)) {
                 self.count_as_unknown(&mut group, fingerprint);
             }
-            self.groups.insert(key.clone(), group);
+            self.groups.insert(group);
         }
     }
 }

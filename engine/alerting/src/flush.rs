@@ -93,7 +93,7 @@ impl Engine {
             }
         }
         let over = group.is_over();
-        self.groups.insert(key.clone(), group);
+        self.groups.insert(group);
         if over {
             self.drop_group(&key);
         }

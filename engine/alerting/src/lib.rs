@@ -19,6 +19,7 @@ mod flapping;
 mod flush;
 mod forward;
 mod group;
+mod groups;
 mod history;
 mod id;
 mod inhibition;

@@ -219,7 +219,7 @@ impl Engine {
     fn leave_others(&mut self, fingerprint: Fingerprint, wanted: &[Wanted], in_question: impl Fn(&RouteId) -> bool) {
         let Some(stored) = self.alerts.get(fingerprint) else { return };
         let leaving = stored.memberships.iter().map(|membership| &membership.group).filter(|key| {
-            let route = self.groups.get(*key).map(|group| &group.route);
+            let route = self.groups.get(key).map(|group| &group.route);
             route.is_none_or(&in_question) && !wanted.iter().any(|wanted| wanted.key == **key)
         });
         for key in leaving.cloned().collect::<Vec<_>>() {
@@ -228,7 +228,7 @@ impl Engine {
     }
 
     pub(crate) fn join(&mut self, fingerprint: Fingerprint, mut wanted: Wanted, occasion: Occasion) {
-        if !self.groups.contains_key(&wanted.key) && self.groups.len() >= self.settings.groups_max {
+        if !self.groups.contains(&wanted.key) && self.groups.len() >= self.settings.groups_max {
             // Sharing a group is worse than having one's own and better than not being told.
             self.counters.groups_overflowed += 1;
             let max = self.settings.groups_max;
@@ -238,7 +238,7 @@ impl Engine {
             }
             wanted = wanted_overflow(&wanted);
         }
-        if !self.groups.contains_key(&wanted.key) {
+        if !self.groups.contains(&wanted.key) {
             self.create_group(fingerprint, &wanted, occasion);
         }
         let (Some(group), Some(stored)) = (self.groups.get_mut(&wanted.key), self.alerts.get_mut(fingerprint)) else {
@@ -291,7 +291,7 @@ impl Engine {
         group.sync_targets(&self.receivers);
         self.timers.set(Timer::Flush(group.key.clone()), next_flush);
         self.dirty_groups.insert(group.key.clone());
-        self.groups.insert(group.key.clone(), Box::new(group));
+        self.groups.insert(Box::new(group));
     }
 
     /// Takes an alert out of a group, or leaves it there detached while the end of it, or of an attempt, is to be told.

@@ -110,7 +110,7 @@ impl Engine {
         };
         let found = group.targets.iter().position(|target| target.key == key);
         let Some((index, pending)) = found.and_then(|i| Some((i, group.targets[i].pending.as_ref()?))) else {
-            self.groups.insert(group.key.clone(), group);
+            self.groups.insert(group);
             self.counters.stale_answers += 1;
             return;
         };

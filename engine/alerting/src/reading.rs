@@ -96,8 +96,7 @@ impl Engine {
         let inhibited_by: BTreeSet<Fingerprint> =
             self.inhibitor.inhibitions(labels, true).into_iter().map(|inhibition| inhibition.source).collect();
         let attached = stored.memberships.iter().filter(|membership| !membership.detached);
-        let groups: Vec<&Group> =
-            attached.filter_map(|membership| self.groups.get(&membership.group).map(Box::as_ref)).collect();
+        let groups: Vec<&Group> = attached.filter_map(|membership| self.groups.get(&membership.group)).collect();
         let mut receivers: Vec<Arc<str>> = Vec::new();
         let mut muted_by: Vec<Arc<str>> = Vec::new();
         let mut muted_groups = 0;
@@ -153,7 +152,7 @@ impl Engine {
     pub fn alert_groups(&self, now: Timestamp) -> Vec<AlertGroupView> {
         let mut views: Vec<AlertGroupView> = self
             .groups
-            .values()
+            .iter()
             .map(|group| {
                 let node = self.routes.find(&group.route);
                 let muted = node.and_then(|node| self.muted(node, now));
@@ -201,19 +200,19 @@ impl Engine {
 
     /// What every receiver knows.
     pub fn notification_log(&self) -> Vec<LogView> {
-        let targets = self.groups.values().flat_map(|group| &group.targets);
+        let targets = self.groups.in_order().into_iter().flat_map(|group| &group.targets);
         let known = targets.filter(|target| target.entry.sequence > 0);
         known.map(|target| LogView { target: (*target.key).clone(), entry: target.entry.clone() }).collect()
     }
 
     /// How many notifications are not delivered yet.
     pub fn outbox_len(&self) -> usize {
-        self.groups.values().flat_map(|group| &group.targets).filter(|target| target.pending.is_some()).count()
+        self.groups.iter().flat_map(|group| &group.targets).filter(|target| target.pending.is_some()).count()
     }
 
     /// The notifications that are not delivered yet.
     pub fn outbox(&self) -> Vec<OutboxView> {
-        let targets = self.groups.values().flat_map(|group| &group.targets);
+        let targets = self.groups.in_order().into_iter().flat_map(|group| &group.targets);
         let views = targets.filter_map(|target| {
             let pending = target.pending.as_ref()?;
             Some(OutboxView {

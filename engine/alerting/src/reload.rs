@@ -36,7 +36,7 @@ impl Engine {
                     self.restore_alert(fingerprint, stored);
                 }
                 Record::Group(record) => {
-                    self.groups.insert(record.key.clone(), Box::new(Group::restored(record)));
+                    self.groups.insert(Box::new(Group::restored(record)));
                 }
                 Record::Silence(silence) => {
                     self.timers.set(Timer::Silence(silence.id.clone()), silence.ends_at);
@@ -337,7 +337,8 @@ impl Engine {
         for (_, stored) in self.alerts.iter().filter(|(_, stored)| !stored.resolved) {
             self.inhibitor.add(&stored.alert.labels);
         }
-        for key in self.groups.keys().cloned().collect::<Vec<_>>() {
+        let keys: Vec<GroupKey> = self.groups.in_order().into_iter().map(|group| group.key.clone()).collect();
+        for key in keys {
             self.reload_group(&key, first);
         }
         // A router that is new or has another configuration is asked about everything; what was decided before holds
@@ -360,8 +361,8 @@ impl Engine {
                 self.to_route.entry(route).or_default().push(fingerprint);
             }
         }
-        let over: Vec<GroupKey> =
-            self.groups.values().filter(|group| group.is_over()).map(|group| group.key.clone()).collect();
+        let over = self.groups.in_order().into_iter().filter(|group| group.is_over());
+        let over: Vec<GroupKey> = over.map(|group| group.key.clone()).collect();
         for key in over {
             self.drop_group(&key);
         }
@@ -405,7 +406,7 @@ impl Engine {
         for index in 0..group.targets.len() {
             self.arm_repeat(&group, index);
         }
-        self.groups.insert(key.clone(), group);
+        self.groups.insert(group);
     }
 
     /// What was told last is remembered for as long as the longest limit that may ask for it.

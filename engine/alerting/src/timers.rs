@@ -1,6 +1,5 @@
 //! All timers of the engine as one table.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -46,30 +45,23 @@ pub(crate) enum Timer {
     AgeHistory,
 }
 
-/// A timer to be found again, in an order that is quick to compare: keys of groups are long and have much in common.
-#[derive(Debug, PartialEq, Eq)]
-struct ToFind(Timer);
+/// A timer to be found again, in an order that is quick to compare: keys of groups are long, have much in common and lie
+/// apart, so that not even their hashes are looked for there.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ToFind {
+    hash: u64,
+    timer: Timer,
+}
 
 impl ToFind {
-    fn hash(&self) -> u64 {
-        match &self.0 {
+    fn new(timer: Timer) -> ToFind {
+        let hash = match &timer {
             Timer::AlertEnd(alert) | Timer::Acknowledgement(alert) | Timer::Forget(alert) => alert.0,
             Timer::Flush(group) | Timer::Escalation(group) => group.hash(),
             Timer::Repeat(target) | Timer::Attempt(target) => target.group.hash(),
             _ => 0,
-        }
-    }
-}
-
-impl PartialOrd for ToFind {
-    fn partial_cmp(&self, other: &ToFind) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ToFind {
-    fn cmp(&self, other: &ToFind) -> Ordering {
-        self.hash().cmp(&other.hash()).then_with(|| self.0.cmp(&other.0))
+        };
+        ToFind { hash, timer }
     }
 }
 
@@ -83,7 +75,7 @@ pub(crate) struct Timers {
 impl Timers {
     /// Sets a timer, replacing an earlier setting.
     pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
-        if let Some(old) = self.by_timer.insert(ToFind(timer.clone()), at) {
+        if let Some(old) = self.by_timer.insert(ToFind::new(timer.clone()), at) {
             if old == at {
                 return;
             }
@@ -102,16 +94,16 @@ impl Timers {
 
     /// Unsets a timer.
     pub(crate) fn cancel(&mut self, timer: Timer) {
-        let timer = ToFind(timer);
+        let timer = ToFind::new(timer);
         if let Some(at) = self.by_timer.remove(&timer) {
-            self.by_time.remove(&(at, timer.0));
+            self.by_time.remove(&(at, timer.timer));
         }
     }
 
     /// When a timer is due.
     pub(crate) fn get(&self, timer: &Timer) -> Option<Timestamp> {
         // What is cloned is a number or reference counted.
-        self.by_timer.get(&ToFind(timer.clone())).copied()
+        self.by_timer.get(&ToFind::new(timer.clone())).copied()
     }
 
     /// When the next one is due.
@@ -122,7 +114,7 @@ impl Timers {
     /// The timers that wait for a span of time and not for a time that somebody set, those of alert groups and rule
     /// groups' slots excepted, whose times are also kept elsewhere. In their order.
     pub(crate) fn relative(&self) -> Vec<Timer> {
-        let relative = self.by_timer.keys().map(|ToFind(timer)| timer).filter(|timer| match timer {
+        let relative = self.by_timer.keys().map(|known| &known.timer).filter(|timer| match timer {
             Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
             Timer::RuleSlot(_) | Timer::Flush(_) => false,
             Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
@@ -140,9 +132,9 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        let timer = ToFind(self.by_time.pop_first()?.1);
+        let timer = ToFind::new(self.by_time.pop_first()?.1);
         self.by_timer.remove(&timer);
-        Some(timer.0)
+        Some(timer.timer)
     }
 }
 

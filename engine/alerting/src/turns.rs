@@ -27,8 +27,8 @@ struct Line {
     under_way: usize,
     /// In the order in which they came.
     waiting: VecDeque<Arc<TargetKey>>,
-    /// The same, to be found.
-    members: BTreeSet<Arc<TargetKey>>,
+    /// The same, to be found by their hashes.
+    members: BTreeSet<(u64, Arc<TargetKey>)>,
 }
 
 impl Turns {
@@ -47,7 +47,7 @@ impl Turns {
                 line.under_way += 1;
                 return true;
             }
-            if line.members.insert(Arc::clone(target)) {
+            if line.members.insert((target.hash(), Arc::clone(target))) {
                 line.waiting.push_back(Arc::clone(target));
             }
             false
@@ -109,7 +109,7 @@ impl Line {
     fn remove_first(&mut self, target: &Arc<TargetKey>) {
         if self.waiting.front() == Some(target) {
             self.waiting.pop_front();
-            self.members.remove(target);
+            self.members.remove(&(target.hash(), Arc::clone(target)));
         }
     }
 }
