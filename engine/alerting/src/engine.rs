@@ -252,14 +252,14 @@ impl Engine {
         let now = self.now;
         self.dispatch_from = self.dispatch_from - by;
         for silence in self.silences.clock_stepped_back(now + by, now) {
-            self.timers.set(Timer::Silence(silence.id.clone()), now + self.settings.silence_retention);
+            self.timers.set(Timer::silence(&silence.id), now + self.settings.silence_retention);
             self.persist(Record::Silence(silence));
         }
         let mut timers = Vec::new();
         for group in self.groups.iter_mut() {
             group.next_flush = group.next_flush - by;
             group.unanswered_since = group.unanswered_since.map(|since| since - by);
-            timers.push((Timer::Flush(group.key.clone()), group.next_flush));
+            timers.push((Timer::flush(&group.key), group.next_flush));
             for target in &mut group.targets {
                 target.entry.notified_at = target.entry.notified_at.map(|at| at.min(now));
                 target.failing_since = target.failing_since.map(|at| at.min(now));

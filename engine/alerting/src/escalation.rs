@@ -18,7 +18,7 @@ impl Engine {
 
     /// Sets the timer for the next receiver to be told if nobody answers.
     pub(crate) fn arm_escalation(&mut self, group: &Group) {
-        let timer = Timer::Escalation(group.key.clone());
+        let timer = Timer::escalation(&group.key);
         let steps = self.routes.find(&group.route).map(|node| node.policy.escalation.as_slice()).unwrap_or_default();
         let next = steps.iter().find(|step| !group.escalated.contains(&step.receiver));
         match (group.unanswered_since, next) {
@@ -49,7 +49,7 @@ impl Engine {
         }
         group.unanswered_since = None;
         group.escalated.clear();
-        self.timers.cancel(Timer::Escalation(group.key.clone()));
+        self.timers.cancel(Timer::escalation(&group.key));
         self.dirty_groups.insert(group.key.clone());
         for dropped in group.sync_targets(&self.receivers) {
             self.drop_target(dropped);

@@ -48,7 +48,7 @@ impl Engine {
         self.review_answer(&mut group);
         let (_, interval) = self.pace(self.routes.find(&group.route), &group.labels);
         group.next_flush = self.now + interval;
-        self.timers.set(Timer::Flush(key.clone()), group.next_flush);
+        self.timers.set(Timer::flush(key), group.next_flush);
         if keep {
             self.dirty_groups.insert(key.clone());
         }

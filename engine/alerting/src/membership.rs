@@ -289,7 +289,7 @@ impl Engine {
             targets: Vec::new(),
         };
         group.sync_targets(&self.receivers);
-        self.timers.set(Timer::Flush(group.key.clone()), next_flush);
+        self.timers.set(Timer::flush(&group.key), next_flush);
         self.dirty_groups.insert(group.key.clone());
         self.groups.insert(Box::new(group));
     }
@@ -321,8 +321,8 @@ impl Engine {
     /// Forgets a group and what its receivers knew.
     pub(crate) fn drop_group(&mut self, key: &GroupKey) {
         let Some(group) = self.groups.remove(key) else { return };
-        self.timers.cancel(Timer::Flush(key.clone()));
-        self.timers.cancel(Timer::Escalation(key.clone()));
+        self.timers.cancel(Timer::flush(key));
+        self.timers.cancel(Timer::escalation(key));
         self.dirty_groups.remove(key);
         self.delete(RecordKey::group(group.since, key));
         for target in group.targets {

@@ -39,7 +39,7 @@ impl Engine {
                     self.groups.insert(Box::new(Group::restored(record)));
                 }
                 Record::Silence(silence) => {
-                    self.timers.set(Timer::Silence(silence.id.clone()), silence.ends_at);
+                    self.timers.set(Timer::silence(&silence.id), silence.ends_at);
                     self.silences.put(silence, self.now);
                 }
                 Record::Target(record) => targets.push(record),
@@ -393,7 +393,7 @@ impl Engine {
         // A shorter interval holds at once; a longer one from the next flush on.
         let latest = now + if group.flushed { interval } else { wait };
         group.next_flush = group.next_flush.min(latest);
-        self.timers.set(Timer::Flush(key.clone()), group.next_flush);
+        self.timers.set(Timer::flush(key), group.next_flush);
         if changed {
             self.dirty_groups.insert(key.clone());
         }
@@ -401,7 +401,7 @@ impl Engine {
             self.drop_target(target);
         }
         let Some(group) = self.groups.remove(key) else { return };
-        self.timers.cancel(Timer::Escalation(key.clone()));
+        self.timers.cancel(Timer::escalation(key));
         self.arm_escalation(&group);
         for index in 0..group.targets.len() {
             self.arm_repeat(&group, index);

@@ -85,7 +85,7 @@ impl Engine {
         let Some(silence) = self.silences.get(id).cloned() else { return };
         let over = silence.phase(self.now) == SilenceState::Expired;
         let due = if over { silence.ends_at + self.settings.silence_retention } else { silence.ends_at };
-        self.timers.set(Timer::Silence(id.clone()), due);
+        self.timers.set(Timer::silence(id), due);
         self.persist(Record::Silence(silence));
         self.emit(Subject::Silence(id.clone()), reason);
     }
@@ -96,11 +96,11 @@ impl Engine {
         let forget_at = silence.ends_at + self.settings.silence_retention;
         if silence.ends_at > self.now {
             let ends_at = silence.ends_at;
-            return self.timers.set(Timer::Silence(id.clone()), ends_at);
+            return self.timers.set(Timer::silence(id), ends_at);
         }
         if forget_at > self.now {
             self.silences.unfile(id);
-            return self.timers.set(Timer::Silence(id.clone()), forget_at);
+            return self.timers.set(Timer::silence(id), forget_at);
         }
         self.silences.delete(id);
         self.delete(RecordKey { kind: Record::SILENCE, key: id.to_string() });

@@ -9,15 +9,17 @@ use crate::{GroupKey, RouteRequestId, SilenceId, SimilarKey, TargetKey};
 
 /// What can be due. Of those due at the same time the earlier variant goes first: an alert ends before its group is
 /// looked at, and a group is looked at before an attempt to deliver is made.
+///
+/// There is one for each alert at least, so that it is no larger than a number and a pointer: what is larger is in a box.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// A silence begins to be only kept, or is deleted.
-    Silence(SilenceId),
+    Silence(Box<SilenceId>),
     /// An alert from outside ends unless it was sent again.
     AlertEnd(Fingerprint),
     /// An acknowledgement ends by itself.
     Acknowledgement(Fingerprint),
-    /// Similar alerts need not wait any more. In a box, because there are many timers and few of these.
+    /// Similar alerts need not wait any more.
     RateLimit(Box<SimilarKey>),
     /// A rule stayed away for too long.
     RuleRemoved(RuleId),
@@ -30,11 +32,11 @@ pub(crate) enum Timer {
     /// The router should have answered.
     RouteLost(RouteRequestId),
     /// An alert group looks whether there is something to tell.
-    Flush(GroupKey),
+    Flush(Box<GroupKey>),
     /// A group is told again to the millisecond, where its route wants that.
     Repeat(Arc<TargetKey>),
     /// Nobody has acknowledged for as long as the route waits.
-    Escalation(GroupKey),
+    Escalation(Box<GroupKey>),
     /// A retry is due, or an attempt under way should have been answered.
     Attempt(Arc<TargetKey>),
     /// An alert that ended may be forgotten.
@@ -43,6 +45,20 @@ pub(crate) enum Timer {
     KeepHistory,
     /// Histories may be too old.
     AgeHistory,
+}
+
+impl Timer {
+    pub(crate) fn silence(id: &SilenceId) -> Timer {
+        Timer::Silence(Box::new(id.clone()))
+    }
+
+    pub(crate) fn flush(group: &GroupKey) -> Timer {
+        Timer::Flush(Box::new(group.clone()))
+    }
+
+    pub(crate) fn escalation(group: &GroupKey) -> Timer {
+        Timer::Escalation(Box::new(group.clone()))
+    }
 }
 
 /// A timer to be found again, in an order that is quick to compare: keys of groups are long, have much in common and lie
@@ -141,6 +157,11 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_is_small() {
+        assert_eq!(size_of::<Timer>(), 16);
+    }
 
     #[test]
     fn a_timer_is_due_once_at_its_last_setting_and_in_order() {
