@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const COMPANY: Duration = Duration::from_millis(5);
 
 /// Records after which a commit takes no more, so that a slow database has done it in time. What one turn decided is not
-/// divided.
+/// divided, and what waits for a database that fails is tried together, so that a stop ends after a few tries.
 const RECORDS_AT_ONCE: usize = 10_000;
 
 /// What one turn of the owner decided.
@@ -236,7 +236,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             while let Ok(more) = decided.try_recv() {
                 self.take_in(more, failing, waiting);
             }
-            while batch.records.len() < RECORDS_AT_ONCE
+            while (failing || batch.records.len() < RECORDS_AT_ONCE)
                 && let Some(more) = waiting.decided.pop_front_if(|more| more.term == batch.term)
             {
                 batch.merge(more);
