@@ -208,16 +208,14 @@ impl Engine {
             return;
         }
         target.look_again = false;
-        let entry = &target.entry;
+        let (entry, send_resolved, current) = (&target.entry, target.send_resolved, target.current);
+        // Where the route does not lead any more nothing is news.
+        let told = |here: &FingerprintSet, f: Fingerprint| current && here.contains(f) || entry.owed.contains(f);
         let mut content = Content {
-            firing: survey.firing.iter().filter(|f| survey.attached.contains(*f) || entry.owed.contains(*f)).collect(),
-            resolved: {
-                let told = |f: &_| survey.resolved_open.contains(*f) || entry.owed.contains(*f);
-                survey.resolved.iter().filter(told).collect()
-            },
+            firing: survey.firing.iter().filter(|f| told(&survey.attached, *f)).collect(),
+            resolved: survey.resolved.iter().filter(|f| told(&survey.resolved_open, *f)).collect(),
         };
         let open = !survey.open.is_empty();
-        let (send_resolved, current) = (target.send_resolved, target.current);
         let terms = Terms { now, repeat_interval, repeat, open, send_resolved, current };
         let verdict = decide(entry, &content, &survey.attached, terms);
         if verdict == Verdict::Forget {

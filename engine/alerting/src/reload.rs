@@ -381,6 +381,11 @@ impl Engine {
             group.receiver = node.receiver.clone();
             changed = true;
         }
+        // Who was told because nobody answered is told no more than the ends once the route does not ask for it.
+        let steps = node.map(|node| node.policy.escalation.as_slice()).unwrap_or_default();
+        let before = group.escalated.len();
+        group.escalated.retain(|receiver| steps.iter().any(|step| step.receiver == *receiver));
+        changed |= group.escalated.len() < before;
         let dropped = group.sync_targets(&self.receivers);
         for target in &mut group.targets {
             // A reload may have repaired what made the receiver refuse.
