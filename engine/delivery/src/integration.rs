@@ -274,7 +274,9 @@ fn pagerduty_request(
 
 fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pagerduty::Fields, BuildError> {
     let key = config.routing_key.as_ref().map(current).unwrap_or_default();
-    let details = config.details.iter().map(|(name, value)| (name.clone(), r.tree("details", value))).collect();
+    // Those that fail must not take the place of built-in ones of the same name.
+    let details = |(name, value): &(String, _)| Some((name.clone(), r.whole(|r| r.tree("details", value))?));
+    let details = config.details.iter().filter_map(details).collect();
     let links = config
         .links
         .iter()
@@ -338,47 +340,43 @@ fn slack_fields(config: &SlackConfig, r: &mut Renderer<'_>) -> Result<slack::Fie
     })
 }
 
-/// Alertmanager's attachment, where the receiver or a definition of the user's sets any part of it.
+/// Alertmanager's attachment, where the receiver or a definition of the user's sets any part of it. Where its
+/// text fails the built-in message is sent: Alertmanager's default for the text is empty and would say nothing.
 fn classic(config: &SlackConfig, r: &mut Renderer<'_>) -> Option<slack::Classic> {
-    const PARTS: [(&str, &str); 7] = [
+    const TEXT: &str = "slack.default.text";
+    const PARTS: [(&str, &str); 6] = [
         ("title", "slack.default.title"),
         ("title_link", "slack.default.titlelink"),
         ("pretext", "slack.default.pretext"),
-        ("text", "slack.default.text"),
         ("fallback", "slack.default.fallback"),
         ("callback_id", "slack.default.callbackid"),
         ("footer", "slack.default.footer"),
     ];
-    let settings = [
-        &config.title,
-        &config.title_link,
-        &config.pretext,
-        &config.text,
-        &config.fallback,
-        &config.callback_id,
-        &config.footer,
-    ];
+    let settings =
+        [&config.title, &config.title_link, &config.pretext, &config.fallback, &config.callback_id, &config.footer];
     let more = config.image_url.is_some()
         || config.thumb_url.is_some()
         || !config.fields.is_empty()
         || !config.actions.is_empty();
     let redefined = PARTS.iter().any(|(_, definition)| r.redefines(definition));
-    if !more && !redefined && settings.iter().all(|setting| setting.is_none()) {
+    let has_text = config.text.is_some() || r.redefines(TEXT);
+    if !more && !redefined && !has_text && settings.iter().all(|setting| setting.is_none()) {
+        return None;
+    }
+    let text = r.text_or_definition("text", config.text.as_deref(), TEXT);
+    if has_text && text.is_none() {
         return None;
     }
     let mut parts = PARTS.iter().zip(settings).map(|((field, definition), setting)| {
-        let text = match setting {
-            Some(text) => r.text(field, Some(text)),
-            None => r.defined(field, definition),
-        };
-        text.unwrap_or_default()
+        let own = r.text(field, setting.as_deref());
+        own.or_else(|| r.defined(field, definition)).unwrap_or_default()
     });
     let mut next = || parts.next().unwrap_or_default();
     let mut classic = slack::Classic {
         title: next(),
         title_link: next(),
         pretext: next(),
-        text: next(),
+        text: text.unwrap_or_default(),
         fallback: next(),
         callback_id: next(),
         footer: next(),
@@ -427,7 +425,8 @@ fn webhook_fields(config: &WebhookConfig, r: &mut Renderer<'_>) -> Result<webhoo
 }
 
 fn email_fields(config: &EmailConfig, r: &mut Renderer<'_>) -> Result<email::Fields, BuildError> {
-    let headers = config.headers.iter().map(|(name, value)| (name.clone(), r.plain("headers", value))).collect();
+    let header = |(name, value): (&String, &String)| Some((name.clone(), r.text("headers", Some(value))?));
+    let headers = config.headers.iter().filter_map(header).collect();
     let html = match &config.html {
         // An empty text is a choice of Alertmanager's users: no HTML part of their own, which here is the built-in one.
         Some(text) if !text.is_empty() => r.html("html", Some(text)),

@@ -117,14 +117,11 @@ impl<'a> Renderer<'a> {
     }
 
     fn escaped(&mut self, field: &str, text: Option<&str>, escape: Escape) -> Option<String> {
-        match self.render(text?, escape) {
-            Ok(text) => Some(text),
-            Err(message) => {
-                self.notes
-                    .push(bounded(&format!("the template of {field} failed, the built-in text is sent: {message}")));
-                None
-            }
-        }
+        self.render(text?, escape).map_err(|message| self.failed(field, "the built-in text is sent", &message)).ok()
+    }
+
+    fn failed(&mut self, field: &str, instead: &str, message: &str) {
+        self.notes.push(bounded(&format!("the template of {field} failed, {instead}: {message}")));
     }
 
     /// The text of a setting, or of the definition by which Alertmanager's users replace its default.
@@ -148,7 +145,17 @@ impl<'a> Renderer<'a> {
 
     /// A list, an address or a word that may be empty.
     pub(crate) fn plain(&mut self, field: &str, text: &str) -> String {
-        self.text(field, Some(text)).unwrap_or_default()
+        self.render(text, Escape::None).unwrap_or_else(|message| {
+            self.failed(field, "it is left out", &message);
+            String::new()
+        })
+    }
+
+    /// What is made of several texts, unless one of them fails: half of a message may say nothing.
+    pub(crate) fn whole<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let before = self.notes.len();
+        let made = make(self);
+        (self.notes.len() == before).then_some(made)
     }
 
     /// A value of any shape with the texts in it rendered.
@@ -168,11 +175,14 @@ impl<'a> Renderer<'a> {
     }
 
     /// The same; a text that a template made and that reads as JSON becomes that, so that templates can make lists and
-    /// numbers.
+    /// numbers. One that fails says what fires, since nothing else of the payload may say so.
     pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
         match tree {
             Tree::Text(text) if text.contains("{{") => {
-                let text = self.plain("payload", text);
+                let text = self.render(text, Escape::None).unwrap_or_else(|message| {
+                    self.failed("payload", "what fires stands in its place", &message);
+                    view::title(self.notification)
+                });
                 match serde_json::from_str(&text) {
                     Ok(Value::String(_)) | Err(_) => text.into(),
                     Ok(value) => value,

@@ -17,11 +17,15 @@ use crate::{BuildError, Notification, Request, Topic};
 
 /// Where events go unless the configuration says otherwise.
 pub const EVENTS_URL: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Where PagerDuty itself takes events.
+const EVENTS_ORIGIN: &str = "https://events.pagerduty.com/";
+/// The same for accounts in Europe.
+const EVENTS_EU_ORIGIN: &str = "https://events.eu.pagerduty.com/";
 /// The longest summary in characters.
 pub const SUMMARY_CHARS_MAX: usize = 1024;
 /// The longest deduplication key in characters.
 pub const DEDUP_KEY_CHARS_MAX: usize = 255;
-/// A routing key has exactly this many characters.
+/// A routing key of PagerDuty has exactly this many characters.
 pub const ROUTING_KEY_CHARS: usize = 32;
 /// The largest event in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 512_000;
@@ -124,7 +128,7 @@ pub struct Fields {
 /// `payload`, anything else becomes the detail `message`.
 ///
 /// # Errors
-/// If the routing key cannot be one: PagerDuty would refuse every event.
+/// If the routing key cannot be one, so that every event would be refused.
 pub fn build(fields: &Fields, notification: &Notification, message: Option<&Message>) -> Result<Request, BuildError> {
     let routing_key = routing_key(fields)?;
     let mut notes = Vec::new();
@@ -157,12 +161,18 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     Ok(request)
 }
 
+/// Services that speak PagerDuty's API have keys of other lengths; what is wrong with those they say themselves.
 fn routing_key(fields: &Fields) -> Result<&str, BuildError> {
     let key = fields.routing_key.trim();
     let length = key.chars().count();
-    if length != ROUTING_KEY_CHARS {
+    let own =
+        fields.url.is_empty() || fields.url.starts_with(EVENTS_ORIGIN) || fields.url.starts_with(EVENTS_EU_ORIGIN);
+    if own && length != ROUTING_KEY_CHARS {
         let message = format!("a PagerDuty routing key has {ROUTING_KEY_CHARS} characters, this one has {length}");
         return Err(BuildError::setting("routing_key", message));
+    }
+    if key.is_empty() {
+        return Err(BuildError::setting("routing_key", "it is empty"));
     }
     Ok(key)
 }

@@ -67,7 +67,40 @@ async fn templates_of_alertmanager_fill_the_fields() {
     let attachment = &message["attachments"][0];
     assert_eq!(message["channel"], "#eu");
     assert_eq!([&attachment["text"], &attachment["footer"]], ["a:9090 b:9090 ", "by r"]);
+    assert!(attachment["title"].as_str().is_some_and(|title| title.starts_with("[FIRING:2] ")), "{attachment}");
     assert_eq!(attachment["fields"][0]["value"], "2");
+}
+
+/// A broken text never costs a page: what is sent in its place says what fires.
+#[tokio::test]
+async fn what_stands_in_place_of_a_broken_text_says_what_fires() {
+    let (pagerduty, slack, hook) =
+        (Double::pagerduty().await.unwrap(), Double::slack().await.unwrap(), Double::webhook().await.unwrap());
+    let broken = "'{{ .Nonsense.x }}'";
+    let deliverer = deliverer(&format!(
+        "  pagerduty_configs: [{{url: '{}', routing_key: {KEY}, details: {{firing: {broken}, own: [{broken}]}}}}]\n  \
+         slack_configs: [{{api_url: '{}', channel: '#a', title: Trouble, text: {broken}, send_resolved: true}}]\n  \
+         webhook_configs: [{{url: '{}', payload: {{what: {broken}, kind: alert}}}}]",
+        pagerduty.url(),
+        slack.url(),
+        hook.url(),
+    ));
+    for integration in ["pagerduty[0]", "slack[0]", "webhook[0]"] {
+        let attempt = deliverer.attempt(&delivery(integration)).await;
+        // This double takes Alertmanager's JSON only.
+        let is_taken = integration != "webhook[0]";
+        assert_eq!(said(&attempt.outcome).starts_with("delivered"), is_taken, "{integration}: {:?}", attempt.outcome);
+        assert!(attempt.notes.iter().all(|note| note.contains("failed")), "{integration}: {:?}", attempt.notes);
+        assert!(!attempt.notes.is_empty(), "{integration}");
+    }
+    let details = pagerduty.taken()[0].json()["payload"]["custom_details"].clone();
+    assert!(details["firing"].as_str().is_some_and(|text| text.contains("instance = a:9090")), "{details}");
+    assert!(details["own"].is_null(), "{details}");
+    let message = slack.taken()[0].json();
+    assert!(message["attachments"][0]["blocks"].is_array(), "the built-in message: {message}");
+    let payload = hook.received()[0].json();
+    assert_eq!(payload["kind"], "alert");
+    assert!(payload["what"].as_str().is_some_and(|text| text.starts_with("[FIRING:2] ")), "{payload}");
 }
 
 #[tokio::test]

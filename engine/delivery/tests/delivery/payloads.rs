@@ -138,10 +138,23 @@ fn pagerduty_takes_severity_from_the_setting_or_the_worst_firing_alert() {
 }
 
 #[test]
-fn pagerduty_refuses_a_key_that_cannot_be_one() {
-    let fields = pagerduty::Fields { routing_key: "short".to_owned(), ..Default::default() };
-    let error = pagerduty::build(&fields, &pair(), None).unwrap_err();
-    expect!["routing_key: a PagerDuty routing key has 32 characters, this one has 5"].assert_eq(&error.to_string());
+fn a_routing_key_that_pagerduty_would_refuse_is_refused_and_that_of_another_service_is_sent() {
+    let result = |url: &str, key: &str| {
+        let fields = pagerduty::Fields { url: url.to_owned(), routing_key: key.to_owned(), ..Default::default() };
+        match pagerduty::build(&fields, &pair(), None) {
+            Ok(request) => format!("{} to {}", body(&request)["routing_key"], request.url),
+            Err(error) => error.to_string(),
+        }
+    };
+    let table = [
+        ("", "short", "routing_key: a PagerDuty routing key has 32 characters, this one has 5"),
+        (pagerduty::EVENTS_URL, "short", "routing_key: a PagerDuty routing key has 32 characters, this one has 5"),
+        ("https://oncall.example/v2/enqueue", " short ", "\"short\" to https://oncall.example/v2/enqueue"),
+        ("https://oncall.example/v2/enqueue", " ", "routing_key: it is empty"),
+    ];
+    for (url, key, expected) in table {
+        assert_eq!(result(url, key), expected, "{url} {key:?}");
+    }
 }
 
 #[test]
