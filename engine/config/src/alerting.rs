@@ -67,7 +67,7 @@ fn targets(f: &mut Fields<'_, '_>) -> Vec<String> {
         }
         if target.contains('/') || url::check(&format!("http://{target}")).is_err() {
             decoder
-                .error(node.start, "bad-address", format!("{target:?} is not the address of an Alertmanager"))
+                .error(node.start, "bad-address", "this is not the address of an Alertmanager")
                 .help("write it as host:port; `scheme` and `path_prefix` have keys of their own");
             return None;
         }

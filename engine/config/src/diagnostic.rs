@@ -116,17 +116,23 @@ pub(crate) fn is_reference(value: &str) -> bool {
     name.is_some_and(watchfire_model::is_legacy_label_name)
 }
 
-/// Where the value of the first key begins whose value is secret, and the column of that key.
+/// Where the first secret of a line begins, and the column of its key: the value of a key whose values are secret, or an
+/// address with a user, who may have a password.
 fn secret_value(line: &str) -> Option<(usize, usize)> {
     /// Keys below which everything is secret, on the same line or not: what stands there is called as somebody likes.
     const BLOCKS: [&str; 5] = ["bearer_tokens", "basic", "proxy_connect_header", "channel_configs", "secrets"];
-    line.match_indices(':').find_map(|(at, _)| {
+    let keyed = line.match_indices(':').find_map(|(at, _)| {
         let before = line[..at].trim_end_matches(['"', '\'', ' ']);
         let key = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");
         let value = line[at + 1..].trim();
         let secret = BLOCKS.contains(&key) || names_secret(key) && !value.is_empty();
         secret.then(|| (at + 1, before.len() - key.len()))
-    })
+    });
+    let address = line.match_indices('@').find_map(|(at, _)| {
+        let word = line[..at].rsplit([' ', '\t', '\'', '"', '[', '{', ',']).next().unwrap_or("");
+        word.contains("://").then(|| (at - word.len(), at - word.len()))
+    });
+    keyed.into_iter().chain(address).min()
 }
 
 /// The lines of a configuration as they may be shown: what may be a secret is `<secret>`, and the lines on which it goes on
@@ -215,9 +221,10 @@ mod tests {
                     list:\n  bearer_tokens:\n  - t1\n  - t2\n  basic:\n    ops: pw\n  channel: z\n\
                     a: {token: '${A:-r1}', x: y}\nb: {token: ${B}, other_token: r2}\nc: {token: ${C}r3}\n\
                     d: {token: \"${D}\"}\ne:\n  token: ${E}\n    r4\nf:\n  proxy_connect_header:\n    X-Any: [r5]\n\
-                    g: {channel_configs: [{settings: {any: r6}}]}\nh: {X-Api-Key: r7}\n";
+                    g: {channel_configs: [{settings: {any: r6}}]}\nh: {X-Api-Key: r7}\n\
+                    i: {proxy_url: 'http://u:r8@h', x: y}\nj:\n- http://u:r9@h\nk: {to: a@b.c}\nl: x:y[5m:]@1\n";
         let shown = without_secrets(text);
-        let secrets = "hooks u:p abc def t0ken t1 t2 pw r1 r2 r3 r4 r5 r6 r7".split(' ');
+        let secrets = "hooks u:p abc def t0ken t1 t2 pw r1 r2 r3 r4 r5 r6 r7 r8 r9".split(' ');
         for secret in secrets.clone() {
             assert!(!shown.contains(secret), "{secret}: {shown}");
         }
@@ -236,7 +243,17 @@ mod tests {
                 assert!(!rendered.contains(secret), "{secret}: {rendered}");
             }
         }
-        for kept in ["channel: '#a'", "message: m", "${P}", "name: a", "channel: z", "\"${D}\"", "token: ${E}"] {
+        for kept in [
+            "channel: '#a'",
+            "message: m",
+            "${P}",
+            "name: a",
+            "channel: z",
+            "\"${D}\"",
+            "token: ${E}",
+            "{to: a@b.c}",
+            "x:y[5m:]@1",
+        ] {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
     }

@@ -27,8 +27,9 @@ pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     if host.contains([' ', '<', '>', '"', '{', '}', '\\', '^', '`', '|']) {
         return Err("the host has a character that no host has");
     }
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("the port is not a number");
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !port.is_empty() && port.parse::<u16>().is_err() {
+        return Err("the port is not a number below 65536");
     }
     let path = path.split(['?', '#']).next().unwrap_or("");
     for (at, _) in path.match_indices('%') {
@@ -59,8 +60,19 @@ mod tests {
         for text in ["http://a", "https://a:80/b?c=%d", "http://u:p@[::1]:9/", "HTTPS://x/a b", "http://a/%20"] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
-        for text in ["", "a", "ftp://a", "http:a", "http://", "http:///x", "http://a b/", "http://a:x/", "http://a/%2"]
-        {
+        for text in [
+            "",
+            "a",
+            "ftp://a",
+            "http:a",
+            "http://",
+            "http:///x",
+            "http://a b/",
+            "http://a:x/",
+            "http://a:+1",
+            "http://a:65536",
+            "http://a/%2",
+        ] {
             assert!(check(text).is_err(), "{text}");
         }
     }

@@ -38,7 +38,7 @@ fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Grant {
         let found = origin(&text);
         if let Err(reason) = &found {
             decoder
-                .error(node.start, "bad-host", format!("{text:?} is no host: {reason}"))
+                .error(node.start, "bad-host", format!("this is no host: {reason}"))
                 .help("write it like desk.example, desk.example:8443 or http://desk.example");
         }
         found.ok()
