@@ -173,22 +173,18 @@ enum Input {
 
 impl Logged {
     fn next(replay: &mut Replay) -> Result<Option<Logged>> {
-        while let Some(entry) = replay.next()? {
-            let at = entry.at();
-            let input = match entry {
-                Replayed::Samples { series, samples, .. } => {
-                    let known = samples
-                        .iter()
-                        .filter_map(|(number, point)| Some((series.get(*number as usize)?.clone()?, point.clone())));
-                    Input::Samples(known.collect())
-                }
-                Replayed::Events { events, .. } => Input::Events(events),
-                // Alerts that others raised are not what rules made.
-                Replayed::Alerts { .. } => continue,
-            };
-            return Ok(Some(Logged { at, input }));
-        }
-        Ok(None)
+        let Some(entry) = replay.next()? else { return Ok(None) };
+        let at = entry.at();
+        let input = match entry {
+            Replayed::Samples { series, samples, .. } => {
+                let known = samples
+                    .iter()
+                    .filter_map(|(number, point)| Some((series.get(*number as usize)?.clone()?, point.clone())));
+                Input::Samples(known.collect())
+            }
+            Replayed::Events { events, .. } => Input::Events(events),
+        };
+        Ok(Some(Logged { at, input }))
     }
 }
 

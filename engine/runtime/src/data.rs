@@ -271,8 +271,6 @@ impl Data {
                     touched.rules.extend(self.store_events(events, now));
                     Pushed { accepted: events.len(), ..Pushed::default() }
                 }
-                // Alerts from outside go to the state machine, which keeps them.
-                Entry::Alerts(_) => Pushed::default(),
             }));
         }
         Ok((answers, touched))

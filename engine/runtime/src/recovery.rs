@@ -139,8 +139,6 @@ impl Data {
                         recovered.events += events.len() as u64;
                         self.store_events(&events, at.min(reach.end));
                     }
-                    // Alerts from outside are records of the state machine, which the store has.
-                    Replayed::Alerts { .. } => {}
                 }
             }
             for damage in replay.damage() {

@@ -73,26 +73,37 @@ impl Writer {
     }
 
     /// Writes entries with one write to each log that is concerned. Answers which of them were written: one that is too
-    /// large costs no other.
+    /// large costs no other. After an error none of them is, nor will be: their senders send them again.
     pub(crate) fn log_entries(
         &mut self,
         at: Timestamp,
         entries: &[Entry],
     ) -> Result<Vec<Result<(), PushError>>, LogError> {
+        let written = self.stage_entries(at, entries).and_then(|written| {
+            self.log.commit()?;
+            self.events.commit()?;
+            Ok(written)
+        });
+        if written.is_err() {
+            self.log.discard();
+            self.events.discard();
+        }
+        written
+    }
+
+    fn stage_entries(&mut self, at: Timestamp, entries: &[Entry]) -> Result<Vec<Result<(), PushError>>, LogError> {
         let mut written = Vec::with_capacity(entries.len());
         for entry in entries {
             let staged = match entry {
                 Entry::Samples(batch) if batch.is_empty() => Ok(()),
                 Entry::Events(_) => self.events.stage(at, entry),
-                Entry::Samples(_) | Entry::Alerts(_) => self.log.stage(at, entry),
+                Entry::Samples(_) => self.log.stage(at, entry),
             };
             written.push(match staged {
                 Err(error @ LogError::TooLarge { .. }) => Err(PushError::TooLarge(error.to_string())),
                 other => Ok(other?),
             });
         }
-        self.log.commit()?;
-        self.events.commit()?;
         Ok(written)
     }
 
@@ -362,8 +373,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use watchfire_model::{Matcher, RuleId};
-    use watchfire_store::log::LogSettings;
+    use watchfire_model::{Event, Matcher, RuleId};
+    use watchfire_store::log::{LogSettings, ReplayFrom};
 
     use super::*;
     use crate::metrics::Metrics;
@@ -444,6 +455,33 @@ mod tests {
         assert_eq!(newest(), Timestamp::from_secs(103));
         let rejected = data.metrics.samples_rejected.get_or_create(&crate::metrics::label("reason", "too_far_ahead"));
         assert_eq!(rejected.get(), 5);
+    }
+
+    #[test]
+    fn what_was_not_taken_is_not_written_with_what_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = data(folder.path());
+        let now = Timestamp::EPOCH;
+        let event = |id: &str| {
+            let (id, kind) = (id.to_owned(), "login".to_owned());
+            Entry::Events(vec![Event { id, time: now, kind, fields: Default::default(), body: String::new() }])
+        };
+        // After what is too large the log of samples begins another segment, whose name is not free here.
+        let labels = Labels::from_pairs([("__name__", "a".repeat(65 << 20).as_str())]);
+        let too_large = Entry::Samples(vec![(labels, vec![Sample { timestamp: now, value: 1.0 }.into()])]);
+        let in_its_way = folder.path().join("log").join(format!("{:020}.wlog", 2));
+        std::fs::write(&in_its_way, "").unwrap();
+        data.accept(&[event("refused"), too_large], now).unwrap_err();
+        std::fs::remove_file(in_its_way).unwrap();
+        data.accept(&[event("taken")], now).unwrap();
+        let mut replay = lock(&data.writer).events.replay(ReplayFrom::Start);
+        let mut ids = Vec::new();
+        while let Some(entry) = replay.next().unwrap() {
+            if let Entry::Events(events) = entry.to_entry() {
+                ids.extend(events.into_iter().map(|event| event.id));
+            }
+        }
+        assert_eq!(ids, ["taken"]);
     }
 
     #[test]

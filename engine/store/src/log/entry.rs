@@ -1,11 +1,11 @@
-//! What one frame of the log holds: samples, events or alerts.
+//! What one frame of the log holds: samples or events.
 //!
 //! Within a segment every text of a label set is written once, every label set once, and a sample then names its series
 //! by a small number. A frame brings the texts and label sets that it is the first to use.
 
 use std::collections::{BTreeMap, HashMap};
 
-use watchfire_model::{Alert, Event, FieldValue, Labels, Timestamp};
+use watchfire_model::{Event, FieldValue, Labels, Timestamp};
 use watchfire_tsdb::{Point, SampleValue};
 
 use super::codec::{Reader, Unreadable, put_f64, put_length, put_signed, put_text, put_varint, unzigzag, zigzag};
@@ -19,8 +19,6 @@ pub enum Entry {
     Samples(Vec<(Labels, Vec<Point>)>),
     /// Events.
     Events(Vec<Event>),
-    /// Alerts from outside.
-    Alerts(Vec<Alert>),
 }
 
 /// A series as the caller numbers it, such as the series store does: an index for a dense array, and what tells apart
@@ -38,7 +36,6 @@ pub struct SeriesNumber {
 pub(super) enum FrameKind {
     Samples = 1,
     Events = 2,
-    Alerts = 3,
 }
 
 impl FrameKind {
@@ -46,7 +43,6 @@ impl FrameKind {
         match byte {
             1 => Some(FrameKind::Samples),
             2 => Some(FrameKind::Events),
-            3 => Some(FrameKind::Alerts),
             _ => None,
         }
     }
@@ -353,55 +349,4 @@ fn read_field(reader: &mut Reader<'_>, depth: usize) -> Result<FieldValue, Unrea
         }
         _ => return Err(Unreadable("a field has an unknown type")),
     })
-}
-
-pub(super) fn put_alerts(out: &mut Vec<u8>, alerts: &[Alert]) {
-    put_length(out, alerts.len());
-    for alert in alerts {
-        put_length(out, alert.labels.len());
-        for label in alert.labels.iter() {
-            put_text(out, label.name);
-            put_text(out, label.value);
-        }
-        put_length(out, alert.annotations.len());
-        for (name, value) in alert.annotations.iter() {
-            put_text(out, name);
-            put_text(out, value);
-        }
-        put_signed(out, alert.starts_at.as_millis());
-        put_signed(out, alert.updated_at.as_millis());
-        let flags =
-            u8::from(alert.timeout) | (u8::from(alert.ends_at.is_some()) << 1) | (u8::from(alert.value.is_some()) << 2);
-        out.push(flags);
-        if let Some(ends_at) = alert.ends_at {
-            put_signed(out, ends_at.as_millis());
-        }
-        if let Some(value) = alert.value {
-            put_f64(out, value);
-        }
-        put_text(out, &alert.generator_url);
-    }
-}
-
-pub(super) fn read_alerts(payload: &[u8]) -> Result<Vec<Alert>, Unreadable> {
-    fn pairs<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, &'a str)>, Unreadable> {
-        let count = reader.count()?;
-        (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect()
-    }
-    let mut reader = Reader::new(payload);
-    let count = reader.count()?;
-    let mut alerts = Vec::with_capacity(count.min(1 << 16));
-    for _ in 0..count {
-        let labels = Labels::from_pairs(pairs(&mut reader)?);
-        let annotations = pairs(&mut reader)?.into_iter().collect();
-        let starts_at = Timestamp::from_millis(reader.signed()?);
-        let updated_at = Timestamp::from_millis(reader.signed()?);
-        let flags = reader.byte()?;
-        let ends_at = if flags & 2 != 0 { Some(Timestamp::from_millis(reader.signed()?)) } else { None };
-        let value = if flags & 4 != 0 { Some(reader.f64()?) } else { None };
-        let generator_url = reader.text()?.into();
-        let timeout = flags & 1 != 0;
-        alerts.push(Alert { labels, annotations, starts_at, ends_at, updated_at, timeout, generator_url, value });
-    }
-    if reader.is_empty() { Ok(alerts) } else { Err(Unreadable("it is longer than it says")) }
 }

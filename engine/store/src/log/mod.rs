@@ -22,7 +22,7 @@ use watchfire_model::{Duration, Event, Labels, Timestamp};
 use watchfire_tsdb::Point;
 
 pub use entry::{Entry, SeriesNumber};
-use entry::{FrameKind, WriteDictionary, put_alerts, put_events};
+use entry::{FrameKind, WriteDictionary, put_events};
 pub use replay::{Replay, ReplayFrom, Replayed};
 use segment::{FILE_HEADER_BYTES, FileHeader, FileKind, SegmentReader, Step};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotSize, SnapshotWriter, oldest_snapshot, read_snapshot};
@@ -271,10 +271,6 @@ impl Log {
         let staged = match entry {
             Entry::Samples(series) => self.stage_series(start, at, series),
             Entry::Events(events) => self.stage_events(start, at, events),
-            Entry::Alerts(alerts) => {
-                put_alerts(&mut self.staged, alerts);
-                self.end_frame(start, at, FrameKind::Alerts)
-            }
         };
         if staged.is_err() {
             self.staged.truncate(start);
@@ -410,6 +406,17 @@ impl Log {
         }
         self.drop_for_size();
         Ok(end)
+    }
+
+    /// Forgets what is staged: it will not be written.
+    pub fn discard(&mut self) {
+        if !self.staged.is_empty() {
+            self.staged.clear();
+            self.staged_entries = 0;
+            self.staged_newest = None;
+            // The dictionary may hold what this would have defined.
+            self.broken = true;
+        }
     }
 
     /// A log that may hold little is cut into smaller segments, so that dropping one does not drop everything.

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use watchfire_model::{Alert, Event, Labels, Timestamp};
+use watchfire_model::{Event, Labels, Timestamp};
 use watchfire_tsdb::Point;
 
 use super::codec::Unreadable;
-use super::entry::{FrameKind, ReadDictionary, read_alerts, read_events};
+use super::entry::{FrameKind, ReadDictionary, read_events};
 use super::segment::{SegmentReader, Step};
 use super::{Damage, Entry, LogError, Position, io_error, list_segments};
 
@@ -44,20 +44,13 @@ pub enum Replayed<'a> {
         /// The events.
         events: Vec<Event>,
     },
-    /// Alerts from outside.
-    Alerts {
-        /// When they were accepted.
-        at: Timestamp,
-        /// The alerts.
-        alerts: Vec<Alert>,
-    },
 }
 
 impl Replayed<'_> {
     /// When it was accepted.
     pub fn at(&self) -> Timestamp {
         match self {
-            Replayed::Samples { at, .. } | Replayed::Events { at, .. } | Replayed::Alerts { at, .. } => *at,
+            Replayed::Samples { at, .. } | Replayed::Events { at, .. } => *at,
         }
     }
 
@@ -80,7 +73,6 @@ impl Replayed<'_> {
                 Entry::Samples(entries)
             }
             Replayed::Events { events, .. } => Entry::Events(events.clone()),
-            Replayed::Alerts { alerts, .. } => Entry::Alerts(alerts.clone()),
         }
     }
 }
@@ -106,7 +98,6 @@ const DAMAGE_KEPT_MAX: usize = 100;
 enum Read {
     Samples,
     Events(Vec<Event>),
-    Alerts(Vec<Alert>),
 }
 
 impl Replay {
@@ -194,7 +185,6 @@ impl Replay {
                 }
                 _ if !wanted => continue,
                 Some(FrameKind::Events) => read_events(&reader.payload).map(Read::Events),
-                Some(FrameKind::Alerts) => read_alerts(&reader.payload).map(Read::Alerts),
                 None => Err(Unreadable("it is of a kind that is not known")),
             };
             match read {
@@ -210,7 +200,6 @@ impl Replay {
                             samples: &self.dictionary.samples,
                         },
                         Read::Events(events) => Replayed::Events { at, events },
-                        Read::Alerts(alerts) => Replayed::Alerts { at, alerts },
                     }));
                 }
             }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use watchfire_model::{Alert, Event, FieldValue, STALE_NAN, Sample};
+use watchfire_model::{Event, FieldValue, STALE_NAN, Sample};
 use watchfire_tsdb::{BucketCount, CounterResetHint, Histogram, SampleValue};
 
 use super::*;
@@ -48,19 +48,6 @@ fn event(id: &str) -> Event {
     Event { id: id.to_owned(), time: at(-5), kind: "login".to_owned(), fields, body: "a\nline".to_owned() }
 }
 
-fn alert() -> Alert {
-    Alert {
-        labels: Labels::from_pairs([("alertname", "x")]),
-        annotations: [("summary", "")].into(),
-        starts_at: at(1),
-        ends_at: Some(at(2)),
-        updated_at: at(3),
-        timeout: true,
-        generator_url: "http://x".into(),
-        value: Some(f64::INFINITY),
-    }
-}
-
 /// One of each, with series that are new and series that are not.
 fn entries() -> Vec<(Timestamp, Entry)> {
     vec![
@@ -77,7 +64,6 @@ fn entries() -> Vec<(Timestamp, Entry)> {
             at(30),
             Entry::Samples(vec![samples("up", &[(3, 0.5)]), samples("new", &[(i64::MIN, -0.0), (i64::MAX, 1e300)])]),
         ),
-        (at(40), Entry::Alerts(vec![alert(), Alert { ends_at: None, value: None, timeout: false, ..alert() }])),
         (at(50), Entry::Samples(vec![])),
         (at(60), Entry::Samples(vec![samples("new", &[(7, 7.0)])])),
     ]
@@ -119,7 +105,7 @@ fn what_was_appended_is_replayed_after_reopening() {
     }
     // The next run defines its series anew.
     log.append(at(70), &entries()[0].1).unwrap();
-    assert_eq!(replayed(&log, ReplayFrom::Start).0.len(), 7);
+    assert_eq!(replayed(&log, ReplayFrom::Start).0.len(), entries().len() + 1);
     assert_eq!(replayed(&log, ReplayFrom::Time(at(61))).0, [(at(70), entries().remove(0).1)]);
 }
 
@@ -210,7 +196,7 @@ fn a_flipped_bit_costs_one_entry_and_what_depended_on_it() {
         let last = hit + 1 == positions.len();
         assert_eq!((opened.cut_bytes > 0, replay.damage_count()), (last, u64::from(!last)), "byte {byte}");
         // The first frame also brings texts that the third needs for its series.
-        let orphans = [4, 0, 1, 0, 0, 0][hit];
+        let orphans = [4, 0, 1, 0, 0][hit];
         assert_eq!(replay.orphans(), orphans, "byte {byte}");
     }
 }
@@ -396,7 +382,6 @@ fn long_entries_are_split_and_come_back_whole() {
                 found_points.extend(part.into_iter().flat_map(|(_, points)| points));
                 frames[1] += 1;
             }
-            Entry::Alerts(_) => panic!("there were no alerts"),
         }
     }
     assert!(found_events == events && found_points == series[0].1);
@@ -419,6 +404,21 @@ fn an_entry_that_is_too_long_is_refused_and_costs_no_other() {
     }
     log.commit().unwrap();
     assert_eq!(replayed(&log, ReplayFrom::Start).0, [good.clone(), good.clone(), good]);
+}
+
+#[test]
+fn what_is_discarded_is_not_written_and_what_comes_next_does_not_need_it() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let mut all = entries().into_iter();
+    let (first, discarded, next) = (all.next().unwrap(), all.nth(1).unwrap(), all.next_back().unwrap());
+    log.append(first.0, &first.1).unwrap();
+    log.stage(discarded.0, &discarded.1).unwrap();
+    log.discard();
+    // Its series is the one that the discarded entry would have defined.
+    log.append(next.0, &next.1).unwrap();
+    let (found, replay) = replayed(&log, ReplayFrom::Start);
+    assert_eq!((found, replay.damage_count(), replay.orphans()), (vec![first, next], 0, 0));
 }
 
 #[test]
@@ -467,10 +467,6 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         proptest::collection::btree_map(series.0.clone(), series.1, 0..5)
             .prop_map(|series| Entry::Samples(series.into_iter().collect())),
         proptest::collection::vec(event, 0..3).prop_map(Entry::Events),
-        (any::<i64>(), any::<Option<i32>>(), any::<bool>()).prop_map(|(starts, ends, timeout)| {
-            let ends_at = ends.map(|millis| at(i64::from(millis)));
-            Entry::Alerts(vec![Alert { starts_at: at(starts), ends_at, timeout, ..alert() }])
-        }),
     ]
 }
 
@@ -506,7 +502,6 @@ proptest! {
         let mut dictionary = entry::ReadDictionary::default();
         let _ = dictionary.read(&bytes);
         let _ = entry::read_events(&bytes);
-        let _ = entry::read_alerts(&bytes);
         let dir = TempDir::new().unwrap();
         fs::create_dir_all(settings(&dir).dir).unwrap();
         let file = [&segment::file_header(FileKind::SEGMENT, 1)[..], &bytes].concat();
