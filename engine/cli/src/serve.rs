@@ -115,7 +115,8 @@ async fn resolve(listen: &str) -> Result<SocketAddr> {
     addresses.next().with_context(|| format!("server.listen: {listen:?} has no address"))
 }
 
-/// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
+/// Reloads on SIGHUP; returns on SIGTERM or SIGINT. An engine that stops by itself is an error, so that whoever
+/// supervises the process starts it again.
 async fn wait_for_signals(engine: &Watchfire, config: &Path) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -128,6 +129,7 @@ async fn wait_for_signals(engine: &Watchfire, config: &Path) -> Result<()> {
             },
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
+            () = engine.stopped() => bail!("the engine has stopped because of a defect, which the log tells; please report it"),
         }
     }
 }

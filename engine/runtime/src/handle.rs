@@ -1,5 +1,6 @@
 //! The handle that callers hold.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -110,7 +111,7 @@ impl Watchfire {
 
     /// A stopped engine takes nothing, although its log could.
     fn open(&self) -> Result<(), PushError> {
-        if self.inner.owner.is_closed() { Err(PushError::Closed) } else { Ok(()) }
+        if self.is_running() { Ok(()) } else { Err(PushError::Closed) }
     }
 
     /// Counts spans that whoever exports traces of this engine had to drop.
@@ -126,8 +127,9 @@ impl Watchfire {
     /// As for samples.
     pub async fn push_alerts(&self, alerts: Vec<Alert>) -> Result<PushedAlerts, PushError> {
         let received = alerts.len();
-        let wanted = u32::try_from(received).unwrap_or(u32::MAX);
-        let Ok(permits) = self.inner.alerts_waiting.try_acquire_many(wanted) else {
+        // More than may wait come in while nothing else waits: refused, they would never come in.
+        let wanted = u32::try_from(received.min(ALERTS_WAITING_MAX)).unwrap_or(u32::MAX);
+        let Ok(places) = Arc::clone(&self.inner.alerts_waiting).try_acquire_many_owned(wanted) else {
             self.inner.metrics.overloaded.get_or_create(&label("queue", "alerts")).inc();
             return Err(PushError::Overloaded { retry_after: std::time::Duration::from_secs(1) });
         };
@@ -138,24 +140,29 @@ impl Watchfire {
             let before = counted(engine);
             engine.handle(now, Input::Alerts(alerts));
             let after = counted(engine);
+            // They waited until here, also where whoever sent them has gone away.
+            drop(places);
             [after[0] - before[0], after[1] - before[1]]
         });
         let [refused, refused_for_bytes] = refused.await?.map(|refused| usize::try_from(refused).unwrap_or(usize::MAX));
-        drop(permits);
         self.inner.metrics.alerts_received.inc_by(received as u64);
         let accepted = received.saturating_sub(refused + refused_for_bytes);
         Ok(PushedAlerts { accepted, refused, refused_for_bytes })
     }
 
     /// Looks at the state machine, between two inputs. `None` if the engine is stopping.
+    ///
+    /// # Panics
+    /// If `look` does. That is the caller's affair, and the engine goes on.
     pub async fn view<R: Send + 'static>(&self, look: impl FnOnce(&Engine) -> R + Send + 'static) -> Option<R> {
         let (reply, answer) = oneshot::channel();
         let act = Box::new(move |engine: &mut Engine, _: Timestamp| {
+            let looked = catch_unwind(AssertUnwindSafe(|| look(engine)));
             // A caller that has gone away needs no answer.
-            drop(reply.send(look(engine)));
+            drop(reply.send(looked));
         });
         self.inner.owner.send(Request::Act(act)).ok()?;
-        answer.await.ok()
+        answer.await.ok().map(|looked| looked.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
     /// Acts on the state machine and returns when what followed is durable. Where another engine decides it is asked for
@@ -256,7 +263,18 @@ impl Watchfire {
 
     /// Whether the state is restored and rules are evaluated.
     pub fn ready(&self) -> bool {
-        self.inner.ready.load(Ordering::Acquire)
+        self.inner.ready.load(Ordering::Acquire) && self.is_running()
+    }
+
+    /// Whether the engine evaluates and tells anything; see [`Watchfire::stopped`].
+    pub fn is_running(&self) -> bool {
+        !self.inner.owner.is_closed()
+    }
+
+    /// Waits until the engine has stopped: by [`Watchfire::shutdown`], or because of a defect in it. After a defect the
+    /// process is best started anew, which goes on with what is durable.
+    pub async fn stopped(&self) {
+        self.inner.owner.closed().await;
     }
 
     /// The recorded calls of a plugin, the oldest first: the newest few that failed or were asked for. `None` if there

@@ -14,8 +14,8 @@ use crate::forward::Forwarder;
 use crate::persist::Decided;
 use crate::tenure;
 
-/// Inputs that are handled before their outputs are drained: one commit then covers them all.
-const INPUTS_PER_TURN: usize = 256;
+/// Requests that are handled before their outputs are drained: one commit then covers them all.
+const REQUESTS_PER_TURN: usize = 256;
 
 /// What can wake the owner.
 pub(crate) enum Request {
@@ -52,7 +52,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Runs until it is told to stop or nobody is left who could tell it anything.
+    /// Runs until it is told to stop, nobody is left who could tell it anything, or nothing can be persisted any more.
     pub(crate) async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let mut turn = Decided::default();
         loop {
@@ -62,49 +62,49 @@ impl Owner {
                     None => return,
                 },
                 () = sleep_until(self.engine.next_deadline(), self.clock.now()) => None,
+                // Who persists outlives the owner. To decide what nobody is told would hide that.
+                () = self.decided.closed() => return tracing::error!("the task that persists decisions has ended"),
             };
             let now = self.clock.now();
             if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
                 self.engine.handle(now, Input::Tick);
             }
             let mut stop = None;
-            let mut next = request;
-            for _ in 0..INPUTS_PER_TURN {
-                match next {
-                    Some(Request::Inputs(inputs)) => {
+            let more = std::iter::from_fn(|| requests.try_recv().ok());
+            for request in request.into_iter().chain(more).take(REQUESTS_PER_TURN) {
+                match request {
+                    Request::Inputs(inputs) => {
                         inputs.into_iter().for_each(|input| self.handle(now, input, &mut turn));
                     }
-                    Some(Request::Durable(input, reply)) => {
+                    Request::Durable(input, reply) => {
                         self.handle(now, input, &mut turn);
                         turn.replies.push(reply);
                     }
-                    Some(Request::Act(act)) => act(&mut self.engine, now),
-                    Some(Request::Ask(input, act, reply)) => {
+                    Request::Act(act) => act(&mut self.engine, now),
+                    Request::Ask(input, act, reply) => {
                         act(&mut self.engine, now);
                         if self.term.is_none() {
                             turn.requests.extend(input);
                         }
                         turn.replies.push(reply);
                     }
-                    Some(Request::Requested { inputs, unreadable }) => {
+                    Request::Requested { inputs, unreadable } => {
                         turn.done.extend(unreadable);
                         for (number, input) in inputs {
                             turn.done.push(number);
                             self.engine.handle(now, input);
                         }
                     }
-                    Some(Request::Turn { term, records }) => {
+                    Request::Turn { term, records } => {
                         // What was decided until here belongs to the term that ends.
                         self.drain(now, std::mem::take(&mut turn));
                         self.turn(now, term, records);
                     }
-                    Some(Request::Stop(done)) => {
+                    Request::Stop(done) => {
                         stop = Some(done);
                         break;
                     }
-                    None => break,
                 }
-                next = requests.try_recv().ok();
             }
             self.drain(now, std::mem::take(&mut turn));
             if let Some(done) = stop {
@@ -208,3 +208,6 @@ async fn sleep_until(deadline: Option<Timestamp>, now: Timestamp) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,12 @@ use crate::bounds::full;
 const COALESCE: Duration = Duration::from_millis(250);
 
 /// `GET /-/healthy`
-pub(crate) async fn healthy() -> &'static str {
-    "Watchfire is healthy.\n"
+pub(crate) async fn healthy(State(app): State<App>) -> Response {
+    if app.engine.is_running() {
+        "Watchfire is healthy.\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Watchfire has stopped; start it again.\n").into_response()
+    }
 }
 
 /// `GET /-/ready`
