@@ -62,6 +62,11 @@ pub(crate) fn reason(word: &str) -> &str {
 
 /// The data of the webhook, as templates know it.
 pub(crate) fn data(notification: &Notification) -> Data {
+    data_of(notification, notification.alerts.len())
+}
+
+/// The same with the first `alerts_max` alerts; those that fire come first.
+pub(crate) fn data_of(notification: &Notification, alerts_max: usize) -> Data {
     let alert = |view: &AlertView| AlertData {
         status: view.status,
         labels: view.alert.labels.clone(),
@@ -74,7 +79,7 @@ pub(crate) fn data(notification: &Notification) -> Data {
     Data {
         receiver: notification.receiver.clone(),
         status: notification.status(),
-        alerts: notification.alerts.iter().map(alert).collect(),
+        alerts: notification.alerts.iter().take(alerts_max).map(alert).collect(),
         notification_reason: reason(&notification.reason).to_owned(),
         group_labels: notification.group_labels.clone(),
         common_labels: notification.common_labels.clone(),

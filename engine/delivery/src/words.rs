@@ -17,6 +17,8 @@ use crate::{BuildError, Notification, view};
 
 /// Alerts that a template file sees in `firing` and `resolved`; `alerts` has all.
 const ALERTS_SHOWN_MAX: usize = 100;
+/// A text that fails with all alerts of a group is tried with so many times fewer.
+const FEWER: usize = 16;
 /// The largest message that a template or a formatter may make.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
@@ -92,18 +94,35 @@ impl<'a> Renderer<'a> {
         Renderer { library, notification, data: OnceCell::new(), notes: Vec::new() }
     }
 
-    fn render(&self, text: &str, escape: Escape) -> Result<String, String> {
+    /// A text, made of all alerts. Where that fails, because a storm makes more than a template may say, it is made of the
+    /// first of them, which is noted: the channel cuts long texts anyway.
+    fn render(&mut self, field: &str, text: &str, escape: Escape) -> Result<String, String> {
         // Most settings are no templates.
         if !text.contains("{{") {
             return Ok(text.to_owned());
         }
-        let data = self.data.get_or_init(|| view::data(self.notification));
-        self.library.parse(text)?.render(data, escape, self.notification.at).map_err(|error| error.message)
+        let template = self.library.parse(text)?;
+        let (notification, at) = (self.notification, self.notification.at);
+        let data = self.data.get_or_init(|| view::data(notification));
+        let failed = match template.render(data, escape, at) {
+            Ok(text) => return Ok(text),
+            Err(error) => error.message,
+        };
+        let all = notification.alerts.len();
+        let mut fewer = std::iter::successors(Some(all / FEWER), |shown| Some(shown / FEWER)).take_while(|n| *n > 0);
+        let made = fewer.find_map(|shown| {
+            let text = template.render(&view::data_of(notification, shown), escape, at).ok()?;
+            Some((shown, text))
+        });
+        let Some((shown, text)) = made else { return Err(failed) };
+        self.failed(field, &format!("it is made of the first {shown} of {all} alerts"), &failed);
+        Ok(text)
     }
 
     /// The text of a setting that is needed: an address or a key, for which there is no other.
     pub(crate) fn needed(&mut self, field: &str, text: &str) -> Result<String, BuildError> {
-        self.render(text, Escape::None).map_err(|message| BuildError::Template { field: field.to_owned(), message })
+        let rendered = self.render(field, text, Escape::None);
+        rendered.map_err(|message| BuildError::Template { field: field.to_owned(), message })
     }
 
     /// The text of a setting; nothing if it is not set or fails.
@@ -117,7 +136,9 @@ impl<'a> Renderer<'a> {
     }
 
     fn escaped(&mut self, field: &str, text: Option<&str>, escape: Escape) -> Option<String> {
-        self.render(text?, escape).map_err(|message| self.failed(field, "the built-in text is sent", &message)).ok()
+        self.render(field, text?, escape)
+            .map_err(|message| self.failed(field, "the built-in text is sent", &message))
+            .ok()
     }
 
     fn failed(&mut self, field: &str, instead: &str, message: &str) {
@@ -145,7 +166,7 @@ impl<'a> Renderer<'a> {
 
     /// A list, an address or a word that may be empty.
     pub(crate) fn plain(&mut self, field: &str, text: &str) -> String {
-        self.render(text, Escape::None).unwrap_or_else(|message| {
+        self.render(field, text, Escape::None).unwrap_or_else(|message| {
             self.failed(field, "it is left out", &message);
             String::new()
         })
@@ -179,7 +200,7 @@ impl<'a> Renderer<'a> {
     pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
         match tree {
             Tree::Text(text) if text.contains("{{") => {
-                let text = self.render(text, Escape::None).unwrap_or_else(|message| {
+                let text = self.render("payload", text, Escape::None).unwrap_or_else(|message| {
                     self.failed("payload", "what fires stands in its place", &message);
                     view::title(self.notification)
                 });

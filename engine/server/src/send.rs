@@ -38,7 +38,7 @@ const EVENT_TYPE_BYTES_MAX: usize = 64;
 
 /// What happened.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with event_type and title")]
 struct Happened {
     event_type: String,
     #[serde(default)]
@@ -83,8 +83,8 @@ pub(crate) async fn send(State(app): State<App>, headers: HeaderMap, body: Body)
         watchfire_ingest::alerts::decode(text.as_bytes(), now, dispatch.resolve_timeout, &app.ingest_limits());
     let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.body))?;
     let Some(alert) = decoded.alerts.first().cloned() else {
-        let reason = decoded.error_answer().map_or_else(|| "the alert was refused".to_owned(), |error| error.body);
-        return Err(refused(StatusCode::BAD_REQUEST, &reason));
+        let reason = decoded.rejections.first.first().map_or("the alert was refused", |one| one.reason.as_str());
+        return Err(refused(StatusCode::BAD_REQUEST, reason));
     };
     let receivers: Vec<String> = dispatch.route(&alert.labels).iter().map(|route| route.receiver.to_string()).collect();
     let answer = json!({

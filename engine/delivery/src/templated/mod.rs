@@ -24,6 +24,9 @@ use crate::view::{self, value_of};
 use crate::words::Renderer;
 use crate::{BuildError, Method, Notification, Request, webhook};
 
+/// What in `shorten` stands for fewer alerts.
+const ALERTS: &str = "alerts";
+
 /// A receiver of such a channel, with its templates parsed once.
 pub(crate) struct Templated {
     pub(crate) config: TemplatedConfig,
@@ -129,7 +132,13 @@ impl Templated {
         {
             return Ok(None);
         }
-        let mut request = self.built(definition, &mut scope, prepared.message.as_ref())?;
+        let mut built = self.built(definition, &mut scope, prepared.message.as_ref());
+        // What is said of all alerts of a storm may be more than a template can say.
+        let fewer = definition.shorten.iter().any(|name| name == ALERTS);
+        while built.is_err() && fewer && prepared.fewer_alerts(notification) {
+            built = self.built(definition, &mut self.scope(&prepared, kept), prepared.message.as_ref());
+        }
+        let mut request = built?;
         let Some(max) = definition.bytes_max else { return Ok(Some(request)) };
         let whole = request.body.len();
         for name in &definition.shorten {
@@ -219,18 +228,23 @@ impl Prepared {
         }
     }
 
+    /// Shows half of the alerts; says whether there was more than one.
+    fn fewer_alerts(&mut self, notification: &Notification) -> bool {
+        let shown = if self.alerts_max == 0 { notification.alerts.len() } else { self.alerts_max };
+        if shown <= 1 {
+            return false;
+        }
+        self.alerts_max = shown / 2;
+        self.facts.insert("webhook".to_owned(), webhook::payload(notification, self.alerts_max));
+        true
+    }
+
     /// Makes a setting shorter, or shows fewer alerts, because a body of `bytes` is to have `max`; says whether it could.
     fn smaller(&mut self, name: &str, max: usize, bytes: usize, notification: &Notification) -> bool {
         /// Below this nothing worth reading is left.
         const BYTES_MIN: usize = 64;
-        if name == "alerts" {
-            let shown = if self.alerts_max == 0 { notification.alerts.len() } else { self.alerts_max };
-            if shown <= 1 {
-                return false;
-            }
-            self.alerts_max = shown / 2;
-            self.facts.insert("webhook".to_owned(), webhook::payload(notification, self.alerts_max));
-            return true;
+        if name == ALERTS {
+            return self.fewer_alerts(notification);
         }
         let Some(Value::String(text)) = self.settings.get_mut(name) else { return false };
         // In proportion, since what is around the text and how it is escaped takes its share; then in small steps.
