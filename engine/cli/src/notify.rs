@@ -70,9 +70,9 @@ fn preview(options: &Preview) -> Result<ExitCode> {
                 config.dispatch.resolve_timeout,
                 &Limits::STANDARD,
             );
-            let decoded = decoded.map_err(|error| anyhow!("{}: {}", path.display(), error.body))?;
+            let decoded = decoded.map_err(|error| anyhow!("{}: {}", path.display(), error.message))?;
             if let Some(error) = decoded.error_answer() {
-                bail!("{}: {}", path.display(), error.body);
+                bail!("{}: {}", path.display(), error.message);
             }
             decoded.alerts
         }

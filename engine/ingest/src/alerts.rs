@@ -30,8 +30,10 @@ pub struct DecodedAlerts {
 pub struct ErrorAnswer {
     /// 400, 413 or 422.
     pub status: u16,
-    /// The JSON text of the response.
-    pub body: String,
+    /// The number that Alertmanager gives to what is wrong with a body, where it gives one.
+    code: Option<u16>,
+    /// What is wrong.
+    pub message: String,
 }
 
 impl DecodedAlerts {
@@ -45,14 +47,21 @@ impl DecodedAlerts {
         if more > 0 {
             reasons.push(format!("and {more} more"));
         }
-        Some(ErrorAnswer { status: 400, body: Value::from(reasons.join("; ")).to_string() })
+        Some(ErrorAnswer { status: 400, code: None, message: reasons.join("; ") })
     }
 }
 
 impl ErrorAnswer {
     fn coded(status: u16, code: u16, message: impl Into<String>) -> ErrorAnswer {
-        let message: String = message.into();
-        ErrorAnswer { status, body: json!({"code": code, "message": message}).to_string() }
+        ErrorAnswer { status, code: Some(code), message: message.into() }
+    }
+
+    /// The JSON text of the response.
+    pub fn body(&self) -> String {
+        match self.code {
+            Some(code) => json!({"code": code, "message": self.message}).to_string(),
+            None => Value::from(self.message.as_str()).to_string(),
+        }
     }
 
     fn unparsable(why: impl std::fmt::Display) -> ErrorAnswer {

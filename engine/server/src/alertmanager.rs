@@ -283,7 +283,7 @@ pub(crate) fn alerts_refused(pushed: PushedAlerts) -> Option<String> {
 /// An answer whose body the decoder has worded already.
 fn answer(error: &watchfire_ingest::alerts::ErrorAnswer) -> Response {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, [(axum::http::header::CONTENT_TYPE, "application/json")], error.body.clone()).into_response()
+    (status, [(axum::http::header::CONTENT_TYPE, "application/json")], error.body()).into_response()
 }
 
 #[derive(Deserialize)]

@@ -91,9 +91,9 @@ async fn wanted(app: &App, headers: &HeaderMap, body: Body) -> Result<(String, V
     let text = Value::from(wanted.alerts).to_string();
     let timeout = definitions.config.dispatch.resolve_timeout;
     let decoded = watchfire_ingest::alerts::decode(text.as_bytes(), app.engine.now(), timeout, &app.ingest_limits());
-    let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.body))?;
+    let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.message))?;
     match decoded.error_answer() {
-        Some(error) => Err(refused(StatusCode::BAD_REQUEST, &error.body)),
+        Some(error) => Err(refused(StatusCode::BAD_REQUEST, &error.message)),
         None => Ok((wanted.receiver, decoded.alerts)),
     }
 }

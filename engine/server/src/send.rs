@@ -81,7 +81,7 @@ pub(crate) async fn send(State(app): State<App>, headers: HeaderMap, body: Body)
     let (text, now) = (json!([alert]).to_string(), app.engine.now());
     let decoded =
         watchfire_ingest::alerts::decode(text.as_bytes(), now, dispatch.resolve_timeout, &app.ingest_limits());
-    let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.body))?;
+    let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.message))?;
     let Some(alert) = decoded.alerts.first().cloned() else {
         let reason = decoded.rejections.first.first().map_or("the alert was refused", |one| one.reason.as_str());
         return Err(refused(StatusCode::BAD_REQUEST, reason));

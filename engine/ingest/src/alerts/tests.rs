@@ -35,7 +35,7 @@ fn times_that_are_not_given_are_made_up_as_in_alertmanager() {
 fn an_end_in_the_past_without_a_start_is_resolved_and_one_before_the_start_is_refused() {
     let decoded = read(r#"[{"labels":{"alertname":"x"},"startsAt":"2024-01-01T00:00:00Z"}]"#);
     // It starts after its made-up end: Alertmanager refuses that too.
-    assert_eq!(decoded.error_answer().unwrap().body, r#""start time must be before end time""#);
+    assert_eq!(decoded.error_answer().unwrap().body(), r#""start time must be before end time""#);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_alert_is_bounded_as_a_whole() {
         let decoded = decode(body.as_bytes(), NOW, TIMEOUT, &limits).unwrap();
         let answer = decoded.error_answer();
         assert_eq!(decoded.alerts.len() == 1, taken, "{body}");
-        assert_eq!(answer.is_none_or(|answer| !answer.body.contains("ingest.alert_bytes_max")), taken, "{body}");
+        assert_eq!(answer.is_none_or(|answer| !answer.message.contains("ingest.alert_bytes_max")), taken, "{body}");
     }
 }
 
@@ -67,17 +67,13 @@ fn the_good_part_of_a_batch_is_kept_and_the_answer_is_400() {
     assert_eq!(&*decoded.alerts[0].generator_url, "http://x/");
     let items: Vec<_> = decoded.rejections.first.iter().map(|rejection| rejection.item.number()).collect();
     assert_eq!(items, [1, 2, 3, 4]);
-    assert_eq!(
-        decoded.error_answer().unwrap(),
-        ErrorAnswer {
-            status: 400,
-            body: r#""at least one label pair required; at least one label pair required; invalid label set: invalid name \"\"; invalid annotations: invalid name \"\"""#
-                .to_owned()
-        }
-    );
+    let answer = decoded.error_answer().unwrap();
+    let reasons = "at least one label pair required; at least one label pair required; invalid label set: invalid name \"\"; invalid annotations: invalid name \"\"";
+    assert_eq!((answer.status, answer.message.as_str()), (400, reasons));
+    assert_eq!(answer.body(), Value::from(reasons).to_string());
     let legacy = Limits { label_names: LabelNames::Legacy, ..Limits::STANDARD };
     let decoded = decode(br#"[{"labels":{"a-b":"c","alertname":"x"}}]"#, NOW, TIMEOUT, &legacy).unwrap();
-    assert_eq!(decoded.error_answer().unwrap().body, r#""invalid label set: invalid name \"a-b\"""#);
+    assert_eq!(decoded.error_answer().unwrap().body(), r#""invalid label set: invalid name \"a-b\"""#);
 }
 
 #[test]
@@ -113,7 +109,7 @@ fn what_refuses_the_whole_body() {
     ];
     for (body, status, answer) in table {
         let error = decode(body.as_bytes(), NOW, TIMEOUT, &Limits::STANDARD).unwrap_err();
-        assert_eq!((error.status, error.body.as_str()), (status, answer), "{body}");
+        assert_eq!((error.status, error.body().as_str()), (status, answer), "{body}");
     }
     let limits = Limits { alerts_max: 1, body_bytes_max: 40, ..Limits::STANDARD };
     assert_eq!(decode(b"[{},{}]", NOW, TIMEOUT, &limits).unwrap_err().status, 413);
@@ -137,8 +133,8 @@ fn answers_are_those_that_alertmanager_gave() {
             continue;
         }
         let (status, body) = match decode(request.to_string().as_bytes(), NOW, TIMEOUT, &limits) {
-            Ok(decoded) => decoded.error_answer().map_or((200, String::new()), |answer| (answer.status, answer.body)),
-            Err(answer) => (answer.status, answer.body),
+            Ok(decoded) => decoded.error_answer().map_or((200, String::new()), |answer| (answer.status, answer.body())),
+            Err(answer) => (answer.status, answer.body()),
         };
         assert_eq!(u64::from(status), case["status"].as_u64().unwrap(), "{name}: {body}");
         assert_eq!(body, case["body"].as_str().unwrap().trim_end(), "{name}");
