@@ -131,6 +131,15 @@ impl DeliveryParts {
             ..watchfire_delivery::Settings::default()
         };
         let deliverer = Deliverer::new(settings, &config.receivers, &templates, Arc::clone(providers));
+        let known: Vec<&str> = config.receivers.iter().map(|receiver| &*receiver.name).collect();
+        for receiver in self.channels.keys().filter(|receiver| !known.contains(&receiver.as_str())) {
+            let message = format!(
+                "this program has a channel for the receiver {receiver:?}, which the configuration does not have, so that \
+                 nothing goes there; its receivers: {}",
+                known.join(", ")
+            );
+            diagnostics.push(crate::load::whole_file(receiver, &message));
+        }
         let problems = deliverer.problems().iter();
         diagnostics.extend(problems.map(|problem| crate::load::whole_file(&problem.place, &problem.message)));
         deliverer
@@ -181,7 +190,8 @@ impl Builder {
         self
     }
 
-    /// Adds a channel of the embedding program: every notification to the receiver of this name goes to it too.
+    /// Adds a channel of the embedding program: every notification to the receiver of this name goes to it too. A receiver
+    /// that the configuration does not have is told as an error of it, here and after a reload.
     pub fn channel(mut self, receiver: impl Into<String>, channel: Arc<dyn Channel>) -> Builder {
         self.channels.entry(receiver.into()).or_default().push(channel);
         self
@@ -581,3 +591,6 @@ async fn truncate(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
