@@ -1,7 +1,7 @@
 //! The HTTP surface over the library: what comes in, Prometheus' and Alertmanager's APIs, the pages.
 //!
 //! It decides nothing: every answer is a look at the engine, every command an input to it. Wire shapes live here and in
-//! `ingest`; the binary and embedding programs mount [`router`] where they like.
+//! `ingest`; the binary and embedding programs serve [`router`], at the root or below `server.route_prefix`.
 
 mod acknowledgement;
 mod admin;
@@ -37,7 +37,7 @@ use watchfire_ingest::otlp::Deltas;
 use watchfire_model::{MatcherBudget, Timestamp};
 
 pub use serve::serve;
-pub use ui::{SCRIPT, STYLE, ago};
+pub use ui::{PAGES, SCRIPT, STYLE, ago};
 
 /// The stream of changes.
 pub(crate) const STREAM: &str = "/api/watchfire/v1/stream";
@@ -103,6 +103,10 @@ impl App {
 }
 
 /// All routes over a running engine.
+///
+/// A program with routes of its own merges them. For a place below a path of that program, its configuration says
+/// `server: {route_prefix: /alerting}`, and the routes are still merged: axum's `nest` would hide the path from the pages,
+/// whose links would lead elsewhere. [`serve`] bounds the connections; whoever serves the routes otherwise does that.
 pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
     let deltas = Arc::new(tokio::sync::Mutex::new(Deltas::new(DELTA_SERIES_MAX)));

@@ -38,6 +38,16 @@ pub const STYLE: &str = include_str!("../assets/watchfire.css");
 /// The script of every page.
 pub const SCRIPT: &str = include_str!("../assets/watchfire.js");
 
+/// The pages in the bar at the top: path and title.
+pub const PAGES: [(&str, &str); 6] = [
+    ("/", "Alerts"),
+    ("/rules", "Rules"),
+    ("/silences", "Silences"),
+    ("/receivers", "Receivers"),
+    ("/notifications", "Notifications"),
+    ("/plugins", "Plugins"),
+];
+
 /// The bar at the top.
 pub(crate) struct Navigation {
     /// What stands before every path.
@@ -48,15 +58,7 @@ pub(crate) struct Navigation {
 
 impl Navigation {
     pub(crate) fn new(app: &App, here: &'static str) -> Navigation {
-        let pages = [
-            ("/", "Alerts"),
-            ("/rules", "Rules"),
-            ("/silences", "Silences"),
-            ("/receivers", "Receivers"),
-            ("/notifications", "Notifications"),
-            ("/plugins", "Plugins"),
-        ];
-        let own = pages.map(|(path, title)| (path.to_owned(), title.to_owned()));
+        let own = PAGES.map(|(path, title)| (path.to_owned(), title.to_owned()));
         let pages = own.into_iter().chain(app.settings.more_pages.iter().cloned()).collect();
         Navigation { base: app.prefix.to_string(), pages, here }
     }
