@@ -10,6 +10,7 @@
 mod absence;
 pub mod builtin;
 mod condition;
+pub mod dataflow;
 mod evaluate;
 mod instances;
 mod labels;

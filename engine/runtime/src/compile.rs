@@ -10,12 +10,12 @@ use watchfire_host::Host;
 use watchfire_model::{Duration, RuleId};
 use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, State, StateLimits};
 use watchfire_promql::{Options, Tracked};
+use watchfire_rules::dataflow::{Reader, Written, is_chain};
 use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, Source};
 
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
 use crate::remote::{self, Server};
-use crate::touch::{self, Reader, Written};
 
 /// What the plugins of each rule remember; kept across reloads.
 pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
@@ -179,13 +179,8 @@ impl Compiled {
         if let Source::Events(source) = &rule.source {
             self.queries.insert(rule.id, Arc::clone(&source.query));
         }
-        let selectors: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers.into()).collect();
-        let life = rule.life();
-        let writes = Written::by(&rule.name, &life);
-        let queried = rule.template_queries().names;
         // What a server elsewhere answers reads nothing here.
-        let reads = server.is_none() && (!selectors.is_empty() || !queried.is_empty());
-        let reader = reads.then(|| Arc::new(Reader::new(rule.id, selectors, queried, writes)));
+        let reader = if server.is_none() { Reader::of(rule).map(Arc::new) } else { None };
         self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
         let state =
@@ -204,7 +199,7 @@ impl Compiled {
         let spec = RuleSpec {
             id: rule.id,
             name: rule.name.as_str().into(),
-            kind: life,
+            kind: rule.life(),
             generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
         };
         let (rule, state) = (Arc::clone(rule), Arc::clone(state));
@@ -227,7 +222,7 @@ impl Compiled {
 
     /// Whether one of these rules may read what one before it writes.
     fn is_chain(&self, rules: &[RuleSpec]) -> bool {
-        touch::is_chain(rules.iter().map(|spec| {
+        is_chain(rules.iter().map(|spec| {
             let reader = self.rules.rules.get(&spec.id).and_then(|ready| ready.reader.as_deref());
             (Written::by(&spec.name, &spec.kind), reader)
         }))

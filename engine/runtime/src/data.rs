@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use watchfire_alerting::CLOCK_JITTER;
 use watchfire_events::{CompiledQuery, EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, RuleId, Timestamp};
+use watchfire_rules::dataflow::Reader;
 use watchfire_store::log::{Entry, LogError};
 use watchfire_tsdb::{AppendError, Point, SeriesId, Tsdb};
 
@@ -17,7 +18,7 @@ use crate::health::Health;
 use crate::metadata::MetadataTable;
 use crate::metrics::{Metrics, label};
 use crate::refill::Refill;
-use crate::touch::{Reader, TouchIndex};
+use crate::touch::TouchIndex;
 use crate::writer::Writer;
 use crate::{PushError, Pushed, Rejection};
 

@@ -11,6 +11,7 @@ use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, R
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
 use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
+use watchfire_rules::dataflow::Reader;
 use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Series, Source};
 use watchfire_tsdb::{SeriesId, Tsdb};
 
@@ -20,7 +21,6 @@ use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::remote::{Server, Servers};
 use crate::screen::{Arrivals, Screen};
-use crate::touch::Reader;
 
 /// A plugin opened for one rule, with what it remembers.
 pub(crate) struct OpenedCondition {

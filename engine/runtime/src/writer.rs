@@ -374,12 +374,12 @@ mod tests {
     use std::sync::Arc;
 
     use watchfire_model::{Event, Matcher, RuleId};
+    use watchfire_rules::dataflow::{Reader, Written};
     use watchfire_store::log::{LogSettings, ReplayFrom};
 
     use super::*;
     use crate::metrics::Metrics;
     use crate::recovery;
-    use crate::touch::{Reader, Written};
 
     /// A remote-write 1.0 request with one sample per metric, written by hand:
     /// <https://prometheus.io/docs/specs/prw/remote_write_spec/>.

@@ -7,6 +7,7 @@ use watchfire_alerting::{EvaluateRequest, Evaluation, Record, RuleGroupSpec, Rul
 use watchfire_events::{EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
 use watchfire_plugin::{Condition, Failing, PluginError, Provider, State, StateLimits};
+use watchfire_rules::dataflow::{Reader, Written, circular};
 use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule, RuleFile, RuleGroup, Source, evaluate};
 use watchfire_tsdb::Tsdb;
 
@@ -20,8 +21,10 @@ pub(crate) struct Program {
     /// The place of each group in the definitions.
     order: BTreeMap<RuleGroupId, usize>,
     index: EventIndex,
-    /// What the rules' expressions select.
-    selectors: Vec<(RuleId, Vec<Vec<Matcher>>)>,
+    /// What the rules read.
+    readers: Vec<Arc<Reader>>,
+    /// What leads back to itself and therefore touches nobody.
+    circular: BTreeSet<Written>,
     /// Rules with windows, by what may change their answer.
     event_rules: BTreeSet<RuleId>,
 }
@@ -47,7 +50,7 @@ impl Program {
         let mut old = std::mem::take(&mut self.rules);
         self.groups.clear();
         self.order.clear();
-        self.selectors.clear();
+        self.readers.clear();
         self.event_rules.clear();
         for group in files.iter().flat_map(|file| &file.groups) {
             let spec = group_spec(group, settings);
@@ -56,10 +59,7 @@ impl Program {
             for rule in &group.rules {
                 let kept = old.remove(&rule.id);
                 self.rules.insert(rule.id, Loaded::new(rule, kept, settings, provider, now));
-                let matchers: Vec<_> = rule.selectors().into_iter().map(|selector| selector.matchers).collect();
-                if !matchers.is_empty() {
-                    self.selectors.push((rule.id, matchers));
-                }
+                self.readers.extend(Reader::of(rule).map(Arc::new));
                 if matches!(rule.source, Source::Events(_)) {
                     self.event_rules.insert(rule.id);
                 }
@@ -70,6 +70,7 @@ impl Program {
             Source::Expr(_) => None,
         });
         self.index = EventIndex::new(queries);
+        self.circular = circular(&self.readers);
     }
 
     /// Everything that only lives in memory is made anew: windows from the log of events, plugins' memory from records.
@@ -118,9 +119,14 @@ impl Program {
 
     /// The rules whose expressions select a series with these labels.
     pub(crate) fn readers_of(&self, labels: &Labels) -> Vec<RuleId> {
-        let selects = |matchers: &Vec<Matcher>| matchers.iter().all(|matcher| matcher.matches_labels(labels));
-        let readers = self.selectors.iter().filter(|(_, selectors)| selectors.iter().any(selects));
-        readers.map(|(rule, _)| *rule).collect()
+        let selects = |matchers: &Arc<[Matcher]>| matchers.iter().all(|matcher| matcher.matches_labels(labels));
+        let readers = self.readers.iter().filter(|reader| reader.selectors.iter().any(selects));
+        readers.map(|reader| reader.rule).collect()
+    }
+
+    /// Whether a series that a rule wrote touches the rules that read it.
+    pub(crate) fn may_propagate(&self, labels: &Labels) -> bool {
+        !self.circular.contains(&Written::of(labels))
     }
 
     /// Gives an event to the rules that it may concern; answers those that should be evaluated.

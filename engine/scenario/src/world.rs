@@ -4,7 +4,7 @@
 //! store or the windows, a question to a router asks the plugin, a delivery asks whoever plays the receivers. So a
 //! scenario, a simulation and a backtest run production code, and the same inputs give the same outputs.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -448,6 +448,19 @@ impl World {
         }
     }
 
+    /// Stores what rules wrote, and answers who reads it.
+    fn append_derived(&mut self, points: Vec<(Labels, Point)>) -> Vec<RuleId> {
+        let mut touched = BTreeSet::new();
+        for (labels, point) in points {
+            // The engine writes what it computed; a refusal is the store's and is counted there.
+            let stored = self.db.append_point(&labels, point).is_ok();
+            if stored && self.settings.on_ingest && self.program.may_propagate(&labels) {
+                touched.extend(self.readers_of(&labels).iter().copied());
+            }
+        }
+        touched.into_iter().collect()
+    }
+
     fn readers_of(&mut self, labels: &Labels) -> Arc<[RuleId]> {
         if let Some(readers) = self.readers.get(labels) {
             return Arc::clone(readers);
@@ -471,9 +484,9 @@ impl World {
                         self.evaluations.insert(key, request);
                     }
                     Output::Append(points) => {
-                        for (labels, point) in points {
-                            // The engine writes what it computed; a refusal is the store's and is counted there.
-                            let _ = self.db.append_point(&labels, point);
+                        let touched = self.append_derived(points);
+                        if !touched.is_empty() {
+                            self.engine.handle(self.now, Input::Touched(touched));
                         }
                     }
                     Output::Persist(record) => match *record {
