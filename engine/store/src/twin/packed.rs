@@ -15,6 +15,9 @@ use watchfire_model::{Annotations, Fingerprint, Labels, RuleId, Timestamp};
 /// How many texts of a body can be referred to. Those of the first alerts, which a thousand others have in common.
 const TEXTS_MAX: usize = 64;
 
+/// How many slots they are found by: the fewer are taken, the sooner.
+const SLOTS: usize = 4 * TEXTS_MAX;
+
 /// Room for most bodies.
 const BODY_BYTES: usize = 512;
 
@@ -45,26 +48,46 @@ pub(super) enum PackedError {
 #[derive(Debug)]
 pub(super) struct Writer {
     body: Vec<u8>,
-    /// The texts that can be referred to: the tag of each, and where it stands.
-    tags: Vec<u64>,
-    places: Vec<(usize, usize)>,
+    /// Where the texts that can be referred to stand.
+    texts: Vec<(usize, usize)>,
+    /// The place of each of them in `texts` and one more, at its hash or behind it where that was taken.
+    slots: [u8; SLOTS],
     /// The time that was written last, in milliseconds.
     time: i64,
+    /// Room for the places of quotes in a group's key.
+    quotes: Vec<usize>,
 }
 
 /// By what most different texts differ: their length and their end, since names and values begin alike more often.
-fn tag(text: &str) -> u64 {
+fn slot(text: &str) -> usize {
     let end = match text.as_bytes().last_chunk() {
         Some(chunk) => u64::from_le_bytes(*chunk),
         None => text.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
     };
-    end.rotate_left(5) ^ text.len() as u64
+    // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, 6.4): the highest bits depend on all others.
+    let hash = (end.rotate_left(5) ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> (u64::BITS - SLOTS.ilog2())) as usize
+}
+
+/// What stands before the labels of a group's key, by the places of its quotes. Nothing of a key in which something else
+/// stands between quotes than values, or that has no labels.
+fn labels_between<'k>(key: &'k str, quotes: &[usize]) -> Option<&'k str> {
+    let before = &key[..memchr::memchr(b'{', key.as_bytes())?];
+    let first = before.len() + 1;
+    let is_label = |index: usize, quoted: &[usize]| {
+        let separator = if index > 0 { ", " } else { "" };
+        let from = if index > 0 { quotes[2 * index - 1] + 1 } else { first };
+        key.get(from..quoted[0]).is_some_and(|name| name.starts_with(separator) && name.ends_with('='))
+    };
+    let pairs = quotes.chunks_exact(2);
+    let whole = pairs.remainder().is_empty() && key.get(quotes.last()? + 1..)? == "}";
+    (whole && pairs.enumerate().all(|(index, quoted)| is_label(index, quoted))).then(|| before.strip_suffix(':')).flatten()
 }
 
 impl Writer {
     pub(super) fn new() -> Writer {
-        let (body, tags, places) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(32), Vec::with_capacity(32));
-        Writer { body, tags, places, time: 0 }
+        let (body, texts) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(TEXTS_MAX));
+        Writer { body, texts, slots: [0; SLOTS], time: 0, quotes: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
@@ -108,20 +131,21 @@ impl Writer {
     }
 
     pub(super) fn text(&mut self, text: &str) {
-        let tag = tag(text);
-        let alike = self.tags.iter().zip(&self.places).enumerate().filter(|(_, (other, _))| **other == tag);
-        let mut stands = alike.filter(|(_, (_, (from, to)))| self.body.get(*from..*to) == Some(text.as_bytes()));
-        match stands.next() {
-            Some((place, _)) => self.number((place as u64) << 1 | 1),
-            None => {
-                self.number((text.len() as u64) << 1);
-                let from = self.body.len();
-                self.body.extend(text.as_bytes());
-                if self.tags.len() < TEXTS_MAX {
-                    self.tags.push(tag);
-                    self.places.push((from, self.body.len()));
-                }
+        let mut slot = slot(text);
+        // There are more slots than texts, so that a free one comes.
+        while let Some(place) = usize::from(self.slots[slot]).checked_sub(1) {
+            let (from, to) = self.texts[place];
+            if &self.body[from..to] == text.as_bytes() {
+                return self.number((place as u64) << 1 | 1);
             }
+            slot = (slot + 1) % SLOTS;
+        }
+        self.number((text.len() as u64) << 1);
+        let from = self.body.len();
+        self.body.extend_from_slice(text.as_bytes());
+        if self.texts.len() < TEXTS_MAX {
+            self.texts.push((from, self.body.len()));
+            self.slots[slot] = self.texts.len() as u8;
         }
     }
 
@@ -143,30 +167,27 @@ impl Writer {
 
     /// The key of a group by the names and values in it. Whatever it is, its pieces make the same text again.
     pub(super) fn group(&mut self, key: &GroupKey) {
-        let (body, texts) = (self.body.len(), self.tags.len());
-        if self.group_pieces(key.as_str()).is_none() {
-            self.body.truncate(body);
-            self.tags.truncate(texts);
-            self.places.truncate(texts);
-            self.count(0);
-            self.text(key.as_str());
+        let key = key.as_str();
+        let mut quotes = std::mem::take(&mut self.quotes);
+        quotes.clear();
+        quotes.extend(memchr::memchr_iter(b'"', key.as_bytes()));
+        match labels_between(key, &quotes) {
+            Some(before) => {
+                self.count(quotes.len() / 2);
+                self.text(before);
+                let mut name_from = before.len() + ":{".len();
+                for quoted in quotes.chunks_exact(2) {
+                    self.text(&key[name_from..quoted[0] - "=".len()]);
+                    self.text(&key[quoted[0] + 1..quoted[1]]);
+                    name_from = quoted[1] + "\", ".len();
+                }
+            }
+            None => {
+                self.count(0);
+                self.text(key);
+            }
         }
-    }
-
-    /// Nothing of a key in which something else stands between quotes than values, or that has no labels.
-    fn group_pieces(&mut self, key: &str) -> Option<()> {
-        let (before, labels) = key.split_once('{')?;
-        let quotes = labels.bytes().filter(|byte| *byte == b'"').count();
-        self.count(Some(quotes / 2).filter(|count| *count > 0)?);
-        self.text(before.strip_suffix(':')?);
-        let mut pieces = labels.split('"');
-        for index in 0..quotes / 2 {
-            let name = pieces.next()?;
-            let name = if index > 0 { name.strip_prefix(", ")? } else { name };
-            self.text(name.strip_suffix('=')?);
-            self.text(pieces.next()?);
-        }
-        (pieces.next()? == "}" && pieces.next().is_none()).then_some(())
+        self.quotes = quotes;
     }
 
     pub(super) fn fingerprint(&mut self, fingerprint: Fingerprint) {
