@@ -202,7 +202,10 @@ impl Deliverer {
         };
         let mailed = Arc::new(Mailed::read(&delivery.done));
         let before = mailed.written();
-        let attempt = AssertUnwindSafe(self.attempt_through(&integration, delivery, &mailed)).catch_unwind();
+        // What an attempt keeps while it waits for an answer is several KiB, and of a storm's attempts few wait at once:
+        // most wait for their turn, when this is not made yet.
+        let attempt = Box::pin(self.attempt_through(&integration, delivery, &mailed));
+        let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let limit = ATTEMPT_MAX.max(integration.timeout.saturating_add(Duration::from_secs(5))).min(ATTEMPT_LONGEST);
         let mut attempt = match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(attempt)) => attempt,
