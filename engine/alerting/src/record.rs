@@ -47,8 +47,8 @@ pub enum Record {
 pub struct RecordKey {
     /// The kind of the record, a stable word.
     pub kind: &'static str,
-    /// The key within the kind.
-    pub key: String,
+    /// The key within the kind. Shared, because the store passes it on.
+    pub key: Arc<str>,
 }
 
 /// An instance of an alerting rule.
@@ -296,15 +296,15 @@ impl Record {
             Record::Instance(r) => RecordKey::instance(r.rule, r.instance.labels.fingerprint()),
             Record::Alert(r) => RecordKey::alert(r.since, r.alert.fingerprint()),
             Record::Group(r) => RecordKey::group(r.since, &r.key),
-            Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.to_string() },
+            Record::Silence(r) => RecordKey { kind: Record::SILENCE, key: r.id.as_str().into() },
             Record::Target(r) => RecordKey::target(r.since, &r.target),
-            Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: String::new() },
-            Record::Integrations(_) => RecordKey { kind: Record::INTEGRATIONS, key: String::new() },
+            Record::Routes(_) => RecordKey { kind: Record::ROUTES, key: "".into() },
+            Record::Integrations(_) => RecordKey { kind: Record::INTEGRATIONS, key: "".into() },
             Record::History(r) => RecordKey::history(r.since, r.fingerprint),
             Record::RateLimit(r) => RecordKey::rate_limit(&r.key),
             Record::Schedule(r) => RecordKey::schedule(r.rule),
             Record::PluginState(r) => {
-                RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key) }
+                RecordKey { kind: Record::PLUGIN_STATE, key: format!("{}/{}", r.rule, r.write.key).into() }
             }
             Record::Deleted(key) => key.clone(),
         }
@@ -313,7 +313,7 @@ impl Record {
 
 impl RecordKey {
     pub(crate) fn instance(rule: RuleId, fingerprint: Fingerprint) -> RecordKey {
-        RecordKey { kind: Record::INSTANCE, key: format!("{rule}/{fingerprint}") }
+        RecordKey { kind: Record::INSTANCE, key: format!("{rule}/{fingerprint}").into() }
     }
 
     /// Of a time and identities as hexadecimal digits. Several keys are made for each notification, so that it matters how.
@@ -325,7 +325,7 @@ impl RecordKey {
             key.push('/');
         }
         identity.iter().for_each(|part| put_hex(&mut key, *part, 16));
-        RecordKey { kind, key }
+        RecordKey { kind, key: key.into() }
     }
 
     pub(crate) fn alert(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
@@ -346,11 +346,11 @@ impl RecordKey {
 
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
         let key = format!("{:?} {:?} {:?}", key.receiver, key.name, key.severity);
-        RecordKey { kind: Record::RATE_LIMIT, key }
+        RecordKey { kind: Record::RATE_LIMIT, key: key.into() }
     }
 
     pub(crate) fn schedule(rule: RuleId) -> RecordKey {
-        RecordKey { kind: Record::SCHEDULE, key: rule.to_string() }
+        RecordKey { kind: Record::SCHEDULE, key: rule.to_string().into() }
     }
 }
 
@@ -362,9 +362,13 @@ impl fmt::Display for RecordKey {
 
 /// Appends a number in at least so many hexadecimal digits.
 fn put_hex(out: &mut String, number: u64, digits_min: u32) {
-    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min);
-    let digit = |place: u32| char::from(b"0123456789abcdef"[(number >> (4 * place) & 15) as usize]);
-    out.extend((0..digits).rev().map(digit));
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min) as usize;
+    let mut text = [0; 16];
+    for (place, digit) in text.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+    }
+    // All of them are ASCII.
+    out.push_str(str::from_utf8(&text[text.len() - digits..]).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -377,7 +381,7 @@ mod tests {
             for fingerprint in [0, 0x0394_2301_1c57_6f91, u64::MAX] {
                 let (since, fingerprint) = (Timestamp::from_millis(millis), Fingerprint(fingerprint));
                 let time = if millis == 0 { String::new() } else { format!("{millis:012x}/") };
-                assert_eq!(RecordKey::alert(since, fingerprint).key, format!("{time}{fingerprint}"));
+                assert_eq!(*RecordKey::alert(since, fingerprint).key, *format!("{time}{fingerprint}"));
             }
         }
     }

@@ -103,6 +103,6 @@ impl Engine {
             return self.timers.set(Timer::silence(id), forget_at);
         }
         self.silences.delete(id);
-        self.delete(RecordKey { kind: Record::SILENCE, key: id.to_string() });
+        self.delete(RecordKey { kind: Record::SILENCE, key: id.as_str().into() });
     }
 }

@@ -85,10 +85,13 @@ impl BuildError {
     }
 }
 
+/// Room for the body of most requests.
+const BODY_BYTES: usize = 4 << 10;
+
 /// JSON text with the characters `<`, `>`, `&` and the two line separators escaped, as Go's encoder writes it: a
 /// receiver that compares bytes or embeds the text in HTML sees what Alertmanager sends.
 pub(crate) fn go_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 << 10);
+    let mut out = Vec::with_capacity(BODY_BYTES);
     // Writing maps whose keys are texts into memory cannot fail; what were missing would be refused by the service.
     drop(value.serialize(&mut Serializer::with_formatter(&mut out, GoFormatter)));
     out

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::labels::{LabelsIter, SharedNames};
-use crate::packed::{put_length, put_text, take_length};
+use crate::packed::{put_length, put_text, take_length, text_bytes};
 
 /// Texts by name that come with an alert and have no part in its identity, sorted by name, names unique.
 ///
@@ -61,7 +61,9 @@ impl Annotations {
         if sorted.is_empty() {
             return Annotations::default();
         }
-        let (mut names, mut texts) = (String::new(), String::new());
+        let name_bytes: usize = sorted.iter().map(|(name, _)| text_bytes(name.as_ref())).sum();
+        let mut names = String::with_capacity(1 + name_bytes);
+        let mut texts = String::with_capacity(sorted.iter().map(|(_, text)| text_bytes(text.as_ref())).sum());
         put_length(&mut names, sorted.len());
         for (name, text) in sorted {
             put_text(&mut names, name.as_ref());

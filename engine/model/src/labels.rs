@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::packed::{put_length, put_text, take_length, take_text};
+use crate::packed::{put_length, put_text, take_length, take_text, text_bytes};
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME_LABEL: &str = "__name__";
@@ -180,10 +180,9 @@ impl Labels {
     }
 
     fn pack<T: AsRef<str>>(sorted: &[(T, T)]) -> Labels {
-        // Lengths below 64 take one byte, which is nearly all of them.
-        let length = |text: &str| text.len() + 1 + text.len() / 64;
-        let mut names = String::with_capacity(1 + sorted.iter().map(|(name, _)| length(name.as_ref())).sum::<usize>());
-        let mut values = String::with_capacity(sorted.iter().map(|(_, value)| length(value.as_ref())).sum());
+        let name_bytes: usize = sorted.iter().map(|(name, _)| text_bytes(name.as_ref())).sum();
+        let mut names = String::with_capacity(1 + name_bytes);
+        let mut values = String::with_capacity(sorted.iter().map(|(_, value)| text_bytes(value.as_ref())).sum());
         put_length(&mut names, sorted.len());
         for (name, value) in sorted {
             put_text(&mut names, name.as_ref());

@@ -32,6 +32,12 @@ pub(crate) fn take_text<'a>(text: &mut &'a str) -> &'a str {
     taken
 }
 
+/// Bytes that [`put_text`] makes of a text, and rarely one more.
+pub(crate) fn text_bytes(text: &str) -> usize {
+    // Lengths below 64 take one byte, which is nearly all of them.
+    text.len() + 1 + text.len() / 64
+}
+
 pub(crate) fn put_text(out: &mut String, text: &str) {
     put_length(out, text.len());
     out.push_str(text);

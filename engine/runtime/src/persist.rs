@@ -141,9 +141,9 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             if batch.term != pending.term {
                 pending = Pending { term: batch.term, ..Pending::default() };
             }
-            for record in batch.records.drain(..) {
-                pending.records.insert(record.key(), record);
-            }
+            // Put in order at once and not one by one; of equal keys the newest stays.
+            let mut newer = batch.records.drain(..).map(|record| (record.key(), record)).collect();
+            pending.records.append(&mut newer);
             pending.confirm |= batch.confirm;
             pending.done.append(&mut batch.done);
             let outcome = {

@@ -1,5 +1,7 @@
 //! What one commit does.
 
+use std::sync::Arc;
+
 use watchfire_alerting::{Record, RecordKey};
 
 use super::StoreError;
@@ -9,7 +11,7 @@ use crate::twin;
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) kind: &'static str,
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
     pub(super) version: i32,
     pub(super) body: Vec<u8>,
 }
@@ -46,6 +48,6 @@ impl Row {
         let wrong =
             |error: serde_json::Error| StoreError::Serialise { key: key.to_string(), reason: error.to_string() };
         let (version, body) = twin::encode(record).map_err(wrong)?;
-        Ok(Row { kind: key.kind, key: key.key.clone(), version, body })
+        Ok(Row { kind: key.kind, key: Arc::clone(&key.key), version, body })
     }
 }

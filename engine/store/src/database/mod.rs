@@ -341,7 +341,7 @@ impl Store {
         }
         let mut move_in = |record: Record, kept: &mut BTreeMap<(String, String), Record>| {
             let Row { kind, key, version, body } = Row::new(&record.key(), &record)?;
-            let row = Found { kind: kind.to_owned(), key, version, body };
+            let row = Found { kind: kind.to_owned(), key: key.to_string(), version, body };
             // What is kept there already is newer.
             if let btree_map::Entry::Vacant(free) = kept.entry((row.kind.clone(), row.key.clone())) {
                 free.insert(record);

@@ -55,7 +55,7 @@ impl Postgres {
             for (key, record) in these {
                 let row = Row::new(key, record)?;
                 kinds.push(row.kind);
-                keys.push(row.key.into_bytes());
+                keys.push(row.key.as_bytes().to_vec());
                 versions.push(row.version);
                 bodies.push(row.body);
             }

@@ -1,6 +1,7 @@
 //! Records in SQLite.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
@@ -99,6 +100,7 @@ impl Sqlite {
 
     async fn write(&self, mut transaction: Transaction<'_, sqlx::Sqlite>, batch: Batch<'_>) -> Result<(), StoreError> {
         let refused = || failed("cannot write to the database");
+        let mut kind: Arc<str> = "".into();
         let mut rest = &batch.puts[..];
         while !rest.is_empty() {
             let size = chunk(rest.len());
@@ -106,7 +108,11 @@ impl Sqlite {
             let mut query = sqlx::query(AssertSqlSafe(self.upserts[size].as_str()));
             for (key, record) in these {
                 let row = Row::new(key, record)?;
-                query = query.bind(row.kind).bind(row.key).bind(row.version).bind(row.body);
+                // What is shared is bound as it is, and texts that are not are copied twice.
+                if row.kind != &*kind {
+                    kind = row.kind.into();
+                }
+                query = query.bind(Arc::clone(&kind)).bind(row.key).bind(row.version).bind(row.body);
             }
             query.execute(&mut *transaction).await.map_err(refused())?;
             rest = others;
@@ -118,7 +124,7 @@ impl Sqlite {
                 let mut query = sqlx::query(AssertSqlSafe(self.deletes[size].as_str())).bind(first.kind);
                 let (these, others) = rest.split_at(CHUNKS[size]);
                 for key in these {
-                    query = query.bind(key.key.as_str());
+                    query = query.bind(Arc::clone(&key.key));
                 }
                 query.execute(&mut *transaction).await.map_err(refused())?;
                 rest = others;

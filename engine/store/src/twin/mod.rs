@@ -121,7 +121,7 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
 /// Whether a record is kept where it was found, and need not be moved.
 pub(crate) fn is_current(kind: &str, key: &str, record: &Record) -> bool {
     let current = record.key();
-    current.kind == kind && current.key == key
+    current.kind == kind && *current.key == *key
 }
 
 /// The key of a row that was written when keys held what they name in full.

@@ -18,6 +18,9 @@ const TEXTS_MAX: usize = 64;
 /// How many slots they are found by: the fewer are taken, the sooner.
 const SLOTS: usize = 4 * TEXTS_MAX;
 
+/// Room for the quotes of most groups' keys.
+const QUOTES: usize = 32;
+
 /// Room for most bodies.
 const BODY_BYTES: usize = 512;
 
@@ -48,8 +51,10 @@ pub(super) enum PackedError {
 #[derive(Debug)]
 pub(super) struct Writer {
     body: Vec<u8>,
-    /// Where the texts that can be referred to stand.
-    texts: Vec<(usize, usize)>,
+    /// Where the texts that can be referred to stand, and how many there are. In here and not on the heap, because a
+    /// record is written in less time than it takes to ask for memory a few times.
+    texts: [(usize, usize); TEXTS_MAX],
+    known: usize,
     /// The place of each of them in `texts` and one more, at its hash or behind it where that was taken.
     slots: [u8; SLOTS],
     /// The time that was written last, in milliseconds.
@@ -81,13 +86,15 @@ fn labels_between<'k>(key: &'k str, quotes: &[usize]) -> Option<&'k str> {
     };
     let pairs = quotes.chunks_exact(2);
     let whole = pairs.remainder().is_empty() && key.get(quotes.last()? + 1..)? == "}";
-    (whole && pairs.enumerate().all(|(index, quoted)| is_label(index, quoted))).then(|| before.strip_suffix(':')).flatten()
+    (whole && pairs.enumerate().all(|(index, quoted)| is_label(index, quoted)))
+        .then(|| before.strip_suffix(':'))
+        .flatten()
 }
 
 impl Writer {
     pub(super) fn new() -> Writer {
-        let (body, texts) = (Vec::with_capacity(BODY_BYTES), Vec::with_capacity(TEXTS_MAX));
-        Writer { body, texts, slots: [0; SLOTS], time: 0, quotes: Vec::new() }
+        let (texts, slots) = ([(0, 0); TEXTS_MAX], [0; SLOTS]);
+        Writer { body: Vec::with_capacity(BODY_BYTES), texts, known: 0, slots, time: 0, quotes: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
@@ -143,9 +150,10 @@ impl Writer {
         self.number((text.len() as u64) << 1);
         let from = self.body.len();
         self.body.extend_from_slice(text.as_bytes());
-        if self.texts.len() < TEXTS_MAX {
-            self.texts.push((from, self.body.len()));
-            self.slots[slot] = self.texts.len() as u8;
+        if let Some(text) = self.texts.get_mut(self.known) {
+            *text = (from, self.body.len());
+            self.known += 1;
+            self.slots[slot] = self.known as u8;
         }
     }
 
@@ -170,6 +178,7 @@ impl Writer {
         let key = key.as_str();
         let mut quotes = std::mem::take(&mut self.quotes);
         quotes.clear();
+        quotes.reserve(QUOTES);
         quotes.extend(memchr::memchr_iter(b'"', key.as_bytes()));
         match labels_between(key, &quotes) {
             Some(before) => {

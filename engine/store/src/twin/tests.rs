@@ -311,7 +311,7 @@ fn found(record: &Record) -> Found {
     assert!(!is_deletion(record), "{record:?} puts nothing");
     let (version, body) = encode(record).unwrap();
     let key = record.key();
-    Found { kind: key.kind.to_owned(), key: key.key, version, body }
+    Found { kind: key.kind.to_owned(), key: key.key.to_string(), version, body }
 }
 
 fn any_outcome() -> impl Strategy<Value = DeliveryOutcome> {
