@@ -2,6 +2,7 @@
 //!
 //! One thread does it, so that everything that arrives while it writes shares the next write.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -12,7 +13,7 @@ use watchfire_model::{Event, Timestamp};
 use watchfire_store::log::Entry;
 
 use crate::clock::Clock;
-use crate::data::{Data, SeriesBatch, Sifted, Touched};
+use crate::data::{Data, SeriesBatch, Sifted, Touched, lock};
 use crate::evaluate::Evaluators;
 use crate::metrics::{Metrics, label};
 use crate::{PushError, Pushed, WriteError};
@@ -63,14 +64,14 @@ impl Intake {
     pub(crate) async fn push(&self, arrival: Arrival) -> Result<Pushed, PushError> {
         let (reply, answer) = oneshot::channel();
         self.hand_in(Job::Arrival(arrival, reply))?;
-        answer.await.unwrap_or(Err(PushError::Closed))
+        answer.await.unwrap_or_else(|_| Err(defect()))
     }
 
     /// Hands a remote-write request in, as it came over the wire.
     pub(crate) async fn write(&self, message: Message, body: Bytes) -> Written {
         let (reply, answer) = oneshot::channel();
         self.hand_in(Job::Request(message, body, reply))?;
-        answer.await.unwrap_or(Err(WriteError::Push(PushError::Closed)))
+        answer.await.unwrap_or_else(|_| Err(WriteError::Push(defect())))
     }
 
     fn hand_in(&self, job: Job) -> Result<(), PushError> {
@@ -84,25 +85,43 @@ impl Intake {
     }
 }
 
+/// What is said to whoever is left without an answer.
+fn defect() -> PushError {
+    PushError::Storage("a defect of the engine, which its log tells; please report it".to_owned())
+}
+
 fn run(jobs: &Receiver<Job>, data: &Data, clock: &dyn Clock, evaluators: Option<&Evaluators>) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(REQUESTS_PER_WRITE - 1));
-        let now = clock.now();
-        let mut touched = Touched::default();
-        let (mut arrivals, mut requests) = (Vec::new(), Vec::new());
-        for job in batch {
-            match job {
-                Job::Arrival(arrival, reply) => arrivals.push((arrival, reply)),
-                Job::Request(message, body, reply) => requests.push((message, body, reply)),
+        // What makes this thread panic would come again after every start. It costs those that share its write, and nothing
+        // that comes later.
+        match catch_unwind(AssertUnwindSafe(|| take(batch, data, clock.now()))) {
+            Ok(touched) => {
+                if let Some(evaluators) = evaluators {
+                    evaluators.touched(touched.rules, &touched.series);
+                }
+            }
+            Err(_) => {
+                lock(&data.writer).discard();
+                tracing::error!("taking in what arrived has panicked; this is a defect, please report it");
             }
         }
-        take_requests(requests, data, now, &mut touched);
-        take_arrivals(arrivals, data, now, &mut touched);
-        if let Some(evaluators) = evaluators {
-            evaluators.touched(touched.rules, &touched.series);
+    }
+}
+
+fn take(batch: Vec<Job>, data: &Data, now: Timestamp) -> Touched {
+    let mut touched = Touched::default();
+    let (mut arrivals, mut requests) = (Vec::new(), Vec::new());
+    for job in batch {
+        match job {
+            Job::Arrival(arrival, reply) => arrivals.push((arrival, reply)),
+            Job::Request(message, body, reply) => requests.push((message, body, reply)),
         }
     }
+    take_requests(requests, data, now, &mut touched);
+    take_arrivals(arrivals, data, now, &mut touched);
+    touched
 }
 
 fn take_requests(
@@ -177,5 +196,50 @@ fn take_arrivals(
                 drop(reply.send(Err(PushError::Storage(error.to_string()))));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use watchfire_config::{FixedEnvironment, Source, load_config};
+    use watchfire_model::{Labels, Sample};
+
+    use super::*;
+    use crate::{SystemClock, Watchfire};
+
+    /// A clock that panics where it is told to: within the thread that takes in what arrives.
+    #[derive(Default)]
+    struct Broken(AtomicBool);
+
+    impl Clock for Broken {
+        fn now(&self) -> Timestamp {
+            let is_intake = std::thread::current().name() == Some("intake");
+            assert!(!is_intake || !self.0.swap(false, Ordering::AcqRel), "a defect");
+            SystemClock.now()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_makes_the_intake_panic_costs_nothing_that_comes_later() {
+        let text = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\nevaluation: {keep_unread: true}\n";
+        let (config, diagnostics) = load_config(Source { name: "c", text }, &FixedEnvironment::default());
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Broken::default()));
+        let engine = Watchfire::builder()
+            .config(config.unwrap_or_else(|| panic!("{diagnostics:?}")), Vec::new())
+            .data_dir(folder.path())
+            .clock(clock.clone())
+            .start()
+            .await
+            .unwrap();
+        let push = || {
+            let sample = Sample { timestamp: engine.now(), value: 1.0 };
+            engine.push_samples(vec![(Labels::from_pairs([("__name__", "up")]), vec![sample])])
+        };
+        clock.0.store(true, Ordering::Release);
+        assert_eq!(push().await, Err(defect()));
+        assert_eq!(push().await.map(|pushed| pushed.accepted), Ok(1));
+        engine.shutdown().await;
     }
 }

@@ -85,10 +85,15 @@ impl Writer {
             Ok(written)
         });
         if written.is_err() {
-            self.log.discard();
-            self.events.discard();
+            self.discard();
         }
         written
+    }
+
+    /// Forgets what is staged for either log.
+    pub(crate) fn discard(&mut self) {
+        self.log.discard();
+        self.events.discard();
     }
 
     fn stage_entries(&mut self, at: Timestamp, entries: &[Entry]) -> Result<Vec<Result<(), PushError>>, LogError> {
