@@ -1,5 +1,6 @@
 """A collector of traces made of OpenTelemetry's own messages: says its port, then every span as a line of JSON."""
 
+import gzip
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -8,7 +9,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 class Collector(BaseHTTPRequestHandler):
     def do_POST(self):
-        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers["content-encoding"] == "gzip":
+            body = gzip.decompress(body)
+        request = ExportTraceServiceRequest.FromString(body)
         for of_resource in request.resource_spans:
             about = {a.key: a.value.string_value for a in of_resource.resource.attributes}
             for span in (span for of_scope in of_resource.scope_spans for span in of_scope.spans):

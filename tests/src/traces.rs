@@ -22,6 +22,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Tool::Binary, Tool::OpenTelemetry],
         run: credentials,
     },
+    Case {
+        name: "traces::the_configuration_says_where_they_go_and_the_command_line_has_the_last_word",
+        needs: &[Tool::Binary, Tool::OpenTelemetry],
+        run: configured,
+    },
     Case { name: "traces::a_collector_that_is_away_costs_spans_alone", needs: &[Tool::Binary], run: away },
 ];
 
@@ -154,6 +159,75 @@ fn credentials() -> Result<()> {
         })
         .await?;
         ensure!(log.contains("headers: header 1 cannot be read") && !log.contains("-secret"), "{log}");
+        Ok(())
+    })
+}
+
+fn configured() -> Result<()> {
+    block_on(async {
+        let (first, second) = (Collector::start()?, Collector::start()?);
+        let sink = Sink::start().await?;
+        let plain = config(&sink);
+        let tracing = |collector: &Collector, fraction: f64| {
+            format!(
+                "{plain}tracing:\n  client_type: http\n  endpoint: 127.0.0.1:{}\n  insecure: true\n  compression: gzip\n  \
+                 sampling_fraction: {fraction}\n  headers: {{Authorization: {{secrets: [Bearer file-secret]}}}}\n",
+                collector.port
+            )
+        };
+        let reload = async |engine: &Engine, config: &str| {
+            engine.write("watchfire.yml", config)?;
+            engine.post_ok("/-/reload", "text/plain", "").await
+        };
+        let tell = async |engine: &Engine, name: &str| {
+            let alert = json!([{"labels": {"alertname": name}, "endsAt": "2099-01-01T00:00:00Z"}]).to_string();
+            engine.post_ok("/api/v2/alerts", "application/json", alert).await?;
+            sink.until("it is told", |received| received.iter().any(|request| request.json.to_string().contains(name)))
+                .await
+        };
+        let says = async |engine: &Engine, what: &str, times: usize| {
+            let log = async || Ok(Some(engine.log()?).filter(|log| log.matches(what).count() == times));
+            eventually(what, log).await.map(drop)
+        };
+        let delivery = async |collector: &Collector| {
+            let is_delivery = |span: &&Value| span["name"] == "deliver";
+            collector.until("the delivery", |spans| spans.iter().find(is_delivery).cloned()).await
+        };
+        let mut engine = Engine::prepare(&[("watchfire.yml", &plain), ("rules.yml", "groups: []\n")])?;
+        engine.run(&[]).await?;
+        tell(&engine, "Before").await?;
+        // From nobody to one collector, to another one, and to nobody.
+        reload(&engine, &tracing(&first, 1.0)).await?;
+        says(&engine, "traces are sent", 1).await?;
+        tell(&engine, "Told").await?;
+        let span = delivery(&first).await?;
+        ensure!(span["path"] == "/v1/traces" && span["headers"]["content-encoding"] == "gzip", "{span}");
+        ensure!(span["headers"]["authorization"] == "Bearer file-secret", "{span}");
+        let deliveries = first.spans().iter().filter(|span| span["name"] == "deliver").count();
+        ensure!(deliveries == 1, "what nobody takes is not noted: {:#?}", first.spans());
+        reload(&engine, &tracing(&second, 1.0)).await?;
+        says(&engine, "traces are sent", 2).await?;
+        tell(&engine, "Elsewhere").await?;
+        delivery(&second).await?;
+        reload(&engine, &plain).await?;
+        says(&engine, "no traces are sent any more", 1).await?;
+        // Next to nothing of all traces is nothing of a few.
+        reload(&engine, &tracing(&second, 1e-18)).await?;
+        says(&engine, "traces are sent", 3).await?;
+        tell(&engine, "Rare").await?;
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "it ends well");
+        let deliveries = second.spans().iter().filter(|span| span["name"] == "deliver").count();
+        ensure!(deliveries == 1, "{:#?}", second.spans());
+        ensure!(!engine.log()?.contains("file-secret"), "{}", engine.log()?);
+        // The command line has the last word, and says so.
+        engine.write("watchfire.yml", &tracing(&second, 1.0))?;
+        let third = Collector::start()?;
+        engine.run(&["--traces", &format!("http://127.0.0.1:{}/v1/traces", third.port)]).await?;
+        says(&engine, "`tracing` of the configuration has no effect", 1).await?;
+        tell(&engine, "Over").await?;
+        let span = delivery(&third).await?;
+        ensure!(span["headers"]["authorization"] == Value::Null, "{span}");
         Ok(())
     })
 }

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use watchfire_model::{Duration, Timestamp};
 
 use crate::plugin::Plugin;
 use crate::schema::Schema;
-use crate::traces::{Collector, headers};
+use crate::traces::Collector;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -219,10 +218,7 @@ impl Traces {
     /// If a header is none, or the file with headers cannot be read.
     pub(crate) fn collector(&self) -> anyhow::Result<Option<Collector>> {
         let Some(url) = &self.traces else { return Ok(None) };
-        let headers = headers(self.headers.iter().map(String::as_str)).context("--traces-header")?;
-        let collector = Collector { url: url.clone(), headers, headers_file: self.headers_file.clone() };
-        collector.headers()?;
-        Ok(Some(collector))
+        Collector::new(url, &self.headers, self.headers_file.clone()).map(Some)
     }
 }
 

@@ -34,8 +34,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Cli, Command, Log, LogFormat};
+use anyhow::Context;
+use args::{Cli, Command, Log, LogFormat, Traces};
 use clap::Parser;
+use traces::Exporter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -54,22 +56,15 @@ fn main() -> ExitCode {
         Command::Alertmanager(options) => options.log(),
         _ => cli.log,
     };
-    let collector = match &cli.command {
-        Command::Serve(options) => options.traces.collector(),
-        Command::Alertmanager(options) => options.traces.collector(),
-        _ => Ok(None),
+    let traces = match &cli.command {
+        Command::Serve(options) => Some(&options.traces),
+        Command::Alertmanager(options) => Some(&options.traces),
+        _ => None,
     };
-    let collector = match collector {
-        Ok(collector) => collector,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::from(2);
-        }
-    };
-    let traces = match start_log(&log, collector) {
+    let traces = match start_log(&log, traces) {
         Ok(traces) => traces,
         Err(error) => {
-            eprintln!("error: --log {}: {error}", log.filter);
+            eprintln!("error: {error:#}");
             return ExitCode::from(2);
         }
     };
@@ -110,9 +105,10 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
 }
 
-/// Begins to write the log, and to note spans for a collector where there is one.
-fn start_log(log: &Log, collector: Option<traces::Collector>) -> anyhow::Result<Option<traces::Exporter>> {
-    let filter = EnvFilter::try_new(&log.filter)?;
+/// Begins to write the log and, where an engine runs, to note spans for whoever is named to take them.
+fn start_log(log: &Log, traces: Option<&Traces>) -> anyhow::Result<Option<Exporter>> {
+    let collector = traces.map(Traces::collector).transpose()?;
+    let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("--log {}", log.filter))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),

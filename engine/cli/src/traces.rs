@@ -10,19 +10,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, ensure};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use anyhow::Context as _;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::sync::{mpsc, oneshot};
+use tracing::callsite::rebuild_interest_cache;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterFn, Filtered, LevelFilter};
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::filter::{Filtered, LevelFilter};
+use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 use watchfire::Watchfire;
+use watchfire_config::{Credential, HeaderValues, Secret, TracingConfig};
 use watchfire_ingest::otlp::{Attribute, Span, write_spans};
 
 /// Spans that wait to be sent.
@@ -31,8 +33,6 @@ const QUEUE_MAX: usize = 8_192;
 const BATCH_MAX: usize = 1_024;
 /// How long the first span of a batch waits for others.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How long the collector may take for a batch.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// The field of a span that says why it failed.
 const ERROR: &str = "error";
 
@@ -40,39 +40,58 @@ const ERROR: &str = "error";
 pub(crate) struct Spans {
     queue: mpsc::Sender<Span>,
     dropped: Arc<AtomicU64>,
+    sampling: Sampling,
 }
 
-/// Who takes traces, and what is said to it beside them.
+/// Which traces are kept: those whose id, as far as it is random, is below a bound, so that all who go by the same
+/// fraction keep the same ones. No span is even made while none are.
+#[derive(Clone, Default)]
+pub(crate) struct Sampling(Arc<AtomicU64>);
+
+/// The collector that the command line names.
 #[derive(Clone, Debug)]
 pub(crate) struct Collector {
-    /// Its address with the path.
-    pub(crate) url: Url,
-    /// Headers of each request; their values are not printed.
-    pub(crate) headers: HeaderMap,
-    /// A file with more of them.
-    pub(crate) headers_file: Option<PathBuf>,
+    /// It and what is said to it.
+    config: TracingConfig,
+    /// A file with more headers.
+    headers_file: Option<PathBuf>,
 }
 
-/// Sends what [`Spans`] noted.
+/// Sends what [`Spans`] noted, to whom the command line names, or else to whom the configuration does.
 pub(crate) struct Exporter {
-    collector: Collector,
+    named: Option<Collector>,
     queue: mpsc::Receiver<Span>,
     dropped: Arc<AtomicU64>,
+    sampling: Sampling,
+    /// Whether it was said that the configuration means another collector.
+    has_warned: bool,
+    /// What is in force.
+    config: Option<TracingConfig>,
+    target: Option<watchfire_delivery::Collector>,
 }
 
 impl Collector {
-    /// The headers as they are now.
+    /// For what the command line says; each header is a text like `name: value`.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line of it is no header.
-    pub(crate) fn headers(&self) -> anyhow::Result<HeaderMap> {
-        let mut all = self.headers.clone();
-        if let Some(file) = &self.headers_file {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            all.extend(headers(lines).with_context(|| file.display().to_string())?);
+    /// If a header is none, or the file with headers cannot be read.
+    pub(crate) fn new(url: &Url, header: &[String], headers_file: Option<PathBuf>) -> anyhow::Result<Collector> {
+        let mut config = TracingConfig::new(url.as_str());
+        for (name, value) in headers(header.iter().map(String::as_str)).context("--traces-header")? {
+            let values: &mut HeaderValues = config.http.headers.entry(name).or_default();
+            values.secrets.push(Credential::Inline(value));
         }
-        Ok(all)
+        let collector = Collector { config, headers_file };
+        collector.more_headers()?;
+        Ok(collector)
+    }
+
+    /// The headers of the file as they are now.
+    fn more_headers(&self) -> anyhow::Result<Vec<(String, Secret)>> {
+        let Some(file) = &self.headers_file else { return Ok(Vec::new()) };
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        headers(lines).with_context(|| file.display().to_string())
     }
 }
 
@@ -80,46 +99,97 @@ impl Collector {
 ///
 /// # Errors
 /// Which of them is none; what it says is not told, since it may be a secret.
-pub(crate) fn headers<'a>(texts: impl Iterator<Item = &'a str>) -> anyhow::Result<HeaderMap> {
-    let mut all = HeaderMap::new();
-    for (index, text) in texts.enumerate() {
+fn headers<'a>(texts: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<(String, Secret)>> {
+    let read = |(index, text): (usize, &str)| {
         let read = || {
             let (name, value) = text.split_once(':')?;
-            let mut value: HeaderValue = value.trim().parse().ok()?;
-            value.set_sensitive(true);
-            Some((name.trim().parse::<HeaderName>().ok()?, value))
+            let (name, value) = (name.trim().parse::<HeaderName>().ok()?, value.trim());
+            value.parse::<HeaderValue>().ok()?;
+            Some((name.as_str().to_owned(), Secret::new(value)))
         };
         let help = "write it like `Authorization: Bearer ...`";
-        let (name, value) = read().with_context(|| format!("header {} cannot be read; {help}", index + 1))?;
-        all.append(name, value);
-    }
-    Ok(all)
+        read().with_context(|| format!("header {} cannot be read; {help}", index + 1))
+    };
+    texts.enumerate().map(read).collect()
 }
 
-/// Both ends for a collector.
-pub(crate) fn export<S>(collector: Collector) -> (Filtered<Spans, FilterFn, S>, Exporter)
+/// Both ends. Nothing is noted before somebody is named who takes it, on the command line or by the configuration.
+pub(crate) fn export<S>(named: Option<Collector>) -> (Filtered<Spans, Sampling, S>, Exporter)
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
-    let spans = Spans { queue: sender, dropped: Arc::clone(&dropped) };
-    // Libraries make spans too, and that by which spans are sent would make some for itself.
-    let own: fn(&Metadata<'_>) -> bool = |metadata| metadata.is_span() && metadata.target().starts_with("watchfire");
-    let exporter = Exporter { collector, queue: receiver, dropped };
-    (spans.with_filter(FilterFn::new(own).with_max_level_hint(LevelFilter::DEBUG)), exporter)
+    let sampling = Sampling::default();
+    if let Some(named) = &named {
+        sampling.set(named.config.sampling_fraction);
+    }
+    let spans = Spans { queue: sender, dropped: Arc::clone(&dropped), sampling: sampling.clone() };
+    let exporter = Exporter {
+        named,
+        queue: receiver,
+        dropped,
+        sampling: sampling.clone(),
+        has_warned: false,
+        config: None,
+        target: None,
+    };
+    (spans.with_filter(sampling), exporter)
+}
+
+impl Sampling {
+    /// The bound of a fraction, of the 63 bits that OpenTelemetry's samplers look at.
+    fn set(&self, fraction: f64) {
+        let bound = (fraction * (1_u64 << 63) as f64) as u64;
+        if self.0.swap(bound, Ordering::Relaxed) != bound {
+            // Whether a span is made is remembered where it would be.
+            rebuild_interest_cache();
+        }
+    }
+
+    fn keeps(&self, trace: [u8; 16]) -> bool {
+        let random = u128::from_be_bytes(trace) as u64 >> 1;
+        random < self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_of_interest(&self, metadata: &Metadata<'_>) -> bool {
+        // Libraries make spans too, and that by which spans are sent would make some for itself.
+        self.0.load(Ordering::Relaxed) > 0 && metadata.is_span() && metadata.target().starts_with("watchfire")
+    }
+}
+
+impl<S> Filter<S> for Sampling {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.is_of_interest(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.is_of_interest(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(if self.0.load(Ordering::Relaxed) > 0 { LevelFilter::DEBUG } else { LevelFilter::OFF })
+    }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let around =
-            span.parent().and_then(|parent| parent.extensions().get::<Span>().map(|span| (span.trace, span.id)));
+        let (trace, parent) = match span.parent() {
+            Some(parent) => match parent.extensions().get::<Span>() {
+                Some(around) => (around.trace, Some(around.id)),
+                // It belongs to a trace that is not kept.
+                None => return,
+            },
+            None => ((u128::from(random()) << 64 | u128::from(random())).to_be_bytes(), None),
+        };
+        if parent.is_none() && !self.sampling.keeps(trace) {
+            return;
+        }
         let mut noted = Span {
-            trace: around
-                .map_or_else(|| (u128::from(random()) << 64 | u128::from(random())).to_be_bytes(), |(trace, _)| trace),
+            trace,
             id: random().to_be_bytes(),
-            parent: around.map(|(_, id)| id),
+            parent,
             name: attributes.metadata().name(),
             began: now(),
             ..Span::default()
@@ -170,21 +240,18 @@ impl Visit for Fields<'_> {
 }
 
 impl Exporter {
-    /// Sends batch after batch until `stop`, then what waits still.
+    /// Sends batch after batch until `stop`, then what waits still. A reload may change to whom.
     pub(crate) async fn run(mut self, engine: Watchfire, mut stop: oneshot::Receiver<()>) {
-        // Headers may be credentials, which are for nobody whom the collector names.
-        let Ok(client) = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).build() else {
-            tracing::error!("no traces are sent: there are no certificates to trust");
-            return;
-        };
-        // Not the whole address, which may have a credential in it.
-        let collector = self.collector.url.host_str().unwrap_or_default().to_owned();
+        let mut reloaded = engine.reloaded();
+        self.follow(&engine);
         let mut failing = false;
         let mut stopping = false;
         while !stopping {
             let mut batch = Vec::new();
             tokio::select! {
                 () = self.collect(&mut batch) => {}
+                // An engine that is gone reloads no more, and says so at once and for ever.
+                Ok(()) = reloaded.changed() => {}
                 _ = &mut stop => stopping = true,
             }
             // What came before the stop goes too, in one last request.
@@ -195,19 +262,68 @@ impl Exporter {
                 batch.push(span);
             }
             let count = batch.len() as u64;
-            let answer = if batch.is_empty() { Ok(()) } else { send(&client, &self.collector, batch).await };
+            let answer = if batch.is_empty() { Ok(()) } else { self.send(&batch).await };
             if let Err(error) = &answer {
                 self.dropped.fetch_add(count, Ordering::Relaxed);
                 if !failing {
                     let error = format!("{error:#}");
-                    tracing::warn!(collector, error, "traces cannot be sent, and are dropped until they can");
+                    tracing::warn!(
+                        collector = self.collector(),
+                        error,
+                        "traces cannot be sent, and are dropped until they can"
+                    );
                 }
             } else if failing && count > 0 {
-                tracing::info!(collector, "traces are sent again");
+                tracing::info!(collector = self.collector(), "traces are sent again");
             }
             failing = answer.is_err() || failing && count == 0;
             engine.count_dropped_spans(self.dropped.swap(0, Ordering::Relaxed));
+            failing &= !self.follow(&engine);
         }
+    }
+
+    /// Turns to whoever is to get traces now; answers whether that has changed.
+    fn follow(&mut self, engine: &Watchfire) -> bool {
+        let configured = engine.definitions().config.tracing.clone();
+        if self.named.is_some() && configured.is_some() && !self.has_warned {
+            tracing::warn!("`tracing` of the configuration has no effect: the command line says where traces go");
+        }
+        self.has_warned = self.named.is_some() && configured.is_some();
+        let wanted = self.named.as_ref().map(|named| named.config.clone()).or(configured);
+        if wanted == self.config {
+            return false;
+        }
+        self.config = wanted;
+        self.target = match self.config.as_ref().map(watchfire_delivery::Collector::new) {
+            Some(Ok(target)) => Some(target),
+            Some(Err(reason)) => {
+                tracing::error!(collector = self.collector(), reason, "no traces are sent");
+                None
+            }
+            None => None,
+        };
+        let config = self.config.as_ref().filter(|_| self.target.is_some());
+        self.sampling.set(config.map_or(0.0, |config| config.sampling_fraction));
+        match config {
+            Some(config) => {
+                tracing::info!(collector = self.collector(), fraction = config.sampling_fraction, "traces are sent");
+            }
+            None => tracing::info!("no traces are sent any more"),
+        }
+        true
+    }
+
+    /// Its host alone, since the whole address may have a credential in it.
+    fn collector(&self) -> String {
+        let url = self.config.as_ref().and_then(|config| Url::parse(&config.url).ok());
+        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    async fn send(&self, batch: &[Span]) -> anyhow::Result<()> {
+        let target = self.target.as_ref().context("nobody takes them any more")?;
+        let more = self.named.as_ref().map(Collector::more_headers).transpose()?.unwrap_or_default();
+        let body = write_spans("watchfire", env!("CARGO_PKG_VERSION"), batch);
+        target.send(body, more).await.map_err(anyhow::Error::msg)
     }
 
     /// Waits for a first span, and then a while for more.
@@ -218,16 +334,6 @@ impl Exporter {
         };
         drop(tokio::time::timeout(BATCH_DELAY, more).await);
     }
-}
-
-async fn send(client: &Client, collector: &Collector, batch: Vec<Span>) -> anyhow::Result<()> {
-    let body = write_spans("watchfire", env!("CARGO_PKG_VERSION"), &batch);
-    let mut headers = collector.headers()?;
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-    let request = client.post(collector.url.clone()).headers(headers).body(body);
-    let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
-    ensure!(status.is_success(), "it answered {status}");
-    Ok(())
 }
 
 /// A number that is not zero, as ids must not be.
@@ -246,11 +352,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_fraction_of_all_traces_is_kept() {
+        for (fraction, kept) in [(0.0, [false; 3]), (0.5, [true, true, false]), (1.0, [true; 3])] {
+            let sampling = Sampling::default();
+            sampling.set(fraction);
+            // By the last eight bytes, without their last bit, as other samplers do.
+            let traces = [0, u64::MAX / 2, u64::MAX].map(|id| (u128::MAX << 64 | u128::from(id)).to_be_bytes());
+            assert_eq!(traces.map(|trace| sampling.keeps(trace)), kept, "{fraction}");
+        }
+    }
+
+    #[test]
     fn headers_are_read_and_never_shown() {
         let all =
             headers(["X-Scope-OrgID: ops", "authorization:Bearer a:b ", "X-Scope-OrgID: two"].into_iter()).unwrap();
-        let shown: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        assert_eq!(shown, [("x-scope-orgid", "ops"), ("x-scope-orgid", "two"), ("authorization", "Bearer a:b")]);
+        let shown: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(shown, [("x-scope-orgid", "ops"), ("authorization", "Bearer a:b"), ("x-scope-orgid", "two")]);
         assert!(!format!("{all:?}").contains("Bearer"), "{all:?}");
         for wrong in ["secret", ": secret", "a b: secret", "a: sec\u{0}ret"] {
             let error = format!("{:#}", headers(["a: b", wrong].into_iter()).unwrap_err());

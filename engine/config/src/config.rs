@@ -12,13 +12,14 @@ use crate::decode::{Decoder, Fields};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Environment;
 use crate::global::{self, GlobalConfig};
-use crate::http::{headers, http_config, tls_config};
+use crate::http::{http_config, tls_config};
 use crate::interval::time_interval;
 use crate::plugins::PluginsConfig;
 use crate::prometheus::{PrometheusConfig, sources};
 use crate::receiver::{Receiver, receiver};
 use crate::route::{self, Names, Route};
 use crate::sections::{self, EvaluationConfig, IngestConfig, Limits, RulesConfig, ServerConfig, StorageConfig};
+use crate::tracing::{TracingConfig, tracing};
 use crate::yaml::Node;
 
 /// A file's name and content.
@@ -55,6 +56,8 @@ pub struct Config {
     pub global: GlobalConfig,
     /// Globs of notification templates.
     pub templates: Vec<String>,
+    /// Who gets the engine's traces, if anybody does.
+    pub tracing: Option<TracingConfig>,
     /// Who is told what, as the state machine wants it.
     pub dispatch: Dispatch,
     /// The route tree as it was written, with positions and labels.
@@ -140,7 +143,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
         f.missing("route").help("write `route: {receiver: NAME}`: the receiver that gets what no other route takes");
     }
     let templates = sections::globs(f, "templates");
-    f.object("tracing", "tracing", tracing);
+    let tracing = f.object("tracing", "tracing", tracing).flatten();
     f.object("event_recorder", "event_recorder", event_recorder);
     let server = f.object("server", "server", sections::server).unwrap_or_default();
     let sources = sources(f);
@@ -171,6 +174,7 @@ fn read(f: &mut Fields<'_, '_>) -> Option<Config> {
         ingest,
         global,
         templates,
+        tracing,
         dispatch,
         route,
         receivers,
@@ -186,19 +190,7 @@ fn spec(receiver: &Receiver) -> ReceiverSpec {
     ReceiverSpec { name: receiver.name.as_str().into(), integrations: integrations.collect() }
 }
 
-/// Alertmanager's own telemetry: checked, but without effect here.
-fn tracing(f: &mut Fields<'_, '_>) {
-    f.word("client_type", &["http", "grpc"]);
-    f.required("endpoint", "name the collector, such as localhost:4317");
-    f.number("sampling_fraction");
-    f.boolean("insecure");
-    tls_config(f, "tls_config");
-    headers(f, "headers");
-    f.word("compression", &["gzip", ""]);
-    f.duration("timeout");
-    ignored(f, "tracing");
-}
-
+/// Checked, but without effect here.
 fn event_recorder(f: &mut Fields<'_, '_>) {
     f.list("file_outputs", |decoder, node| {
         decoder.mapping(node, "a file output", |f| f.required("path", "name the file"))
@@ -241,12 +233,8 @@ fn event_recorder(f: &mut Fields<'_, '_>) {
         decoder.tree(node);
         Some(())
     });
-    ignored(f, "event_recorder");
-}
-
-fn ignored(f: &mut Fields<'_, '_>, section: &str) {
     let start = f.start();
     f.decoder()
-        .warning(start, "ignored-section", format!("`{section}` is accepted, but has no effect here"))
+        .warning(start, "ignored-section", "`event_recorder` is accepted, but has no effect here")
         .help("remove it unless Alertmanager reads this file too");
 }

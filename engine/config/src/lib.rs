@@ -27,6 +27,7 @@ mod schema;
 mod secret;
 mod sections;
 mod shown;
+mod tracing;
 mod tree;
 mod url;
 mod yaml;
@@ -62,6 +63,7 @@ pub use sections::{
     EvaluationConfig, FillConfig, IngestConfig, Limits, RulesConfig, ServerConfig, ServerLimits, StorageConfig,
 };
 pub use shown::{shown, shown_to_alertmanagers_clients};
+pub use tracing::TracingConfig;
 pub use tree::Tree;
 pub use watchfire_plugin::PluginUse;
 pub use watchfire_rules::Position;

@@ -15,6 +15,13 @@ server:
     basic: {admin: {password_file: secrets/admin, role: operator}}
   limits: {body_bytes_max: 8MiB}
 storage: {path: data, history: 90d}
+tracing:
+  client_type: http
+  endpoint: collector:4318
+  sampling_fraction: 0.1
+  compression: gzip
+  headers: {Authorization: {secrets: ['${TOKEN}']}}
+  tls_config: {server_name: traces}
 rules: {paths: ['rules/**/*.yml', /etc/watchfire/*.yml]}
 plugins:
   dir: plugins
@@ -104,6 +111,11 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.limits.series_max, 10_000);
     assert_eq!(config.templates, ["/etc/wf/templates/*.tmpl"]);
     assert_eq!(config.dispatch.resolve_timeout, Duration::from_mins(3));
+    let tracing = config.tracing.unwrap();
+    assert_eq!((tracing.url.as_str(), tracing.sampling_fraction), ("https://collector:4318/v1/traces", 0.1));
+    assert_eq!((tracing.gzip, tracing.timeout), (true, Duration::from_secs(5)));
+    assert_eq!(tracing.http.headers["Authorization"].secrets[0].expose(), "secret-token");
+    assert_eq!(tracing.http.tls.server_name, "traces");
 }
 
 #[test]

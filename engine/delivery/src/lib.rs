@@ -10,6 +10,7 @@
 pub mod alertmanager;
 mod builtin;
 mod channel;
+mod collector;
 mod deliverer;
 #[cfg(feature = "double")]
 pub mod double;
@@ -37,6 +38,7 @@ mod words;
 
 pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};
+pub use collector::Collector;
 pub use deliverer::{Attempt, Deliverer, DeliveryRecord, Exchange, PreviewError, Problem, Settings};
 pub use notification::{Notification, Topic, group_hash};
 pub use prometheus::{Prometheus, PrometheusError};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record, SettingsDigest, Tenure, Wish};
 use watchfire_config::{Config, Diagnostic, RuleReader};
 use watchfire_delivery::{Channel, Deliverer};
@@ -384,6 +384,7 @@ impl Builder {
 
         // What goes on beside it.
         let (reloads, reload_requests) = mpsc::channel(16);
+        let (reloaded_sender, reloaded) = watch::channel(());
         let reloader = Reloader {
             origin,
             host: host.clone(),
@@ -398,6 +399,7 @@ impl Builder {
             last_good,
             data: Arc::clone(&data),
             loaded: Arc::clone(&loaded),
+            reloaded: reloaded_sender,
             owner: owner.clone(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
@@ -423,6 +425,7 @@ impl Builder {
             data,
             loaded,
             reloads,
+            reloaded,
             changes,
             clock,
             metrics,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use watchfire_alerting::{
     AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
 };
@@ -51,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
     pub(crate) reloads: mpsc::Sender<ReloadRequest>,
+    pub(crate) reloaded: watch::Receiver<()>,
     pub(crate) changes: broadcast::Sender<Arc<Change>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -245,6 +246,11 @@ impl Watchfire {
         let (reply, answer) = oneshot::channel();
         self.inner.reloads.send(ReloadRequest { reply }).await.map_err(|_| ReloadError::Closed)?;
         answer.await.map_err(|_| ReloadError::Closed)?
+    }
+
+    /// Changes with every reload that puts something in force, once [`Watchfire::definitions`] are the new ones.
+    pub fn reloaded(&self) -> watch::Receiver<()> {
+        self.inner.reloaded.clone()
     }
 
     /// Everything that changes from now on. A subscriber that is too slow loses the oldest changes and is told so.

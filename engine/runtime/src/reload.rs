@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use watchfire_alerting::{Definitions, Input};
 use watchfire_config::{Config, Diagnostic, Level, Limits, RuleReader, Source, load_config};
 use watchfire_delivery::Deliverer;
@@ -138,6 +138,8 @@ pub(crate) struct Reloader {
     pub(crate) store_health: Arc<Health>,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
+    /// Told after each reload.
+    pub(crate) reloaded: watch::Sender<()>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -406,6 +408,7 @@ impl Reloader {
         };
         let retention = loaded.retention;
         self.loaded.store(Arc::new(loaded));
+        self.reloaded.send_replace(());
         let data = Arc::clone(&self.data);
         tokio::task::spawn_blocking(move || data.truncate(now, retention)).await.map_err(|_| ReloadError::Closed)?;
         Ok(report)
