@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread::{self, Thread};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -21,14 +20,15 @@ pub(crate) struct Sandbox {
     tick: Duration,
     guests: Arc<Guests>,
     ticker: Thread,
-    /// Closes when the sandbox is dropped, which ends the ticker's wait.
-    _alive: mpsc::Sender<()>,
 }
 
 /// What the ticker goes by: while no guest runs no deadline need pass, and it sleeps.
 #[derive(Default)]
 struct Guests {
     running: AtomicUsize,
+    /// Whether the ticker must be woken. Calls follow one another faster than threads wake each other, so that one that
+    /// finds it awake leaves it alone.
+    asleep: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -64,27 +64,32 @@ impl Sandbox {
         let guests = Arc::new(Guests::default());
         let weak = engine.weak();
         let known = Arc::clone(&guests);
-        let (alive, closed) = mpsc::channel::<()>();
+        #[expect(clippy::disallowed_methods, reason = "deadlines pass with the time, and nothing else tells it")]
         let run = move || {
             while !known.ended.load(Ordering::SeqCst) {
                 if known.running.load(Ordering::SeqCst) == 0 {
-                    thread::park();
+                    known.asleep.store(true, Ordering::SeqCst);
+                    // A guest that began meanwhile may have found it awake.
+                    if known.running.load(Ordering::SeqCst) == 0 && !known.ended.load(Ordering::SeqCst) {
+                        thread::park();
+                    }
+                    known.asleep.store(false, Ordering::SeqCst);
                     continue;
                 }
-                match (closed.recv_timeout(tick.to_std()), weak.upgrade()) {
-                    (Err(mpsc::RecvTimeoutError::Timeout), Some(engine)) => engine.increment_epoch(),
-                    _ => return,
-                }
+                thread::sleep(tick.to_std());
+                let Some(engine) = weak.upgrade() else { return };
+                engine.increment_epoch();
             }
         };
         let ticker = thread::Builder::new().name("plugin-ticker".to_owned()).spawn(run).map_err(HostError::Thread)?;
         let ticker = ticker.thread().clone();
-        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, guests, ticker, _alive: alive })
+        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, guests, ticker })
     }
 
     /// To be held while a guest runs.
     pub(crate) fn run(&self) -> Running<'_> {
-        if self.guests.running.fetch_add(1, Ordering::SeqCst) == 0 {
+        self.guests.running.fetch_add(1, Ordering::SeqCst);
+        if self.guests.asleep.load(Ordering::SeqCst) {
             self.ticker.unpark();
         }
         Running(&self.guests)

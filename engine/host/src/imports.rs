@@ -105,11 +105,11 @@ impl input::Host for Context {
     }
 
     fn series_ids(&mut self) -> Result<Vec<u64>> {
-        with_batch(|batch| Ok(batch.series.iter().map(|labels| labels.fingerprint().0).collect()))
+        with_batch(|batch| Ok(batch.ids.clone()))
     }
 
     fn series_ids_le(&mut self) -> Result<Vec<u8>> {
-        with_batch(|batch| Ok(pack(batch.series.iter().map(|labels| labels.fingerprint().0), u64::to_le_bytes)))
+        with_batch(|batch| Ok(pack(batch.ids.iter().copied(), u64::to_le_bytes)))
     }
 
     fn offsets(&mut self) -> Result<Vec<u32>> {

@@ -168,7 +168,7 @@ impl Recording {
 pub(crate) fn apply(writes: &[StateWrite], state: &mut BTreeMap<String, Vec<u8>>) {
     for write in writes {
         match &write.value {
-            Some(value) => drop(state.insert(write.key.clone(), value.clone())),
+            Some(value) => drop(state.insert(write.key.clone(), value.to_vec())),
             None => drop(state.remove(&write.key)),
         }
     }

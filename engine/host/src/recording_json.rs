@@ -4,6 +4,7 @@
 //! are base64. Members may be added; what is unknown is not read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -485,7 +486,10 @@ impl From<&Result<Answer, Failure>> for AnswerFile {
             Ok(Answer::Condition(outcome, writes)) => AnswerFile::Condition {
                 findings: outcome.findings.iter().map(FindingFile::from).collect(),
                 unknown: outcome.unknown.clone(),
-                state: writes.iter().map(|write| (write.key.clone(), write.value.clone().map(Bytes))).collect(),
+                state: writes
+                    .iter()
+                    .map(|write| (write.key.clone(), write.value.as_deref().cloned().map(Bytes)))
+                    .collect(),
             },
             Ok(Answer::Router(decisions)) => AnswerFile::Router(decisions.iter().map(DecisionFile::from).collect()),
             Ok(Answer::Formatter(message)) => AnswerFile::Formatter(MessageFile::from(message)),
@@ -499,8 +503,9 @@ impl AnswerFile {
         Ok(match self {
             AnswerFile::Condition { findings, unknown, state } => {
                 let findings = findings.into_iter().map(FindingFile::finding).collect::<Result<_, _>>()?;
-                let writes =
-                    state.into_iter().map(|(key, value)| StateWrite { key, value: value.map(|value| value.0) });
+                let writes = state
+                    .into_iter()
+                    .map(|(key, value)| StateWrite { key, value: value.map(|value| Arc::new(value.0)) });
                 Ok(Answer::Condition(Outcome { findings, unknown }, writes.collect()))
             }
             AnswerFile::Router(decisions) => {

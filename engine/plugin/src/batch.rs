@@ -13,6 +13,8 @@ pub struct Batch {
     pub at: Timestamp,
     /// Label sets, one per series.
     pub series: Vec<Labels>,
+    /// Their fingerprints, in a column of their own: label sets lie all over the memory.
+    pub ids: Vec<u64>,
     /// Row offsets, `series.len() + 1` of them, the first being 0.
     pub offsets: Vec<u32>,
     /// Milliseconds since the epoch, one per row.
@@ -31,6 +33,7 @@ impl Batch {
 
     /// Adds a series with its rows.
     pub fn push(&mut self, labels: Labels, rows: impl IntoIterator<Item = (Timestamp, f64)>) {
+        self.ids.push(labels.fingerprint().0);
         self.series.push(labels);
         for (timestamp, value) in rows {
             self.timestamps.push(timestamp.as_millis());
@@ -40,11 +43,13 @@ impl Batch {
     }
 
     /// The rows of series `index` as a range into the columns.
+    #[inline]
     pub fn rows(&self, index: usize) -> std::ops::Range<usize> {
         self.offsets[index] as usize..self.offsets[index + 1] as usize
     }
 
     /// The newest value of series `index`, if it has a row.
+    #[inline]
     pub fn last(&self, index: usize) -> Option<f64> {
         self.values[self.rows(index)].last().copied()
     }

@@ -42,8 +42,8 @@ pub struct StateError {
 pub struct StateWrite {
     /// The key.
     pub key: String,
-    /// The new value.
-    pub value: Option<Vec<u8>>,
+    /// The new value, shared with the state.
+    pub value: Option<Arc<Vec<u8>>>,
 }
 
 /// The state of one rule's plugin. Writes are staged until [`State::commit`].
@@ -162,7 +162,7 @@ impl State {
     /// The plugin's staged writes in the order of the keys.
     pub fn staged(&self) -> Vec<StateWrite> {
         let own = self.staged.iter().filter(|(key, _)| *key != VERSION_KEY);
-        own.map(|(key, value)| StateWrite { key: key.clone(), value: value.as_deref().cloned() }).collect()
+        own.map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
     }
 
     /// Makes the staged writes part of the state and returns them, so that they can be made durable.
@@ -174,11 +174,10 @@ impl State {
                 Some(value) => {
                     match self.committed.get_mut(&key) {
                         Some(kept) if *kept == value => continue,
-                        // What is written leaves, and what is kept is copied over what it replaces.
-                        Some(kept) => Arc::make_mut(kept).clone_from(&value),
+                        Some(kept) => *kept = Arc::clone(&value),
                         None => drop(self.committed.insert(key.clone(), Arc::clone(&value))),
                     }
-                    Some(Arc::unwrap_or_clone(value))
+                    Some(value)
                 }
                 None if self.committed.remove(&key).is_none() => continue,
                 None => None,
@@ -212,7 +211,7 @@ mod tests {
         state.rollback();
         assert_eq!(state.get("a"), None);
         state.set("a", vec![2]).unwrap();
-        assert_eq!(state.commit(), [StateWrite { key: "a".into(), value: Some(vec![2]) }]);
+        assert_eq!(state.commit(), [StateWrite { key: "a".into(), value: Some(Arc::new(vec![2])) }]);
         state.delete("a");
         assert_eq!(state.get("a"), None);
         state.rollback();
@@ -257,6 +256,6 @@ mod tests {
         state.delete("zz");
         assert_eq!(state.commit(), []);
         state.set("b", vec![]).unwrap();
-        assert_eq!(state.commit(), [StateWrite { key: "b".into(), value: Some(vec![]) }]);
+        assert_eq!(state.commit(), [StateWrite { key: "b".into(), value: Some(Arc::default()) }]);
     }
 }

@@ -495,7 +495,7 @@ pub(crate) fn plugin_states(records: Vec<Record>, limits: StateLimits) -> (State
         match record {
             Record::PluginState(state) => {
                 if let Some(value) = state.write.value {
-                    remembered.entry(state.rule).or_default().insert(state.write.key, value);
+                    remembered.entry(state.rule).or_default().insert(state.write.key, Arc::unwrap_or_clone(value));
                 }
             }
             other => rest.push(other),

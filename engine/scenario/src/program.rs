@@ -87,7 +87,7 @@ impl Program {
             if let Record::PluginState(record) = record
                 && let Some(value) = &record.write.value
             {
-                remembered.entry(record.rule).or_default().insert(record.write.key.clone(), value.clone());
+                remembered.entry(record.rule).or_default().insert(record.write.key.clone(), value.to_vec());
             }
         }
         for loaded in self.rules.values_mut() {

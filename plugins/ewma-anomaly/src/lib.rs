@@ -42,6 +42,8 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct EwmaAnomaly {
     sigma: f64,
+    /// See [`Stats::is_near`].
+    near: f64,
     alpha: f64,
     warmup: u32,
     forget_ms: i64,
@@ -72,36 +74,33 @@ impl Condition for EwmaAnomaly {
             return Err(Error::config("/alpha", format!("must be above 0 and at most 1, is {alpha}")));
         }
         let forget_ms = i64::from(config.forget_after) * 1_000;
-        Ok(EwmaAnomaly { sigma: config.sigma, alpha, warmup: config.warmup, forget_ms })
+        let near = config.sigma * config.sigma * (1.0 - 1e-9);
+        // A square that has no room in its digits says nothing, and nothing is near then.
+        let near = if near.is_normal() { near } else { 0.0 };
+        Ok(EwmaAnomaly { sigma: config.sigma, near, alpha, warmup: config.warmup, forget_ms })
     }
 
     fn evaluate(&mut self, input: &Input, state: &mut State) -> Result<Outcome, Error> {
-        let EwmaAnomaly { sigma, alpha, warmup, forget_ms } = *self;
+        let EwmaAnomaly { sigma, near, alpha, warmup, forget_ms } = *self;
+        let weights = (alpha, 1.0 - alpha);
         let mut table = SeriesTable::<Stats>::load(state, "ewma/", input.eval_time_ms(), forget_ms);
-        let (mut findings, mut unknown, mut without_room) = (Vec::new(), Vec::new(), Vec::new());
-        let finite = (0..).zip(input.series_ids()).zip(input.latest()).filter_map(|((series, id), x)| {
-            if !x.is_finite() {
-                unknown.push(series);
-                return None;
-            }
-            Some((id, (series, x)))
-        });
-        table.update_each(finite, |(series, x), stats| {
-            let Some(stats) = stats else {
-                // More series than the state can hold.
-                without_room.push(series);
-                return;
-            };
+        let (mut findings, mut unknown) = (Vec::new(), Vec::new());
+        let change = move |series, x: f64, stats: Option<&mut Stats>| {
+            // Without a record there are more series than the state can hold.
+            let Some(stats) = stats.filter(|_| x.is_finite()) else { return Some((series, x, None)) };
             let before = *stats;
-            stats.learn(x, alpha);
+            stats.learn(x, weights);
+            let calm = before.samples < warmup || before.is_near(x, near);
+            (!calm).then_some((series, x, Some(before)))
+        };
+        table.update_each(&input.series_ids(), &input.latest(), change, |(series, x, before)| {
+            let Some(before) = before else { return unknown.push(series) };
             let score = before.score(x);
-            if before.samples >= warmup && score > sigma {
+            if score > sigma {
                 let severity = if score > 2.0 * sigma { Severity::Critical } else { Severity::Warning };
                 findings.push(Finding { series, severity, value: score, summary: before.describe(x, score) });
             }
         });
-        unknown.append(&mut without_room);
-        unknown.sort_unstable();
         table.save(state)?;
         Ok(Outcome { findings, unknown })
     }
@@ -113,14 +112,24 @@ impl Stats {
         (x - self.mean).abs() / self.variance.sqrt()
     }
 
+    /// Whether the score of `x` is certainly not above sigma, without the root and the division that take longer than
+    /// all the rest: `(x - mean)² < sigma² * variance`. `near` is a billionth less than the square of sigma and the
+    /// smallest number makes up for what is lost below it, so that rounding on either side cannot decide.
     #[inline]
-    fn learn(&mut self, x: f64, alpha: f64) {
+    fn is_near(&self, x: f64, near: f64) -> bool {
+        let delta = x - self.mean;
+        delta * delta + f64::MIN_POSITIVE < near * self.variance
+    }
+
+    /// With the weights of the new value and of what was before.
+    #[inline]
+    fn learn(&mut self, x: f64, (alpha, rest): (f64, f64)) {
+        let delta = x - self.mean;
         if self.samples == 0 {
             self.mean = x;
         } else {
-            let delta = x - self.mean;
             self.mean += alpha * delta;
-            self.variance = (1.0 - alpha) * (self.variance + alpha * delta * delta);
+            self.variance = rest * (self.variance + alpha * delta * delta);
         }
         self.samples = self.samples.saturating_add(1);
     }

@@ -131,7 +131,7 @@ fn plugin_state_is_persisted_with_what_it_led_to() {
     w.evaluates = false;
     w.at("1m");
     let mut answer = w.answer(w.requests[0].clone());
-    answer.state_writes = vec![watchfire_plugin::StateWrite { key: "mean".to_owned(), value: Some(vec![1, 2]) }];
+    answer.state_writes = vec![watchfire_plugin::StateWrite { key: "mean".to_owned(), value: Some(vec![1, 2].into()) }];
     w.input(Input::Evaluated(answer));
     assert!(w.committed.values().any(|record| matches!(record, Record::PluginState(_))));
 }

@@ -1,7 +1,7 @@
 //! `ewma-anomaly`: a series that leaves its own recent course.
 
 use serde_json::{Map, Value as Json};
-use watchfire_model::Severity;
+use watchfire_model::{Fingerprint, Severity};
 use watchfire_plugin::{Batch, Condition, Finding, Outcome, PluginError, State};
 
 use super::series_table::SeriesTable;
@@ -31,7 +31,7 @@ const STATS_BYTES: usize = 20;
 ///
 /// Per series it keeps a mean `m`, a variance `v` and a count `n`, all 0 at first. For the newest value `x` of the series
 /// in the batch:
-/// 1. If `x` is NaN or infinite, the series is unknown and nothing is learned.
+/// 1. If `x` is NaN or infinite, the series is unknown and nothing is learned; it was in the batch nevertheless.
 /// 2. If `n >= warmup`, the score is `s = |x - m| / sqrt(v)`, with `m` and `v` as they were before `x`. The series is
 ///    in trouble if `s > sigma`; critical if `s > 2 * sigma`, else a warning; the finding's value is `s`. A constant
 ///    series has `v = 0`: any other value then scores infinity, the same value scores NaN, which is no trouble.
@@ -43,6 +43,8 @@ const STATS_BYTES: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EwmaAnomaly {
     sigma: f64,
+    /// See [`Stats::is_near`].
+    near: f64,
     alpha: f64,
     warmup: u32,
     forget_after: u32,
@@ -79,7 +81,10 @@ impl EwmaAnomaly {
         }
         let warmup = integer(&members, "warmup")?.unwrap_or(30);
         let forget_after = integer(&members, "forget_after")?.unwrap_or(24 * 3_600);
-        Ok(EwmaAnomaly { sigma, alpha, warmup, forget_after })
+        let near = sigma * sigma * (1.0 - 1e-9);
+        // A square that has no room in its digits says nothing, and nothing is near then.
+        let near = if near.is_normal() { near } else { 0.0 };
+        Ok(EwmaAnomaly { sigma, near, alpha, warmup, forget_after })
     }
 }
 
@@ -132,11 +137,19 @@ impl Stats {
         (x - self.mean).abs() / self.variance.sqrt()
     }
 
+    /// Whether the score of `x` is certainly not above sigma, without the root and the division that take longer than
+    /// all the rest: `(x - mean)² < sigma² * variance`. `near` is a billionth less than the square of sigma and the
+    /// smallest number makes up for what is lost below it, so that rounding on either side cannot decide.
+    fn is_near(self, x: f64, near: f64) -> bool {
+        let delta = x - self.mean;
+        delta * delta + f64::MIN_POSITIVE < near * self.variance
+    }
+
     fn learn(&mut self, x: f64, alpha: f64) {
+        let delta = x - self.mean;
         if self.samples == 0 {
             self.mean = x;
         } else {
-            let delta = x - self.mean;
             self.mean += alpha * delta;
             self.variance = (1.0 - alpha) * (self.variance + alpha * delta * delta);
         }
@@ -153,13 +166,10 @@ impl Condition for EwmaAnomaly {
     fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError> {
         let mut table = SeriesTable::<STATS_BYTES>::load(state, PREFIX, batch.at);
         let mut outcome = Outcome::default();
-        for (index, labels) in batch.series.iter().enumerate() {
+        for (index, id) in batch.ids.iter().enumerate() {
             let series = u32::try_from(index).map_err(|_| PluginError::BadInput("too many series".to_owned()))?;
-            let Some(x) = batch.last(index).filter(|x| x.is_finite()) else {
-                outcome.unknown.push(series);
-                continue;
-            };
-            let Some(bytes) = table.bytes(labels.fingerprint()) else {
+            let x = batch.last(index).filter(|x| x.is_finite());
+            let (Some(bytes), Some(x)) = (table.bytes(Fingerprint(*id)), x) else {
                 outcome.unknown.push(series);
                 continue;
             };
@@ -167,8 +177,11 @@ impl Condition for EwmaAnomaly {
             let mut after = before;
             after.learn(x, self.alpha);
             after.write(bytes);
+            if before.samples < self.warmup || before.is_near(x, self.near) {
+                continue;
+            }
             let score = before.score(x);
-            if before.samples >= self.warmup && score > self.sigma {
+            if score > self.sigma {
                 let severity = if score > 2.0 * self.sigma { Severity::Critical } else { Severity::Warning };
                 outcome.findings.push(Finding { series, severity, value: score, summary: before.describe(x, score) });
             }
@@ -219,6 +232,33 @@ mod tests {
             let found = outcome.findings.first().map(|finding| (finding.severity, finding.summary.as_str()));
             assert_eq!(found, expected, "{value}");
         }
+    }
+
+    #[test]
+    fn what_is_near_never_scores_above_sigma() {
+        // Numbers of all sizes, down to where digits are lost and up to where squares are infinite.
+        let mut seed = 1_u64;
+        let mut number = |exponents: i32| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let exponent = ((seed >> 33) as i32).rem_euclid(2 * exponents) - exponents;
+            (1.0 + (seed >> 44) as f64 / 1_048_576.0) * 2.0_f64.powi(exponent)
+        };
+        let (mut near, mut beyond) = (0, 0);
+        for round in 0..200_000 {
+            let (sigma, mean) = (number(if round % 2 == 0 { 4 } else { 600 }), number(1_000));
+            let variance = if round % 5 == 0 { 0.0 } else { number(if round % 3 == 0 { 1_070 } else { 20 }) };
+            let stats = Stats { mean, variance, samples: 1 };
+            // Around the bound as well as anywhere.
+            let x = if round % 7 == 0 { number(1_000) } else { mean + sigma * variance.sqrt() * number(1) };
+            let config = serde_json::json!({ "sigma": sigma }).to_string();
+            let condition = EwmaAnomaly::open(&config).unwrap();
+            let scores_above = stats.score(x) > condition.sigma;
+            let is_near = stats.is_near(x, condition.near);
+            assert!(!(is_near && scores_above), "{x} {stats:?} {condition:?}");
+            near += u32::from(is_near);
+            beyond += u32::from(scores_above);
+        }
+        assert!(near > 20_000 && beyond > 20_000, "{near} {beyond}");
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl<const BYTES: usize> SeriesTable<BYTES> {
 
     /// Reads what [`SeriesTable::save`] wrote under `prefix`.
     pub(super) fn load(state: &State, prefix: &'static str, at: Timestamp) -> SeriesTable<BYTES> {
-        let mut records = Vec::new();
+        // One after the other has room for, so that they are copied once.
+        let mut records = Vec::with_capacity(state.bytes());
         let mut chunks_before = 0;
         while chunks_before < CHUNKS_MAX
             && let Some(chunk) = state.get(&format!("{prefix}{chunks_before}"))
@@ -66,6 +67,7 @@ impl<const BYTES: usize> SeriesTable<BYTES> {
     }
 
     /// The bytes of a series, zero for a new one. `None` if the table is full.
+    #[inline]
     pub(super) fn bytes(&mut self, series: Fingerprint) -> Option<&mut [u8; BYTES]> {
         let id = series.0;
         let record = if self.id_at(self.cursor) == Some(id) { self.cursor } else { self.find_or_insert(id)? };
@@ -77,6 +79,7 @@ impl<const BYTES: usize> SeriesTable<BYTES> {
         bytes[HEAD_BYTES..].first_chunk_mut::<BYTES>()
     }
 
+    #[cold]
     fn find_or_insert(&mut self, id: u64) -> Option<usize> {
         if self.index.is_none() {
             self.index = Some((0..self.count()).filter_map(|record| Some((self.id_at(record)?, record))).collect());

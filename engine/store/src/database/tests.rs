@@ -32,7 +32,7 @@ async fn commit(store: &Store, term: Term, record: Record, done: &[i64]) -> Resu
 }
 
 fn state(rule: u64, key: &str, value: Option<&[u8]>) -> Record {
-    let write = StateWrite { key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
+    let write = StateWrite { key: key.to_owned(), value: value.map(|value| Arc::new(value.to_vec())) };
     Record::PluginState(PluginStateRecord { rule: RuleId(rule), write })
 }
 

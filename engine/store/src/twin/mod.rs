@@ -14,6 +14,8 @@ mod v1;
 mod v2;
 mod values;
 
+use std::sync::Arc;
+
 use watchfire_alerting::{PluginStateRecord, Record, TargetRecord};
 use watchfire_model::{RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
@@ -67,7 +69,7 @@ pub(crate) fn encode(record: &Record) -> Result<(i32, Vec<u8>), serde_json::Erro
         Record::Integrations(r) => json(&v1::Integrations::from(r)),
         Record::RateLimit(r) => json(&v1::RateLimit::from(r)),
         Record::Schedule(r) => json(&v1::Schedule::from(r)),
-        Record::PluginState(state) => Ok((JSON, state.write.value.clone().unwrap_or_default())),
+        Record::PluginState(state) => Ok((JSON, state.write.value.as_deref().cloned().unwrap_or_default())),
         Record::Deleted(_) => Ok((JSON, Vec::new())),
     }
 }
@@ -107,7 +109,7 @@ pub(crate) fn decode(row: Found) -> Result<Record, String> {
         (None, Record::PLUGIN_STATE) => {
             let (rule, key) = row.key.split_once('/').ok_or("the key names no rule")?;
             let rule = RuleId::parse(rule).ok_or("the key names no rule")?;
-            let write = StateWrite { key: key.to_owned(), value: Some(row.body) };
+            let write = StateWrite { key: key.to_owned(), value: Some(Arc::new(row.body)) };
             Record::PluginState(PluginStateRecord { rule, write })
         }
         (None, other) => return Err(format!("kind {other:?} is not known; it may come from a newer Watchfire")),

@@ -286,7 +286,10 @@ fn any_history() -> impl Strategy<Value = Record> {
 
 fn any_plugin_state() -> impl Strategy<Value = Record> {
     (any::<u64>(), ".{0,6}", vec(any::<u8>(), 0..20)).prop_map(|(rule, key, value)| {
-        Record::PluginState(PluginStateRecord { rule: RuleId(rule), write: StateWrite { key, value: Some(value) } })
+        Record::PluginState(PluginStateRecord {
+            rule: RuleId(rule),
+            write: StateWrite { key, value: Some(Arc::new(value)) },
+        })
     })
 }
 
