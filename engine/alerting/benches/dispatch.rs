@@ -16,7 +16,12 @@ const ROUTES: usize = 500;
 const START: Timestamp = Timestamp::from_secs(1_767_571_200);
 
 fn definitions() -> Arc<Definitions> {
-    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true, settings: SettingsDigest::default() };
+    let webhook = IntegrationSpec {
+        kind: "webhook".into(),
+        send_resolved: true,
+        takes_acknowledgements: false,
+        settings: SettingsDigest::default(),
+    };
     let mut dispatch = Dispatch::to(ReceiverSpec { name: "ops".into(), integrations: vec![webhook] });
     dispatch.route.group_by = GroupBy::Labels(["team", "service"].map(str::to_owned).into());
     let root = dispatch.route.clone();

@@ -4,8 +4,10 @@ use thiserror::Error;
 use watchfire_model::{Fingerprint, Timestamp};
 
 use crate::alert_store::StoredAlert;
+use crate::group::Group;
+use crate::notification_log::Content;
 use crate::timers::Timer;
-use crate::{Engine, GroupKey, Reason, Record};
+use crate::{Engine, FingerprintSet, GroupKey, NotifyReason, Reason, Record};
 
 /// Who looks after an alert, or why it is quiet. It ends with the alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,11 +159,48 @@ impl Engine {
             Some(until) => self.timers.set(Timer::Acknowledgement(fingerprint), until),
             None => self.timers.cancel(Timer::Acknowledgement(fingerprint)),
         }
+        let is_news = !acknowledgement.snooze && !stored.is_looked_after();
         stored.seldom_mut().acknowledgement = Some(acknowledgement);
         self.dirty_alerts.insert(fingerprint);
         self.counters.acknowledgements += 1;
         self.tell(&labels, None, None, reason);
+        if is_news {
+            // Before those leave who were told because nobody had answered: theirs is the same incident.
+            self.pass_on(fingerprint);
+        }
         self.review_groups_of(fingerprint);
+    }
+
+    /// Tells those of it who can show it. Only what is news is told, so that services that say so here when they are told
+    /// do not keep the engine telling them.
+    fn pass_on(&mut self, fingerprint: Fingerprint) {
+        for key in self.groups_of(fingerprint) {
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            for index in 0..group.targets.len() {
+                self.pass_on_acknowledgement(&mut group, index);
+            }
+            self.put_back(group);
+        }
+    }
+
+    /// Tells a receiver that somebody looks after all that it knows to fire, if it can show that and nothing else is on
+    /// its way; after that it is looked at again.
+    pub(crate) fn pass_on_acknowledgement(&mut self, group: &mut Group, index: usize) {
+        let target = &group.targets[index];
+        let can = target.takes_acknowledgements && target.current && target.pending.is_none();
+        if !can || target.entry.firing.is_empty() {
+            return;
+        }
+        let told = self.survey(group).attached;
+        let known = &group.targets[index].entry.firing;
+        let firing: FingerprintSet = told.iter().filter(|f| known.contains(*f)).collect();
+        let looked_after = |f| self.alerts.get(f).is_some_and(StoredAlert::is_looked_after);
+        if firing.is_empty() || !firing.iter().all(looked_after) {
+            return;
+        }
+        let content = Content { firing, resolved: FingerprintSet::new() };
+        self.create_notification(group, index, content, NotifyReason::Acknowledgement, self.now);
+        self.start_attempt(group, index);
     }
 
     /// Its time is over, or it was taken back: the alert is open again, and told again if it was quiet.
@@ -194,7 +233,7 @@ impl Engine {
     }
 
     /// Makes the receivers of a group count as not knowing that an alert fires.
-    pub(crate) fn count_as_unknown(&mut self, group: &mut crate::group::Group, fingerprint: Fingerprint) {
+    pub(crate) fn count_as_unknown(&mut self, group: &mut Group, fingerprint: Fingerprint) {
         for target in &mut group.targets {
             if target.entry.firing.remove(fingerprint) {
                 let record = target.record();
@@ -210,8 +249,13 @@ impl Engine {
 }
 
 impl StoredAlert {
-    /// Whether somebody looks after it.
+    /// Whether somebody looks after it, or wants it quiet.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.acknowledgement().is_some()
+    }
+
+    /// Whether somebody looks after it now, and not only later.
+    fn is_looked_after(&self) -> bool {
+        self.acknowledgement().is_some_and(|acknowledgement| !acknowledgement.snooze)
     }
 }

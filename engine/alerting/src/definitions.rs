@@ -125,6 +125,8 @@ pub struct IntegrationSpec {
     pub kind: Arc<str>,
     /// Whether it is told about alerts that ended.
     pub send_resolved: bool,
+    /// Whether it shows that somebody looks after what fires, so that it is told of it.
+    pub takes_acknowledgements: bool,
     /// Its settings, by which it is found again when the configuration is edited. No two of one kind may have the same.
     pub settings: SettingsDigest,
 }

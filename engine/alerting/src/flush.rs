@@ -22,7 +22,7 @@ pub(crate) struct Survey {
     /// Firing and not suppressed.
     firing: FingerprintSet,
     /// Those of them that the route still sends here.
-    attached: FingerprintSet,
+    pub(crate) attached: FingerprintSet,
     /// Those of these that nobody looks after.
     open: FingerprintSet,
     /// Ended.
@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Looks at every alert of the group in Alertmanager's order of suppression: inhibition, intervals, silences.
-    fn survey(&mut self, group: &mut Group) -> Survey {
+    pub(crate) fn survey(&mut self, group: &mut Group) -> Survey {
         let mut survey = Survey::default();
         let (mut firing, mut attached, mut resolved, mut told_ends) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut open = Vec::new();
@@ -217,7 +217,12 @@ impl Engine {
         };
         let open = !survey.open.is_empty();
         let terms = Terms { now, repeat_interval, repeat, open, send_resolved, current };
-        let verdict = decide(entry, &content, &survey.attached, terms);
+        let mut verdict = decide(entry, &content, &survey.attached, terms);
+        if verdict == Verdict::Nothing && target.waits_to_pass_on() && !open && !content.firing.is_empty() {
+            // It is still so, and the receiver does not know it yet.
+            content.resolved = FingerprintSet::new();
+            verdict = Verdict::Notify(NotifyReason::Acknowledgement);
+        }
         if verdict == Verdict::Forget {
             for fingerprint in content.resolved.iter() {
                 target.entry.firing.remove(fingerprint);
@@ -253,7 +258,7 @@ impl Engine {
         }
     }
 
-    fn create_notification(
+    pub(crate) fn create_notification(
         &mut self,
         group: &mut Group,
         index: usize,
@@ -337,7 +342,7 @@ impl Engine {
             return Content::default();
         }
         let entry = &group.targets[index].entry;
-        let repeats = reason == NotifyReason::RepeatIntervalElapsed;
+        let repeats = matches!(reason, NotifyReason::RepeatIntervalElapsed | NotifyReason::Acknowledgement);
         let told_end = |f: &Fingerprint| entry.resolved.contains(*f) && !entry.owed.contains(*f);
         Content {
             firing: content.firing.iter().filter(|f| !repeats && entry.firing.contains(*f)).collect(),

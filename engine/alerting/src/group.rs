@@ -55,6 +55,8 @@ pub(crate) struct Target {
     /// Its position in the receiver; absent if it is not defined any more.
     pub(crate) integration: Option<usize>,
     pub(crate) send_resolved: bool,
+    /// See [`crate::IntegrationSpec::takes_acknowledgements`].
+    pub(crate) takes_acknowledgements: bool,
     /// Whether the group's route sends here; else only promised ends are told.
     pub(crate) current: bool,
     pub(crate) entry: LogEntry,
@@ -160,6 +162,7 @@ impl Group {
             target.integration = own.iter().position(|own| own.key == target.key.integration);
             if let Some(integration) = target.integration.and_then(|position| own.get(position)) {
                 target.send_resolved = integration.send_resolved;
+                target.takes_acknowledgements = integration.takes_acknowledgements;
                 if !integration.send_resolved {
                     target.entry.owed = FingerprintSet::new();
                 }
@@ -175,6 +178,7 @@ impl Group {
                     let mut target = Target::new(Arc::new(key), self.since);
                     target.integration = Some(position);
                     target.send_resolved = integration.send_resolved;
+                    target.takes_acknowledgements = integration.takes_acknowledgements;
                     target.current = true;
                     // Most groups tell one integration, and a target is large.
                     self.targets.reserve_exact(1);
@@ -204,6 +208,7 @@ impl Target {
             since,
             integration: None,
             send_resolved: false,
+            takes_acknowledgements: false,
             current: false,
             entry: LogEntry::default(),
             pending: None,
@@ -217,6 +222,11 @@ impl Target {
     pub(crate) fn knows(&self, fingerprint: Fingerprint) -> bool {
         let entry = &self.entry;
         entry.firing.contains(fingerprint) || entry.resolved.contains(fingerprint) || entry.owed.contains(fingerprint)
+    }
+
+    /// Whether a notification waits that says nothing but that somebody looks after what fires.
+    pub(crate) fn waits_to_pass_on(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.reason == NotifyReason::Acknowledgement)
     }
 
     fn awaits(&self, fingerprint: Fingerprint) -> bool {

@@ -14,6 +14,8 @@ pub struct Integration {
     pub settings: SettingsDigest,
     /// Whether it is told about alerts that ended.
     pub send_resolved: bool,
+    /// See [`IntegrationSpec::takes_acknowledgements`].
+    pub takes_acknowledgements: bool,
 }
 
 impl Integration {
@@ -54,7 +56,12 @@ impl Integration {
             let number = number.or_else(edited);
             let number = number.unwrap_or_else(|| (0..u32::MAX).find(|n| taken.insert((kind, *n))).unwrap_or(u32::MAX));
             let key = IntegrationKey { kind: Arc::clone(&spec.kind), number };
-            integrations.push(Integration { key, settings: spec.settings, send_resolved: spec.send_resolved });
+            integrations.push(Integration {
+                key,
+                settings: spec.settings,
+                send_resolved: spec.send_resolved,
+                takes_acknowledgements: spec.takes_acknowledgements,
+            });
         }
         integrations
     }
@@ -72,6 +79,7 @@ mod tests {
         let spec = |word: &str| IntegrationSpec {
             kind: word[..1].into(),
             send_resolved: true,
+            takes_acknowledgements: false,
             settings: SettingsDigest(word[1..].parse().unwrap()),
         };
         text.split_whitespace().map(spec).collect()

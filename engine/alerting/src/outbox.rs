@@ -8,8 +8,8 @@ use crate::group::Group;
 use crate::id::StableHash;
 use crate::timers::Timer;
 use crate::{
-    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, Output, Reason, Record, Refusal,
-    Subject, TargetKey,
+    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, NotifyReason, Output, Reason,
+    Record, Refusal, Subject, TargetKey,
 };
 
 impl Engine {
@@ -148,11 +148,18 @@ impl Engine {
         target.failures = 0;
         target.failing_since = None;
         let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
-        target.entry.delivered(pending.firing, pending.resolved, self.now);
+        let passed_on = pending.reason == NotifyReason::Acknowledgement;
+        if !passed_on {
+            target.entry.delivered(pending.firing, pending.resolved, self.now);
+        }
         target.entry.receipt = receipt.clone();
         self.counters.deliveries += 1;
         self.arm_repeat(group, index);
         self.finish(group, index, pending.id, told, DeliveryReason::Delivered { receipt });
+        if !passed_on {
+            // It may have been acknowledged while the receiver was being told.
+            self.pass_on_acknowledgement(group, index);
+        }
     }
 
     fn attempt_rejected(&mut self, group: &mut Group, index: usize, reason: Arc<str>) {
@@ -167,9 +174,11 @@ impl Engine {
             target.entry.owed = pending.owed_before;
         }
         let id = pending.id;
-        let refusal =
-            Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() };
-        target.entry.refused = Some(Box::new(refusal));
+        if pending.reason != NotifyReason::Acknowledgement {
+            let refusal =
+                Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() };
+            target.entry.refused = Some(Box::new(refusal));
+        }
         self.counters.rejections += 1;
         self.finish(group, index, id, told, DeliveryReason::Rejected { error: reason });
     }

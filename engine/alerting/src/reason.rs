@@ -144,6 +144,8 @@ pub enum NotifyReason {
     Flapping,
     /// The alert was snoozed and still fires.
     SnoozeEnded,
+    /// Somebody looks after all that the receiver knows to fire.
+    Acknowledgement,
 }
 
 /// Why an alert is not told.
@@ -295,6 +297,7 @@ impl NotifyReason {
             NotifyReason::Escalated => "escalated",
             NotifyReason::Flapping => "flapping",
             NotifyReason::SnoozeEnded => "snooze_ended",
+            NotifyReason::Acknowledgement => "acknowledgement",
         }
     }
 
@@ -304,7 +307,7 @@ impl NotifyReason {
     }
 
     /// All of them.
-    pub const ALL: [NotifyReason; 10] = [
+    pub const ALL: [NotifyReason; 11] = [
         NotifyReason::FirstNotification,
         NotifyReason::NewAlertsInGroup,
         NotifyReason::AllAlertsResolved,
@@ -315,6 +318,7 @@ impl NotifyReason {
         NotifyReason::Escalated,
         NotifyReason::Flapping,
         NotifyReason::SnoozeEnded,
+        NotifyReason::Acknowledgement,
     ];
 }
 
@@ -448,6 +452,7 @@ impl fmt::Display for Reason {
                     "the alert comes and goes, its further changes are not told until it is steady"
                 }
                 NotifyReason::SnoozeEnded => "the alert was snoozed and still fires",
+                NotifyReason::Acknowledgement => "somebody looks after all that the receiver knows to fire",
             }),
             Reason::Suppress(suppress) => match suppress {
                 SuppressReason::Silenced(id) => write!(f, "silenced by {id}"),

@@ -185,6 +185,7 @@ fn spec(receiver: &Receiver) -> ReceiverSpec {
     let integrations = receiver.integrations.iter().map(|integration| IntegrationSpec {
         kind: integration.channel.kind().into(),
         send_resolved: integration.send_resolved,
+        takes_acknowledgements: integration.channel.takes_acknowledgements(),
         settings: integration.settings,
     });
     ReceiverSpec { name: receiver.name.as_str().into(), integrations: integrations.collect() }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use watchfire_alerting::Delivery;
+use watchfire_alerting::{Delivery, NotifyReason};
 use watchfire_model::{Alert, AlertStatus, Annotations, Fingerprint, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, MessageGroup};
 
@@ -120,6 +120,10 @@ impl Notification {
             folded: delivery.folded,
             unsaid_firing: delivery.unsaid_firing,
             reason: delivery.reason.as_str().to_owned(),
+            topic: match delivery.reason {
+                NotifyReason::Acknowledgement => Topic::Acknowledged,
+                _ => Topic::Alerts,
+            },
             receipt: delivery.receipt.to_string(),
             done: delivery.done.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)

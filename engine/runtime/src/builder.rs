@@ -152,6 +152,7 @@ impl DeliveryParts {
             receiver.integrations.extend((0..own).map(|position| IntegrationSpec {
                 kind: "custom".into(),
                 send_resolved: true,
+                takes_acknowledgements: false,
                 settings: SettingsDigest(position as u128),
             }));
         }

@@ -119,6 +119,9 @@ fn dispatch(variant: u64) -> Dispatch {
     let mut dispatch = Dispatch::to(receiver("ops"));
     let receivers = ["a", "b", "day", "night", "lead", "boss", "unrelated"];
     dispatch.receivers.extend(receivers.map(receiver));
+    for integration in dispatch.receivers.iter_mut().flat_map(|receiver| &mut receiver.integrations) {
+        integration.takes_acknowledgements = true;
+    }
     let by = |names: &[&str]| GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
     let root = &mut dispatch.route;
     root.group_by = by(&["alertname"]);
@@ -411,6 +414,10 @@ impl Simulation {
 
     /// A page that tells nothing that its receiver does not know comes no sooner than `repeat_interval`.
     fn check_news(&mut self, delivery: &Delivery) {
+        if delivery.reason == NotifyReason::Acknowledgement {
+            // That somebody looks after it is news, and no page.
+            return;
+        }
         let target = (delivery.receiver.to_string(), delivery.group_key.to_string());
         let firing: BTreeSet<Fingerprint> =
             delivery.alerts.iter().filter(|a| a.ends_at.is_none()).map(Alert::fingerprint).collect();

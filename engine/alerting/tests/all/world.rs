@@ -309,7 +309,12 @@ pub(crate) fn external(name: &str, starts_at: Timestamp, ends_at: Option<Timesta
 
 /// An integration with the settings of this number.
 pub(crate) fn integration(kind: &str, settings: u128) -> IntegrationSpec {
-    IntegrationSpec { kind: kind.into(), send_resolved: true, settings: SettingsDigest(settings) }
+    IntegrationSpec {
+        kind: kind.into(),
+        send_resolved: true,
+        takes_acknowledgements: false,
+        settings: SettingsDigest(settings),
+    }
 }
 
 pub(crate) fn receiver(name: &str) -> ReceiverSpec {

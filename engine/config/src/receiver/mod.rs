@@ -78,6 +78,15 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Whether it shows that somebody looks after what fires: an incident that is acknowledged, a message that is updated.
+    pub fn takes_acknowledgements(&self) -> bool {
+        match self {
+            Channel::PagerDuty(config) => !config.change,
+            Channel::Slack(config) => config.app_token.is_some() && config.update_message,
+            Channel::Email(_) | Channel::Webhook(_) | Channel::Templated(_) => false,
+        }
+    }
+
     /// The name of the kind, such as `slack`.
     pub fn kind(&self) -> &str {
         match self {

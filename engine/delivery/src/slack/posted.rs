@@ -6,7 +6,7 @@ use watchfire_model::AlertStatus;
 use super::{Fields, UNIT, escape};
 use crate::text::ellipsis;
 use crate::view;
-use crate::{Notification, Request};
+use crate::{Notification, Request, Topic};
 
 /// Room for a line in a thread.
 const LINE_CHARS_MAX: usize = 1_000;
@@ -85,7 +85,9 @@ fn line(notification: &Notification) -> String {
         if more > 0 { format!("{shown} and {more} more") } else { shown }
     };
     let mut parts = Vec::new();
-    if notification.status() == AlertStatus::Resolved {
+    if notification.topic == Topic::Acknowledged {
+        parts.push(format!("👀 acknowledged: {}", named(&mut notification.firing())));
+    } else if notification.status() == AlertStatus::Resolved {
         parts.push(format!("✅ resolved: {}", named(&mut notification.resolved())));
     } else {
         parts.push(format!("🔥 {} firing: {}", notification.firing().count(), named(&mut notification.firing())));

@@ -62,6 +62,33 @@ async fn a_failure_among_several_events_repeats_them_under_the_same_keys() {
     assert!(keys.chunks(2).all(|pair| pair == &keys[..2]), "{keys:?}");
 }
 
+/// What is acknowledged here is acknowledged where it can be seen.
+#[tokio::test]
+async fn an_acknowledgement_is_shown_by_incidents_and_messages() {
+    let (pagerduty, slack) = (Double::pagerduty().await.unwrap(), Double::slack().await.unwrap());
+    let deliverer = deliverer(&format!(
+        "  pagerduty_configs: [{{url: '{}', routing_key: {KEY}}}]\n  \
+         slack_configs: [{{app_token: xoxb-1234, app_url: '{}', channel: '#alerts'}}]",
+        pagerduty.url(),
+        format_args!("http://{}/api/chat.postMessage", slack.address()),
+    ));
+    for integration in ["pagerduty[0]", "slack[0]"] {
+        let first = delivery(integration);
+        let DeliveryOutcome::Delivered { receipt } = deliverer.deliver(&first).await else { panic!("{integration}") };
+        let reason = NotifyReason::Acknowledgement;
+        let acknowledged = Delivery { reason, receipt: receipt.into(), ..delivery(integration) };
+        assert!(said(&deliverer.deliver(&acknowledged).await).starts_with("delivered"), "{integration}");
+    }
+    let events: Vec<Value> = pagerduty.taken().iter().map(|received| received.json()).collect();
+    assert_eq!([&events[0]["event_action"], &events[1]["event_action"]], ["trigger", "acknowledge"]);
+    assert_eq!(events[0]["dedup_key"], events[1]["dedup_key"]);
+    let messages = slack.taken();
+    assert_eq!(messages.len(), 3, "posted, updated, answered in the thread");
+    assert!(messages[1].path.ends_with("chat.update"), "{}", messages[1].path);
+    assert!(messages[1].json()["attachments"][0]["fallback"].as_str().unwrap().starts_with("[ACKNOWLEDGED] "));
+    assert_eq!(messages[2].json()["text"], "👀 acknowledged: a:9090, b:9090");
+}
+
 #[tokio::test]
 async fn changes_open_no_incident_and_have_no_end() {
     let pagerduty = Double::pagerduty().await.unwrap();

@@ -18,7 +18,12 @@ use crate::{Tools, World, WorldSettings};
 
 /// The receiver of a scenario that has no configuration.
 pub(crate) fn default_receiver() -> ReceiverSpec {
-    let webhook = IntegrationSpec { kind: "webhook".into(), send_resolved: true, settings: SettingsDigest::default() };
+    let webhook = IntegrationSpec {
+        kind: "webhook".into(),
+        send_resolved: true,
+        takes_acknowledgements: false,
+        settings: SettingsDigest::default(),
+    };
     ReceiverSpec { name: "default".into(), integrations: vec![webhook] }
 }
 

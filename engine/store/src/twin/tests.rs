@@ -245,11 +245,12 @@ fn any_routes() -> impl Strategy<Value = Record> {
 }
 
 fn any_integrations() -> impl Strategy<Value = Record> {
-    let integration = ("[a-z]{1,5}", any::<u32>(), any::<u128>(), any::<bool>()).prop_map(
-        |(kind, number, settings, send_resolved)| Integration {
+    let integration = ("[a-z]{1,5}", any::<u32>(), any::<u128>(), any::<bool>(), any::<bool>()).prop_map(
+        |(kind, number, settings, send_resolved, takes_acknowledgements)| Integration {
             key: IntegrationKey { kind: kind.into(), number },
             settings: SettingsDigest(settings),
             send_resolved,
+            takes_acknowledgements,
         },
     );
     let receiver = (".{0,4}".prop_map(|name| name.into()), vec(integration, 0..3));

@@ -367,6 +367,9 @@ struct IntegrationTwin {
     number: u32,
     settings: String,
     send_resolved: bool,
+    /// Not there in what earlier versions wrote.
+    #[serde(default)]
+    takes_acknowledgements: bool,
 }
 
 impl From<&IntegrationsRecord> for Integrations {
@@ -376,6 +379,7 @@ impl From<&IntegrationsRecord> for Integrations {
             number: integration.key.number,
             settings: integration.settings.to_string(),
             send_resolved: integration.send_resolved,
+            takes_acknowledgements: integration.takes_acknowledgements,
         };
         let of = |(name, own): (&Arc<str>, &Vec<Integration>)| (name.clone(), own.iter().map(twin).collect());
         Integrations { receivers: record.receivers.iter().map(of).collect() }
@@ -392,6 +396,7 @@ impl TryFrom<Integrations> for IntegrationsRecord {
                 key: IntegrationKey { kind: twin.kind, number: twin.number },
                 settings: settings.ok_or_else(|| format!("{:?} is no digest of settings", twin.settings))?,
                 send_resolved: twin.send_resolved,
+                takes_acknowledgements: twin.takes_acknowledgements,
             })
         };
         let of = |(name, own): (Arc<str>, Vec<IntegrationTwin>)| {
