@@ -351,34 +351,52 @@ const MAIL: &str = "rules: {paths: [rules.yml]}\n\
                     smarthost: '127.0.0.1:9', require_tls: false}\n";
 
 /// A mail waits for no drawing: while queries take all places it goes without, and that is counted.
+/// The engine's time in seconds.
+async fn seconds(engine: &Engine) -> Result<i64> {
+    let time = engine.get("/api/v1/query?query=time()").await?["data"]["result"][1].take();
+    let seconds = time.as_str().and_then(|time| time.parse::<f64>().ok()).context("the time")?;
+    Ok(seconds as i64)
+}
+
 fn no_trend() -> Result<()> {
     block_on(async {
         let config = format!("{MAIL}server: {{limits: {{queries_max: 1}}}}\n");
-        let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70}]}]\n";
+        // Ten minutes ago the second one had no answer, since a factor was there twice.
+        let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70}, \
+                     {alert: Scaled, expr: celsius * on () factor > 70}]}]\n";
         let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
-        engine.push("celsius 80\n").await?;
-        let alert = eventually("the alert is there", async || {
+        let now = seconds(&engine).await?;
+        let before = (now - 600) * 1_000;
+        let twice = format!("factor{{v=\"1\"}} 1 {before}\nfactor{{v=\"2\"}} 1 {before}\n");
+        engine.push(&format!("celsius 80 {before}\n{twice}celsius 80\nfactor{{v=\"1\"}} 1\n")).await?;
+        let alerts = eventually("the alerts are there", async || {
             let alerts = engine.get("/api/v2/alerts").await?;
-            Ok(alerts.as_array().and_then(|alerts| alerts.first().cloned()))
+            Ok(alerts.as_array().filter(|alerts| alerts.len() == 2).cloned())
         })
         .await?;
-        let alert = json!({"labels": alert["labels"], "generatorURL": alert["generatorURL"]});
-        let wanted = json!({"receiver": "mail", "alerts": [alert]});
-        let is_drawn = async || {
+        let draws = async |name: &str| {
+            let alert = alerts.iter().find(|alert| alert["labels"]["alertname"] == name).context("it fires")?;
+            let alert = json!({"labels": alert["labels"], "generatorURL": alert["generatorURL"]});
+            let wanted = json!({"receiver": "mail", "alerts": [alert]});
             let (status, shown) = post(&engine, "/api/watchfire/v1/receivers/preview", &wanted).await?;
             let body = shown["integrations"][0]["requests"][0]["body"].as_str().unwrap_or_default();
-            ensure!(status == 200 && body.contains("Hot"), "{status}: {shown}");
+            ensure!(status == 200 && body.contains(name), "{status}: {shown}");
             Ok(body.contains("trouble > 70"))
         };
+        let is_drawn = async || draws("Hot").await;
         ensure!(is_drawn().await?, "a place is free");
-        let before = engine.metric("watchfire_trends_missing_total").await?;
+        let missing = async || engine.metric("watchfire_trends_missing_total").await;
+        let before = missing().await?;
+        ensure!(!draws("Scaled").await?, "its query fails");
+        ensure!(missing().await? == before + 1.0, "what cannot be drawn is counted");
+        let before = missing().await?;
         // More than a million points, each of them over a day of seconds.
         let url = engine.url("/api/v1/query?query=max_over_time(max_over_time(celsius[1d:1s])[150y:1h])");
         let query = tokio::spawn(client()?.get(url).timeout(Duration::from_secs(120)).send());
         let used = async || engine.metric("watchfire_engine_bound_used{bound=\"queries\"}").await;
         eventually("the query takes the place", async || Ok((used().await? == 1.0).then_some(()))).await?;
         ensure!(!is_drawn().await?, "there is no place");
-        let missing = engine.metric("watchfire_trends_missing_total").await?;
+        let missing = missing().await?;
         ensure!(missing >= before + 1.0, "{missing} after {before}");
         query.abort();
         eventually("the place is free again", async || Ok((used().await? == 0.0).then_some(()))).await?;
@@ -392,11 +410,9 @@ fn trend() -> Result<()> {
         let rules = "groups: [{name: g, interval: 1s, rules: [{alert: Hot, expr: celsius > 70 and on () watched, \
                      labels: {severity: critical}}]}]\n";
         let engine = Engine::start(&[("watchfire.yml", MAIL), ("rules.yml", rules)]).await?;
-        let now = (engine.get("/api/v1/query?query=time()").await?["data"]["result"][1].as_str())
-            .and_then(|now| now.parse::<f64>().ok())
-            .context("the time")?;
+        let now = seconds(&engine).await?;
         let sample = |minute: i64| {
-            let at = (now as i64 - (20 - minute) * 60) * 1_000;
+            let at = (now - (20 - minute) * 60) * 1_000;
             format!("celsius{{room=\"1\"}} {} {at}\ncelsius{{room=\"2\"}} 20 {at}\n", 60 + minute)
         };
         engine.push(&((0..=20).map(sample).collect::<String>() + "watched 1\n")).await?;

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason, RuleHealth, RuleView, Silence,
-    SilenceId, SilenceState, SuppressReason,
+    Acknowledgement, AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason, RuleHealth,
+    RuleView, Silence, SilenceId, SilenceState, SuppressReason,
 };
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
 
@@ -21,7 +21,7 @@ use crate::alertmanager::pairs;
 const SIMILAR_MAX: usize = 5;
 
 /// The words of history that say what became of an alert with a receiver.
-const OUTCOMES: [&str; 10] = [
+const OUTCOMES: [&str; 9] = [
     "delivered",
     "retry",
     "rejected",
@@ -31,7 +31,6 @@ const OUTCOMES: [&str; 10] = [
     "rate_limited",
     "snooze",
     "flaps",
-    "acknowledged",
 ];
 
 /// What is asked about.
@@ -276,7 +275,11 @@ fn of_alert(
     match last(&OUTCOMES) {
         Some(entry) => {
             let receiver = entry.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
-            format!("it fires; {receiver}{} ({})", entry.reason, entry.at.to_rfc3339())
+            let told = format!("it fires; {receiver}{} ({})", entry.reason, entry.at.to_rfc3339());
+            match &view.acknowledgement {
+                Some(Acknowledgement { by, .. }) => format!("{told}; {by} looks after it, so it is not repeated"),
+                None => told,
+            }
         }
         None => match next_flush {
             Some(at) => format!("it fires and is told when its group is looked at next, at {}", at.to_rfc3339()),

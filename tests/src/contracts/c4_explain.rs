@@ -13,7 +13,7 @@ const RULES: &str = "groups:\n- name: g\n  interval: 1s\n  rules:\n  - {alert: W
                      - {alert: Never, expr: load > 1000}\n  - {alert: Broken, expr: load > on (x) group_left load}\n";
 
 /// Alerts from outside by name; `kind` is what happens to them.
-const ALERTS: [(&str, &str, &str); 9] = [
+const ALERTS: [(&str, &str, &str); 10] = [
     ("Source", "plain", "critical"),
     ("Told", "plain", "critical"),
     ("Inhibited", "inhibited", "critical"),
@@ -23,6 +23,7 @@ const ALERTS: [(&str, &str, &str); 9] = [
     ("Down", "down", "critical"),
     ("Nobody", "nobody", "critical"),
     ("Refused", "refused", "critical"),
+    ("Acknowledged", "plain", "critical"),
 ];
 
 fn reasons() -> Result<()> {
@@ -66,6 +67,10 @@ fn reasons() -> Result<()> {
         let similar = json!([alert(ALERTS[5], "b")]);
         engine.post_ok("/api/v2/alerts", "application/json", similar.to_string()).await?;
 
+        let known = engine.get("/api/v2/alerts?filter=alertname%3D%22Acknowledged%22").await?;
+        let acknowledge = json!({"fingerprint": known[0]["fingerprint"], "by": "Ada"}).to_string();
+        engine.post_ok("/api/watchfire/v1/acknowledgements", "application/json", acknowledge).await?;
+
         let of = |name: &str, instance: &str| {
             let (_, kind, severity) = ALERTS.iter().find(|(known, ..)| *known == name).copied().unwrap_or_default();
             let labels = [("alertname", name), ("kind", kind), ("severity", severity), ("instance", instance)];
@@ -73,7 +78,7 @@ fn reasons() -> Result<()> {
         };
         let rule = |name: &str| format!("label=alertname%3D{name}&label=host%3Da");
         // What is asked, what the sentence says, what the history holds.
-        let questions: [(String, &str, &[&str]); 14] = [
+        let questions: [(String, &str, &[&str]); 15] = [
             (of("Told", "a"), "it fires; all: ", &["received", "first_notification", "delivered"]),
             // Some of the labels are enough where only one alert has them.
             ("label=alertname%3DTold".to_owned(), "it fires; all: ", &["delivered"]),
@@ -89,6 +94,7 @@ fn reasons() -> Result<()> {
             (of("Down", "a"), "it fires; down: attempt ", &["first_notification"]),
             (of("Refused", "a"), "no such channel", &["rejected"]),
             (of("Nobody", "a"), "has no integrations", &["no_integration"]),
+            (of("Acknowledged", "a"), "; Ada looks after it, so it is not repeated", &["delivered", "acknowledged"]),
         ];
         for (question, verdict, history) in questions {
             let mut last = Value::Null;
