@@ -92,21 +92,34 @@ impl Tenant {
     pub(crate) async fn run(self) {
         let span = self.tenure.borrow().span();
         let pause = StdDuration::from_millis(span.as_millis().unsigned_abs() / 4).max(StdDuration::from_millis(50));
+        // A connection that hangs must not keep it from asking over another one.
+        let patience = span.to_std();
         let mut follow: Option<Watch> = None;
         // The requests that the owner has and that are not done with.
         let mut handed: BTreeSet<i64> = BTreeSet::new();
         let mut rest = Stopwatch::start();
         let mut rest_until = StdDuration::ZERO;
+        let mut answers = true;
         loop {
             if follow.is_none() {
-                follow = self.store.watch().await.unwrap_or_default();
+                follow = tokio::time::timeout(patience, self.store.watch()).await.ok().and_then(Result::ok).flatten();
             }
             let asked_at = self.standing.now();
             let wish = self.tenure.borrow().wish();
-            let answer = tokio::time::timeout(span.to_std(), self.store.claim(&self.engine, wish, span)).await;
+            let answer = tokio::time::timeout(patience, self.store.claim(&self.engine, wish, span)).await;
+            let answer = answer.unwrap_or(Err(StoreError::TooSlow { after: patience }));
             let mut turn = None;
+            // Told when it begins and when it ends, since it is asked for several times a second.
+            match (&answer, answers) {
+                (Err(error), true) => {
+                    tracing::warn!(%error, "who decides is not known while the database does not say")
+                }
+                (Ok(_), false) => tracing::info!("the database says again who decides"),
+                _ => {}
+            }
+            answers = answer.is_ok();
             match answer {
-                Ok(Ok(claim)) => self.tenure.send_modify(|tenure| {
+                Ok(claim) => self.tenure.send_modify(|tenure| {
                     // While it rests it does not look whether there is news.
                     let holds = tenure.term().is_some();
                     let held = matches!(claim, watchfire_alerting::Claim::Held(_));
@@ -114,7 +127,7 @@ impl Tenant {
                         turn = tenure.answered(asked_at, claim);
                     }
                 }),
-                Ok(Err(_)) | Err(_) => self.tenure.send_modify(Tenure::unanswered),
+                Err(_) => self.tenure.send_modify(Tenure::unanswered),
             }
             if let Some(turn) = turn {
                 handed.clear();
@@ -129,7 +142,8 @@ impl Tenant {
             }
             self.metrics.deciding.set(i64::from(self.tenure.borrow().term().is_some()));
             if self.tenure.borrow().term().is_some() {
-                self.hand_over(&mut handed).await;
+                // What is not read now is read the next time.
+                let _read = tokio::time::timeout(patience, self.hand_over(&mut handed)).await;
             }
             let news = async {
                 match &mut follow {
