@@ -175,11 +175,6 @@ impl Engine {
         self.definitions.as_ref().filter(|_| !self.watches).and_then(|_| self.timers.next())
     }
 
-    /// Replaces the settings; a lower limit applies to what comes and removes nothing.
-    pub fn set_settings(&mut self, settings: Settings) {
-        self.settings = settings;
-    }
-
     /// Everything that follows from an input: what is due now, questions to routers, and what must be kept.
     pub(crate) fn settle(&mut self) {
         self.run_timers(self.now);

@@ -22,12 +22,6 @@ impl SeriesRef<'_> {
     pub fn to_labels(&self) -> Labels {
         Labels::from_ordered(self.labels)
     }
-
-    /// Whether these are the labels of `self`, without building anything.
-    pub fn has_labels(&self, labels: &Labels) -> bool {
-        self.labels.len() == labels.len()
-            && self.labels.iter().zip(labels.iter()).all(|(a, b)| a.0 == b.name && a.1 == b.value)
-    }
 }
 
 /// What a metric family is.

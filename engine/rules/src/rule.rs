@@ -227,11 +227,6 @@ impl Alerting {
 }
 
 impl Rule {
-    /// Whether it gives alerts.
-    pub fn is_alerting(&self) -> bool {
-        matches!(self.kind, RuleKind::Alerting(_))
-    }
-
     /// What makes alerts of its elements; a recording rule makes none.
     pub fn alerting(&self) -> Option<&Alerting> {
         match &self.kind {

@@ -11,6 +11,23 @@
 //! # }
 //! ```
 //!
+//! # What a program does with it
+//!
+//! | | |
+//! |---|---|
+//! | says what is watched | [`Builder::config_file`], which is followed, or [`Builder::config`] with what [`config::load_config`] and [`config::load_rules`] read from texts |
+//! | sends what happens | [`Watchfire::push_samples`], [`Watchfire::push_events`], [`Watchfire::push_alerts`]; what is accepted survives `kill -9` |
+//! | is told in Rust | [`Builder::channel`]: a [`delivery::Channel`] for a receiver; what it answers decides whether it is tried again |
+//! | decides in Rust | [`Builder::provider`]: conditions, routers and formatters under the names by which rules, routes and receivers ask for them |
+//! | looks | [`Watchfire::view`] at the state machine, [`Watchfire::query`] at the series, [`Watchfire::subscribe`] to changes |
+//! | shows the pages and the APIs | merges `watchfire_server::router` into its own routes |
+//! | stops | [`Watchfire::shutdown`], after which a start with the same folder goes on; [`Watchfire::stopped`] tells of an end that nobody asked for |
+//!
+//! A folder of data belongs to one engine at a time. Panics of channels and looks are those of the program: the attempt
+//! counts as failed, the caller of the look panics, and the engine goes on.
+//!
+//! # What it is and what not
+//!
 //! This crate owns the loop and all wiring: it reads the clock, keeps the data, runs evaluations on threads, persists
 //! decisions and then acts on them, and follows the files. It decides nothing about alerts itself: that is `alerting`.
 //! It does not listen on the network: that is `server`.

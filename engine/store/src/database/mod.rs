@@ -133,28 +133,6 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// Whether the same call may succeed later: the database was locked, full, slow or gone.
-    pub fn is_transient(&self) -> bool {
-        let source = match self {
-            StoreError::Database { source, .. } => source,
-            other => return matches!(other, StoreError::TooSlow { .. }),
-        };
-        match source {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => {
-                let code = error.code().unwrap_or_default();
-                // SQLite: busy, locked, I/O error, full, cannot open; extended codes keep the primary one in the low byte.
-                let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14));
-                // PostgreSQL: connection, resources, operator intervention, serialization.
-                let postgres = ["08", "53", "57", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class));
-                sqlite || postgres
-            }
-            _ => false,
-        }
-    }
-}
-
 fn failed(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |source| StoreError::Database { what, source }
 }
