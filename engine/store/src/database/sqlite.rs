@@ -52,6 +52,9 @@ impl Sqlite {
             // gather several commits.
             .pragma("cache_size", "-2048")
             .pragma("wal_autocheckpoint", "4000")
+            // A statement of many rows keeps the pages that it changes as they were, in case that it fails half-way. In a
+            // file these are as many bytes again as the log takes.
+            .pragma("temp_store", "MEMORY")
             .create_if_missing(true);
         let options = match path {
             Some(path) => options.filename(path).journal_mode(SqliteJournalMode::Wal),
