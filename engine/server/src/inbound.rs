@@ -8,11 +8,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use watchfire::alerting::{AcknowledgeCommand, AcknowledgeWhat, SilenceDraft};
+use watchfire::alerting::{AcknowledgeCommand, AcknowledgeWhat, Silence, SilenceDraft, SilenceState};
 use watchfire::config::Channel;
 use watchfire::delivery::pagerduty::{self, InboundEvent};
 use watchfire::delivery::slack::interactive::{self, ClickAction, SILENCE_FOR};
-use watchfire_model::{Alert, Matcher};
+use watchfire_model::{Alert, Matcher, Timestamp};
 
 use crate::body::BodyError;
 use crate::named::{Named, end, firing};
@@ -21,6 +21,9 @@ use crate::{App, body, push_refused};
 
 /// The largest body in bytes. Anybody can send one, and those that services send are some kilobytes.
 const WEBHOOK_BYTES_MAX: usize = 256 << 10;
+
+/// Why a click silences.
+const SILENCED: &str = "silenced in Slack";
 
 /// The paths that signatures protect.
 pub(crate) const SIGNED: [&str; 2] = ["/api/watchfire/v1/pagerduty/webhook", "/api/watchfire/v1/slack/interactive"];
@@ -90,6 +93,9 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body
             };
             let matchers: Vec<Matcher> =
                 group.labels.iter().map(|label| Matcher::equal(label.name, label.value)).collect();
+            if clicked_before(&app, &by, &matchers, now).await {
+                return Ok(StatusCode::OK.into_response());
+            }
             let draft = SilenceDraft {
                 annotations: BTreeMap::new(),
                 id: None,
@@ -97,7 +103,7 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body
                 starts_at: now,
                 ends_at: now + SILENCE_FOR,
                 created_by: by,
-                comment: "silenced in Slack".to_owned(),
+                comment: SILENCED.to_owned(),
                 recurrence: None,
             };
             let set = app.engine.set_silence(draft).await.map_err(push_refused)?;
@@ -105,6 +111,16 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body
         }
     }
     Ok(StatusCode::OK.into_response())
+}
+
+/// Whether the silence is there already: a second click silences no longer, nor does a click that somebody sends again.
+async fn clicked_before(app: &App, by: &str, matchers: &[Matcher], now: Timestamp) -> bool {
+    let (by, sets) = (by.to_owned(), vec![matchers.to_vec()]);
+    let same = move |silence: &&Silence| {
+        let active = silence.state(now) == SilenceState::Active;
+        active && silence.created_by == by && silence.comment == SILENCED && silence.matcher_sets == sets
+    };
+    app.engine.view(move |engine| engine.silences().iter().any(same)).await.unwrap_or(false)
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
