@@ -181,6 +181,7 @@ fn demo() -> Result<()> {
         // The other pages stand and show what they are for.
         for (path, text) in [
             ("/", "fire"),
+            ("/alerts", "fire"),
             ("/rules", "condition: ewma-anomaly"),
             ("/silences", "Silences"),
             ("/notifications", "what each receiver knows"),

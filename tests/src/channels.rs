@@ -357,7 +357,6 @@ const MAIL: &str = "rules: {paths: [rules.yml]}\n\
                     receivers:\n- name: mail\n  email_configs:\n  - {to: a@example.org, from: w@example.org, \
                     smarthost: '127.0.0.1:9', require_tls: false}\n";
 
-/// A mail waits for no drawing: while queries take all places it goes without, and that is counted.
 /// The engine's time in seconds.
 async fn seconds(engine: &Engine) -> Result<i64> {
     let time = engine.get("/api/v1/query?query=time()").await?["data"]["result"][1].take();
@@ -365,6 +364,8 @@ async fn seconds(engine: &Engine) -> Result<i64> {
     Ok(seconds as i64)
 }
 
+/// A mail waits for no drawing: where its query fails, or while queries take all places, it goes without, and that is
+/// counted.
 fn no_trend() -> Result<()> {
     block_on(async {
         let config = format!("{MAIL}server: {{limits: {{queries_max: 1}}}}\n");

@@ -45,8 +45,15 @@
       if (again) { again = false; setTimeout(refresh, 150); }
     }
   };
-  const stream = new EventSource(document.body.dataset.stream || (document.body.dataset.base || "") + "/api/watchfire/v1/stream");
-  stream.onopen = () => { if (sign) { sign.classList.add("on"); sign.textContent = "live"; } refresh(); };
-  stream.onerror = () => { if (sign) { sign.classList.remove("on"); sign.textContent = "connecting"; } };
-  stream.addEventListener("changed", refresh);
+  // A page that was left and is kept for the way back gives its connection up: browsers open six to a server in all.
+  let stream;
+  const listen = () => {
+    stream = new EventSource(document.body.dataset.stream || (document.body.dataset.base || "") + "/api/watchfire/v1/stream");
+    stream.onopen = () => { if (sign) { sign.classList.add("on"); sign.textContent = "live"; } refresh(); };
+    stream.onerror = () => { if (sign) { sign.classList.remove("on"); sign.textContent = "connecting"; } };
+    stream.addEventListener("changed", refresh);
+  };
+  addEventListener("pagehide", () => stream.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
+  listen();
 })();

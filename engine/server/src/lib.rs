@@ -131,6 +131,8 @@ pub fn router(engine: Watchfire, settings: Settings) -> Router {
         .route("/api/v2/silences", get(alertmanager::silences).post(alertmanager::post_silence))
         .route("/api/v2/silence/{id}", delete(alertmanager::delete_silence).get(alertmanager::silence))
         .route("/", get(ui::alerts))
+        // Where Prometheus has them.
+        .route("/alerts", get(ui::alerts))
         .route("/rules", get(ui::rules))
         .route("/alerts/{fingerprint}", post(ui::act))
         .route("/receivers", get(ui::receivers))
