@@ -276,7 +276,15 @@ fn mistakes() -> Result<()> {
     let good = std::fs::read(&cases)?;
     std::fs::write(&cases, "cases:\n  - name: a: b\n")?;
     let (code, told) = run(&["plugin", "build", "first"])?;
-    ensure!(code == Some(1) && told.starts_with("error: first/tests/condition.yml:2:"), "{told}");
+    ensure!(code == Some(1) && told.starts_with("first/tests/condition.yml:2:"), "{told}");
+    std::fs::write(&cases, "condition: first\ncases:\n  - nmae: a\n")?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    let expected = "first/tests/condition.yml:3:5: error: unknown key \"nmae\" [bad-value]\n  3 |   - nmae: a\n";
+    ensure!(code == Some(1) && told.starts_with(expected) && told.contains("known here: `name`, "), "{told}");
+    std::fs::write(&cases, "cases: []\n")?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    let expected = "first/tests/condition.yml:1:1: error: name one of `condition`, `router` and `formatter`";
+    ensure!(code == Some(1) && told.starts_with(expected), "{told}");
     std::fs::write(&cases, good)?;
     let (code, told) = run(&["plugin", "build", "first"])?;
     ensure!(code == Some(0), "{told}");
@@ -293,7 +301,7 @@ fn mistakes() -> Result<()> {
     let good = std::fs::read_to_string(&described)?;
     std::fs::write(&described, good.replace("name: first", "name: ../../evil"))?;
     let (code, told) = run(&["plugin", "build", "first"])?;
-    let expected = "error: first/plugin.yml: name: \"../../evil\" is no name for a plugin: use letters";
+    let expected = "first/plugin.yml:2:7: error: \"../../evil\" is no name for a plugin: use letters";
     ensure!(code == Some(1) && told.starts_with(expected), "{told}");
     std::fs::write(&described, good)?;
     std::fs::write(folder.path().join("first/plugin.wat"), "(module (func (export \"nothing\")))")?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use watchfire_host::{CONTRACT_VERSION, Cases};
 use wit_bindgen_core::{Files, WorldGenerator};
 
-use crate::project::read_yaml;
+use crate::document::{Document, SUBJECT_HELP};
 use crate::scaffold::{go_module, write_sdk};
 use crate::{AuthorError, Language, Project, component, doctor, manifest};
 
@@ -66,8 +66,10 @@ fn complete(project: &Project, mut wasm: Vec<u8>, output: Option<&Path>) -> Resu
     manifest::embed(&mut wasm, &project.manifest)?;
     for file in project.cases()? {
         // Read as cases too, so that a mistake in them is told here and not where the plugin is used.
-        read_yaml::<Cases>(&file)?;
-        manifest::embed_cases(&mut wasm, &read_yaml::<serde_json::Value>(&file)?.to_string());
+        let document = Document::open(&file)?;
+        let cases: Cases = document.read()?;
+        cases.subject().map_err(|message| document.wrong(&[], message, SUBJECT_HELP))?;
+        manifest::embed_cases(&mut wasm, &document.read::<serde_json::Value>()?.to_string());
     }
     let path = output.map_or_else(|| project.output(), Path::to_owned);
     if let Some(parent) = path.parent() {

@@ -25,7 +25,7 @@ pub enum AuthorError {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A file is not valid YAML: the places, what is wrong there, and what to do.
+    /// A file is not the YAML that it should be: the places, what is wrong there, and what to do.
     #[error("{0}")]
     Yaml(String),
     /// A folder is not one of a plugin.

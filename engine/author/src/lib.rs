@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod component;
 mod doctor;
+mod document;
 mod error;
 mod language;
 mod manifest;

@@ -4,11 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use watchfire_config::{Source, Tree};
 use watchfire_host::{LoadError, Manifest, ManifestLimits};
 use watchfire_plugin::Kind;
 
+use crate::document::{Document, Step};
 use crate::{AuthorError, Language};
 
 /// The file that describes a plugin.
@@ -56,20 +55,27 @@ impl Project {
         if !path.exists() {
             return Err(AuthorError::NoProject(folder.to_owned()));
         }
-        let described: Described = read_yaml(&path)?;
-        let wrong = |message: String| AuthorError::Content { place: path.display().to_string(), message };
+        let document = Document::open(&path)?;
+        let described: Described = document.read()?;
+        let wrong = |key: &str, message: &str, help: &str| document.wrong(&[Step::Key(key.to_owned())], message, help);
         if !watchfire_host::is_plugin_name(&described.name) {
-            return Err(wrong(format!("name: {}", LoadError::Name { name: described.name })));
+            let help = "take lower-case letters, digits and dashes, such as `disk-forecast`";
+            return Err(wrong("name", &LoadError::Name { name: described.name }.to_string(), help));
         }
-        let language = described.language.parse().map_err(|error| wrong(format!("language: {error}")))?;
-        let kinds = described.kinds.iter().map(|word| {
-            let kinds = [Kind::Condition, Kind::Router, Kind::Formatter];
-            let found = kinds.into_iter().find(|kind| kind.as_str() == word);
-            found.ok_or_else(|| wrong(format!("kinds: {word:?} is no kind; use condition, router or formatter")))
-        });
-        let kinds: Vec<Kind> = kinds.collect::<Result<_, _>>()?;
+        let language: Language = described
+            .language
+            .parse()
+            .map_err(|error: String| wrong("language", &error, "`watchfire plugin new --help` lists the languages"))?;
+        const KINDS: [Kind; 3] = [Kind::Condition, Kind::Router, Kind::Formatter];
+        const KINDS_HELP: &str = "write one or more of condition, router and formatter";
+        let mut kinds = Vec::new();
+        for (index, word) in described.kinds.iter().enumerate() {
+            let found = KINDS.into_iter().find(|kind| kind.as_str() == word);
+            let place = [Step::Key("kinds".to_owned()), Step::Item(index)];
+            kinds.push(found.ok_or_else(|| document.wrong(&place, &format!("{word:?} is no kind"), KINDS_HELP))?);
+        }
         if kinds.is_empty() {
-            return Err(wrong("kinds: name at least one of condition, router and formatter".to_owned()));
+            return Err(wrong("kinds", "it is of no kind", KINDS_HELP));
         }
         let manifest = Manifest {
             name: described.name,
@@ -160,23 +166,4 @@ impl Project {
 pub fn built(path: &Path) -> Result<PathBuf, AuthorError> {
     let file = if path.is_dir() { Project::open(path)?.output() } else { path.to_owned() };
     if file.exists() { Ok(file) } else { Err(AuthorError::NotBuilt(file)) }
-}
-
-/// Reads a YAML file of a known shape.
-pub(crate) fn read_yaml<T: DeserializeOwned>(path: &Path) -> Result<T, AuthorError> {
-    let text = std::fs::read_to_string(path).map_err(AuthorError::file(path))?;
-    let name = path.display().to_string();
-    let tree = Tree::parse(Source { name: &name, text: &text }).map_err(|diagnostics| {
-        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        AuthorError::Yaml(lines.join("\n"))
-    })?;
-    let json = tree.to_json();
-    let mut reader = serde_json::Deserializer::from_str(&json);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = error.path().to_string();
-        // The place in the JSON that the YAML became means nothing to whoever wrote the YAML; the path does.
-        let message = error.inner().to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        AuthorError::Content { place: name.clone(), message: format!("{field}: {message}") }
-    })
 }

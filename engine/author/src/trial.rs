@@ -6,7 +6,7 @@ use watchfire_host::{CaseReport, Cases, Failure, Host, HostSettings, Input, Reco
 use watchfire_plugin::{Kind, Limits, PluginError, Provider, State, StateLimits};
 
 use crate::AuthorError;
-use crate::project::read_yaml;
+use crate::document::{Document, SUBJECT_HELP};
 
 /// The name under which the plugin is loaded.
 const PLUGIN: &str = "plugin";
@@ -115,13 +115,13 @@ impl Trial {
     /// # Errors
     /// If the file cannot be used; a case that fails is in its report.
     pub fn run_cases(&self, file: &Path) -> Result<Vec<CaseReport>, AuthorError> {
-        let cases: Cases = read_yaml(file)?;
+        let document = Document::open(file)?;
+        let cases: Cases = document.read()?;
         let reports = cases.run(|part, config, input| {
             let Recording { answer, trace, .. } = self.call_or_failure(Some(part), config, input);
             (answer, trace)
         });
-        reports
-            .map_err(|message| AuthorError::Content { place: file.display().to_string(), message: message.to_owned() })
+        reports.map_err(|message| document.wrong(&[], message, SUBJECT_HELP))
     }
 
     /// Makes a recorded call again and compares the answers.

@@ -145,6 +145,17 @@ enum KindWord {
 }
 
 pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
+    run_command(options).or_else(|error| match error.downcast_ref() {
+        // It begins with the place, as what `watchfire check` tells.
+        Some(AuthorError::Yaml(diagnostics)) => {
+            eprintln!("{diagnostics}");
+            Ok(ExitCode::FAILURE)
+        }
+        _ => Err(error),
+    })
+}
+
+fn run_command(options: &Plugin) -> Result<ExitCode> {
     match &options.command {
         Command::New { name, lang, kind, into } => new(into, name, *lang, *kind),
         Command::Build { folder, output, from } => {

@@ -85,7 +85,7 @@ struct SeriesCase {
 
 /// YAML's core schema has no word for what is no number, so that it is given as a text.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write a number, NaN, Inf or -Inf")]
 enum Number {
     Value(f64),
     Word(Word),

@@ -1,0 +1,180 @@
+//! An author's YAML files: read into a known shape, and what is wrong with them told with its place and a remedy.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use watchfire_config::document::{Decoder, Kind, Node};
+use watchfire_config::{Source, Tree};
+
+use crate::AuthorError;
+
+/// What to do about a file of cases that does not say what it is about.
+pub(crate) const SUBJECT_HELP: &str = "write `condition: NAME`, with the name under which the plugin offers it";
+
+/// How the reader of JSON begins to say that there is no such key.
+const UNKNOWN_KEY: &str = "unknown field ";
+
+/// A file as it was read.
+pub(crate) struct Document {
+    name: String,
+    text: String,
+}
+
+impl Document {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn open(path: &Path) -> Result<Document, AuthorError> {
+        let text = std::fs::read_to_string(path).map_err(AuthorError::file(path))?;
+        Ok(Document { name: path.display().to_string(), text })
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// If it is no YAML, or not of this shape.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, AuthorError> {
+        let tree = Tree::parse(self.source()).map_err(|diagnostics| {
+            let texts: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(&self.text)).collect();
+            AuthorError::Yaml(texts.join("\n\n"))
+        })?;
+        let json = tree.to_json();
+        let mut reader = serde_json::Deserializer::from_str(&json);
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path: Vec<Step> = error.path().iter().filter_map(Step::of).collect();
+            // The place in the JSON that the YAML became means nothing to whoever wrote the YAML.
+            let said = error.inner().to_string();
+            let said = said.split(" at line ").next().unwrap_or_default();
+            let (message, help) = explain(said);
+            self.tell(&path, said.starts_with(UNKNOWN_KEY), &message, &help)
+        })
+    }
+
+    /// That something is wrong with the value at the end of a path; the nearest one that is there says the place.
+    pub(crate) fn wrong(&self, path: &[Step], message: &str, help: &str) -> AuthorError {
+        self.tell(path, false, message, help)
+    }
+
+    fn tell(&self, path: &[Step], is_about_key: bool, message: &str, help: &str) -> AuthorError {
+        let mut decoder = Decoder::new(self.source(), None);
+        let at = decoder.parse().map_or(0, |root| place(&root, path, is_about_key));
+        let before = decoder.diagnostics.len();
+        decoder.error(at, "bad-value", message).help(help);
+        AuthorError::Yaml(decoder.diagnostics[before..].iter().map(|found| found.render(&self.text)).collect())
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { name: &self.name, text: &self.text }
+    }
+}
+
+/// One step on the way to a value.
+pub(crate) enum Step {
+    /// To the value of a key.
+    Key(String),
+    /// To an item of a list.
+    Item(usize),
+}
+
+impl Step {
+    fn of(segment: &Segment) -> Option<Step> {
+        match segment {
+            Segment::Seq { index } => Some(Step::Item(*index)),
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        }
+    }
+}
+
+/// Where the value at the end of a path begins, or its key. What is missing is where it should be.
+fn place(root: &Rc<Node>, path: &[Step], is_about_key: bool) -> usize {
+    let (mut node, mut at) = (Rc::clone(root), root.start);
+    for step in path {
+        let next = match (&node.kind, step) {
+            (Kind::Sequence(items), Step::Item(index)) => items.get(*index).map(|item| (Rc::clone(item), item.start)),
+            (Kind::Mapping(entries), Step::Key(key)) => entries.iter().find(|entry| entry.key == *key).map(|entry| {
+                // What is not there, as after `name:`, has no place of its own.
+                let is_there = entry.value.end > entry.value.start;
+                let start = if is_there && !is_about_key { entry.value.start } else { entry.key_start };
+                (Rc::clone(&entry.value), start)
+            }),
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        (node, at) = next;
+    }
+    at
+}
+
+/// What is wrong and what to do about it, from the words of the reader of JSON.
+fn explain(said: &str) -> (String, String) {
+    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+    let words = |text: &str| {
+        let types = [
+            ("f64", "a number"),
+            ("i64", "a whole number"),
+            ("u64", "a whole number from 0"),
+            ("u32", "a whole number from 0"),
+            ("a string", "a text"),
+            ("a boolean", "true or false"),
+            ("a sequence", "a list"),
+            ("a map", "names and values"),
+        ];
+        let known = types.iter().find(|(name, _)| *name == text);
+        let shape = text.starts_with("struct ").then_some("names and values");
+        known.map(|(_, words)| *words).or(shape).unwrap_or(text).to_owned()
+    };
+    if let Some(rest) = said.strip_prefix(UNKNOWN_KEY) {
+        let known = rest.split_once(", expected ").map_or("", |(_, known)| known);
+        let known = known.trim_start_matches("one of ");
+        return (format!("unknown key {:?}", quoted(rest).unwrap_or_default()), format!("known here: {known}"));
+    }
+    if let Some(rest) = said.strip_prefix("missing field ") {
+        let name = quoted(rest).unwrap_or_default();
+        return (format!("`{name}` is missing"), format!("add `{name}: ...`"));
+    }
+    if let Some((found, expected)) = said.split_once(", expected ") {
+        let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+        return (format!("this cannot be {found}"), format!("write {}", words(expected)));
+    }
+    ("this cannot be read".to_owned(), said.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_host::Cases;
+
+    #[test]
+    fn mistakes_in_cases_have_a_place_and_a_remedy() {
+        for (text, expected) in [
+            (
+                "condition: above\ncases:\n  - name: one\n    series:\n      - {labels: {host: a}, valeu: 12}\n",
+                "t.yml:5:29: error: unknown key \"valeu\" [bad-value]\n  5 |       - {labels: {host: a}, valeu: 12}\n    |                             ^\n  help: known here: `labels`, `value`, `values`",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    series:\n      - {labels: {host: a}, value: twelve}\n",
+                "t.yml:5:36: error: this cannot be read [bad-value]\n  5 |       - {labels: {host: a}, value: twelve}\n    |                                    ^\n  help: write a number, NaN, Inf or -Inf",
+            ),
+            (
+                "condition: above\ncases:\n  - series: []\n",
+                "t.yml:3:5: error: `name` is missing [bad-value]\n  3 |   - series: []\n    |     ^\n  help: add `name: ...`",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    findings: 3\n",
+                "t.yml:4:15: error: this cannot be integer `3` [bad-value]\n  4 |     findings: 3\n    |               ^\n  help: write a list",
+            ),
+            (
+                "condition: above\n",
+                "t.yml:1:1: error: `cases` is missing [bad-value]\n  1 | condition: above\n    | ^\n  help: add `cases: ...`",
+            ),
+        ] {
+            let document = Document { name: "t.yml".to_owned(), text: text.to_owned() };
+            let error = document.read::<Cases>().map(drop).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
+    }
+}
