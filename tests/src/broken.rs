@@ -5,10 +5,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::Case;
-use crate::support::{Tool, root, variable};
+use crate::support::{Tool, install_plugins, root, variable};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "broken::check_tells_every_mistake_of_every_file", needs: &[Tool::Binary], run: check },
+    Case {
+        name: "broken::check_looks_for_the_plugins_that_files_name",
+        needs: &[Tool::Binary, Tool::Plugins],
+        run: plugins,
+    },
     Case { name: "broken::good_files_pass", needs: &[Tool::Binary], run: good },
     Case { name: "broken::help_and_version", needs: &[Tool::Binary], run: help },
 ];
@@ -44,6 +49,62 @@ fn check() -> Result<()> {
         }
     }
     ensure!(files >= 10, "only {files} broken files were found");
+    Ok(())
+}
+
+fn plugins() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+    install_plugins(&folder.path().join("plugins"), &["team-router", "slack-card"])?;
+    write("plugins/broken.wasm", "no WebAssembly")?;
+    let rules = "\
+groups:
+  - name: g
+    rules:
+      - {alert: A, expr: up, condition: {plugin: ewma-anomaly}}
+      - {alert: B, expr: up, condition: {plugin: broken}}
+      - {alert: C, expr: up, condition: {plugin: slack-card}}
+";
+    write("rules.yml", rules)?;
+    let config = |dir: &str, lock: &str| {
+        let text = format!(
+            "\
+rules: {{paths: [rules.yml]}}
+plugins: {{dir: {dir}{lock}}}
+route: {{receiver: a, router: {{plugin: team-router, config: {{router: {{plugin: theirs}}}}}}}}
+receivers:
+  - name: a
+    webhook_configs: [{{url: 'http://a', formatter: {{plugin: slack-cart}}}}]
+"
+        );
+        write("watchfire.yml", &text)
+    };
+    let path = folder.path().join("watchfire.yml").display().to_string();
+    // Everything in a folder that is not there is left to the machine where it is.
+    config("nowhere", "")?;
+    let (code, told) = watchfire(&["check", &path])?;
+    ensure!(code == Some(0) && told.contains("0 errors"), "{told}");
+    config("plugins", "")?;
+    let (code, told) = watchfire(&["check", &path])?;
+    let expected = [
+        "watchfire.yml:6:61: error: there is no plugin \"slack-cart\" in ",
+        "the folder has broken, slack-card, team-router",
+        "rules.yml:5:50: error: the plugin \"broken\" will not be loaded [plugin-refused]",
+        "this is not WebAssembly",
+        "rules.yml:6:50: error: the plugin \"slack-card\" offers no condition [wrong-kind]",
+        "it offers formatter; name a plugin that offers a condition",
+        "3 errors",
+    ];
+    for text in expected {
+        ensure!(told.contains(text), "{text:?} is missing in:\n{told}");
+    }
+    ensure!(code == Some(1), "{code:?}");
+    // What the lock does not have is not loaded either.
+    write("plugins.lock", "")?;
+    config("plugins", ", lock: plugins.lock")?;
+    let (_, told) = watchfire(&["check", &path])?;
+    ensure!(told.contains("watchfire.yml:3:39: error: the plugin \"team-router\" will not be loaded"), "{told}");
+    ensure!(told.contains("run `watchfire plugin lock`"), "{told}");
     Ok(())
 }
 

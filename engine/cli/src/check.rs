@@ -10,8 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use watchfire::config::lint::{Knowledge, Question, lint};
 use watchfire::config::{Diagnostic, Level, Source};
-use watchfire::promql::Features;
-use watchfire::{CheckedFile, check_file, is_rule_file};
+use watchfire::{CheckedFile, Usable, check_file, is_rule_file};
 use watchfire_model::{Labels, METRIC_NAME_LABEL};
 
 use crate::args::Check;
@@ -58,16 +57,15 @@ pub(crate) async fn run(options: Check) -> Result<ExitCode> {
 /// The files and the rules that they name, each once.
 fn check_files(files: &[PathBuf]) -> Vec<CheckedFile> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut open: Vec<(PathBuf, Features)> =
-        files.iter().rev().map(|path| (path.clone(), Features::default())).collect();
+    let mut open: Vec<(PathBuf, Usable)> = files.iter().rev().map(|path| (path.clone(), Usable::default())).collect();
     let mut checked = Vec::new();
-    while let Some((path, features)) = open.pop() {
+    while let Some((path, usable)) = open.pop() {
         if !seen.insert(path.clone()) {
             continue;
         }
-        let file = check_file(&path, features);
+        let file = check_file(&path, &usable);
         if let Some(named) = &file.named {
-            open.extend(named.files.iter().rev().map(|path| (path.clone(), named.features)));
+            open.extend(named.files.iter().rev().map(|path| (path.clone(), named.usable.clone())));
         }
         checked.push(file);
     }

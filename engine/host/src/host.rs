@@ -1,7 +1,6 @@
 //! The host: the set of loaded plugins, and the provider of what they offer.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -19,6 +18,7 @@ use crate::engine::Sandbox;
 use crate::imports;
 use crate::loaded::{Loaded, Surroundings};
 use crate::recording::{Answer, Failure, Input, Recorder, Recording, Trace};
+use crate::survey;
 use crate::{HostError, HostSettings, LoadError, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
 
 /// Loads plugins and opens what they offer. Cheap to clone; clones share everything.
@@ -133,12 +133,12 @@ impl Host {
         let wasm = match source {
             Source::Bytes(wasm) => {
                 path = None;
-                self.check_size(wasm.len() as u64)?;
+                survey::check_size(wasm.len() as u64, self.0.settings.file_bytes_max)?;
                 wasm
             }
             Source::File(file) => {
                 path = Some(file.to_owned());
-                bytes = self.read(file)?;
+                bytes = survey::read(file, self.0.settings.file_bytes_max)?;
                 &bytes
             }
         };
@@ -219,15 +219,7 @@ impl Host {
         policy: &Policy,
         approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
     ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
-        let failed = |error| LoadError::Read { path: directory.to_owned(), error };
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            if path.extension().is_some_and(|extension| extension == "wasm") {
-                files.insert(stem.to_owned(), path);
-            }
-        }
+        let files = survey::files(directory)?;
         let gone: Vec<_> =
             self.plugins().into_iter().map(|info| info.name).filter(|n| !files.contains_key(n)).collect();
         for name in gone {
@@ -250,7 +242,7 @@ impl Host {
         policy: &Policy,
         approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
     ) -> Result<Option<PluginInfo>, LoadError> {
-        let wasm = self.read(path)?;
+        let wasm = survey::read(path, self.0.settings.file_bytes_max)?;
         let digest = crate::cache::sha256(&wasm);
         policy.admit(name, &digest, path, &wasm)?;
         let own = policy.of(name);
@@ -325,19 +317,6 @@ impl Host {
     /// Whether instances come from a pool; if not, calls are slower, because the process may not reserve addresses.
     pub fn is_pooled(&self) -> bool {
         self.0.sandbox.pooled
-    }
-
-    fn read(&self, path: &Path) -> Result<Vec<u8>, LoadError> {
-        let failed = |error| LoadError::Read { path: path.to_owned(), error };
-        self.check_size(fs::metadata(path).map_err(failed)?.len())?;
-        let wasm = fs::read(path).map_err(failed)?;
-        self.check_size(wasm.len() as u64)?;
-        Ok(wasm)
-    }
-
-    fn check_size(&self, bytes: u64) -> Result<(), LoadError> {
-        let limit = self.0.settings.file_bytes_max;
-        if bytes > limit { Err(LoadError::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     fn find(&self, address: &str) -> Result<Arc<Loaded>, PluginError> {

@@ -31,6 +31,7 @@ mod policy;
 mod recording;
 mod recording_json;
 mod settings;
+mod survey;
 mod wasi;
 
 pub use breaker::Suspension;
@@ -44,3 +45,4 @@ pub use manifest::{Manifest, ManifestLimits, sections};
 pub use policy::{Lock, PluginPolicy, Policy};
 pub use recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 pub use settings::{BreakerSettings, HostSettings};
+pub use survey::{Survey, survey};

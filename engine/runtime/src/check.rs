@@ -1,12 +1,18 @@
 //! Checking files without running anything.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use watchfire_config::{Diagnostic, Source, load_config, load_rules_with};
+use watchfire_config::document::{Decoder, Kind as NodeKind, Node};
+use watchfire_config::{Config, Diagnostic, Source, load_config, load_rules_with};
+use watchfire_host::{HostSettings, Survey};
+use watchfire_plugin::{Kind, Provider};
 use watchfire_promql::Features;
 use watchfire_rules::RuleFile;
+use watchfire_rules::builtin::Builtins;
 
 use crate::load::{self, ProcessEnvironment};
+use crate::plugins::plugin_policy;
 
 /// What a check of one file found.
 #[derive(Clone, Debug)]
@@ -28,13 +34,29 @@ pub struct CheckedFile {
 pub struct NamedRules {
     /// Their files.
     pub files: Vec<PathBuf>,
-    /// The parts of PromQL that they may use.
-    pub features: Features,
+    /// What they may use.
+    pub usable: Usable,
 }
 
-/// Checks a rule file or a configuration; which of them it is, is told by its top-level keys. `features` are the parts
-/// of PromQL that rules may use.
-pub fn check_file(path: &Path, features: Features) -> CheckedFile {
+/// What rules may use, as a configuration says. The default is what a rule file may use that no configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Usable {
+    /// The parts of PromQL.
+    pub features: Features,
+    /// The plugins; nothing is known of them where there is no folder.
+    pub plugins: Option<Arc<PluginFolder>>,
+}
+
+/// A folder of plugins.
+#[derive(Debug)]
+pub struct PluginFolder {
+    name: String,
+    found: Survey,
+}
+
+/// Checks a rule file or a configuration; which of them it is, is told by its top-level keys. `usable` is what rules may
+/// use; no plugin is run.
+pub fn check_file(path: &Path, usable: &Usable) -> CheckedFile {
     let name = path.display().to_string();
     let mut checked = CheckedFile { name, text: String::new(), diagnostics: Vec::new(), rules: None, named: None };
     let name = checked.name.clone();
@@ -47,8 +69,11 @@ pub fn check_file(path: &Path, features: Features) -> CheckedFile {
     };
     let source = Source { name: &name, text: &checked.text };
     if is_rule_file(source.text) {
-        let loaded = load_rules_with(source, features);
+        let loaded = load_rules_with(source, usable.features);
         checked.diagnostics = loaded.diagnostics;
+        if let Some(plugins) = &usable.plugins {
+            plugins.check(source, &mut checked.diagnostics);
+        }
         checked.rules = Some(loaded.file);
         return checked;
     }
@@ -60,12 +85,95 @@ pub fn check_file(path: &Path, features: Features) -> CheckedFile {
     // The configuration's paths come relative to its file already.
     let environment = ProcessEnvironment { folder: PathBuf::new() };
     let (config, mut diagnostics) = load_config(source, &environment);
-    checked.named = config.map(|config| NamedRules {
-        files: load::matching(&config.rules.paths, Path::new(""), &mut diagnostics),
-        features: load::features(&config),
+    checked.named = config.map(|config| {
+        let plugins = PluginFolder::of(&config, &mut diagnostics).map(Arc::new);
+        if let Some(plugins) = &plugins {
+            plugins.check(source, &mut diagnostics);
+        }
+        NamedRules {
+            files: load::matching(&config.rules.paths, Path::new(""), &mut diagnostics),
+            usable: Usable { features: load::features(&config), plugins },
+        }
     });
     checked.diagnostics = diagnostics;
     checked
+}
+
+impl PluginFolder {
+    /// The folder of a configuration, whose paths are ready to be opened; nothing where there is none.
+    fn of(config: &Config, diagnostics: &mut Vec<Diagnostic>) -> Option<PluginFolder> {
+        let dir = config.plugins.dir.as_ref().filter(|dir| Path::new(dir).is_dir())?;
+        let (policy, wrong) = plugin_policy(config, Path::new(""));
+        diagnostics.extend(wrong);
+        let bytes_max = HostSettings::default().file_bytes_max;
+        match watchfire_host::survey(Path::new(dir), &policy, config.plugins.limits, bytes_max) {
+            Ok(found) => Some(PluginFolder { name: dir.clone(), found }),
+            Err(error) => {
+                diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}")));
+                None
+            }
+        }
+    }
+
+    /// Looks for the plugins that a file names.
+    fn check(&self, source: Source<'_>, diagnostics: &mut Vec<Diagnostic>) {
+        let mut decoder = Decoder::new(source, None);
+        let Some(root) = decoder.parse() else { return };
+        // What is wrong with the YAML itself was told before.
+        decoder.diagnostics.clear();
+        self.check_node(&root, &mut decoder);
+        diagnostics.append(&mut decoder.diagnostics);
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    }
+
+    fn check_node(&self, node: &Node, decoder: &mut Decoder<'_>) {
+        match &node.kind {
+            NodeKind::Scalar { .. } => {}
+            NodeKind::Sequence(items) => items.iter().for_each(|item| self.check_node(item, decoder)),
+            NodeKind::Mapping(entries) => {
+                for entry in entries {
+                    let kind = [Kind::Condition, Kind::Router, Kind::Formatter];
+                    let kind = kind.into_iter().find(|kind| kind.as_str() == entry.key);
+                    match kind.zip(entry.value.get("plugin")) {
+                        // What stands beside the name is the plugin's.
+                        Some((kind, name)) => self.check_use(kind, name, decoder),
+                        None => self.check_node(&entry.value, decoder),
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_use(&self, kind: Kind, node: &Node, decoder: &mut Decoder<'_>) {
+        let NodeKind::Scalar { text: name, .. } = &node.kind else { return };
+        // A name from the environment is another one elsewhere.
+        if name.is_empty() || name.contains("${") {
+            return;
+        }
+        let word = kind.as_str();
+        match self.found.get(name.split('/').next().unwrap_or_default()) {
+            Some(Ok(kinds)) if kinds.contains(&kind) => {}
+            Some(Ok(kinds)) => {
+                let offered: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+                decoder
+                    .error(node.start, "wrong-kind", format!("the plugin {name:?} offers no {word}"))
+                    .help(format!("it offers {}; name a plugin that offers a {word}", offered.join(" and ")));
+            }
+            Some(Err(error)) => {
+                decoder
+                    .error(node.start, "plugin-refused", format!("the plugin {name:?} will not be loaded"))
+                    .help(error.to_string());
+            }
+            None if Builtins.descriptors().iter().any(|own| own.kind == kind && own.name == *name) => {}
+            None => {
+                let there: Vec<&str> = self.found.keys().map(String::as_str).collect();
+                let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+                decoder
+                    .error(node.start, "unknown-plugin", format!("there is no plugin {name:?} in {}", self.name))
+                    .help(format!("correct the name, or put the plugin there; the folder has {there}"));
+            }
+        }
+    }
 }
 
 /// Whether a text is meant to be a rule file: these have `groups` at the top, and no configuration has.

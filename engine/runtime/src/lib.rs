@@ -76,7 +76,7 @@ use thiserror::Error;
 
 pub use bounds::{Bound, Place};
 pub use builder::{Builder, StartError, ingest_limits};
-pub use check::{CheckedFile, NamedRules, check_file, is_rule_file};
+pub use check::{CheckedFile, NamedRules, PluginFolder, Usable, check_file, is_rule_file};
 pub use clock::{Clock, SystemClock};
 pub use compile::external_url;
 pub use deliveries::deliveries_of;
