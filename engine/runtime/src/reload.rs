@@ -64,6 +64,9 @@ pub enum ReloadError {
     /// The configuration is not valid; the one before goes on.
     #[error("{}", texts(.0))]
     Config(Vec<Diagnostic>),
+    /// Reading panicked; what was in force goes on.
+    #[error("reading it has panicked; this is a defect, which the log tells: please report it")]
+    Defect,
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Closed,
@@ -378,14 +381,15 @@ impl Reloader {
         let (running, retention) = (self.rules.load_full(), before.retention);
         // Reading and compiling takes a while, which must not hold up what runs on this thread.
         let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
-        let (mut states, mut reader) = (std::mem::take(&mut self.states), std::mem::take(&mut self.reader));
+        // After a panic the plugins that run must be found again by what they remember.
+        let (mut states, mut reader) = (self.states.clone(), std::mem::take(&mut self.reader));
         let mut last_good = self.last_good.clone();
         let work = tokio::task::spawn_blocking(move || {
             let known = Before { loaded: Some(&before), reader: &mut reader, last_good: &mut last_good };
             let fresh = read(&origin, &host, providers.as_ref(), known, &running, &mut states, now);
             (fresh, states, reader, last_good)
         });
-        let (fresh, states, reader, last_good) = work.await.map_err(|_| ReloadError::Closed)?;
+        let (fresh, states, reader, last_good) = work.await.map_err(|_| ReloadError::Defect)?;
         (self.states, self.reader, self.last_good) = (states, reader, last_good);
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
@@ -470,3 +474,6 @@ pub(crate) async fn apply(
         Err(_) => Err(ReloadError::Closed),
     }
 }
+
+#[cfg(test)]
+mod tests;
