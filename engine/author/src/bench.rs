@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use watchfire_host::{Host, HostSettings, Source, is_plugin_name};
+use watchfire_host::{Cases, Host, HostSettings, Source, is_plugin_name, sections};
 use watchfire_model::{Alert, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits};
 
@@ -41,11 +41,11 @@ pub struct BenchLine {
     pub empty_ns: Option<f64>,
 }
 
-/// Measures everything that a plugin offers, with this configuration.
+/// Measures everything that a plugin offers, with this configuration, or with that of the tests that it carries.
 ///
 /// # Errors
 /// If the plugin cannot be loaded or opened, or fails.
-pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLine>, AuthorError> {
+pub fn bench(plugin: &Path, config: Option<&str>, sizes: &[usize]) -> Result<Vec<BenchLine>, AuthorError> {
     let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
     let name =
         plugin.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_plugin_name(name) && *name != NOTHING);
@@ -55,6 +55,8 @@ pub fn bench(plugin: &Path, config: &str, sizes: &[usize]) -> Result<Vec<BenchLi
     let mut lines = Vec::new();
     for offered in &info.descriptors {
         let failed = |error| AuthorError::Plugin { what: offered.name.clone(), error };
+        let own = config.map_or_else(|| tested(plugin, offered.kind), |config| Ok(config.to_owned()))?;
+        let config = own.as_str();
         for items in sizes {
             let (call_ns, empty_ns) = match offered.kind {
                 Kind::Condition => {
@@ -116,6 +118,18 @@ fn measure(mut call: impl FnMut() -> Result<(), PluginError>) -> Result<f64, Plu
 }
 
 /// Series with six labels and one row, whose values go up and down.
+/// The configuration of the first tests that the plugin carries for what it offers of a kind; an empty one without them.
+fn tested(plugin: &Path, kind: Kind) -> Result<String, AuthorError> {
+    let wasm = std::fs::read(plugin).map_err(AuthorError::file(plugin))?;
+    let files = sections(&wasm, Cases::SECTION)?;
+    let configs = files.iter().filter_map(|json| {
+        let file: serde_json::Value = serde_json::from_slice(json).ok()?;
+        file.get(kind.as_str())?;
+        file.get("config").filter(|config| config.is_object()).map(ToString::to_string)
+    });
+    Ok(configs.into_iter().next().unwrap_or_else(|| "{}".to_owned()))
+}
+
 fn batch(series: usize) -> Batch {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let mut batch = Batch::new(at);

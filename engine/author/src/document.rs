@@ -137,7 +137,9 @@ fn explain(said: &str) -> (String, String) {
         return (format!("`{name}` is missing"), format!("add `{name}: ...`"));
     }
     if let Some((found, expected)) = said.split_once(", expected ") {
-        let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+        let found = ["invalid type: ", "invalid value: ", "unknown variant "]
+            .iter()
+            .fold(found, |found, words| found.trim_start_matches(words));
         return (format!("this cannot be {found}"), format!("write {}", words(expected)));
     }
     ("this cannot be read".to_owned(), said.to_owned())
@@ -166,6 +168,10 @@ mod tests {
             (
                 "condition: above\ncases:\n  - name: one\n    findings: 3\n",
                 "t.yml:4:15: error: this cannot be integer `3` [bad-value]\n  4 |     findings: 3\n    |               ^\n  help: write a list",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    findings: [{labels: {}, severity: warnin}]\n",
+                "t.yml:4:39: error: this cannot be `warnin` [bad-value]\n  4 |     findings: [{labels: {}, severity: warnin}]\n    |                                       ^\n  help: write one of `info`, `warning`, `error`, `critical`",
             ),
             (
                 "condition: above\n",

@@ -86,9 +86,9 @@ enum Command {
         /// The plugin's file, or its folder
         #[arg(default_value = ".", value_name = "FILE")]
         plugin: PathBuf,
-        /// The configuration as JSON
-        #[arg(long, value_name = "JSON", default_value = "{}")]
-        config: String,
+        /// The configuration as JSON [default: that of the plugin's tests]
+        #[arg(long, value_name = "JSON")]
+        config: Option<String>,
         /// Series, or alerts, per call
         #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000")]
         items: Vec<usize>,
@@ -171,7 +171,7 @@ fn run_command(options: &Plugin) -> Result<ExitCode> {
         Command::Dev(options) => crate::block_on(dev::run(options)),
         Command::Calls(options) => crate::block_on(replay::calls(options)),
         Command::Replay(options) => crate::block_on(replay::replay(options)),
-        Command::Bench { plugin, config, items } => bench(&watchfire_author::built(plugin)?, config, items),
+        Command::Bench { plugin, config, items } => bench(&watchfire_author::built(plugin)?, config.as_deref(), items),
         Command::Inspect { plugin, json } => inspect(&watchfire_author::built(plugin)?, *json),
         Command::Lock { config } => trust::lock(config),
         Command::Verify { config } => trust::verify(config),
@@ -224,7 +224,7 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn bench(plugin: &Path, config: &str, items: &[usize]) -> Result<ExitCode> {
+fn bench(plugin: &Path, config: Option<&str>, items: &[usize]) -> Result<ExitCode> {
     let lines = watchfire_author::bench(plugin, config, items).map_err(|error| match error {
         AuthorError::Plugin { error: PluginError::InvalidConfig { .. }, .. } => {
             anyhow::anyhow!("{error}; give it one that it takes with `--config JSON`")

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_model::{Alert, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Decision, Kind, Message, MessageGroup, Outcome};
 
 use crate::LoadError;
@@ -111,11 +111,31 @@ impl Number {
     }
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SeverityWord {
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+impl SeverityWord {
+    fn severity(self) -> Severity {
+        match self {
+            SeverityWord::Info => Severity::Info,
+            SeverityWord::Warning => Severity::Warning,
+            SeverityWord::Error => Severity::Error,
+            SeverityWord::Critical => Severity::Critical,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FindingCase {
     labels: BTreeMap<String, String>,
-    severity: Option<String>,
+    severity: Option<SeverityWord>,
     value: Option<f64>,
     summary: Option<String>,
 }
@@ -287,7 +307,8 @@ impl Run<'_> {
         let Some(expected) = &self.case.decisions else { return Vec::new() };
         let pairs = (0..expected.len().max(came.len())).map(|i| (i, expected.get(i), came.get(i)));
         let wrong = pairs.filter(|(_, expected, came)| expected != came);
-        wrong.map(|(i, expected, came)| format!("alert {i}: expected {expected:?}, got {came:?}")).collect()
+        let told = |decision: Option<&DecisionCase>| decision.map_or_else(|| "nothing".to_owned(), DecisionCase::text);
+        wrong.map(|(i, expected, came)| format!("alert {i}: expected {}, got {}", told(expected), told(came))).collect()
     }
 
     fn group(&self) -> MessageGroup {
@@ -350,17 +371,22 @@ impl Run<'_> {
                     continue;
                 };
                 let mut differs = |what: &str, expected: &dyn std::fmt::Debug, came: &dyn std::fmt::Debug| {
-                    failures.push(format!("{series}: expected {what} {expected:?}, got {came:?}"));
+                    failures.push(format!("{series}: expected the {what} {expected:?}, got {came:?}"));
                 };
-                let severity = found.severity.to_string();
-                if one.severity.as_ref().is_some_and(|expected| *expected != severity) {
-                    differs("severity", &one.severity, &Some(severity));
+                if let Some(expected) = one.severity
+                    && expected.severity() != found.severity
+                {
+                    differs("severity", &expected.severity().as_str(), &found.severity.as_str());
                 }
-                if one.value.is_some_and(|expected| expected.to_bits() != found.value.to_bits()) {
-                    differs("value", &one.value, &Some(found.value));
+                if let Some(expected) = one.value
+                    && expected.to_bits() != found.value.to_bits()
+                {
+                    differs("value", &expected, &found.value);
                 }
-                if one.summary.as_ref().is_some_and(|expected| *expected != found.summary) {
-                    differs("summary", &one.summary, &Some(&found.summary));
+                if let Some(expected) = &one.summary
+                    && *expected != found.summary
+                {
+                    differs("summary", expected, &found.summary);
                 }
             }
             let known: Vec<String> = expected.iter().map(|one| key(&one.labels)).collect();
@@ -377,9 +403,24 @@ impl Run<'_> {
     }
 }
 
+impl DecisionCase {
+    /// As an author writes it, without what it does not say.
+    fn text(&self) -> String {
+        let quoted = |key: &str, text: &Option<String>| text.as_ref().map(|text| format!("{key}: {text:?}"));
+        let receivers = format!("receivers: [{}]", self.receivers.join(", "));
+        let others = [quoted("suppress", &self.suppress), quoted("group_key", &self.group_key)];
+        let parts: Vec<String> = std::iter::once(receivers).chain(others.into_iter().flatten()).collect();
+        format!("{{{}}}", parts.join(", "))
+    }
+}
+
 fn decision(decision: Decision) -> DecisionCase {
     let Decision { receivers, suppress, group_key } = decision;
     DecisionCase { receivers, suppress, group_key }
+}
+
+fn or_none(text: Option<&String>) -> String {
+    text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
 }
 
 fn compare_message(expected: &MessageCase, came: &Message) -> Vec<String> {
@@ -394,13 +435,14 @@ fn compare_message(expected: &MessageCase, came: &Message) -> Vec<String> {
     ];
     let mut failures: Vec<String> = texts
         .into_iter()
-        .filter(|(_, expected, came)| expected.is_some() && expected.as_ref() != *came)
-        .map(|(what, expected, came)| format!("expected the {what} {expected:?}, got {came:?}"))
+        .filter_map(|(what, expected, came)| Some((what, expected.as_ref()?, came)))
+        .filter(|(_, expected, came)| Some(*expected) != *came)
+        .map(|(what, expected, came)| format!("expected the {what} {expected:?}, got {}", or_none(came)))
         .collect();
     for (name, value) in &expected.headers {
         let sent = came.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
         if sent != Some(value) {
-            failures.push(format!("expected the header {name} {value:?}, got {sent:?}"));
+            failures.push(format!("expected the header {name} {value:?}, got {}", or_none(sent)));
         }
     }
     for part in expected.body_contains.iter().filter(|part| !came.body.contains(part.as_str())) {
