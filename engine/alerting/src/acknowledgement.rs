@@ -1,5 +1,7 @@
 //! Acknowledging: somebody says that they look after an alert, or that it shall be quiet until later.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 use watchfire_model::{Fingerprint, Timestamp};
 
@@ -125,12 +127,22 @@ impl Engine {
                 Some(Acknowledgement { by, comment, at: self.now, until, snooze })
             }
         };
+        let Some(acknowledgement) = acknowledgement else {
+            alerts.iter().for_each(|fingerprint| self.end_acknowledgement(*fingerprint));
+            return Ok(alerts);
+        };
+        // Each group is looked at once, however many of its alerts are meant.
+        let (mut groups, mut news) = (BTreeSet::new(), BTreeSet::new());
         for fingerprint in &alerts {
-            match &acknowledgement {
-                Some(acknowledgement) => self.set_acknowledgement(*fingerprint, acknowledgement.clone()),
-                None => self.end_acknowledgement(*fingerprint),
+            let own = self.groups_of(*fingerprint);
+            if self.set_acknowledgement(*fingerprint, acknowledgement.clone()) {
+                news.extend(own.iter().cloned());
             }
+            groups.extend(own);
         }
+        // Before those leave who were told because nobody had answered: theirs is the same incident.
+        news.iter().for_each(|key| self.pass_on(key));
+        groups.iter().for_each(|key| self.review_group(key));
         Ok(alerts)
     }
 
@@ -147,8 +159,11 @@ impl Engine {
         }
     }
 
-    fn set_acknowledgement(&mut self, fingerprint: Fingerprint, acknowledgement: Acknowledgement) {
-        let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
+    /// Says whether it is news that somebody looks after it. Only that is passed on, so that services that say so here when
+    /// they are told do not keep the engine telling them.
+    fn set_acknowledgement(&mut self, fingerprint: Fingerprint, acknowledgement: Acknowledgement) -> bool {
+        let is_news = !acknowledgement.snooze && !self.is_looked_after(fingerprint);
+        let Some(stored) = self.alerts.get_mut(fingerprint) else { return false };
         let labels = stored.alert.labels.clone();
         let reason = Reason::Acknowledged {
             by: acknowledgement.by.as_str().into(),
@@ -159,28 +174,20 @@ impl Engine {
             Some(until) => self.timers.set(Timer::Acknowledgement(fingerprint), until),
             None => self.timers.cancel(Timer::Acknowledgement(fingerprint)),
         }
-        let is_news = !acknowledgement.snooze && !stored.is_looked_after();
         stored.seldom_mut().acknowledgement = Some(acknowledgement);
         self.dirty_alerts.insert(fingerprint);
         self.counters.acknowledgements += 1;
         self.tell(&labels, None, None, reason);
-        if is_news {
-            // Before those leave who were told because nobody had answered: theirs is the same incident.
-            self.pass_on(fingerprint);
-        }
-        self.review_groups_of(fingerprint);
+        is_news
     }
 
-    /// Tells those of it who can show it. Only what is news is told, so that services that say so here when they are told
-    /// do not keep the engine telling them.
-    fn pass_on(&mut self, fingerprint: Fingerprint) {
-        for key in self.groups_of(fingerprint) {
-            let Some(mut group) = self.groups.remove(&key) else { continue };
-            for index in 0..group.targets.len() {
-                self.pass_on_acknowledgement(&mut group, index);
-            }
-            self.put_back(group);
+    /// Tells those of it who can show it.
+    fn pass_on(&mut self, key: &GroupKey) {
+        let Some(mut group) = self.groups.remove(key) else { return };
+        for index in 0..group.targets.len() {
+            self.pass_on_acknowledgement(&mut group, index);
         }
+        self.put_back(group);
     }
 
     /// Tells a receiver that somebody looks after all that it knows to fire, if it can show that and nothing else is on
@@ -188,19 +195,25 @@ impl Engine {
     pub(crate) fn pass_on_acknowledgement(&mut self, group: &mut Group, index: usize) {
         let target = &group.targets[index];
         let can = target.takes_acknowledgements && target.current && target.pending.is_none();
-        if !can || target.entry.firing.is_empty() {
+        // Nearly always nobody has said anything, and the group need not be looked at.
+        if !can || !target.entry.firing.iter().any(|f| self.is_looked_after(f)) {
             return;
         }
         let told = self.survey(group).attached;
         let known = &group.targets[index].entry.firing;
         let firing: FingerprintSet = told.iter().filter(|f| known.contains(*f)).collect();
-        let looked_after = |f| self.alerts.get(f).is_some_and(StoredAlert::is_looked_after);
-        if firing.is_empty() || !firing.iter().all(looked_after) {
+        if firing.is_empty() || !firing.iter().all(|f| self.is_looked_after(f)) {
             return;
         }
         let content = Content { firing, resolved: FingerprintSet::new() };
         self.create_notification(group, index, content, NotifyReason::Acknowledgement, self.now);
         self.start_attempt(group, index);
+    }
+
+    /// Whether somebody looks after an alert now, and not only later.
+    fn is_looked_after(&self, fingerprint: Fingerprint) -> bool {
+        let acknowledgement = self.alerts.get(fingerprint).and_then(StoredAlert::acknowledgement);
+        acknowledgement.is_some_and(|acknowledgement| !acknowledgement.snooze)
     }
 
     /// Its time is over, or it was taken back: the alert is open again, and told again if it was quiet.
@@ -252,10 +265,5 @@ impl StoredAlert {
     /// Whether somebody looks after it, or wants it quiet.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.acknowledgement().is_some()
-    }
-
-    /// Whether somebody looks after it now, and not only later.
-    fn is_looked_after(&self) -> bool {
-        self.acknowledgement().is_some_and(|acknowledgement| !acknowledgement.snooze)
     }
 }

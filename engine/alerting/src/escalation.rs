@@ -57,12 +57,15 @@ impl Engine {
     }
 
     pub(crate) fn review_groups_of(&mut self, fingerprint: Fingerprint) {
-        for key in self.groups_of(fingerprint) {
-            let Some(mut group) = self.groups.remove(&key) else { continue };
-            self.review_answer(&mut group);
-            self.await_answer(&mut group);
-            self.put_back(group);
-        }
+        self.groups_of(fingerprint).iter().for_each(|key| self.review_group(key));
+    }
+
+    /// Somebody said that they look after something here, or do not any more.
+    pub(crate) fn review_group(&mut self, key: &GroupKey) {
+        let Some(mut group) = self.groups.remove(key) else { return };
+        self.review_answer(&mut group);
+        self.await_answer(&mut group);
+        self.put_back(group);
     }
 
     /// Nobody has answered for as long as a step waits.
