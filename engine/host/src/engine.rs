@@ -15,7 +15,6 @@ pub(crate) const STACK_BYTES: usize = 512 << 10;
 /// The engine with its ticker. Everything opened shares one, and it lives as long as any of them.
 pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
-    pub(crate) pooled: bool,
     pub(crate) metered: bool,
     tick: Duration,
     guests: Arc<Guests>,
@@ -50,16 +49,11 @@ impl Drop for Sandbox {
 
 impl Sandbox {
     pub(crate) fn new(settings: &HostSettings) -> Result<Sandbox, HostError> {
-        let (engine, pooled) = match Engine::new(&pooling(settings)) {
-            Ok(engine) => (engine, true),
-            // The pool reserves terabytes of addresses, which a limit on the process may forbid.
-            Err(error) => {
-                tracing::warn!(%error, "no pool for plugin instances; they are allocated one by one and run slower");
-                let engine =
-                    Engine::new(&on_demand(settings)).map_err(|error| HostError::Engine(format!("{error:#}")))?;
-                (engine, false)
-            }
-        };
+        // The pool reserves terabytes of addresses, which a limit on the process may forbid.
+        let engine = Engine::new(&pooling(settings)).or_else(|error| {
+            tracing::warn!(%error, "no pool for plugin instances; they are allocated one by one and run slower");
+            Engine::new(&on_demand(settings)).map_err(|error| HostError::Engine(format!("{error:#}")))
+        })?;
         let tick = settings.tick.max(Duration::from_millis(1));
         let guests = Arc::new(Guests::default());
         let weak = engine.weak();
@@ -83,7 +77,7 @@ impl Sandbox {
         };
         let ticker = thread::Builder::new().name("plugin-ticker".to_owned()).spawn(run).map_err(HostError::Thread)?;
         let ticker = ticker.thread().clone();
-        Ok(Sandbox { engine, pooled, metered: settings.metered, tick, guests, ticker })
+        Ok(Sandbox { engine, metered: settings.metered, tick, guests, ticker })
     }
 
     /// To be held while a guest runs.

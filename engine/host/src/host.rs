@@ -314,11 +314,6 @@ impl Host {
         recorder.map(|recorder| recorder.recordings())
     }
 
-    /// Whether instances come from a pool; if not, calls are slower, because the process may not reserve addresses.
-    pub fn is_pooled(&self) -> bool {
-        self.0.sandbox.pooled
-    }
-
     fn find(&self, address: &str) -> Result<Arc<Loaded>, PluginError> {
         let (name, _) = split(address);
         let plugins = self.read_plugins();

@@ -22,7 +22,7 @@ pub enum Bound {
     Queries,
     /// A connection, `server.limits.connections_max`.
     Connections,
-    /// A request that a service signs, [`WEBHOOKS_MAX`].
+    /// A request that a service signs; 16 at one time.
     Webhooks,
 }
 

@@ -20,7 +20,7 @@ impl Store {
     /// Keeps these attempts and forgets those with the numbers in `gone`, in one transaction.
     ///
     /// # Errors
-    /// If the database says no, or is locked at the moment; see [`StoreError::is_transient`].
+    /// If the database says no, or is locked at the moment.
     pub async fn keep_attempts(&self, fresh: &[Arc<DeliveryRecord>], gone: &[u64]) -> Result<(), StoreError> {
         let mut rows = Vec::with_capacity(fresh.len());
         for record in fresh {

@@ -186,7 +186,7 @@ impl Store {
     /// Makes all of these durable, or none. Of records with the same key the last one counts.
     ///
     /// # Errors
-    /// If the database says no; see [`StoreError::is_transient`].
+    /// If the database says no, or is locked at the moment.
     pub async fn commit<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), StoreError> {
         let last: BTreeMap<RecordKey, &Record> = records.into_iter().map(|record| (record.key(), record)).collect();
         self.commit_in(Term::ALONE, last.iter().map(|(key, record)| (key, *record)), &[]).await
