@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use watchfire_host::{Cases, Host, HostSettings, Source, is_plugin_name, sections};
+use watchfire_host::{Host, HostSettings, Source, is_plugin_name};
 use watchfire_model::{Alert, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits};
 
-use crate::{AuthorError, component};
+use crate::{AuthorError, component, tested_config};
 
 /// A condition that asks for nothing and finds nothing: what a call costs whatever a plugin does.
 const EMPTY: &str = r#"(module
@@ -55,7 +55,7 @@ pub fn bench(plugin: &Path, config: Option<&str>, sizes: &[usize]) -> Result<Vec
     let mut lines = Vec::new();
     for offered in &info.descriptors {
         let failed = |error| AuthorError::Plugin { what: offered.name.clone(), error };
-        let own = config.map_or_else(|| tested(plugin, offered.kind), |config| Ok(config.to_owned()))?;
+        let own = config.map_or_else(|| tested_config(plugin, offered.kind), |config| Ok(config.to_owned()))?;
         let config = own.as_str();
         for items in sizes {
             let (call_ns, empty_ns) = match offered.kind {
@@ -118,18 +118,6 @@ fn measure(mut call: impl FnMut() -> Result<(), PluginError>) -> Result<f64, Plu
 }
 
 /// Series with six labels and one row, whose values go up and down.
-/// The configuration of the first tests that the plugin carries for what it offers of a kind; an empty one without them.
-fn tested(plugin: &Path, kind: Kind) -> Result<String, AuthorError> {
-    let wasm = std::fs::read(plugin).map_err(AuthorError::file(plugin))?;
-    let files = sections(&wasm, Cases::SECTION)?;
-    let configs = files.iter().filter_map(|json| {
-        let file: serde_json::Value = serde_json::from_slice(json).ok()?;
-        file.get(kind.as_str())?;
-        file.get("config").filter(|config| config.is_object()).map(ToString::to_string)
-    });
-    Ok(configs.into_iter().next().unwrap_or_else(|| "{}".to_owned()))
-}
-
 fn batch(series: usize) -> Batch {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let mut batch = Batch::new(at);

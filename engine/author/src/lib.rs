@@ -24,6 +24,7 @@ pub use component::wrap;
 pub use doctor::{Check, doctor};
 pub use error::AuthorError;
 pub use language::Language;
+pub use manifest::tested_config;
 pub use project::{Project, built};
 pub use scaffold::scaffold;
 pub use trial::{Offer, Replayed, Trial};

@@ -1,7 +1,10 @@
 //! Putting what a plugin says of itself, and its tests, into its file.
 
+use std::path::Path;
+
 use wasm_encoder::{CustomSection, Encode, Section};
-use watchfire_host::{Cases, Manifest};
+use watchfire_host::{Cases, Manifest, sections};
+use watchfire_plugin::Kind;
 
 use crate::AuthorError;
 
@@ -22,4 +25,19 @@ fn add(component: &mut Vec<u8>, name: &str, data: &[u8]) {
     let section = CustomSection { name: name.into(), data: data.into() };
     component.push(section.id());
     section.encode(component);
+}
+
+/// The configuration of the first tests that the plugin carries for what it offers of a kind; an empty one without them.
+///
+/// # Errors
+/// If the file cannot be read, or is no WebAssembly.
+pub fn tested_config(plugin: &Path, kind: Kind) -> Result<String, AuthorError> {
+    let wasm = std::fs::read(plugin).map_err(AuthorError::file(plugin))?;
+    let files = sections(&wasm, Cases::SECTION)?;
+    let configs = files.iter().filter_map(|json| {
+        let file: serde_json::Value = serde_json::from_slice(json).ok()?;
+        file.get(kind.as_str())?;
+        file.get("config").filter(|config| config.is_object()).map(ToString::to_string)
+    });
+    Ok(configs.into_iter().next().unwrap_or_else(|| "{}".to_owned()))
 }

@@ -37,9 +37,9 @@ pub(super) struct Dev {
     /// A recorded call, made again after each build; see `watchfire plugin calls`
     #[arg(long, value_name = "FILE")]
     call: Vec<PathBuf>,
-    /// The configuration as JSON
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    config: String,
+    /// The configuration as JSON [default: that of the plugin's tests]
+    #[arg(long, value_name = "JSON")]
+    config: Option<String>,
     /// Which of the things that the plugin offers
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
@@ -113,6 +113,8 @@ fn now() -> Instant {
 struct Round<'d> {
     options: &'d Dev,
     paint: Paint,
+    /// What was built.
+    file: PathBuf,
     trial: Trial,
 }
 
@@ -133,7 +135,7 @@ impl<'d> Round<'d> {
                 size(built.bytes)
             ))
         );
-        Ok(Round { options, paint, trial })
+        Ok(Round { options, paint, file: built.path, trial })
     }
 
     /// The plugin's own cases; those that pass are only counted.
@@ -177,7 +179,7 @@ impl<'d> Round<'d> {
         let offer = self.offer()?;
         let (mut state, mut evaluations, mut found, mut good) = (BTreeMap::new(), 0_u64, 0_u64, true);
         data::play(folder, expr, self.options.every, &mut |batch| {
-            let call = self.call(&offer, &Input::Condition(batch, std::mem::take(&mut state)));
+            let call = self.call(&offer, &Input::Condition(batch, std::mem::take(&mut state)))?;
             evaluations += 1;
             state = call.state_after();
             let quiet = match &call.answer {
@@ -201,10 +203,9 @@ impl<'d> Round<'d> {
             Ok(offer) => live.input(offer.kind, state).await.map(|input| (offer, input)),
             Err(error) => Err(error),
         };
-        match input {
-            Ok((offer, input)) => {
-                let call = self.call(&offer, &input);
-                if offer.kind == Kind::Condition {
+        match input.and_then(|(offer, input)| Ok((offer.kind, self.call(&offer, &input)?))) {
+            Ok((kind, call)) => {
+                if kind == Kind::Condition {
                     *state = call.state_after();
                 }
                 self.tell(&call);
@@ -231,8 +232,10 @@ impl<'d> Round<'d> {
         }
     }
 
-    fn call(&self, offer: &Offer, input: &Input) -> Recording {
-        self.trial.call_or_failure(offer.part.as_deref(), &self.options.config, input)
+    fn call(&self, offer: &Offer, input: &Input) -> Result<Recording> {
+        let given = self.options.config.clone();
+        let config = given.map_or_else(|| watchfire_author::tested_config(&self.file, offer.kind), Ok)?;
+        Ok(self.trial.call_or_failure(offer.part.as_deref(), &config, input))
     }
 
     fn tell(&self, call: &Recording) {
