@@ -62,6 +62,8 @@ async fn alerts_wait_up_to_the_bound_and_more_at_once_come_in_when_none_do() {
     drop(impatient);
     let refused = engine.push_alerts(vec![alert(3, now)]).await;
     assert!(matches!(refused, Err(PushError::Overloaded { .. })), "{refused:?}");
+    let metrics = engine.metrics(&[]).await;
+    assert!(metrics.lines().any(|line| line == "watchfire_overloaded_total{queue=\"alerts\"} 1"), "{metrics}");
     let alerts = engine.view(move |engine| engine.alerts(now).len()).await;
     assert_eq!(alerts, Some(2));
     assert!(engine.push_alerts(vec![alert(3, now)]).await.is_ok());
