@@ -198,7 +198,7 @@ fn configured() -> Result<()> {
         tell(&engine, "Before").await?;
         // From nobody to one collector, to another one, and to nobody.
         reload(&engine, &tracing(&first, 1.0)).await?;
-        says(&engine, "traces are sent", 1).await?;
+        says(&engine, "traces are sent collector=", 1).await?;
         tell(&engine, "Told").await?;
         let span = delivery(&first).await?;
         ensure!(span["path"] == "/v1/traces" && span["headers"]["content-encoding"] == "gzip", "{span}");
@@ -206,14 +206,14 @@ fn configured() -> Result<()> {
         let deliveries = first.spans().iter().filter(|span| span["name"] == "deliver").count();
         ensure!(deliveries == 1, "what nobody takes is not noted: {:#?}", first.spans());
         reload(&engine, &tracing(&second, 1.0)).await?;
-        says(&engine, "traces are sent", 2).await?;
+        says(&engine, "traces are sent collector=", 2).await?;
         tell(&engine, "Elsewhere").await?;
         delivery(&second).await?;
         reload(&engine, &plain).await?;
         says(&engine, "no traces are sent any more", 1).await?;
         // Next to nothing of all traces is nothing of a few.
         reload(&engine, &tracing(&second, 1e-18)).await?;
-        says(&engine, "traces are sent", 3).await?;
+        says(&engine, "traces are sent collector=", 3).await?;
         tell(&engine, "Rare").await?;
         engine.signal("TERM")?;
         ensure!(engine.ended().await?, "it ends well");
