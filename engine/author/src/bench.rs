@@ -120,11 +120,7 @@ fn measure(mut call: impl FnMut() -> Result<(), PluginError>) -> Result<f64, Plu
 /// Series with six labels and one row, whose values go up and down.
 fn batch(series: usize) -> Batch {
     let at = Timestamp::from_millis(1_700_000_000_000);
-    let mut batch = Batch::new(at);
-    for number in 0..series {
-        batch.push(labels(number), [(at, (number % 97) as f64)]);
-    }
-    batch
+    Batch::new(at, (0..series).map(|number| (labels(number), [(at, (number % 97) as f64)])))
 }
 
 fn labels(number: usize) -> Labels {

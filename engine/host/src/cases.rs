@@ -326,16 +326,15 @@ impl Run<'_> {
     }
 
     fn batch(&self) -> Batch {
-        let mut batch = Batch::new(self.at);
-        for series in &self.case.series {
+        let series = self.case.series.iter().map(|series| {
             let labels = Labels::from_pairs(series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let values: Vec<f64> = series.values.iter().chain(&series.value).map(|number| number.value()).collect();
             let count = i64::try_from(values.len()).unwrap_or(0);
             let first = self.at.as_millis() - (count - 1).max(0) * STEP_MS;
             let times = (0..count).map(|i| Timestamp::from_millis(first + i * STEP_MS));
-            batch.push(labels, times.zip(values));
-        }
-        batch
+            (labels, times.zip(values))
+        });
+        Batch::new(self.at, series)
     }
 
     fn alerts(&self) -> Vec<AlertView> {

@@ -347,14 +347,14 @@ impl InputFile {
         };
         Ok(match self {
             InputFile::Condition { at, series, events, state } => {
-                let mut batch = Batch::new(Timestamp::from_millis(at));
-                for SeriesFile { labels, times, values } in series {
-                    if times.len() != values.len() {
-                        return Err(RecordingError::Content("a series has more times than values, or less".to_owned()));
-                    }
-                    let times = times.into_iter().map(Timestamp::from_millis);
-                    batch.push(Labels::from_pairs(labels), times.zip(values.into_iter().map(|value| value.0)));
+                if series.iter().any(|series| series.times.len() != series.values.len()) {
+                    return Err(RecordingError::Content("a series has more times than values, or less".to_owned()));
                 }
+                let series = series.into_iter().map(|SeriesFile { labels, times, values }| {
+                    let times = times.into_iter().map(Timestamp::from_millis);
+                    (Labels::from_pairs(labels), times.zip(values.into_iter().map(|value| value.0)))
+                });
+                let mut batch = Batch::new(Timestamp::from_millis(at), series);
                 batch.events = events.into_iter().map(EventFile::event).collect();
                 Input::Condition(batch, state.into_iter().map(|(key, value)| (key, value.0)).collect())
             }

@@ -1,5 +1,7 @@
 //! What a condition looks at, in columns.
 
+use std::sync::Arc;
+
 use watchfire_model::{Event, Labels, Timestamp};
 
 /// The series of one evaluation: labels by series, samples in columns.
@@ -13,33 +15,43 @@ pub struct Batch {
     pub at: Timestamp,
     /// Label sets, one per series.
     pub series: Vec<Labels>,
-    /// Their fingerprints, in a column of their own: label sets lie all over the memory.
-    pub ids: Vec<u64>,
+    /// Their fingerprints, in a column of their own: label sets lie all over the memory. Shared, as the values are, so
+    /// that whoever hands a column on to a plugin copies it once, to where the plugin wants it.
+    pub ids: Arc<Vec<u64>>,
     /// Row offsets, `series.len() + 1` of them, the first being 0.
     pub offsets: Vec<u32>,
     /// Milliseconds since the epoch, one per row.
     pub timestamps: Vec<i64>,
     /// Values, one per row; for events the number of the row's field that the rule names, else 1.
-    pub values: Vec<f64>,
+    pub values: Arc<Vec<f64>>,
     /// The events of the rows; empty where the batch comes from an expression.
     pub events: Vec<Event>,
 }
 
 impl Batch {
-    /// An empty batch at a time.
-    pub fn new(at: Timestamp) -> Batch {
-        Batch { at, offsets: vec![0], ..Batch::default() }
+    /// Series with their rows, at a time. Of events only the rows are there; the events are for the caller to add.
+    pub fn new<R>(at: Timestamp, series: impl IntoIterator<Item = (Labels, R)>) -> Batch
+    where
+        R: IntoIterator<Item = (Timestamp, f64)>,
+    {
+        let mut batch = Batch::empty(at);
+        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        for (labels, rows) in series {
+            ids.push(labels.fingerprint().0);
+            batch.series.push(labels);
+            for (timestamp, value) in rows {
+                batch.timestamps.push(timestamp.as_millis());
+                values.push(value);
+            }
+            batch.offsets.push(u32::try_from(values.len()).unwrap_or(u32::MAX));
+        }
+        (batch.ids, batch.values) = (Arc::new(ids), Arc::new(values));
+        batch
     }
 
-    /// Adds a series with its rows.
-    pub fn push(&mut self, labels: Labels, rows: impl IntoIterator<Item = (Timestamp, f64)>) {
-        self.ids.push(labels.fingerprint().0);
-        self.series.push(labels);
-        for (timestamp, value) in rows {
-            self.timestamps.push(timestamp.as_millis());
-            self.values.push(value);
-        }
-        self.offsets.push(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
+    /// Without series.
+    pub fn empty(at: Timestamp) -> Batch {
+        Batch { at, offsets: vec![0], ..Batch::default() }
     }
 
     /// The rows of series `index` as a range into the columns.

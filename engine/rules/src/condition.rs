@@ -3,30 +3,22 @@
 use std::collections::BTreeSet;
 
 use watchfire_events::{CompiledQuery, EventHit};
-use watchfire_model::Timestamp;
+use watchfire_model::{Event, Timestamp};
 use watchfire_plugin::{Batch, Condition, Outcome, PluginError, State};
 use watchfire_promql::VectorSample;
 
 /// The batch for the result of an expression: one row per series. Native histograms have no number and are left out.
 pub fn batch_of_samples(at: Timestamp, samples: &[VectorSample]) -> Batch {
-    let mut batch = Batch::new(at);
-    for sample in samples {
-        if let Some(value) = sample.float() {
-            batch.push(sample.labels.clone(), [(sample.timestamp, value)]);
-        }
-    }
-    batch
+    let rows = |sample: &VectorSample| Some((sample.labels.clone(), [(sample.timestamp, sample.float()?)]));
+    Batch::new(at, samples.iter().filter_map(rows))
 }
 
 /// The batch for event windows: one series per group, its events as rows, oldest first.
 pub(crate) fn batch_of_events(at: Timestamp, query: &CompiledQuery, hits: Vec<EventHit>) -> Batch {
-    let mut batch = Batch::new(at);
-    for hit in hits {
-        let rows = hit.events.iter().map(|event| (event.time, query.row_value(event)));
-        batch.push(hit.labels, rows);
-        batch.events.extend(hit.events);
-    }
-    batch
+    let row = |event: &Event| (event.time, query.row_value(event));
+    let series = hits.iter().map(|hit| (hit.labels.clone(), hit.events.iter().map(row)));
+    let batch = Batch::new(at, series);
+    Batch { events: hits.into_iter().flat_map(|hit| hit.events).collect(), ..batch }
 }
 
 /// Evaluates, and holds the plugin to its contract: every index exists and is named once.

@@ -84,14 +84,14 @@ fn batch(now: Timestamp, data: &Value) -> Result<Batch> {
     if data["resultType"] != "vector" {
         bail!("the expression gives a {} and no instant vector", data["resultType"].as_str().unwrap_or("result"));
     }
-    let mut batch = Batch::new(now);
+    let mut rows = Vec::new();
     for series in data["result"].as_array().into_iter().flatten() {
         // Native histograms have no number.
         let Some(value) = series["value"][1].as_str() else { continue };
         let value: f64 = value.parse().with_context(|| format!("{value:?} is no number"))?;
-        batch.push(Labels::from_pairs(texts(&series["metric"])), [(now, value)]);
+        rows.push((Labels::from_pairs(texts(&series["metric"])), [(now, value)]));
     }
-    Ok(batch)
+    Ok(Batch::new(now, rows))
 }
 
 fn texts(object: &Value) -> Vec<(String, String)> {

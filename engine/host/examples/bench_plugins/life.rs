@@ -20,8 +20,8 @@ fn resident() -> Result<u64, Box<dyn Error>> {
 }
 
 fn answer(condition: &mut dyn Condition, value: f64) -> Result<(), Box<dyn Error>> {
-    let mut batch = Batch::new(Timestamp::from_secs(60));
-    batch.push(Labels::from_pairs([("host", "a")]), [(Timestamp::from_secs(60), value)]);
+    let at = Timestamp::from_secs(60);
+    let batch = Batch::new(at, [(Labels::from_pairs([("host", "a")]), [(at, value)])]);
     let mut state = State::new(StateLimits::STANDARD, std::collections::BTreeMap::new());
     condition.evaluate(&batch, &mut state)?;
     Ok(())

@@ -79,7 +79,7 @@ fn measure_all(
     let peer = Peer::measure(Command::new(peer).arg(guest))?;
     eprintln!("calls");
     let mut empty = host.open_condition("empty", "{}")?;
-    let nothing = Batch::new(Timestamp::EPOCH);
+    let nothing = Batch::empty(Timestamp::EPOCH);
     let mut state = fresh();
     let call = measure(|| assert!(empty.evaluate(&nothing, &mut state).is_ok())).best;
     let peer_call = peer.cost("nothing", 0)?.best;
@@ -184,11 +184,7 @@ fn batches(size: usize) -> Vec<Batch> {
         .collect();
     let evaluations = (0..).step_by(15).map(Timestamp::from_secs).zip(values(size));
     let batch = |(at, values): (Timestamp, Vec<f64>)| {
-        let mut batch = Batch::new(at);
-        for (labels, value) in labels.iter().zip(values) {
-            batch.push(labels.clone(), [(at, value)]);
-        }
-        batch
+        Batch::new(at, labels.iter().cloned().zip(values.into_iter().map(|value| [(at, value)])))
     };
     evaluations.map(batch).collect()
 }

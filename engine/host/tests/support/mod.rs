@@ -48,11 +48,8 @@ pub fn state() -> State {
 /// One row per series, with the label `host` from `a`.
 pub fn batch(at_ms: i64, values: &[f64]) -> Batch {
     let at = Timestamp::from_millis(at_ms);
-    let mut batch = Batch::new(at);
-    for (number, value) in values.iter().enumerate() {
-        batch.push(Labels::from_pairs([("host", format!("h{number}")), ("job", "api".to_owned())]), [(at, *value)]);
-    }
-    batch
+    let labels = |number| Labels::from_pairs([("host", format!("h{number}")), ("job", "api".to_owned())]);
+    Batch::new(at, values.iter().enumerate().map(|(number, value)| (labels(number), [(at, *value)])))
 }
 
 /// Says how many cases of the hostile corpus a test tries.

@@ -206,8 +206,7 @@ mod tests {
         let mut outcomes = Vec::new();
         for (i, value) in (0..).zip(values) {
             let at = Timestamp::from_secs(i * 15);
-            let mut batch = Batch::new(at);
-            batch.push(Labels::from_pairs([("job", "api")]), [(at, *value)]);
+            let batch = Batch::new(at, [(Labels::from_pairs([("job", "api")]), [(at, *value)])]);
             outcomes.push(condition.evaluate(&batch, state).unwrap());
             state.commit();
         }
