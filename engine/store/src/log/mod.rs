@@ -10,6 +10,7 @@ mod entry;
 mod numbered;
 mod points;
 mod replay;
+mod search;
 mod segment;
 mod snapshot;
 

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::search::find_frame;
+
 /// The first bytes of a file: a name and the version of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileKind {
@@ -98,7 +100,13 @@ pub(super) fn end_frame(
     Ok(())
 }
 
-fn checksum(segment: u64, offset: u64, length: &[u8], rest: &[u8]) -> u32 {
+/// The length of the payload behind what looks like a header; nothing if it does not look like one.
+pub(super) fn payload_length(header: &[u8]) -> Option<usize> {
+    let length = header[4..8].try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX) as usize;
+    (header[..4] == FRAME_MAGIC && length <= PAYLOAD_BYTES_MAX).then_some(length)
+}
+
+pub(super) fn checksum(segment: u64, offset: u64, length: &[u8], rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&segment.to_le_bytes());
     hasher.update(&offset.to_le_bytes());
@@ -164,7 +172,7 @@ impl SegmentReader {
             return Ok(Step::Frame(self.accept()));
         }
         let damaged = self.offset;
-        match self.find_frame(damaged + 1)? {
+        match find_frame(&mut self.file, self.length, self.number, damaged + 1)? {
             Some(found) => {
                 self.offset = found;
                 self.seek(found)?;
@@ -181,7 +189,7 @@ impl SegmentReader {
             return self.step();
         }
         self.file.read_exact(&mut self.header)?;
-        match self.payload_length() {
+        match payload_length(&self.header) {
             Some(length) if (FRAME_HEADER_BYTES + length) as u64 <= left => {
                 self.file.seek_relative(length as i64)?;
                 self.payload.clear();
@@ -211,11 +219,6 @@ impl SegmentReader {
         self.file.seek(SeekFrom::Start(offset)).map(drop)
     }
 
-    fn payload_length(&self) -> Option<usize> {
-        let length = self.header[4..8].try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX) as usize;
-        (self.header[..4] == FRAME_MAGIC && length <= PAYLOAD_BYTES_MAX).then_some(length)
-    }
-
     /// Reads the frame at `offset`, where the file stands; false if there is none.
     fn frame_here(&mut self, offset: u64) -> io::Result<bool> {
         let left = self.length.saturating_sub(offset);
@@ -223,7 +226,7 @@ impl SegmentReader {
             return Ok(false);
         }
         self.file.read_exact(&mut self.header)?;
-        let Some(length) = self.payload_length() else { return Ok(false) };
+        let Some(length) = payload_length(&self.header) else { return Ok(false) };
         if (FRAME_HEADER_BYTES + length) as u64 > left {
             return Ok(false);
         }
@@ -238,26 +241,5 @@ impl SegmentReader {
         hasher.update(&self.header[12..]);
         hasher.update(&self.payload);
         Ok(hasher.finalize().to_le_bytes() == self.header[8..12])
-    }
-
-    /// The first place at or after `from` where a whole frame stands.
-    fn find_frame(&mut self, mut from: u64) -> io::Result<Option<u64>> {
-        let mut window = Vec::new();
-        while from + FRAME_HEADER_BYTES as u64 <= self.length {
-            self.seek(from)?;
-            window.clear();
-            (&mut self.file).take(1 << 16).read_to_end(&mut window)?;
-            let candidates = window.windows(4).enumerate().filter(|(_, bytes)| **bytes == FRAME_MAGIC);
-            let candidates: Vec<u64> = candidates.map(|(at, _)| from + at as u64).collect();
-            for candidate in candidates {
-                self.seek(candidate)?;
-                if self.frame_here(candidate)? {
-                    return Ok(Some(candidate));
-                }
-            }
-            // The magic number may lie across the edge of two windows.
-            from += (window.len().max(4) - 3) as u64;
-        }
-        Ok(None)
     }
 }
