@@ -34,6 +34,8 @@ counters! {
     touches_coalesced,
     /// Instances left out because a rule had too many.
     instances_dropped,
+    /// Times that annotations of a rule's alert were cut because they were too long.
+    annotations_cut,
     /// Alerts received from outside.
     alerts_received,
     /// Alerts from outside that end before they start or have no labels.

@@ -128,6 +128,8 @@ pub(crate) struct Applied {
     pub(crate) alerts: Vec<Alert>,
     /// How many instances or series were left out.
     pub(crate) dropped: usize,
+    /// How many instances had their annotations cut.
+    pub(crate) cut: u64,
 }
 
 /// The circumstances of an evaluation.
@@ -136,6 +138,7 @@ pub(crate) struct Circumstances {
     pub(crate) at: Timestamp,
     pub(crate) query_offset: Duration,
     pub(crate) instances_max: usize,
+    pub(crate) annotations_bytes_max: usize,
     /// What ended then or before is forgotten.
     pub(crate) forgets_until: Timestamp,
     pub(crate) alerts_series: bool,
@@ -497,7 +500,7 @@ impl RuleState {
         let dropped = samples.len().saturating_sub(c.instances_max);
         samples.truncate(c.instances_max);
         self.dropped = dropped;
-        Applied { transitions: Vec::new(), samples: self.emit(samples, c), alerts: Vec::new(), dropped }
+        Applied { transitions: Vec::new(), samples: self.emit(samples, c), alerts: Vec::new(), dropped, cut: 0 }
     }
 
     /// Stamps the series of this evaluation and ends those of the last one that are not among them.
@@ -524,6 +527,14 @@ impl RuleState {
             }
         }
         let mut applied = Applied::default();
+        for instance in &mut active {
+            // They are known by their labels, so that it is these texts by which what is known can grow.
+            let annotations = &mut instance.annotations;
+            if annotations.packed_bytes() > c.annotations_bytes_max {
+                *annotations = annotations.shorten(c.annotations_bytes_max / annotations.len().max(1));
+                applied.cut += 1;
+            }
+        }
         // Without severities identities are fingerprints.
         if !life.severities.is_empty() {
             found = active.iter().map(|instance| instance.labels.fingerprint()).collect();

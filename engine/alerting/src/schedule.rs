@@ -332,6 +332,7 @@ impl Engine {
             at,
             query_offset,
             instances_max,
+            annotations_bytes_max: settings.annotations_bytes_max,
             forgets_until,
             alerts_series: settings.alerts_series,
             opens,
@@ -356,6 +357,7 @@ impl Engine {
             let reason = LimitReason::Instances { max: c.instances_max, dropped: applied.dropped };
             self.emit(Subject::Rule(rule.id()), Reason::Limit(reason));
         }
+        self.counters.annotations_cut += applied.cut;
         if !applied.samples.is_empty() {
             self.outputs.push_back(Output::Append(applied.samples));
         }

@@ -10,6 +10,8 @@ pub struct Settings {
     /// Bytes of the labels, annotations and links of all these alerts. A new alert that would pass it is refused and
     /// counted; one that is known comes in, even if it has grown.
     pub alerts_bytes_max: usize,
+    /// Bytes of the annotations of one alert of a rule. Of what is longer the texts are cut, and it is counted.
+    pub annotations_bytes_max: usize,
     /// Alert groups. Beyond it the alerts of a route that would need a new group share one, and it is counted.
     pub groups_max: usize,
     /// Silences, expired ones included. A new one beyond it is refused.
@@ -96,6 +98,7 @@ impl Default for Settings {
         Settings {
             alerts_max: 200_000,
             alerts_bytes_max: 512 << 20,
+            annotations_bytes_max: 64 << 10,
             groups_max: 50_000,
             silences_max: 10_000,
             rate_limits_max: 100_000,

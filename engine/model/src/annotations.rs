@@ -32,7 +32,7 @@ impl Annotations {
     }
 
     /// Bytes of its names and texts with their lengths, as if it shared no names.
-    pub(crate) fn packed_bytes(&self) -> usize {
+    pub fn packed_bytes(&self) -> usize {
         self.names.len() + self.texts.len()
     }
 
@@ -50,6 +50,17 @@ impl Annotations {
     pub fn filter(&self, mut keep: impl FnMut(&str, &str) -> bool) -> Annotations {
         let kept: Vec<_> = self.iter().filter(|(name, text)| keep(name, text)).collect();
         if kept.len() == self.len() { self.clone() } else { Annotations::pack(&kept) }
+    }
+
+    /// The same with no text longer than so many bytes; what is cut off is said at its end, beyond them.
+    pub fn shorten(&self, text_bytes_max: usize) -> Annotations {
+        let shorten = |(name, text): (&str, &str)| {
+            let kept = &text[..text.floor_char_boundary(text_bytes_max)];
+            let left_out = text.len() - kept.len();
+            let text = if left_out == 0 { text.to_owned() } else { format!("{kept}… ({left_out} bytes left out)") };
+            (name.to_owned(), text)
+        };
+        self.iter().map(shorten).collect()
     }
 
     /// The same with names that are held once for all that went through `shared`.
@@ -122,6 +133,13 @@ mod tests {
             prop_assert_eq!(format!("{annotations:?}"), format!("{map:?}"));
             prop_assert_eq!(annotations.clone().share(&mut SharedNames::default()), annotations);
         }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let annotations = Annotations::from([("a", "short"), ("b", "µµµµµ")]);
+        let shortened = Annotations::from([("a", "short"), ("b", "µµ… (6 bytes left out)")]);
+        assert_eq!((annotations.shorten(5), annotations.shorten(10)), (shortened, annotations.clone()));
     }
 
     #[test]

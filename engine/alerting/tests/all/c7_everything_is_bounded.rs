@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use watchfire_alerting::{Input, Record, Recurrence, Route, Settings, SilenceDraft, SilenceError};
-use watchfire_model::{Alert, Anchoring, Duration, Labels, MatchOp, Matcher};
+use watchfire_alerting::{ActiveInstance, Input, Record, Recurrence, Route, Settings, SilenceDraft, SilenceError};
+use watchfire_model::{Alert, Anchoring, Duration, Labels, MatchOp, Matcher, RuleId};
 
-use crate::world::{World, alerting, at_once, external, labels, receiver, rule_group};
+use crate::world::{Finding, World, alerting, at_once, external, instance, labels, receiver, rule_group};
 
 fn names(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|i| format!("N{i:03}")).collect()
@@ -180,6 +180,29 @@ fn instances_of_one_rule_are_bounded_without_a_limit_of_its_group() {
     w.at("1m");
     assert_eq!(w.states(1), "A=firing B=firing");
     assert_eq!(w.engine.counters().instances_dropped, 1);
+}
+
+#[test]
+fn annotations_of_a_rule_that_grow_are_cut_whether_the_alert_is_known_or_new() {
+    let settings = Settings { annotations_bytes_max: 1_000, ..Settings::default() };
+    let mut w = World::with(settings, vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    let find = |w: &mut World, names: &[&str], bytes: usize| {
+        let annotations = || [("summary", "short".to_owned()), ("description", "x".repeat(bytes))].into();
+        let active = names.iter().map(|name| ActiveInstance { annotations: annotations(), ..instance(name, 1.0) });
+        w.finds.insert(RuleId(1), Finding::Active(active.collect()));
+    };
+    find(&mut w, &["A"], 900);
+    w.at("1m");
+    assert_eq!(w.engine.counters().annotations_cut, 0);
+    find(&mut w, &["A", "B"], 100_000);
+    w.at("2m");
+    assert_eq!(w.engine.counters().annotations_cut, 2);
+    for alert in w.engine.alerts(w.now) {
+        let annotations = &alert.alert.annotations;
+        assert_eq!(annotations.get("summary"), Some("short"));
+        assert!(annotations.get("description").unwrap().ends_with("xx… (99500 bytes left out)"));
+    }
+    assert!(used(&w, "alerts_bytes").0 < 2_000);
 }
 
 #[test]
