@@ -279,7 +279,10 @@ impl Worker {
                         return None;
                     }
                     (Ok(Err(error)), _) => Err(error.to_string()),
-                    (Err(_), _) => Err("the evaluation panicked; this is a defect, please report it".to_owned()),
+                    (Err(_), _) => {
+                        lock(&ready.state).rollback();
+                        Err("the evaluation panicked; this is a defect, please report it".to_owned())
+                    }
                 }
             }
         };
@@ -423,14 +426,18 @@ impl Worker {
         let rules = self.rules.load();
         // A router that takes its time keeps no other one waiting.
         let opened = lock(&rules.routers).remove(&request.plugin);
-        let router = match opened {
-            Some(router) => Ok(router),
-            None => self.providers.open_router(&request.plugin.plugin, &request.plugin.config_json),
-        };
-        let result = router.and_then(|mut router| {
+        let ask = std::panic::AssertUnwindSafe(|| -> Result<_, PluginError> {
+            let mut router = match opened {
+                Some(router) => router,
+                None => self.providers.open_router(&request.plugin.plugin, &request.plugin.config_json)?,
+            };
             let decisions = router.route(now, &views)?;
             lock(&rules.routers).insert(request.plugin.clone(), router);
             Ok(decisions)
+        });
+        // Neither must a panic of a router take the thread down.
+        let result = std::panic::catch_unwind(ask).unwrap_or_else(|_| {
+            Err(PluginError::Internal("it panicked; this is a defect, please report it".to_owned()))
         });
         if let Err(error) = &result {
             self.failed(&request.plugin.plugin, error);

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use watchfire_config::{FixedEnvironment, Source, load_config, load_rules};
-use watchfire_model::{Event, Labels, Sample};
-use watchfire_plugin::{Batch, Condition, Descriptor, Formatter, Kind, Outcome, PluginError, Provider, Router, State};
+use watchfire_model::{Alert, Annotations, Event, Labels, Sample, Timestamp};
+use watchfire_plugin::{
+    AlertView, Batch, Condition, Decision, Descriptor, Formatter, Kind, Outcome, PluginError, Provider, Router, State,
+};
 
 use crate::Watchfire;
 use crate::data::lock;
@@ -104,5 +106,68 @@ async fn what_arrives_waits_for_no_condition_over_events() {
     let arrived = tokio::time::timeout(Duration::from_secs(60), arrive).await;
     drop(tell);
     assert_eq!(arrived.expect("they arrive while the condition computes"), (0, 0));
+    engine.shutdown().await;
+}
+
+/// A router that says that it was called, and panics.
+#[derive(Clone)]
+struct Panics(UnboundedSender<()>);
+
+impl Router for Panics {
+    fn route(&mut self, _: Timestamp, _: &[AlertView]) -> Result<Vec<Decision>, PluginError> {
+        self.0.send(()).expect("the test listens until the engine has stopped");
+        panic!("a defect");
+    }
+}
+
+impl Provider for Panics {
+    fn descriptors(&self) -> Vec<Descriptor> {
+        Vec::new()
+    }
+
+    fn open_condition(&self, name: &str, _: &str) -> Result<Box<dyn Condition>, PluginError> {
+        Err(PluginError::Unsupported(name.to_owned()))
+    }
+
+    fn open_router(&self, _: &str, _: &str) -> Result<Box<dyn Router>, PluginError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn open_formatter(&self, name: &str, _: &str) -> Result<Box<dyn Formatter>, PluginError> {
+        Err(PluginError::Unsupported(name.to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn c3_a_router_that_panics_stops_no_other_question() {
+    let text = "route: {receiver: nobody, router: {plugin: panics}}\nreceivers: [{name: nobody}]\n";
+    let (config, diagnostics) = load_config(Source { name: "c", text }, &FixedEnvironment::default());
+    let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Watchfire::builder()
+        .config(config.unwrap_or_else(|| panic!("{diagnostics:?}")), Vec::new())
+        .data_dir(folder.path())
+        .provider(Arc::new(Panics(called)))
+        .start()
+        .await
+        .unwrap();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    for number in 0..=threads {
+        let labels = Labels::from_pairs([("alertname", number.to_string())]);
+        let starts_at = engine.now();
+        let alert = Alert {
+            labels,
+            annotations: Annotations::default(),
+            starts_at,
+            ends_at: None,
+            updated_at: starts_at,
+            timeout: false,
+            generator_url: "".into(),
+            value: None,
+        };
+        engine.push_alerts(vec![alert]).await.unwrap();
+        let asked = tokio::time::timeout(Duration::from_secs(60), calls.recv()).await;
+        assert_eq!(asked.expect("somebody is there to ask it"), Some(()));
+    }
     engine.shutdown().await;
 }
