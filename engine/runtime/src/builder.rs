@@ -49,6 +49,9 @@ const CHANGES_KEPT: usize = 4096;
 /// How often the input log is forced to the disk, at most.
 const SYNC_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// How often it is looked whether the log has grown so much that a snapshot is due.
+const SNAPSHOT_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Old data is let go once in so many of these.
 const TRUNCATE_EVERY_SYNCS: u64 = 30;
 
@@ -557,7 +560,7 @@ fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
 
 /// Writes snapshots as the log grows, until the engine stops.
 async fn keep_snapshots(data: Arc<Data>, clock: Arc<dyn Clock>, owner: mpsc::UnboundedSender<Request>) {
-    let mut ticks = tokio::time::interval(SYNC_EVERY);
+    let mut ticks = tokio::time::interval(SNAPSHOT_LOOK_EVERY);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -584,9 +587,14 @@ async fn truncate(
             () = owner.closed() => return,
         }
         let (loaded, now, data) = (loaded.load_full(), clock.now(), Arc::clone(&data));
+        let lets_go = tick.is_multiple_of(TRUNCATE_EVERY_SYNCS);
+        if !lets_go && !data.is_sync_due(now) {
+            // An idle engine wakes no other thread for nothing.
+            continue;
+        }
         let work = tokio::task::spawn_blocking(move || {
             data.sync_if_due(now);
-            if tick.is_multiple_of(TRUNCATE_EVERY_SYNCS) {
+            if lets_go {
                 data.truncate(now, loaded.retention);
             }
         });

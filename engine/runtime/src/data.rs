@@ -486,6 +486,11 @@ impl Data {
         }
     }
 
+    /// Whether it is time to force something to the disk, as far as can be told without waiting for those who log.
+    pub(crate) fn is_sync_due(&self, now: Timestamp) -> bool {
+        self.writer.try_lock().map_or(true, |writer| writer.log.sync_is_due(now) || writer.events.sync_is_due(now))
+    }
+
     /// Forces what was logged to the disk if it is time for that; what this protects from is power loss.
     pub(crate) fn sync_if_due(&self, now: Timestamp) {
         let mut files = Vec::new();

@@ -68,9 +68,15 @@ pub(crate) async fn follow(data: Arc<Data>, clock: Arc<dyn Clock>, owner: Unboun
         if !touched.is_empty() && owner.send(Request::Inputs(vec![Input::Touched(touched)])).is_err() {
             return;
         }
-        let wait = next.map_or(SLEEP_MAX, |next| next.since(now).to_std().min(SLEEP_MAX));
+        // Without a deadline there is nothing to wake up for.
+        let due = async {
+            match next {
+                Some(next) => tokio::time::sleep(next.since(now).to_std().min(SLEEP_MAX)).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = due => {}
             () = data.deadline_moved.notified() => {}
             () = owner.closed() => return,
         }
