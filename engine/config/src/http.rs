@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::decode::{Decoder, Fields};
 use crate::secret::{Credential, Secret};
 use crate::tree::Tree;
+use crate::url;
 
 /// How to make HTTP requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -245,7 +246,7 @@ pub(crate) fn oauth2(fields: &mut Fields<'_, '_>) -> OAuth2 {
     let config = OAuth2 {
         client_id: fields.required("client_id", "give the id of the client at the OAuth 2 server").unwrap_or_default(),
         client_secret: fields.credential("client_secret", "client_secret_file"),
-        token_url: fields.required("token_url", "give the address where tokens are made").unwrap_or_default(),
+        token_url: token_url(fields),
         grant_type: fields.text_or("grant_type", "client_credentials"),
         scopes: fields.texts("scopes").unwrap_or_default(),
         endpoint_params: fields.text_map("endpoint_params"),
@@ -265,6 +266,17 @@ pub(crate) fn oauth2(fields: &mut Fields<'_, '_>) -> OAuth2 {
             .help("possible: RS256, RS384, RS512");
     }
     config
+}
+
+/// Alertmanager looks at it when it needs a token, so that it is told here and not refused.
+fn token_url(fields: &mut Fields<'_, '_>) -> String {
+    let text = fields.required("token_url", "give the address where tokens are made").unwrap_or_default();
+    if let Some(Err(reason)) = Some(&text).filter(|text| !text.is_empty()).map(|text| url::check(text)) {
+        fields
+            .warning("token_url", "bad-url", format!("token_url is not an address: {reason}"))
+            .help("write it like https://example.com/token, or no token can be got");
+    }
+    text
 }
 
 /// A `tls_config`.
@@ -303,6 +315,11 @@ fn tls_version(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<TlsVers
 
 fn proxy_config(fields: &mut Fields<'_, '_>) -> ProxyConfig {
     let url = fields.filled("proxy_url");
+    if let Some(Err(reason)) = url.as_deref().filter(|text| *text != "<secret>").map(url::check_proxy) {
+        fields
+            .warning("proxy_url", "bad-url", format!("proxy_url is not the address of a proxy: {reason}"))
+            .help("write it like http://proxy.example:3128, or nothing can be sent through it");
+    }
     let config = ProxyConfig {
         url: url.map(Secret::new),
         no_proxy: fields.text_or("no_proxy", ""),

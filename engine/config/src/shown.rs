@@ -155,6 +155,8 @@ impl Writer {
         match key {
             "api_url" if self.clients => within("slack_configs"),
             "url" if self.clients => within("webhook_configs"),
+            "slack_api_url" => true,
+            _ if self.clients && self.path == ["global"] && key.ends_with("_api_url") => false,
             // What stands there is called as somebody likes.
             _ if within("proxy_connect_header") || within("channel_configs") && within("settings") => true,
             // Names and their passwords or secrets.
@@ -172,8 +174,9 @@ impl Writer {
                 (None, _) => !SECTIONS.contains(&key),
                 (Some("receivers"), 1) => key == "channel_configs",
                 (Some("receivers"), 2) => added(key),
-                (Some("route" | "inhibit_rules"), _) => {
-                    added(key) && self.path.last().is_none_or(|last| last != "labels")
+                (Some(section @ ("route" | "inhibit_rules")), _) => {
+                    let added = added(key) || section == "route" && key == "name";
+                    added && self.path.last().is_none_or(|last| last != "labels")
                 }
                 _ => false,
             }
@@ -204,8 +207,8 @@ mod tests {
 
     const TEXT: &str = "# What the team agreed on.\n\
         server: {listen: ':1', auth: {bearer_tokens: [t0ken], basic: {ops: pw, ada: {password: pw}}}}\n\
-        global: {http_config: {proxy_url: 'http://u:pw@proxy:3128/'}, slack_api_url: 'https://hooks/x'}\n\
-        route: {receiver: a, group_by: ['...'], repeat: exact, routes: [{matchers: ['a=\"b\"', c=~d], labels: {repeat: x}}]}\n\
+        global: {http_config: {proxy_url: 'http://u:pw@proxy:3128/'}, slack_api_url: 'https://hooks/x', jira_api_url: 'https://jira/'}\n\
+        route: {receiver: a, name: r, group_by: ['...'], repeat: exact, routes: [{matchers: ['a=\"b\"', c=~d], labels: {repeat: x, name: y}}]}\n\
         inhibit_rules: [{sources: [{matchers: [a=b]}], target_matchers: [c=d]}, {source_matchers: [a=b]}]\n\
         receivers:\n- name: a\n  slack_configs:\n  - api_url: ${HOOK}\n    channel: '#a'\n    text: |\n      one\n      two\n    \
         signing_secret: pw\n  opsgenie_configs: [{api_key: pw, api_url: 'https://opsgenie/', details: {}}]\n  \
@@ -252,9 +255,9 @@ mod tests {
     #[test]
     fn alertmanagers_clients_are_shown_what_alertmanager_knows() {
         let shown = shown_to_alertmanagers_clients(TEXT);
-        let expected = "global:\n  http_config:\n    proxy_url: <secret>\n  slack_api_url: <secret>\n\
+        let expected = "global:\n  http_config:\n    proxy_url: <secret>\n  slack_api_url: <secret>\n  jira_api_url: \"https://jira/\"\n\
             route:\n  receiver: a\n  group_by:\n  - \"...\"\n  routes:\n  - matchers:\n    - \"a=\\\"b\\\"\"\n    - c=~d\n    \
-            labels:\n      repeat: x\ninhibit_rules:\n- source_matchers:\n  - a=b\nreceivers:\n- name: a\n  slack_configs:\n  \
+            labels:\n      repeat: x\n      name: y\ninhibit_rules:\n- source_matchers:\n  - a=b\nreceivers:\n- name: a\n  slack_configs:\n  \
             - api_url: <secret>\n    channel: \"#a\"\n    text: \"one\\ntwo\\n\"\n  opsgenie_configs:\n  \
             - api_key: <secret>\n    api_url: \"https://opsgenie/\"\n    details: {}\n  webhook_configs:\n  \
             - url: <secret>\n    send_resolved: true\n    max_alerts: 3\n";

@@ -3,11 +3,21 @@
 /// Whether `text` is an `http` or `https` address with a host. What is wrong is told without quoting any of it, since
 /// an address may be a secret.
 pub(crate) fn check(text: &str) -> Result<(), &'static str> {
+    check_with(text, &["http", "https"], "the scheme is not http or https")
+}
+
+/// The same for the address of a proxy.
+pub(crate) fn check_proxy(text: &str) -> Result<(), &'static str> {
+    let schemes = ["http", "https", "socks5", "socks5h"];
+    check_with(text, &schemes, "the scheme is not http, https, socks5 or socks5h")
+}
+
+fn check_with(text: &str, schemes: &[&str], wrong_scheme: &'static str) -> Result<(), &'static str> {
     let Some((scheme, rest)) = text.split_once(':') else {
         return Err("it has no scheme such as https://");
     };
-    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err("the scheme is not http or https");
+    if !schemes.contains(&scheme.to_ascii_lowercase().as_str()) {
+        return Err(wrong_scheme);
     }
     if text.chars().any(|c| c.is_ascii_control()) {
         return Err("it contains a control character");
@@ -53,7 +63,7 @@ pub(crate) fn port(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, check_proxy};
 
     #[test]
     fn addresses() {
@@ -75,5 +85,7 @@ mod tests {
         ] {
             assert!(check(text).is_err(), "{text}");
         }
+        assert_eq!(check_proxy("socks5://u:p@proxy:1080"), Ok(()));
+        assert!(check_proxy("proxy:3128").is_err() && check_proxy("ftp://proxy").is_err());
     }
 }

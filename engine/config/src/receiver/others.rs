@@ -147,7 +147,13 @@ pub(super) fn msteams(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel 
 }
 
 pub(super) fn msteamsv2(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
-    shipped(f, global, "msteamsv2", |_, _| {})
+    shipped(f, global, "msteamsv2", |f, config| {
+        // Only here Alertmanager takes the proxy from `global` beside an `http_config` of the receiver's own.
+        let proxy = &mut config.http.proxy;
+        if f.has("http_config") && proxy.url.is_none() && !proxy.from_environment {
+            proxy.url.clone_from(&global.http.proxy.url);
+        }
+    })
 }
 
 pub(super) fn jira(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
