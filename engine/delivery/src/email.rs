@@ -105,12 +105,16 @@ fn build_with_id(
         .message_id(Some(message_id.clone()))
         .date(SystemTime::UNIX_EPOCH + Duration::from_millis(date))
         .envelope(envelope.clone());
-    // The header may show other addresses than those that get the mail, as Alertmanager allows.
-    for mailbox in mailboxes("headers.From", header("From").unwrap_or(&fields.from))? {
+    // The headers may show other addresses than those that get the mail, and `To` what is none, such as
+    // `undisclosed-recipients:;`, as Alertmanager allows.
+    let shown = header("From").and_then(|text| mailboxes("headers.From", text).ok());
+    for mailbox in shown.unwrap_or(from) {
         builder = builder.from(mailbox);
     }
-    for mailbox in mailboxes("headers.To", header("To").unwrap_or(&fields.to))? {
-        builder = builder.to(mailbox);
+    match header("To").map(|text| (text, mailboxes("headers.To", text))) {
+        Some((text, Err(_))) => builder = raw(builder, "To", &one_line(text))?,
+        Some((_, Ok(shown))) => builder = to_all(builder, shown),
+        None => builder = to_all(builder, to),
     }
     if header("References").is_none() && header("In-Reply-To").is_none() {
         builder = builder.in_reply_to(root.clone()).references(root);
@@ -134,6 +138,10 @@ fn build_with_id(
         .singlepart(part(ContentType::TEXT_HTML, &html));
     let whole = builder.multipart(body).map_err(|error| BuildError::setting("headers", error.to_string()))?;
     Ok(Mail { envelope, message_id, subject, bytes: whole.formatted(), html, text })
+}
+
+fn to_all(builder: MessageBuilder, mailboxes: Mailboxes) -> MessageBuilder {
+    mailboxes.into_iter().fold(builder, MessageBuilder::to)
 }
 
 /// Builds a mail for each addressee alone. Each has an id of its own: a mailbox that gets the mails of two addressees
@@ -215,4 +223,26 @@ fn one_line(text: &str) -> String {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mailboxes;
+
+    #[test]
+    fn addressees_are_read_in_every_spelling_that_alertmanager_takes() {
+        for (text, expected) in [
+            ("a@example.org", "a@example.org"),
+            ("<a@example.org>", "a@example.org"),
+            ("a@example.org, b@example.org,", "a@example.org b@example.org"),
+            ("a@example.org,, b@example.org", "a@example.org b@example.org"),
+            ("A <a@example.org>,\n  b@example.org\n", "a@example.org b@example.org"),
+            ("\"Doe, Jane\" <jane@example.org>", "jane@example.org"),
+            ("Jürgen <j@example.org>", "j@example.org"),
+        ] {
+            let read = mailboxes("to", text).unwrap();
+            let read: Vec<String> = read.iter().map(|mailbox| mailbox.email.to_string()).collect();
+            assert_eq!(read.join(" "), expected, "{text}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Identity, TlsParameters, TlsVersion};
-use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use watchfire_alerting::DeliveryOutcome;
 use watchfire_config::{EmailConfig, TlsVersion as ConfiguredVersion};
@@ -118,14 +118,22 @@ impl Smtp {
             }
             connection.starttls(tls()?, &hello).await?;
         }
-        self.login(&mut connection, implicit || config.require_tls).await?;
+        // Somebody can mend a login that is refused, and the mail waits for it.
+        let login = self.login(&mut connection, &hello, implicit || config.require_tls).await;
+        login.map_err(|failure| Failure { permanent: false, ..failure })?;
         Ok(connection)
     }
 
-    /// Logs in by a token, by CRAM-MD5 where there is a secret for it, else by PLAIN or LOGIN.
-    async fn login(&self, connection: &mut AsyncSmtpConnection, encrypted: bool) -> Result<(), Failure> {
+    /// Logs in by a token, by CRAM-MD5 where there is a secret for it, else by PLAIN or LOGIN. A server that knows no login
+    /// at all, such as a relay within the own network, gets none, as from Alertmanager.
+    async fn login(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        hello: &ClientId,
+        encrypted: bool,
+    ) -> Result<(), Failure> {
         let config = &self.config;
-        if config.auth_username.is_empty() {
+        if config.auth_username.is_empty() || !offers_login(connection, hello).await? {
             return Ok(());
         }
         let credentials = |secret: String| Credentials::new(config.auth_username.clone(), secret);
@@ -134,8 +142,7 @@ impl Smtp {
             let answer = connection.auth(&[Mechanism::Xoauth2], &credentials(token.clone())).await;
             if let Err(error) = answer {
                 tokens.forget(&token).await;
-                // The next attempt asks for another token, so that this is not the last word.
-                return Err(Failure { permanent: false, ..Failure::from(error) });
+                return Err(error.into());
             }
             return Ok(());
         }
@@ -153,7 +160,19 @@ impl Smtp {
         let both = [Mechanism::Plain, Mechanism::Login];
         let mechanisms = if encrypted || local { &both[..] } else { &both[1..] };
         let password = config.auth_password.as_ref().map(current).unwrap_or_default();
+        let plain = mechanisms.contains(&Mechanism::Plain)
+            && connection.server_info().supports_auth_mechanism(Mechanism::Plain);
+        if plain && !config.auth_identity.is_empty() {
+            return self.plain_for_another(connection, &password).await;
+        }
         connection.auth(mechanisms, &credentials(password)).await?;
+        Ok(())
+    }
+
+    /// RFC 4616: PLAIN by one user who acts as another.
+    async fn plain_for_another(&self, connection: &mut AsyncSmtpConnection, password: &str) -> Result<(), Failure> {
+        let said = format!("{}\0{}\0{password}", self.config.auth_identity, self.config.auth_username);
+        connection.command(format!("AUTH PLAIN {}\r\n", STANDARD.encode(said))).await?;
         Ok(())
     }
 
@@ -177,7 +196,9 @@ impl Smtp {
         mailed: &Mailed,
         notes: &mut Vec<String>,
     ) -> Result<DeliveryOutcome, Failure> {
-        connection.command(MailCommand::new(mail.envelope.from().cloned(), Vec::new())).await?;
+        // A server that does not know the sender says nothing about the mail, and somebody can make it known.
+        let sender = connection.command(MailCommand::new(mail.envelope.from().cloned(), Vec::new())).await;
+        sender.map_err(|error| Failure { permanent: false, ..Failure::from(error) })?;
         let (mut taken, mut passing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for address in mail.envelope.to().iter().filter(|address| !mailed.has(address)) {
             match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
@@ -244,6 +265,18 @@ impl Smtp {
         }
         builder.build().map_err(error)
     }
+}
+
+/// Whether a server knows any way to log in.
+async fn offers_login(connection: &mut AsyncSmtpConnection, hello: &ClientId) -> Result<bool, Failure> {
+    let known = [Mechanism::Plain, Mechanism::Login, Mechanism::Xoauth2];
+    if known.into_iter().any(|mechanism| connection.server_info().supports_auth_mechanism(mechanism)) {
+        return Ok(true);
+    }
+    // What is kept of the greeting's answer has only these.
+    let answer = connection.command(Ehlo::new(hello.clone())).await?;
+    let is_auth = |line: &str| line.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("AUTH"));
+    Ok(answer.message().any(is_auth))
 }
 
 /// The certificates of a bundle, one text each.

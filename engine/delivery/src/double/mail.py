@@ -38,6 +38,13 @@ def authenticate(server, peer, envelope, mechanism, data):
 import base64, hmac
 
 class Handler:
+    async def auth_PLAIN(self, server, args):
+        identity, login, password = base64.b64decode(args[1]).split(b"\0")
+        good = (login, password) == (b"user", b"password")
+        if good:
+            server.session.login_name = "user by PLAIN" + (f" as {identity.decode()}" if identity else "")
+        return AuthResult(success=good, handled=False)
+
     async def auth_CRAM__MD5(self, server, args):
         challenge = "<1896.697170952@mail.example>"
         answer = await server.challenge_auth(challenge)

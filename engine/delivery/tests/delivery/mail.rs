@@ -149,6 +149,22 @@ fn own_texts_and_headers_replace_the_built_in_ones() {
 }
 
 #[test]
+fn the_headers_may_show_others_than_those_who_get_the_mail() {
+    for (name, value, shown) in [
+        ("To", "Everybody <all@example.org>", "To: Everybody <all@example.org>"),
+        ("To", "undisclosed-recipients:;", "To: undisclosed-recipients:;"),
+        ("From", "Alerts <alerts@example.org>", "From: Alerts <alerts@example.org>"),
+        ("From", "the engine", "From: Watchfire <watchfire@example.org>"),
+    ] {
+        let own = email::Fields { headers: vec![(name.to_owned(), value.to_owned())], ..fields() };
+        let mail = email::build(&own, &single(), None).unwrap();
+        assert!(headers(&mail).lines().any(|line| line == shown), "{}", headers(&mail));
+        let to: Vec<String> = mail.envelope.to().iter().map(ToString::to_string).collect();
+        assert_eq!(to, ["oncall@example.org", "second@example.org"]);
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_used_are_refused_by_name() {
     let table = [
         (email::Fields { to: String::new(), ..fields() }, "to: "),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use watchfire_alerting::DeliveryOutcome;
 use watchfire_delivery::double::{MailServer, MailSettings, ReceivedMail};
 
@@ -106,6 +107,10 @@ async fn secrets_and_tokens_log_in_too() {
             "user by PLAIN",
         ),
         (format!("    auth_username: user\n    {oauth2}\n"), "user by XOAUTH2"),
+        (
+            "    auth_username: user\n    auth_password: password\n    auth_identity: team\n".to_owned(),
+            "user by PLAIN as team",
+        ),
     ] {
         let one = integration(&server, "oncall@example.org", &more);
         let deliverer = deliverer(&format!("  email_configs:\n{one}"));
@@ -113,6 +118,42 @@ async fn secrets_and_tokens_log_in_too() {
         assert_eq!(said(&deliverer.deliver(&delivery("email[0]")).await), "delivered: SMTP 250: 2.0.0 queued as 42");
         assert_eq!(server.next_mail().unwrap().login, expected);
     }
+}
+
+/// A relay within the own network knows no login, and `global` names a user for all servers.
+#[tokio::test]
+async fn a_server_that_knows_no_login_gets_the_mail_without_one() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let relay = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut said) = (BufReader::new(reader).lines(), Vec::new());
+        writer.write_all(b"220 relay\r\n").await.unwrap();
+        let mut in_data = false;
+        while let Some(line) = lines.next_line().await.unwrap() {
+            let answer = match line.split([' ', ':']).next().unwrap_or_default() {
+                "." => "250 queued",
+                _ if in_data => continue,
+                "EHLO" => "250-relay\r\n250 8BITMIME",
+                "DATA" => "354 go on",
+                "QUIT" => "221 bye",
+                _ => "250 well",
+            };
+            in_data = answer.starts_with("354");
+            said.push(line);
+            writer.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+        }
+        said
+    });
+    let deliverer = deliverer(&format!(
+        "  email_configs: [{{to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:{port}', require_tls: false, \
+         auth_username: user, auth_password: password}}]"
+    ));
+    assert_eq!(said(&deliverer.deliver(&delivery("email[0]")).await), "delivered: SMTP 250: queued");
+    let said = relay.await.unwrap();
+    assert!(said.iter().any(|line| line.starts_with("MAIL FROM")), "{said:?}");
+    assert!(!said.iter().any(|line| line.starts_with("AUTH")), "{said:?}");
 }
 
 #[tokio::test]
@@ -132,7 +173,8 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     assert!(attempt.notes.iter().any(|note| note.starts_with("reject@example.org was refused")), "{:?}", attempt.notes);
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"]);
 
-    assert!(said(&deliverer.deliver(&delivery("email[1]")).await).starts_with("delivered"));
+    let outcome = said(&deliverer.deliver(&delivery("email[1]")).await);
+    assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org: "), "{outcome}");
     let mut ids = BTreeSet::new();
     for expected in ["first@example.org", "second@example.org"] {
         let mail = server.next_mail().unwrap();
@@ -190,7 +232,7 @@ async fn refusals_are_told_apart_and_no_password_is_shown() {
         [
             "rejected: reject@example.org: SMTP permanent error (550): 5.1.1 no such user here",
             "retry: later@example.org: SMTP transient error (451): 4.7.1 greylisted, come back later",
-            "rejected: SMTP permanent error (535): 5.7.8 Authentication credentials invalid",
+            "retry: SMTP permanent error (535): 5.7.8 Authentication credentials invalid",
         ]
     "#]]
     .assert_debug_eq(&outcomes);
