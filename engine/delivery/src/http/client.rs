@@ -28,7 +28,45 @@ struct Transport {
 /// Connection pools, one per way to connect.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
-    clients: Mutex<Vec<(Transport, reqwest::Client)>>,
+    clients: Mutex<Vec<Arc<Client>>>,
+}
+
+/// A pool of connections. Where certificates are in files, it is made anew when they have changed: they run out, and whoever
+/// replaces them does not reload the configuration.
+#[derive(Debug)]
+pub(crate) struct Client {
+    transport: Transport,
+    /// What the files held when it was made.
+    made: Mutex<(Vec<String>, reqwest::Client)>,
+}
+
+impl Client {
+    fn new(transport: Transport) -> Result<Client, String> {
+        let made = Mutex::new((transport.files(), build_client(&transport)?));
+        Ok(Client { transport, made })
+    }
+
+    /// The pool as the files are now; as they were before if they cannot be used, as while they are being replaced.
+    pub(crate) fn get(&self) -> reqwest::Client {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.transport.files();
+        if files != made.0 {
+            match build_client(&self.transport) {
+                Ok(client) => *made = (files, client),
+                Err(reason) => tracing::warn!("certificates that changed are not used: {reason}"),
+            }
+        }
+        made.1.clone()
+    }
+}
+
+impl Transport {
+    /// What the files of certificates and keys hold now.
+    fn files(&self) -> Vec<String> {
+        let tls = &self.tls;
+        let credentials = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten();
+        credentials.filter(|credential| credential.path().is_some()).map(current).collect()
+    }
 }
 
 impl Pools {
@@ -36,7 +74,7 @@ impl Pools {
     ///
     /// # Errors
     /// If the configuration asks for something that cannot be done.
-    pub(crate) fn client(&self, config: &HttpConfig) -> Result<reqwest::Client, String> {
+    pub(crate) fn client(&self, config: &HttpConfig) -> Result<Arc<Client>, String> {
         self.shared(Transport {
             tls: config.tls.clone(),
             proxy: config.proxy.clone(),
@@ -48,18 +86,18 @@ impl Pools {
     ///
     /// # Errors
     /// If the configuration asks for something that cannot be done.
-    pub(crate) fn token_client(&self, tls: &TlsConfig, proxy: &ProxyConfig) -> Result<reqwest::Client, String> {
+    pub(crate) fn token_client(&self, tls: &TlsConfig, proxy: &ProxyConfig) -> Result<Arc<Client>, String> {
         let transport = Transport { tls: tls.clone(), proxy: proxy.clone(), enable_http2: true };
         self.shared(transport).map_err(|reason| format!("oauth2.{reason}"))
     }
 
-    fn shared(&self, wanted: Transport) -> Result<reqwest::Client, String> {
+    fn shared(&self, wanted: Transport) -> Result<Arc<Client>, String> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(transport, _)| *transport == wanted) {
-            return Ok(client.clone());
+        if let Some(client) = clients.iter().find(|client| client.transport == wanted) {
+            return Ok(Arc::clone(client));
         }
-        let client = build_client(&wanted)?;
-        clients.push((wanted, client.clone()));
+        let client = Arc::new(Client::new(wanted)?);
+        clients.push(Arc::clone(&client));
         Ok(client)
     }
 }
@@ -86,7 +124,11 @@ fn proxy(builder: reqwest::ClientBuilder, config: &ProxyConfig) -> Result<reqwes
     let Some(url) = &config.url else {
         return Ok(builder.no_proxy());
     };
-    let mut proxy = reqwest::Proxy::all(url.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
+    let wrong = || "proxy_url is not the address of a proxy".to_owned();
+    // One that is not known is not asked, so that all would go past it.
+    let is_known = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h");
+    let address = reqwest::Url::parse(url.expose()).ok().filter(is_known).ok_or_else(wrong)?;
+    let mut proxy = reqwest::Proxy::all(address).map_err(|_| wrong())?;
     proxy = proxy.no_proxy(reqwest::NoProxy::from_string(&config.no_proxy));
     let mut headers = reqwest::header::HeaderMap::new();
     for (name, values) in &config.connect_headers {
@@ -214,5 +256,53 @@ impl ServerCertVerifier for Named {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchfire_config::Credential;
+
+    use super::*;
+
+    const OLD: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBcDCCARWgAwIBAgIUOgly8l/XPk4DWDug3H/WIFiguOowCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAgFw0yNjExMjIwMDU3MjZaGA8yMTI2MTAyOTAwNTcyNlow
+DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABN/Ov02YB69G
+QeJqE4nGZs3nsG9zPTXpsS1Q+kSvLAf8YzYFi9icYwLgW/RhT4+JTEIzZd6N4XYd
+LoWq9ujzTwqjUzBRMB0GA1UdDgQWBBSub3j2DGaZf8jlkL1YjsMGD7R7TDAfBgNV
+HSMEGDAWgBSub3j2DGaZf8jlkL1YjsMGD7R7TDAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0kAMEYCIQD+/t4WZH784nP4/nb8l5DyKFo68NxgOyqxK9QPg8aP
+4gIhAJVzkV4x9skfBQobUZkbR3IAZiQEYnszwjOS7zOB50S8
+-----END CERTIFICATE-----
+";
+    const NEW: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBcDCCARWgAwIBAgIUAcME3APIarwfrDuyuNJAduSsEmwwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYjAgFw0yNjExMjIwMDU3MjZaGA8yMTI2MTAyOTAwNTcyNlow
+DDEKMAgGA1UEAwwBYjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEQ3rRIVfnFs
+O0B3Bc1g+H5CyVVm74G7LGtoWu3IzSeRW6yWpXB1Hz7IIOEGhCEWKrWOfP5JuxSZ
+fS1KHgjNq3GjUzBRMB0GA1UdDgQWBBQKpkX23652KwalMSBneTZ3DyPXGDAfBgNV
+HSMEGDAWgBQKpkX23652KwalMSBneTZ3DyPXGDAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0kAMEYCIQCqnvs0vQahkR2g38Xox/pqnjQ3BpOjgIbdlsGe27tU
+GgIhAKSTejsIhtZv4gnz8SZSKs07KzZMMx8ntg9/H6z/fuAl
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn certificates_that_are_replaced_are_used_as_soon_as_they_can_be() {
+        crate::http::install_crypto();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, OLD).unwrap();
+        let ca = Credential::File { path: file.display().to_string(), content: None };
+        let tls = TlsConfig { ca: Some(ca), ..TlsConfig::default() };
+        let client = Pools::default().client(&HttpConfig { tls, ..HttpConfig::default() }).unwrap();
+        for (written, used) in [(OLD, OLD), ("-----BEGIN CERT", OLD), (NEW, NEW), ("", NEW)] {
+            std::fs::write(&file, written).unwrap();
+            client.get();
+            assert_eq!(client.made.lock().unwrap().0, [used.trim()], "{written}");
+        }
     }
 }

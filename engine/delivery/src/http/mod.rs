@@ -14,7 +14,7 @@ use watchfire_alerting::DeliveryOutcome;
 use watchfire_config::{Credential, HttpConfig};
 use watchfire_model::Timestamp;
 
-pub(crate) use client::Pools;
+pub(crate) use client::{Client, Pools};
 pub(crate) use oauth2::Tokens;
 
 use redirect::ExchangeError;
@@ -114,7 +114,7 @@ pub(crate) enum End {
 /// How one integration reaches its service.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    client: reqwest::Client,
+    client: Arc<Client>,
     config: HttpConfig,
     tokens: Option<Tokens>,
     timeout: Duration,
@@ -194,16 +194,17 @@ impl Connection {
     }
 
     async fn once(&self, request: &Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
-        let prepared = self.prepare(request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
+        let client = self.client.get();
+        let prepared = self.prepare(&client, request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
         let follows = self.config.follow_redirects;
-        match tokio::time::timeout(self.timeout, exchange(&self.client, prepared, follows, bytes_max)).await {
+        match tokio::time::timeout(self.timeout, exchange(&client, prepared, follows, bytes_max)).await {
             Ok(Ok(fetched)) => Ok(fetched),
             Ok(Err(error)) => Err(of_error(&error, self.timeout)),
             Err(_) => Err(timed_out(self.timeout)),
         }
     }
 
-    fn prepare(&self, request: &Request) -> Result<reqwest::Request, String> {
+    fn prepare(&self, client: &reqwest::Client, request: &Request) -> Result<reqwest::Request, String> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -213,7 +214,7 @@ impl Connection {
         };
         let impossible = |why: String| format!("the request cannot be made: {why}");
         let address = self.address(&request.url).map_err(impossible)?;
-        let mut builder = self.client.request(method, address).body(request.body.clone());
+        let mut builder = client.request(method, address).body(request.body.clone());
         for (name, value) in &request.headers {
             let (name, value) = header(name, value)?;
             builder = builder.header(name, value);
@@ -240,9 +241,13 @@ pub(crate) fn wall_clock() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// A header as it is sent. Its value may have any letters, which go as UTF-8 as Go's client sends them. Line feeds and their
+/// like become spaces: none can begin another header, and an alert whose text has one costs no page.
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let error = || format!("the header {name:?} cannot be sent");
-    Ok((name.parse().map_err(|_| error())?, HeaderValue::from_str(value.trim()).map_err(|_| error())?))
+    let line = value.trim().replace(char::is_control, " ");
+    let value = HeaderValue::from_bytes(line.as_bytes()).map_err(|_| error())?;
+    Ok((name.parse().map_err(|_| error())?, value))
 }
 
 /// Sends a request and reads at most `bytes_max` of its answer.

@@ -1,6 +1,7 @@
 //! Tokens from an OAuth 2 server: client credentials, or a signed assertion.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use watchfire_config::{OAuth2, Tree};
 
-use super::{End, chain, current, exchange, wall_clock};
+use super::{Client, End, chain, current, exchange, wall_clock};
 use crate::notification::encode;
 use crate::outcome::bounded;
 
@@ -33,7 +34,7 @@ const ASSERTION_SECONDS: i64 = 3600;
 /// A source of tokens. One request for a token at a time: whoever comes meanwhile waits for it and shares what it gave.
 pub(crate) struct Tokens {
     config: OAuth2,
-    client: reqwest::Client,
+    client: Arc<Client>,
     state: Mutex<State>,
 }
 
@@ -51,7 +52,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    pub(crate) fn new(config: OAuth2, client: reqwest::Client) -> Tokens {
+    pub(crate) fn new(config: OAuth2, client: Arc<Client>) -> Tokens {
         Tokens { config, client, state: Mutex::default() }
     }
 
@@ -115,7 +116,8 @@ impl Tokens {
             form.push(("scope".to_owned(), config.scopes.join(" ")));
         }
         let secret = config.client_secret.as_ref().map(current).unwrap_or_default();
-        let mut request = self.client.post(&config.token_url).header("Accept", "application/json");
+        let client = self.client.get();
+        let mut request = client.post(&config.token_url).header("Accept", "application/json");
         if config.grant_type == JWT_GRANT {
             form.push(("assertion".to_owned(), self.assertion()?));
         } else if secret_in_body {
@@ -128,7 +130,7 @@ impl Tokens {
         form.extend(config.endpoint_params.iter().map(|(name, value)| (name.clone(), value.clone())));
         let failed = |reason: &dyn Display| format!("the OAuth 2 server cannot be asked: {reason}");
         let request = request.form(&form).build().map_err(|error| failed(&chain(&error.without_url())))?;
-        let fetched = exchange(&self.client, request, true, ANSWER_BYTES_MAX).await;
+        let fetched = exchange(&client, request, true, ANSWER_BYTES_MAX).await;
         let fetched = fetched.map_err(|error| failed(&error))?;
         match fetched.end {
             End::Whole => Ok((fetched.status, fetched.body)),

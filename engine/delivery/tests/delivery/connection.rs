@@ -1,5 +1,6 @@
 //! `http_config` at work: tokens, certificates, names.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use watchfire_delivery::double::{Double, Fault};
 
 use super::service::{deliverer, delivery, said};
@@ -76,6 +77,35 @@ async fn a_proxy_is_used_unless_the_host_is_excepted() {
     assert_eq!((proxy.received().len(), webhook.received().len()), (1, 0));
     assert_eq!(said(&deliverer.deliver(&delivery("webhook[1]")).await), "delivered: HTTP 200");
     assert_eq!((proxy.received().len(), webhook.received().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_used_too_and_nothing_goes_past_one_that_cannot_be() {
+    let webhook = Double::webhook().await.unwrap();
+    let (url, to) = (webhook.url(), webhook.address());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let through = listener.local_addr().unwrap();
+    let proxy = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // RFC 1928: version 5 without authentication, then to connect to an IPv4 address and a port.
+        let (mut greeting, mut request) = ([0; 3], [0; 10]);
+        stream.read_exact(&mut greeting).await.unwrap();
+        stream.write_all(&[5, 0]).await.unwrap();
+        stream.read_exact(&mut request).await.unwrap();
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut target = tokio::net::TcpStream::connect(to).await.unwrap();
+        // It ends when the test does.
+        drop(tokio::io::copy_bidirectional(&mut stream, &mut target).await);
+    });
+    let one = |proxy: &str| format!("  - {{url: '{url}', http_config: {{proxy_url: '{proxy}'}}}}\n");
+    let (socks, odd) = (one(&format!("socks5://{through}")), one(&format!("gopher://{through}")));
+    let deliverer = deliverer(&format!("  webhook_configs:\n{socks}{odd}"));
+    assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
+    assert!(!proxy.is_finished(), "it went through");
+    let outcome = said(&deliverer.deliver(&delivery("webhook[1]")).await);
+    assert_eq!(outcome, "rejected: receiver: proxy_url is not the address of a proxy");
+    assert_eq!(webhook.received().len(), 1);
+    proxy.abort();
 }
 
 #[tokio::test]
