@@ -55,6 +55,8 @@ pub struct SettingDefinition {
     pub html: Option<String>,
     /// Of a tree: the keys in it that hold secrets.
     pub secrets: Vec<String>,
+    /// Of a tree: whether a text that a template makes and that reads as JSON becomes that.
+    pub json: bool,
 }
 
 /// What a setting holds.
@@ -283,6 +285,7 @@ fn setting(f: &mut Fields<'_, '_>, name: &str) -> SettingDefinition {
         unit,
         html: template(f, "html"),
         secrets: f.texts("secrets").unwrap_or_default(),
+        json: f.boolean("json").unwrap_or(false),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::grant::Grant;
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
 use crate::mailed::Mailed;
-use crate::outcome::{Answer, Dialect, bounded};
+use crate::outcome::{Answer, Dialect, bounded, is_no_entry};
 use crate::templated::Run;
 use crate::text::{Unit, shorten};
 use crate::words::{self, Library};
@@ -285,9 +285,12 @@ impl Deliverer {
         match (told, integration.grant()) {
             (Some(Told::Own(mut request)), Some(grant)) => {
                 let sent = grant.connection.send(&mut request, Dialect::Plain, notification.at).await;
+                let no_entry = sent.answer.as_ref().is_some_and(|answer| is_no_entry(answer.status));
+                let refused = no_entry || matches!(sent.outcome, DeliveryOutcome::Rejected { .. });
                 run.exchanges.push(Exchange { request, answer: sent.answer });
                 match sent.outcome {
-                    DeliveryOutcome::Rejected { reason } => {
+                    // A way that is not open is no reason to wait where there is another one.
+                    DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Rejected { reason } if refused => {
                         let note =
                             format!("the formatter's request is refused, the built-in message is sent: {reason}");
                         attempt.notes.push(bounded(&redactor.text(note)));
@@ -336,7 +339,7 @@ impl Deliverer {
         notes: &mut Vec<String>,
         run: &mut Run,
     ) -> DeliveryOutcome {
-        let made = match integration.make(&self.library, notification, message) {
+        let made = match integration.make(&self.library, notification, message, &mut run.secrets) {
             Ok(made) => made,
             Err(error) => {
                 return DeliveryOutcome::Rejected { reason: bounded(&redactor.text(error.to_string())) };
@@ -344,16 +347,19 @@ impl Deliverer {
         };
         match (made, &integration.target) {
             (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection, _)) => {
-                let mut outcome = DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
+                let mut outcomes = Vec::new();
                 for mut request in requests {
                     let sent = connection.send(&mut request, dialect, notification.at).await;
                     run.exchanges.push(Exchange { request, answer: sent.answer });
-                    outcome = sent.outcome;
-                    if !matches!(outcome, DeliveryOutcome::Delivered { .. }) {
+                    let again = matches!(sent.outcome, DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. });
+                    outcomes.push(sent.outcome);
+                    // All are made again then. One that is refused says nothing about those that follow.
+                    if again {
                         break;
                     }
                 }
-                outcome
+                let nothing = || DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
+                together(outcomes).unwrap_or_else(nothing)
             }
             (Made::Slack(telling, more), Target::Slack(_, connection)) => {
                 notes.extend(more.iter().map(|note| redactor.text(note)));
@@ -371,7 +377,8 @@ impl Deliverer {
                     run.exchanges.push(Exchange { request, answer: None });
                     outcomes.push(outcome);
                 }
-                together(outcomes)
+                let nobody = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
+                together(outcomes).unwrap_or_else(nobody)
             }
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
@@ -397,7 +404,8 @@ impl Deliverer {
             (Some(Told::Message(message)), _) => Some(message),
             _ => None,
         };
-        let made = integration.make(&self.library, &notification, message.as_ref())?;
+        let mut secrets = Vec::new();
+        let made = integration.make(&self.library, &notification, message.as_ref(), &mut secrets)?;
         let requests = match (made, &integration.target) {
             (Made::Http(requests, _), _) => requests,
             (Made::Slack(telling, more), _) => {
@@ -414,7 +422,7 @@ impl Deliverer {
             }
             (Made::Templated(..), _) => Vec::new(),
         };
-        let redactor = integration.redactor();
+        let redactor = integration.redactor().and(secrets.iter().map(String::as_str));
         let shown = requests.into_iter().map(|mut request| {
             request.notes.append(&mut notes);
             if let Some(connection) = integration.connection() {
@@ -552,16 +560,25 @@ fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
     }
 }
 
-/// What several mails of one notification came to: to be tried again if one is, else delivered if one was.
-fn together(mut outcomes: Vec<DeliveryOutcome>) -> DeliveryOutcome {
+/// What several messages of one notification came to: to be tried again if one is, else delivered if one was, with what
+/// was refused in its receipt. Nothing if there were none.
+fn together(mut outcomes: Vec<DeliveryOutcome>) -> Option<DeliveryOutcome> {
     let rank = |outcome: &DeliveryOutcome| match outcome {
         DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } => 0,
         DeliveryOutcome::Delivered { .. } => 1,
         DeliveryOutcome::Rejected { .. } => 2,
     };
     outcomes.sort_by_key(rank);
-    let none = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
-    outcomes.into_iter().next().unwrap_or_else(none)
+    let mut outcomes = outcomes.into_iter();
+    let first = outcomes.next()?;
+    let DeliveryOutcome::Delivered { receipt } = first else { return Some(first) };
+    let refused = outcomes.filter_map(|outcome| match outcome {
+        DeliveryOutcome::Rejected { reason } => Some(reason),
+        _ => None,
+    });
+    let refused = refused.collect::<Vec<_>>().join("; ");
+    let receipt = if refused.is_empty() { receipt } else { bounded(&format!("{receipt}; refused: {refused}")) };
+    Some(DeliveryOutcome::Delivered { receipt })
 }
 
 /// A mail in the shape of a request, for people to look at.

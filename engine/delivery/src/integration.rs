@@ -150,7 +150,7 @@ impl Integration {
         }
     }
 
-    /// What is to be sent.
+    /// What is to be sent. What templates make of secrets is added to `secrets`.
     ///
     /// # Errors
     /// If nothing can be.
@@ -159,39 +159,53 @@ impl Integration {
         library: &Library,
         notification: &Notification,
         message: Option<&Message>,
+        secrets: &mut Vec<String>,
     ) -> Result<Made, BuildError> {
         let mut renderer = Renderer::new(library, notification);
+        let made = self.made(library, notification, message, &mut renderer);
+        secrets.append(&mut renderer.secrets);
+        made
+    }
+
+    fn made(
+        &self,
+        library: &Library,
+        notification: &Notification,
+        message: Option<&Message>,
+        renderer: &mut Renderer<'_>,
+    ) -> Result<Made, BuildError> {
+        let notes = |renderer: &mut Renderer<'_>| std::mem::take(&mut renderer.notes);
         let (mut requests, dialect) = match &self.target {
             Target::PagerDuty(config, _) => {
-                (pagerduty_requests(config, library, notification, message, &mut renderer)?, Dialect::PagerDuty)
+                (pagerduty_requests(config, library, notification, message, renderer)?, Dialect::PagerDuty)
             }
             Target::Slack(config, _) => {
-                let fields = slack_fields(config, &mut renderer)?;
+                let fields = slack_fields(config, renderer)?;
                 let post = slack::build(&fields, notification, message)?;
                 let telling = slack::Telling { post, fields, update: config.update_message };
-                return Ok(Made::Slack(Box::new(telling), renderer.notes));
+                return Ok(Made::Slack(Box::new(telling), notes(renderer)));
             }
             Target::Webhook(config, ..) => {
-                let fields = webhook_fields(config, &mut renderer)?;
+                let fields = webhook_fields(config, renderer)?;
                 (vec![webhook::build(&fields, notification, message)?], Dialect::Plain)
             }
             Target::Templated(templated, ..) => {
-                let prepared = templated.prepare(notification, message, &mut renderer)?;
-                return Ok(Made::Templated(Box::new(prepared), renderer.notes));
+                let prepared = templated.prepare(notification, message, renderer)?;
+                return Ok(Made::Templated(Box::new(prepared), notes(renderer)));
             }
             Target::Email(config, _) => {
-                let fields = email_fields(config, &mut renderer)?;
+                let fields = email_fields(config, renderer)?;
                 let mails = match config.per_recipient {
                     true => email::build_each(&fields, notification, message)?,
                     false => vec![email::build(&fields, notification, message)?],
                 };
-                return Ok(Made::Mails(mails, renderer.notes));
+                return Ok(Made::Mails(mails, notes(renderer)));
             }
             Target::Custom(_) => return Err(BuildError::setting("receiver", "is a channel of the embedding program")),
             Target::Broken(reason) => return Err(BuildError::setting("receiver", reason.clone())),
         };
         if let Some(request) = requests.first_mut() {
-            request.notes.extend(renderer.notes);
+            request.notes.append(&mut renderer.notes);
         }
         Ok(Made::Http(requests, dialect))
     }
@@ -246,6 +260,7 @@ fn pagerduty_requests(
             let fields = pagerduty::Fields { dedup_key, ..pagerduty_fields(config, &mut own)? };
             requests.push(pagerduty_request(config, &fields, &alone, message)?);
             renderer.notes.append(&mut own.notes);
+            renderer.secrets.append(&mut own.secrets);
         }
         renderer.notes.sort();
         renderer.notes.dedup();
@@ -266,16 +281,20 @@ fn pagerduty_request(
     notification: &Notification,
     message: Option<&Message>,
 ) -> Result<Request, BuildError> {
-    match (&config.routing_key, &config.service_key) {
-        (None, Some(key)) => Ok(pagerduty::build_v1(&current(key), fields, notification, message)),
-        _ => pagerduty::build(fields, notification, message),
+    match &config.service_key {
+        Some(_) => pagerduty::build_v1(fields, notification, message),
+        None => pagerduty::build(fields, notification, message),
     }
 }
 
 fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pagerduty::Fields, BuildError> {
-    let key = config.routing_key.as_ref().map(current).unwrap_or_default();
+    // As in Alertmanager the older kind of key counts where there are both.
+    let (key_field, key) = match &config.service_key {
+        Some(key) => ("service_key", current(key)),
+        None => ("routing_key", config.routing_key.as_ref().map(current).unwrap_or_default()),
+    };
     // Those that fail must not take the place of built-in ones of the same name.
-    let details = |(name, value): &(String, _)| Some((name.clone(), r.whole(|r| r.tree("details", value))?));
+    let details = |(name, value): &(String, _)| Some((name.clone(), r.whole(|r| r.structured("details", value))?));
     let details = config.details.iter().filter_map(details).collect();
     let links = config
         .links
@@ -290,7 +309,7 @@ fn pagerduty_fields(config: &PagerDutyConfig, r: &mut Renderer<'_>) -> Result<pa
     let images = images.collect();
     Ok(pagerduty::Fields {
         url: config.url.clone(),
-        routing_key: r.needed("routing_key", &key)?,
+        routing_key: r.secret(key_field, &key)?,
         description: r.text_or_definition(
             "description",
             config.description.as_deref(),
@@ -334,7 +353,7 @@ fn slack_fields(config: &SlackConfig, r: &mut Renderer<'_>) -> Result<slack::Fie
         icon_url,
         link_names: config.link_names,
         text: r.text("message_text", config.message_text.as_deref()).unwrap_or_default(),
-        color: r.text("color", config.color.as_deref()).unwrap_or_default(),
+        color: r.text_or_definition("color", config.color.as_deref(), "slack.default.color").unwrap_or_default(),
         interactive: config.signing_secret.is_some(),
         classic: classic(config, r),
     })
@@ -418,7 +437,7 @@ fn classic(config: &SlackConfig, r: &mut Renderer<'_>) -> Option<slack::Classic>
 fn webhook_fields(config: &WebhookConfig, r: &mut Renderer<'_>) -> Result<webhook::Fields, BuildError> {
     let url = config.url.as_ref().map(current).unwrap_or_default();
     Ok(webhook::Fields {
-        url: r.needed("url", &url)?,
+        url: r.secret("url", &url)?,
         max_alerts: usize::try_from(config.max_alerts).unwrap_or(usize::MAX),
         payload: config.payload.as_ref().map(|payload| r.payload(payload)),
     })

@@ -43,7 +43,12 @@ pub enum Dialect {
 /// | 2xx | delivered |
 /// | 429 | retry, not before `Retry-After` |
 /// | 408, 425, 5xx | retry, not before `Retry-After` if it is there |
+/// | 401, 403, 404, 405, 407 | retry: the way there is not open, which says nothing about the message |
 /// | everything else | rejected |
+///
+/// A credential, an address or a proxy in between can be mended where nobody here sees it, and what stands before a service
+/// says 404 or 403 while the service is being replaced: a message that was refused for good then would not be sent again
+/// for hours.
 pub fn of_answer(dialect: Dialect, answer: &Answer, at: Timestamp) -> DeliveryOutcome {
     let said = said(&answer.body);
     let with_status = |said: &str| match said {
@@ -55,22 +60,47 @@ pub fn of_answer(dialect: Dialect, answer: &Answer, at: Timestamp) -> DeliveryOu
         200..=299 if dialect == Dialect::Slack => of_slack(answer, &said, at),
         200..=299 => DeliveryOutcome::Delivered { receipt: with_status(&said) },
         408 | 425 | 429 | 500..=599 => retry(),
+        status if is_no_entry(status) => retry(),
         _ => DeliveryOutcome::Rejected { reason: with_status(&said) },
     }
 }
 
-/// Slack's Web API answers 200 whatever happened, and says in the body what did.
+/// Whether a status says that the way to the service is not open, and nothing about the message.
+pub(crate) fn is_no_entry(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 405 | 407)
+}
+
+/// Slack's Web API answers 200 whatever happened, and says in the body what did. What is about the message is final; what
+/// passes, and what is about the token or the channel, which somebody can mend, is not.
 fn of_slack(answer: &Answer, said: &str, at: Timestamp) -> DeliveryOutcome {
-    const TEMPORARY: [&str; 7] = [
+    const TEMPORARY: [&str; 17] = [
+        "access_denied",
+        "account_inactive",
+        "channel_not_found",
         "fatal_error",
         "internal_error",
+        "invalid_auth",
+        "is_archived",
+        "missing_scope",
+        "not_authed",
+        "not_in_channel",
         "rate_limited",
         "ratelimited",
         "request_timeout",
         "service_unavailable",
         "team_added_to_org",
+        "token_expired",
+        "token_revoked",
     ];
     let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
+    // A webhook says `ok` and nothing else. Any other text is an error of its own, or the page of something in between.
+    if parsed.is_none() && !matches!(answer.body.trim(), "ok" | "") {
+        let reason = bounded(&format!("HTTP {}, but Slack's answer is not `ok`: {said}", answer.status));
+        return match answer.body.trim_start().starts_with('<') {
+            true => DeliveryOutcome::Retry { after: retry_after(answer, at), reason },
+            false => DeliveryOutcome::Rejected { reason },
+        };
+    }
     let ok = parsed.as_ref().and_then(|body| body.get("ok")).and_then(Value::as_bool);
     if ok != Some(false) {
         return DeliveryOutcome::Delivered { receipt: receipt_of_slack(parsed.as_ref(), said) };
@@ -201,7 +231,10 @@ mod tests {
             (Plain, 408, None, None, "", "retry None HTTP 408"),
             (Plain, 502, None, None, html, "retry None HTTP 502: 502 Bad Gateway"),
             (Plain, 301, None, None, "", "rejected HTTP 301"),
-            (Plain, 401, None, None, "no\u{7}", "rejected HTTP 401: no"),
+            (Plain, 400, None, None, "no\u{7}", "rejected HTTP 400: no"),
+            (Plain, 401, None, None, "", "retry None HTTP 401"),
+            (Plain, 403, Some("60".into()), None, "", "retry 1m HTTP 403"),
+            (Plain, 404, None, None, "no such app", "retry None HTTP 404: no such app"),
             (Plain, 413, None, None, "", "rejected HTTP 413"),
             (Slack, 200, None, None, "ok", "delivered ok"),
             (Slack, 200, None, None, r#"{"ok":true,"channel":"C1","ts":"1.2"}"#, "delivered channel C1, ts 1.2"),
@@ -211,10 +244,21 @@ mod tests {
                 None,
                 None,
                 r#"{"ok":false,"error":"channel_not_found"}"#,
-                "rejected Slack: channel_not_found",
+                "retry None Slack: channel_not_found",
             ),
+            (Slack, 200, None, None, r#"{"ok":false,"error":"invalid_blocks"}"#, "rejected Slack: invalid_blocks"),
+            (Slack, 200, None, None, "", "delivered "),
+            (
+                Slack,
+                200,
+                None,
+                None,
+                "invalid_payload",
+                "rejected HTTP 200, but Slack's answer is not `ok`: invalid_payload",
+            ),
+            (Slack, 200, None, None, html, "retry None HTTP 200, but Slack's answer is not `ok`: 502 Bad Gateway"),
             (Slack, 200, None, None, r#"{"ok":false,"error":"ratelimited"}"#, "retry None Slack: ratelimited"),
-            (Slack, 404, None, None, "channel_not_found", "rejected HTTP 404: channel_not_found"),
+            (Slack, 404, None, None, "channel_not_found", "retry None HTTP 404: channel_not_found"),
             (Slack, 500, None, None, "rollup_error", "retry None HTTP 500: rollup_error"),
         ];
         for (dialect, status, retry_after, date, body, expected) in table {

@@ -11,6 +11,9 @@ pub(crate) const MARK: &str = "<secret>";
 
 /// Shorter texts than this are words: replacing each `a` because a password is `a` would hide nothing and garble all.
 const SECRET_CHARS_MIN: usize = 4;
+/// What stands behind the host of an address and is shorter than this is hidden with the address alone: it is a word such
+/// as `alerts`, which bodies have too.
+const PATH_CHARS_MIN: usize = 12;
 
 /// The secrets of one integration, to be replaced in any text that leaves it.
 #[derive(Clone, Default)]
@@ -39,7 +42,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// For these secrets. Of an address everything behind the host counts as secret too, because errors show it alone.
+    /// For these secrets. Of an address what is behind the host counts as secret too, because errors show it alone.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
         Redactor::default().and(secrets)
     }
@@ -50,8 +53,9 @@ impl Redactor {
         for secret in secrets {
             let secret = secret.trim();
             all.push(secret.to_owned());
-            if let Some((_, path)) = split_address(secret) {
-                all.push(path.trim_start_matches('/').to_owned());
+            let path = split_address(secret).map_or("", |(_, path)| path.trim_start_matches('/'));
+            if path.chars().count() >= PATH_CHARS_MIN {
+                all.push(path.to_owned());
             }
             // As it stands inside JSON and inside a URL.
             let json = serde_json::Value::from(secret).to_string();
@@ -111,13 +115,15 @@ mod tests {
 
     #[test]
     fn secrets_go_wherever_they_stand() {
-        let redactor = Redactor::new(["https://hooks.example/services/T0/B0/xyz", "pa\"ss", "key-1234", "a", ""]);
+        let addresses = ["https://hooks.example/services/T0/B0/xyz", "http://desk.example/alerts"];
+        let redactor = Redactor::new(addresses.into_iter().chain(["pa\"ss", "key-1234", "a", ""]));
         for (text, expected) in [
             ("POST https://hooks.example/services/T0/B0/xyz failed", "POST <secret> failed"),
             ("services/T0/B0/xyz", "<secret>"),
             (r#"{"password":"pa\"ss"}"#, r#"{"password":"<secret>"}"#),
             ("k=key-1234&a=b", "k=<secret>&a=b"),
             ("https://hooks.example/ is down", "https://hooks.example/ is down"),
+            (r#"http://desk.example/alerts {"alerts":[]}"#, r#"<secret> {"alerts":[]}"#),
         ] {
             assert_eq!(redactor.text(text), expected);
         }

@@ -87,11 +87,13 @@ pub(crate) struct Renderer<'a> {
     data: OnceCell<Data>,
     /// What failed and was replaced.
     pub(crate) notes: Vec<String>,
+    /// What templates made of secrets.
+    pub(crate) secrets: Vec<String>,
 }
 
 impl<'a> Renderer<'a> {
     pub(crate) fn new(library: &'a Library, notification: &'a Notification) -> Renderer<'a> {
-        Renderer { library, notification, data: OnceCell::new(), notes: Vec::new() }
+        Renderer { library, notification, data: OnceCell::new(), notes: Vec::new(), secrets: Vec::new() }
     }
 
     /// A text, made of all alerts. Where that fails, because a storm makes more than a template may say, it is made of the
@@ -123,6 +125,15 @@ impl<'a> Renderer<'a> {
     pub(crate) fn needed(&mut self, field: &str, text: &str) -> Result<String, BuildError> {
         let rendered = self.render(field, text, Escape::None);
         rendered.map_err(|message| BuildError::Template { field: field.to_owned(), message })
+    }
+
+    /// The same for a secret, such as an address that holds a key: what a template makes of it is one too.
+    pub(crate) fn secret(&mut self, field: &str, text: &str) -> Result<String, BuildError> {
+        let rendered = self.needed(field, text)?;
+        if rendered != text {
+            self.secrets.push(rendered.clone());
+        }
+        Ok(rendered)
     }
 
     /// The text of a setting; nothing if it is not set or fails.
@@ -196,7 +207,20 @@ impl<'a> Renderer<'a> {
     }
 
     /// The same; a text that a template made and that reads as JSON becomes that, so that templates can make lists and
-    /// numbers. One that fails says what fires, since nothing else of the payload may say so.
+    /// numbers.
+    pub(crate) fn structured(&mut self, field: &str, tree: &Tree) -> Value {
+        match tree {
+            Tree::Text(text) if text.contains("{{") => read_back(self.plain(field, text)),
+            Tree::List(items) => items.iter().map(|item| self.structured(field, item)).collect(),
+            Tree::Map(entries) => {
+                let entries = entries.iter().map(|(name, value)| (name.clone(), self.structured(field, value)));
+                Value::Object(entries.collect())
+            }
+            other => self.tree(field, other),
+        }
+    }
+
+    /// The same for a payload: a text that fails says what fires, since nothing else of the payload may say so.
     pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
         match tree {
             Tree::Text(text) if text.contains("{{") => {
@@ -204,10 +228,7 @@ impl<'a> Renderer<'a> {
                     self.failed("payload", "what fires stands in its place", &message);
                     view::title(self.notification)
                 });
-                match serde_json::from_str(&text) {
-                    Ok(Value::String(_)) | Err(_) => text.into(),
-                    Ok(value) => value,
-                }
+                read_back(text)
             }
             Tree::List(items) => items.iter().map(|item| self.payload(item)).collect(),
             Tree::Map(entries) => {
@@ -215,6 +236,14 @@ impl<'a> Renderer<'a> {
             }
             other => self.tree("payload", other),
         }
+    }
+}
+
+/// The JSON that a text is; a text that is none, or only a text in quotes, is itself.
+fn read_back(text: String) -> Value {
+    match serde_json::from_str(&text) {
+        Ok(Value::String(_)) | Err(_) => text.into(),
+        Ok(value) => value,
     }
 }
 

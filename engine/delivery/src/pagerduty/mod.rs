@@ -94,7 +94,7 @@ pub struct Image {
 pub struct Fields {
     /// Where to; empty means [`EVENTS_URL`].
     pub url: String,
-    /// The integration's key.
+    /// The integration's key, of whatever version.
     pub routing_key: String,
     /// The incident's title.
     pub description: Option<String>,
@@ -155,8 +155,9 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     if !images.is_empty() {
         event.insert("images".to_owned(), images.into());
     }
-    fit(&mut event, &mut notes);
-    let mut request = Request::post_json(url, &Value::Object(event));
+    let mut event = Value::Object(event);
+    fit(&mut event, "/payload/custom_details", &mut notes);
+    let mut request = Request::post_json(url, &event);
     request.notes = notes;
     Ok(request)
 }
@@ -408,18 +409,16 @@ fn images(fields: &Fields, notes: &mut Vec<String>) -> Vec<Value> {
     images
 }
 
-/// Shortens the details so that the event fits: all texts longer than some length are cut to it, and that length is the
-/// largest that makes the event fit, so that short texts stay whole and the bulk pays.
-fn fit(event: &mut Map<String, Value>, notes: &mut Vec<String>) {
-    let size = |event: &Map<String, Value>| crate::go_json(event).len();
+/// Shortens the details, which stand at a JSON pointer, so that the event fits: all texts longer than some length are cut
+/// to it, and that length is the largest that makes the event fit, so that short texts stay whole and the bulk pays.
+fn fit(event: &mut Value, details_at: &str, notes: &mut Vec<String>) {
+    let size = |event: &Value| crate::go_json(event).len();
     let bytes = size(event);
     if bytes <= EVENT_BYTES_MAX {
         return;
     }
     notes.push(format!("the details are shortened: the event had {bytes} bytes, the limit is {EVENT_BYTES_MAX}"));
-    let Some(details) = event.get_mut("payload").and_then(|payload| payload.get_mut("custom_details")) else {
-        return;
-    };
+    let Some(details) = event.pointer_mut(details_at) else { return };
     let mut lengths = Vec::new();
     each_text(details, &mut |text| lengths.push(encoded_bytes(text)));
     let fixed = bytes - lengths.iter().sum::<usize>();
@@ -428,7 +427,9 @@ fn fit(event: &mut Map<String, Value>, notes: &mut Vec<String>) {
         // Very many small values: nothing of them can be kept in a way that makes sense.
         None => *details = json!({"left_out": format!("the details, because the event had {bytes} bytes")}),
     }
-    if size(event) > EVENT_BYTES_MAX {
+    if size(event) > EVENT_BYTES_MAX
+        && let Some(event) = event.as_object_mut()
+    {
         event.remove("images");
         event.remove("links");
     }

@@ -20,7 +20,9 @@ impl Templated {
         let rules = &definition.answer;
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let outcome = match of_answer(Dialect::Plain, answer, prepared.at) {
-            DeliveryOutcome::Rejected { reason } if rules.delivered.contains(&answer.status) => {
+            DeliveryOutcome::Rejected { reason } | DeliveryOutcome::Retry { reason, .. }
+                if rules.delivered.contains(&answer.status) =>
+            {
                 DeliveryOutcome::Delivered { receipt: reason }
             }
             DeliveryOutcome::Rejected { reason } if rules.retried.contains(&answer.status) => {

@@ -34,6 +34,7 @@ pub(crate) struct Templated {
 }
 
 /// A notification with the settings expanded for it.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     facts: Map<String, Value>,
     settings: Map<String, Value>,
@@ -124,7 +125,8 @@ impl Templated {
         notification: &Notification,
         kept: &Map<String, Value>,
     ) -> Result<Option<Request>, BuildError> {
-        let mut prepared = Prepared { settings: prepared.settings.clone(), ..prepared.copy() };
+        let whole_settings = &prepared.settings;
+        let mut prepared = prepared.clone();
         let mut notes = Vec::new();
         let mut scope = self.scope(&prepared, kept);
         if let Some(when) = &definition.when
@@ -142,7 +144,8 @@ impl Templated {
         let Some(max) = definition.bytes_max else { return Ok(Some(request)) };
         let whole = request.body.len();
         for name in &definition.shorten {
-            while request.body.len() > max && prepared.smaller(name, max, request.body.len(), notification) {
+            let text = whole_settings.get(name).and_then(Value::as_str).unwrap_or_default();
+            while request.body.len() > max && prepared.smaller(name, text, max, request.body.len(), notification) {
                 request = self.built(definition, &mut self.scope(&prepared, kept), prepared.message.as_ref())?;
             }
         }
@@ -217,17 +220,6 @@ impl Templated {
 }
 
 impl Prepared {
-    fn copy(&self) -> Prepared {
-        Prepared {
-            facts: self.facts.clone(),
-            settings: self.settings.clone(),
-            message: self.message.clone(),
-            alerts_max: self.alerts_max,
-            at: self.at,
-            external_url: self.external_url.clone(),
-        }
-    }
-
     /// Shows half of the alerts; says whether there was more than one.
     fn fewer_alerts(&mut self, notification: &Notification) -> bool {
         let shown = if self.alerts_max == 0 { notification.alerts.len() } else { self.alerts_max };
@@ -240,7 +232,8 @@ impl Prepared {
     }
 
     /// Makes a setting shorter, or shows fewer alerts, because a body of `bytes` is to have `max`; says whether it could.
-    fn smaller(&mut self, name: &str, max: usize, bytes: usize, notification: &Notification) -> bool {
+    /// What is left out is counted from the `whole` text, however often it is shortened.
+    fn smaller(&mut self, name: &str, whole: &str, max: usize, bytes: usize, notification: &Notification) -> bool {
         /// Below this nothing worth reading is left.
         const BYTES_MIN: usize = 64;
         if name == ALERTS {
@@ -252,7 +245,7 @@ impl Prepared {
         if target < BYTES_MIN {
             return false;
         }
-        *text = crate::text::shorten(text, target, crate::text::Unit::Bytes).into_owned();
+        *text = crate::text::shorten(whole, target, crate::text::Unit::Bytes).into_owned();
         true
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Kept(Mutex<Vec<(usize, Instant, Map<String, Value>)>>);
 pub(crate) struct Run {
     /// What was sent and answered, in order. Answers that were read for what they hold of secrets have no body.
     pub(crate) exchanges: Vec<Exchange>,
-    /// What answers held that must not be seen.
+    /// What must not be seen beside what the configuration says: what answers held, and what templates made of secrets.
     pub(crate) secrets: Vec<String>,
     /// Who has the mails, where mails are sent.
     pub(crate) mailed: Arc<Mailed>,

@@ -25,7 +25,10 @@ impl Templated {
             Some(Setting::Credential(credential)) => current(credential),
             Some(Setting::Value(Tree::Text(text))) if definition.kind != SettingKind::Tree => text.clone(),
             Some(Setting::Value(tree)) => {
-                let mut value = renderer.tree(&definition.name, tree);
+                let mut value = match definition.json {
+                    true => renderer.structured(&definition.name, tree),
+                    false => renderer.tree(&definition.name, tree),
+                };
                 if definition.kind == SettingKind::Tree {
                     fit_tree(definition, &mut value);
                 }
@@ -48,7 +51,12 @@ impl Templated {
             }
             None => false,
         };
-        let rendered = if definition.required { Some(renderer.needed(&definition.name, &text)?) } else { None };
+        let hidden = matches!(definition.kind, SettingKind::Secret | SettingKind::SecretUrl);
+        let rendered = match (hidden, definition.required) {
+            (true, _) => Some(renderer.secret(&definition.name, &text)?),
+            (false, true) => Some(renderer.needed(&definition.name, &text)?),
+            (false, false) => None,
+        };
         let rendered = rendered.or_else(|| match html {
             true => renderer.html(&definition.name, Some(&text)),
             false => renderer.text(&definition.name, Some(&text)),

@@ -249,11 +249,27 @@ async fn what_goes_wrong_at_a_service_is_told_apart() {
         [
             "retry after 7s: HTTP 429: {\"ok\":false,\"error_code\":429,\"description\":\"Too Many Requests: retry after 7\",\"parameters\":{\"retry_after\":7}}",
             "retry: HTTP 500",
-            "rejected: HTTP 403: {\"ok\":false,\"description\":\"Forbidden: bot was blocked by the user\"}",
+            "retry: HTTP 403: {\"ok\":false,\"description\":\"Forbidden: bot was blocked by the user\"}",
             "rejected: chat not found",
         ]
     "#]]
     .assert_debug_eq(&told);
+}
+
+/// Each `<` takes six bytes of JSON, so that the text is shortened several times.
+#[tokio::test]
+async fn what_is_left_out_is_counted_from_the_whole_text() {
+    let double = Double::echo().await.unwrap();
+    let own = "channels: [{name: own, settings: {url: {}, text: {}}, requests: [{url: '{{ .url }}', bytes_max: 1000, \
+               shorten: [text], json: {text: '{{ .text }}'}}]}]\n";
+    let settings = format!("{{url: '{}', text: '{}'}}", double.url(), "<".repeat(2_000));
+    let deliverer = configured(own, &format!("  channel_configs: [{{channel: own, settings: {settings}}}]\n"), &[]);
+    deliverer.deliver(&delivery("own[0]")).await;
+    let received = double.received().remove(0);
+    let text = received.json()["text"].as_str().unwrap().to_owned();
+    let kept = text.matches('<').count();
+    assert!(received.body.len() <= 1_000 && kept > 100, "{text}");
+    assert!(text.ends_with(&format!("… ({} more characters)", 2_000 - kept)), "{text}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn templates_of_alertmanager_fill_the_fields() {
     routing_key: {KEY}
     severity: '{{{{ .CommonLabels.nothing }}}}warning'
     component: '{{{{ .GroupLabels.cluster }}}}'
-    details: {{team: '{{{{ .Receiver }}}}', nested: {{n: 1}}}}
+    details: {{team: '{{{{ .Receiver }}}}', nested: {{n: 1}}, names: '{{{{ .GroupLabels.Names | toJson }}}}'}}
     links: [{{href: 'http://rb/{{{{ .GroupLabels.alertname }}}}', text: rb}}]
   slack_configs:
   - api_url: '{hook}'
@@ -58,6 +58,7 @@ async fn templates_of_alertmanager_fill_the_fields() {
     assert_eq!([&payload["severity"], &payload["component"]], ["warning", "eu"]);
     let details = &payload["custom_details"];
     assert_eq!((&details["team"], &details["nested"]["n"]), (&"r".into(), &1.into()));
+    assert_eq!(details["names"], serde_json::json!(["alertname", "cluster"]));
 
     let attempt = deliverer.attempt(&delivery("slack[0]")).await;
     assert_eq!(said(&attempt.outcome), "delivered: ok");
@@ -115,7 +116,8 @@ async fn every_answer_is_told_apart_and_the_key_stays_the_same() {
         (Fault::status(500), "retry: HTTP 500"),
         (Fault::too_fast("2"), "retry after 2s: HTTP 429"),
         (Fault::Answer { status: 503, headers: vec![date, clock], body: String::new() }, "retry after 20s: HTTP 503"),
-        (answer(403, r#"{"error":"no way"}"#), "rejected: HTTP 403: no way"),
+        (answer(403, r#"{"error":"no way"}"#), "retry: HTTP 403: no way"),
+        (answer(422, r#"{"error":"no sense"}"#), "rejected: HTTP 422: no sense"),
         (Fault::Hang, "retry: no answer within 200 ms"),
     ];
     for (fault, expected) in table {
@@ -127,7 +129,7 @@ async fn every_answer_is_told_apart_and_the_key_stays_the_same() {
     assert!(reset.starts_with("retry: no answer: "), "{reset}");
     assert_eq!(said(&deliverer.deliver(&delivery("webhook[0]")).await), "delivered: HTTP 200");
     let keys: Vec<_> = webhook.received().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
-    assert_eq!(keys.len(), 7);
+    assert_eq!(keys.len(), 8);
     assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32), "{keys:?}");
 }
 
@@ -163,13 +165,36 @@ async fn slack_says_no_in_its_own_words() {
     expect![[r#"
         [
             "delivered: ok",
-            "rejected: HTTP 404: channel_not_found",
+            "retry: HTTP 404: channel_not_found",
             "delivered: channel C00000001, ts 1795209600.000100",
-            "rejected: Slack: channel_not_found",
-            "rejected: Slack: invalid_auth",
+            "retry: Slack: channel_not_found",
+            "retry: Slack: invalid_auth",
         ]
     "#]]
     .assert_debug_eq(&outcomes);
+}
+
+#[tokio::test]
+async fn what_a_template_makes_of_a_secret_is_not_shown_either() {
+    let echo = Double::echo().await.unwrap();
+    let url = echo.url();
+    let deliverer = deliverer(&format!(
+        "  webhook_configs: [{{url: '{url}/{{{{ .GroupLabels.cluster }}}}/t0ken-in-path'}}]\n  \
+         pagerduty_configs: [{{url: '{url}', routing_key: '{{{{ .GroupLabels.cluster }}}}-key-of-the-team'}}]\n  \
+         opsgenie_configs: [{{api_url: '{url}', api_key: '{{{{ .GroupLabels.cluster }}}}-key-of-the-team'}}]",
+    ));
+    for integration in ["webhook[0]", "pagerduty[0]", "opsgenie[0]"] {
+        let attempt = deliverer.attempt(&delivery(integration)).await;
+        let preview = deliverer.preview(&delivery(integration)).unwrap();
+        let mut shown = format!("{attempt:?}");
+        for request in attempt.exchanges.into_iter().map(|exchange| exchange.request).chain(preview) {
+            shown += &format!("{} {:?} {}", request.url, request.headers, String::from_utf8_lossy(&request.body));
+        }
+        assert!(!shown.contains("eu/t0ken-in-path") && !shown.contains("eu-key-of-the-team"), "{shown}");
+        assert!(shown.contains("<secret>"), "{shown}");
+    }
+    let sent = format!("{:?}", echo.received());
+    assert!(sent.contains("eu/t0ken-in-path") && sent.contains("eu-key-of-the-team"), "{sent}");
 }
 
 #[tokio::test]
@@ -182,7 +207,7 @@ async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
   - url: '{url}/t0ken-in-path'
     http_config:
       basic_auth: {{username: bob, password: open-sesame}}
-      http_headers: {{X-Team: {{values: [ops]}}, X-Key: {{secrets: [key-5678]}}}}
+      http_headers: {{X-Team: {{values: [ops]}}, X-Place: {{values: [\"Straße\\nX-Key: 2\"]}}, X-Key: {{secrets: [key-5678]}}}}
   - url: '{url}'
     http_config: {{authorization: {{type: Token, credentials: tok-1234}}}}
 "
@@ -193,6 +218,7 @@ async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
     let header = |i: usize, name: &str| received[i].header(name).unwrap().to_owned();
     assert_eq!(header(0, "authorization"), "Basic Ym9iOm9wZW4tc2VzYW1l");
     assert_eq!((header(0, "x-team"), header(0, "x-key")), ("ops".to_owned(), "key-5678".to_owned()));
+    assert_eq!(header(0, "x-place"), "Straße X-Key: 2");
     assert_eq!(header(1, "authorization"), "Token tok-1234");
     let preview = deliverer.preview(&delivery("webhook[0]")).unwrap().remove(0);
     for shown in [preview, first.exchanges[0].request.clone()] {
@@ -211,7 +237,7 @@ async fn a_refusal_that_repeats_the_secret_is_not_shown_with_it() {
     webhook.fail_next([Fault::Answer { status: 404, headers: Vec::new(), body: format!("no route for {url}") }]);
     let deliverer = deliverer(&format!("  webhook_configs: [{{url: '{url}'}}]"));
     let attempt = deliverer.attempt(&delivery("webhook[0]")).await;
-    assert_eq!(said(&attempt.outcome), "rejected: HTTP 404: no route for <secret>");
+    assert_eq!(said(&attempt.outcome), "retry: HTTP 404: no route for <secret>");
     assert_eq!(attempt.exchanges[0].answer.clone().unwrap().body, "no route for <secret>");
 }
 

@@ -221,7 +221,7 @@ pub const PROMETHEUS: Functions = Functions {
     ],
 };
 
-/// What Alertmanager's notification templates have, and the `humanize` family beside it.
+/// What Alertmanager's notification templates have.
 pub const ALERTMANAGER: Functions = Functions {
     families: &[
         builtin::FUNCTIONS,
