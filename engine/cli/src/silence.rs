@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use watchfire::{Clock, SystemClock};
-use watchfire_model::{ALERT_NAME_LABEL, MatchOp, Matcher, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, Anchoring, MatchOp, Matcher, Timestamp};
 
 use crate::args::{AlertCommand, SilenceAdd, SilenceCommand};
 use crate::client::Client;
@@ -91,18 +91,15 @@ fn print_silences(silences: &[&Value], quiet: bool, json: bool) {
     }
     let mut table = Table::new(["ID", "MATCHERS", "STATE", "ENDS AT", "CREATED BY", "COMMENT"]);
     for silence in silences {
-        let matchers = silence["matchers"].as_array().into_iter().flatten().map(|matcher| {
-            let op = match (matcher["isEqual"] != false, matcher["isRegex"] == true) {
-                (true, false) => "=",
-                (false, false) => "!=",
-                (true, true) => "=~",
-                (false, true) => "!~",
-            };
-            format!("{}{op}{:?}", text(&matcher["name"]), text(&matcher["value"]))
-        });
+        // Only an engine knows several sets, of which any suffices.
+        let sets = silence["matcherSets"].as_array().cloned().unwrap_or_else(|| vec![silence["matchers"].clone()]);
+        let mut matchers = sets.iter().map(matchers_text).collect::<Vec<_>>().join(" or ");
+        if let Some(cron) = silence["recurrence"]["cron"].as_str() {
+            matchers.push_str(&format!(" (for {} at each {cron})", text(&silence["recurrence"]["lasts"])));
+        }
         table.row([
             text(&silence["id"]),
-            matchers.collect::<Vec<_>>().join(" "),
+            matchers,
             text(&silence["status"]["state"]),
             text(&silence["endsAt"]),
             text(&silence["createdBy"]),
@@ -112,6 +109,22 @@ fn print_silences(silences: &[&Value], quiet: bool, json: bool) {
     if !table.is_empty() {
         crate::output::write(format_args!("{table}"));
     }
+}
+
+/// A set of matchers as they are typed.
+fn matchers_text(set: &Value) -> String {
+    let typed = set.as_array().into_iter().flatten().map(|matcher| {
+        let op = match (matcher["isEqual"] != false, matcher["isRegex"] == true) {
+            (true, false) => MatchOp::Equal,
+            (false, false) => MatchOp::NotEqual,
+            (true, true) => MatchOp::Regex,
+            (false, true) => MatchOp::NotRegex,
+        };
+        let text = |key: &str| matcher[key].as_str().unwrap_or_default();
+        Matcher::new(text("name"), op, text("value"), Anchoring::Alertmanager)
+            .map_or_else(|error| error.to_string(), |matcher| matcher.to_string())
+    });
+    typed.collect::<Vec<_>>().join(" ")
 }
 
 /// Each silence of a list, as `query --json` writes it. One that is refused does not stop the rest.

@@ -4,7 +4,7 @@
 //! both take it but differ, the classic one wins, so that an old configuration keeps its meaning.
 
 use thiserror::Error;
-use watchfire_model::{Anchoring, MatchOp, Matcher, MatcherBudget, MatcherError};
+use watchfire_model::{Anchoring, MatchOp, Matcher, MatcherBudget, MatcherError, is_reserved_in_matchers};
 
 /// Why a text is not a matcher.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -67,38 +67,8 @@ fn compiled(
         .collect()
 }
 
-/// A matcher as it is written in the UTF-8 syntax, so that [`parse_matcher`] gives it back.
-pub fn format_matcher(matcher: &Matcher) -> String {
-    let mut out = String::new();
-    if matcher.name().is_empty() || matcher.name().contains(is_reserved) {
-        quote(&mut out, matcher.name());
-    } else {
-        out.push_str(matcher.name());
-    }
-    out.push_str(&matcher.op().to_string());
-    quote(&mut out, matcher.value());
-    out
-}
-
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
 fn error(offset: usize, message: impl Into<String>) -> MatcherSyntaxError {
     MatcherSyntaxError { offset, message: message.into() }
-}
-
-fn is_reserved(c: char) -> bool {
-    c.is_whitespace() || "{}!=~,\\\"'`".contains(c)
 }
 
 // The UTF-8 syntax.
@@ -138,11 +108,11 @@ impl<'a> Lexer<'a> {
                 let length = quoted_length(rest).ok_or_else(|| error(start, "this quote is not closed"))?;
                 (Token::Quoted(&rest[..length]), length)
             }
-            Some(c) if is_reserved(c) => {
+            Some(c) if is_reserved_in_matchers(c) => {
                 return Err(error(start, format!("`{c}` is not allowed here; put the text in double quotes")));
             }
             Some(_) => {
-                let length = rest.find(is_reserved).unwrap_or(rest.len());
+                let length = rest.find(is_reserved_in_matchers).unwrap_or(rest.len());
                 (Token::Unquoted(&rest[..length]), length)
             }
         };
@@ -345,7 +315,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Vec<String>, String> {
         match parse_matchers(text) {
-            Ok(matchers) => Ok(matchers.iter().map(format_matcher).collect()),
+            Ok(matchers) => Ok(matchers.iter().map(ToString::to_string).collect()),
             Err(error) => Err(format!("{}: {}", error.offset, error.message)),
         }
     }
@@ -405,6 +375,18 @@ mod tests {
         assert!(parse_matcher("{a=b}").is_err());
         assert!(parse_matcher("a=b,c=d").is_err());
         assert!(parse_matcher("").is_err());
-        assert_eq!(format_matcher(&parse_matcher("a=b").unwrap()), "a=\"b\"");
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let names = ["a", "föö", "a b", "a\"b", "", "a\\b"];
+        let values =
+            ["", "b", " b ", "a\tb", "line\nfeed", "zero\u{200b}width", "e\u{301}", "\\d+", "\"", "a,b={c}", "🙂"];
+        for (name, value) in names.iter().flat_map(|name| values.map(|value| (*name, value))) {
+            let matcher = Matcher::equal(name, value);
+            let pair = format!("{matcher}, x=\"y\"");
+            assert_eq!(parse_matcher(&matcher.to_string()), Ok(matcher.clone()), "{matcher}");
+            assert_eq!(parse_matchers(&pair).map(|both| both[0].clone()), Ok(matcher), "{pair}");
+        }
     }
 }

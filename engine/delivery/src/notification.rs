@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use watchfire_alerting::{Delivery, NotifyReason};
-use watchfire_model::{Alert, AlertStatus, Annotations, Fingerprint, Labels, Severity, Timestamp};
+use watchfire_model::{
+    Alert, AlertStatus, Anchoring, Annotations, Fingerprint, Labels, MatchOp, Matcher, Severity, Timestamp,
+};
 use watchfire_plugin::{AlertView, MessageGroup};
 
 use crate::Trend;
@@ -44,6 +46,8 @@ pub struct Notification {
     pub trends: BTreeMap<Fingerprint, Trend>,
     /// What is to be told.
     pub topic: Topic,
+    /// Whether somebody looks after all that fires.
+    pub looked_after: bool,
     /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
     pub receipt: String,
     /// What earlier attempts have done of it, as the channel said in [`DeliveryOutcome::Partly`]; empty if nothing.
@@ -83,6 +87,7 @@ impl Notification {
             route_labels: BTreeMap::new(),
             trends: BTreeMap::new(),
             topic: Topic::Alerts,
+            looked_after: false,
             receipt: String::new(),
             done: String::new(),
         }
@@ -124,6 +129,7 @@ impl Notification {
                 NotifyReason::Acknowledgement => Topic::Acknowledged,
                 _ => Topic::Alerts,
             },
+            looked_after: delivery.looked_after || delivery.reason == NotifyReason::Acknowledgement,
             receipt: delivery.receipt.to_string(),
             done: delivery.done.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
@@ -205,7 +211,9 @@ impl Notification {
     /// The page that silences this group, with its labels filled in.
     pub fn silence_url(&self) -> String {
         let labels = if self.group_labels.is_empty() { &self.common_labels } else { &self.group_labels };
-        let filter: Vec<String> = labels.iter().map(|label| format!("{}={:?}", label.name, label.value)).collect();
+        let matcher = |name: &str, value: &str| Matcher::new(name, MatchOp::Equal, value, Anchoring::Alertmanager).ok();
+        let filter = labels.iter().filter_map(|label| Some(matcher(label.name, label.value)?.to_string()));
+        let filter = filter.collect::<Vec<_>>();
         let filter = format!("{{{}}}", filter.join(", "));
         format!("{}/#/silences/new?filter={}", self.external_url.trim_end_matches('/'), encode(&filter))
     }

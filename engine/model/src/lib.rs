@@ -26,7 +26,7 @@ pub use labels::{
     ALERT_NAME_LABEL, BUCKET_LABEL, Fingerprint, INSTANCE_LABEL, JOB_LABEL, Label, Labels, LabelsBuilder, LabelsIter,
     METRIC_NAME_LABEL, SharedNames, heap_block, is_legacy_label_name,
 };
-pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError};
+pub use matcher::{Anchoring, MatchOp, Matcher, MatcherError, is_reserved_in_matchers};
 pub use number::{format_e, format_f, format_g, format_json};
 pub use re2::{RegexError, compile_regex};
 pub use sample::{STALE_NAN, Sample, is_stale};

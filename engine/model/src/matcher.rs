@@ -1,6 +1,6 @@
 //! Label matchers, as in selectors, routes, silences and inhibition rules.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -181,10 +181,36 @@ impl fmt::Display for MatchOp {
     }
 }
 
+/// Whether a character can stand in a matcher between quotes alone.
+pub fn is_reserved_in_matchers(c: char) -> bool {
+    c.is_whitespace() || "{}!=~,\\\"'`".contains(c)
+}
+
+/// As it is written in Alertmanager's syntax, so that reading it gives the same matcher.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op, self.value)
+        if self.name.is_empty() || self.name.contains(is_reserved_in_matchers) {
+            write_quoted(f, &self.name)?;
+        } else {
+            f.write_str(&self.name)?;
+        }
+        write!(f, "{}", self.op)?;
+        write_quoted(f, &self.value)
     }
+}
+
+/// In double quotes. Only what would end or change the text is escaped: readers know few escapes, and not all the same.
+fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' => f.write_str("\\\"")?,
+            '\\' => f.write_str("\\\\")?,
+            '\n' => f.write_str("\\n")?,
+            c => f.write_char(c)?,
+        }
+    }
+    f.write_char('"')
 }
 
 impl fmt::Debug for Matcher {
