@@ -15,6 +15,7 @@ use watchfire::delivery::pagerduty::alert_key;
 use watchfire_model::{AlertStatus, Duration, Severity};
 
 use crate::alertmanager::{ALERTS_FULL_RETRY, alerts_refused};
+use crate::body::BodyError;
 use crate::named::{end, firing};
 use crate::receivers::{record, refused};
 use crate::{App, body, push_refused};
@@ -33,6 +34,8 @@ const EVENT_TYPES: [(&str, &str); 7] = [
 const SEVERITIES: [Severity; 4] = [Severity::Critical, Severity::Error, Severity::Warning, Severity::Info];
 /// The longest title in characters.
 const TITLE_CHARS_MAX: usize = 1_024;
+/// The largest body: an alert may have 64 KiB, and values take many times the memory of their text.
+const SENT_BYTES_MAX: usize = 256 << 10;
 /// The longest name of an event type.
 const EVENT_TYPE_BYTES_MAX: usize = 64;
 
@@ -239,7 +242,13 @@ pub(crate) async fn resolve(State(app): State<App>, headers: HeaderMap, body: Bo
 }
 
 async fn read<T: serde::de::DeserializeOwned>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Response> {
-    let bytes = body::read(headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
+    let bytes = body::read(headers, body, SENT_BYTES_MAX.min(app.body_bytes_max())).await;
+    let bytes = bytes.map_err(|error| match error {
+        BodyError::TooLarge { limit } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("what is sent here has at most {limit} bytes\n")).into_response()
+        }
+        broken @ BodyError::Broken(_) => broken.into_response(),
+    })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, &format!("the body cannot be read: {error}")))
 }

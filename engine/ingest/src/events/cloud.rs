@@ -125,6 +125,9 @@ pub(super) fn binary(
     received_at: Timestamp,
     limits: &Limits,
 ) -> Result<Event, String> {
+    if body.len() > limits.event_bytes_max {
+        return Err(format!("the event has {} bytes, the limit is {}", body.len(), limits.event_bytes_max));
+    }
     let attribute = |name: &str| header(headers, &format!("ce-{name}")).map(percent_decoded).transpose();
     check_version(&required("specversion", attribute("specversion")?)?)?;
     let id = required("id", attribute("id")?)?;
@@ -142,11 +145,6 @@ pub(super) fn binary(
         }
     }
     let data = Data::from_bytes(body.to_vec(), header(headers, "content-type"))?;
-    if let Data::Text(text) | Data::Json(Value::String(text)) = &data
-        && text.len() > limits.event_bytes_max
-    {
-        return Err(format!("the event has more than {} bytes", limits.event_bytes_max));
-    }
     Attributes { id, kind, time, fields }.with_data(data)
 }
 

@@ -6,7 +6,12 @@ mod cloud;
 mod flatten;
 mod plain;
 
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use watchfire_model::{Event, Timestamp};
 
 use crate::{DecodeError, Item, Limits, Rejections};
@@ -87,21 +92,54 @@ pub fn decode(
         }
         Format::Ndjson => batch.lines(body)?,
         Format::CloudEvent => {
-            let value = parse(body)?;
-            let event = cloud::structured(value, received_at, limits).map_err(DecodeError::invalid)?;
+            is_json(body)?;
+            let event = batch.event(body, true).map_err(DecodeError::invalid)?;
             batch.decoded.events.push(event);
         }
-        Format::CloudEventBatch => match parse(body)? {
-            Value::Array(elements) => batch.elements(elements, true)?,
-            _ => return Err(DecodeError::invalid("a batch of CloudEvents must be a JSON array")),
-        },
+        Format::CloudEventBatch if !is_array(body) => {
+            is_json(body)?;
+            return Err(DecodeError::invalid("a batch of CloudEvents must be a JSON array"));
+        }
+        Format::CloudEventBatch => batch.elements(body, true)?,
         Format::Json => batch.json(body)?,
     }
     Ok(batch.decoded)
 }
 
-fn parse(text: &[u8]) -> Result<Value, DecodeError> {
-    serde_json::from_slice(text).map_err(|error| DecodeError::malformed(format!("not valid JSON: {error}")))
+fn malformed(error: serde_json::Error) -> DecodeError {
+    DecodeError::malformed(format!("not valid JSON: {error}"))
+}
+
+/// Reads past a body, which takes no memory.
+fn is_json(body: &[u8]) -> Result<(), DecodeError> {
+    serde_json::from_slice(body).map(|_: IgnoredAny| ()).map_err(malformed)
+}
+
+fn is_array(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"[")
+}
+
+/// Hands the elements of an array on as they stand in the body, one after another: all of them as values would take many
+/// times the memory of their text.
+struct Elements<F>(F);
+
+impl<'de, F: FnMut(usize, &'de RawValue) -> Result<(), DecodeError>> Visitor<'de> for Elements<F> {
+    type Value = Result<(), DecodeError>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut outcome = Ok(());
+        let mut index = 0;
+        // What follows a refusal is read past, since a body that is no JSON is told as that.
+        while let Some(element) = array.next_element()? {
+            outcome = outcome.and_then(|()| (self.0)(index, element));
+            index += 1;
+        }
+        Ok(outcome)
+    }
 }
 
 struct Batch<'a> {
@@ -114,60 +152,40 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn json(&mut self, body: &[u8]) -> Result<(), DecodeError> {
-        match parse(body) {
-            Ok(Value::Array(elements)) => self.elements(elements, false),
-            Ok(value) => {
-                let event = one(value, false, self.received_at, self.limits).map_err(DecodeError::invalid)?;
-                self.decoded.events.push(event);
-                Ok(())
-            }
-            Err(error) => {
-                // Several lines that are objects of their own are NDJSON under another name.
-                let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-                let first = lines.next().map(serde_json::from_slice::<Value>);
-                if matches!(first, Some(Ok(Value::Object(_)))) && lines.next().is_some() {
-                    self.lines(body)
-                } else {
-                    Err(error)
-                }
-            }
+        if is_array(body) {
+            return self.elements(body, false);
         }
+        let Err(error) = is_json(body) else {
+            let event = self.event(body, false).map_err(DecodeError::invalid)?;
+            self.decoded.events.push(event);
+            return Ok(());
+        };
+        // Several lines that are objects of their own are NDJSON under another name.
+        let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let is_object = |line: &[u8]| line.starts_with(b"{") && is_json(line).is_ok();
+        if lines.next().is_some_and(is_object) && lines.next().is_some() { self.lines(body) } else { Err(error) }
     }
 
     fn lines(&mut self, body: &[u8]) -> Result<(), DecodeError> {
-        for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            let item = Item::Line(index + 1);
-            if line.len() > self.limits.event_bytes_max {
-                let (length, max) = (line.len(), self.limits.event_bytes_max);
-                let reason = || format!("the event has {length} bytes, the limit is {max}");
-                self.decoded.rejections.add(self.limits.rejections_max, item, reason);
-                continue;
-            }
-            match serde_json::from_slice(line) {
-                Ok(value) => self.take(item, value, false)?,
-                Err(error) => {
-                    let reason = || format!("not valid JSON: {error}");
-                    self.decoded.rejections.add(self.limits.rejections_max, item, reason);
-                }
-            }
-        }
-        Ok(())
+        let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+        let mut filled = lines.filter(|(_, line)| !line.is_empty());
+        filled.try_for_each(|(index, line)| self.take(Item::Line(index + 1), line, false))
     }
 
-    fn elements(&mut self, elements: Vec<Value>, cloud: bool) -> Result<(), DecodeError> {
-        elements.into_iter().enumerate().try_for_each(|(index, value)| self.take(Item::Element(index), value, cloud))
+    fn elements(&mut self, body: &[u8], cloud: bool) -> Result<(), DecodeError> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let take = |index, element: &RawValue| self.take(Item::Element(index), element.get().as_bytes(), cloud);
+        let outcome = reader.deserialize_seq(Elements(take)).map_err(malformed)?;
+        reader.end().map_err(malformed)?;
+        outcome
     }
 
-    fn take(&mut self, item: Item, value: Value, cloud: bool) -> Result<(), DecodeError> {
+    fn take(&mut self, item: Item, text: &[u8], cloud: bool) -> Result<(), DecodeError> {
         if self.decoded.events.len() >= self.limits.events_max {
             let message = format!("the body has more than {} events", self.limits.events_max);
             return Err(DecodeError::too_large(message).at(item));
         }
-        match one(value, cloud, self.received_at, self.limits) {
+        match self.event(text, cloud) {
             Ok(event) => {
                 self.bytes += flatten::event_bytes(&event);
                 if self.bytes > self.limits.events_bytes_max {
@@ -181,14 +199,19 @@ impl Batch<'_> {
         }
         Ok(())
     }
-}
 
-/// One event; an object with `specversion` is a CloudEvent even where none was announced.
-fn one(value: Value, cloud: bool, received_at: Timestamp, limits: &Limits) -> Result<Event, String> {
-    if cloud || value.get("specversion").is_some() {
-        cloud::structured(value, received_at, limits)
-    } else {
-        plain::event(value, received_at, limits)
+    /// One event; an object with `specversion` is a CloudEvent even where none was announced.
+    fn event(&self, text: &[u8], cloud: bool) -> Result<Event, String> {
+        // Before it becomes a value, which may take seventy times the memory.
+        if text.len() > self.limits.event_bytes_max {
+            return Err(format!("the event has {} bytes, the limit is {}", text.len(), self.limits.event_bytes_max));
+        }
+        let value: Value = serde_json::from_slice(text).map_err(|error| format!("not valid JSON: {error}"))?;
+        if cloud || value.get("specversion").is_some() {
+            cloud::structured(value, self.received_at, self.limits)
+        } else {
+            plain::event(value, self.received_at, self.limits)
+        }
     }
 }
 

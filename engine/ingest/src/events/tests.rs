@@ -72,6 +72,35 @@ fn what_flattening_repeats_is_counted() {
 }
 
 #[test]
+fn what_would_take_much_memory_is_never_a_value() {
+    // Each of these objects takes seventy times the memory of its text.
+    let list = format!("[{}]", vec![r#"{"a":0}"#; 100_000].join(","));
+    let event = format!(r#"{{"type":"a","list":{list}}}"#);
+    let limit = "bytes, the limit is 262144";
+    for (headers, body) in [
+        (JSON, event.clone()),
+        (CLOUD, event.clone()),
+        (&[("ce-specversion", "1.0"), ("content-type", "application/json")], list),
+    ] {
+        let refused = decode(headers, body.as_bytes(), RECEIVED, &Limits::STANDARD).unwrap_err().to_string();
+        assert!(refused.contains(limit), "{headers:?}: {refused}");
+    }
+    for (headers, body) in [
+        (JSON, format!(r#"[{event},{{"type":"b"}}]"#)),
+        (NDJSON, format!("{event}\n{{\"type\":\"b\"}}")),
+        (BATCH, format!(r#"[{event},{{"specversion":"1.0","id":"1","source":"s","type":"b"}}]"#)),
+    ] {
+        let decoded = read(headers, &body);
+        assert_eq!(decoded.events.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["b"], "{headers:?}");
+        assert!(decoded.rejections.first[0].reason.contains(limit), "{headers:?}");
+    }
+    // Nor is what stands deeper than anything that is meant.
+    let deep = format!("[{}{},{{\"type\":\"b\"}}]", "[".repeat(10_000), "]".repeat(10_000));
+    let decoded = read(JSON, &deep);
+    assert_eq!((decoded.events.len(), decoded.rejections.count), (1, 1));
+}
+
+#[test]
 fn parts_are_found_by_their_usual_names_and_the_rest_is_flattened() {
     check(
         NDJSON,
