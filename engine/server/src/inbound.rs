@@ -131,7 +131,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
     body::read(headers, body, WEBHOOK_BYTES_MAX).await.map_err(|error| match error {
         BodyError::TooLarge { limit } => {
-            refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("no webhook is larger than {limit} bytes"))
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("no webhook is larger than {limit} bytes\n")).into_response()
         }
         broken @ BodyError::Broken(_) => broken.into_response(),
     })

@@ -1,6 +1,7 @@
 //! `/api/watchfire/v1/plugins/{plugin}/calls`: recorded calls of plugins, for `watchfire plugin replay`.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +29,15 @@ pub(crate) struct Wanted {
 }
 
 /// `POST ?calls=N`: records the next calls, whatever becomes of them.
-pub(crate) async fn record(State(app): State<App>, Path(plugin): Path<String>, wanted: Query<Wanted>) -> Response {
+pub(crate) async fn record(
+    State(app): State<App>,
+    Path(plugin): Path<String>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let wanted = match wanted {
+        Ok(Query(wanted)) => wanted,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
     if !(1..=CALLS_MAX).contains(&wanted.calls) {
         return refused(StatusCode::BAD_REQUEST, &format!("calls must be from 1 to {CALLS_MAX}"));
     }
@@ -39,9 +48,9 @@ pub(crate) async fn record(State(app): State<App>, Path(plugin): Path<String>, w
 }
 
 /// `GET .../{number}`: one recorded call with everything that is needed to make it again.
-pub(crate) async fn call(State(app): State<App>, Path((plugin, number)): Path<(String, u64)>) -> Response {
+pub(crate) async fn call(State(app): State<App>, Path((plugin, number)): Path<(String, String)>) -> Response {
     let Some(calls) = app.engine.plugin_calls(&plugin) else { return unknown(&plugin) };
-    match calls.iter().find(|call| call.number == number) {
+    match calls.iter().find(|call| call.number.to_string() == number) {
         Some(call) => ([(header::CONTENT_TYPE, "application/json")], call.to_json()).into_response(),
         None => refused(StatusCode::NOT_FOUND, "that call is not remembered any more"),
     }

@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use watchfire::DeliveryRecord;
 use watchfire::alerting::DeliveryOutcome;
@@ -21,11 +23,11 @@ const LISTED: usize = 50;
 pub(crate) const FORGOTTEN: &str = "that delivery is not remembered any more, or not with all its alerts";
 
 #[derive(Deserialize)]
-struct Wanted {
+struct Wanted<'a> {
     receiver: String,
     /// Alerts as `POST /api/v2/alerts` takes them; without any, a test alert.
-    #[serde(default)]
-    alerts: Vec<Value>,
+    #[serde(borrow)]
+    alerts: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +56,11 @@ pub(crate) async fn test(State(app): State<App>, headers: HeaderMap, body: Body)
 }
 
 /// `GET /api/watchfire/v1/deliveries`: the last attempts with what was sent and answered, newest first.
-pub(crate) async fn deliveries(State(app): State<App>, Query(listed): Query<Listed>) -> Response {
+pub(crate) async fn deliveries(State(app): State<App>, listed: Result<Query<Listed>, QueryRejection>) -> Response {
+    let listed = match listed {
+        Ok(Query(listed)) => listed,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
     let all = app.engine.deliveries();
     let wanted = |one: &&std::sync::Arc<DeliveryRecord>| {
         listed.receiver.as_ref().is_none_or(|receiver| **receiver == *one.delivery.receiver)
@@ -65,7 +71,9 @@ pub(crate) async fn deliveries(State(app): State<App>, Query(listed): Query<List
 }
 
 /// `POST /api/watchfire/v1/deliveries/{number}/redeliver`: sends it once more.
-pub(crate) async fn redeliver(State(app): State<App>, Path(number): Path<u64>) -> Response {
+pub(crate) async fn redeliver(State(app): State<App>, Path(number): Path<String>) -> Response {
+    // What is no number is that of no delivery.
+    let Ok(number) = number.parse() else { return refused(StatusCode::NOT_FOUND, FORGOTTEN) };
     match app.engine.redeliver(number).await {
         Some(again) => Json(record(&again)).into_response(),
         None => refused(StatusCode::NOT_FOUND, FORGOTTEN),
@@ -79,18 +87,16 @@ pub(crate) fn refused(status: StatusCode, message: &str) -> Response {
 
 async fn wanted(app: &App, headers: &HeaderMap, body: Body) -> Result<(String, Vec<Alert>), Response> {
     let bytes = body::read(headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
-    let wanted: Wanted = serde_json::from_slice(&bytes)
+    let wanted: Wanted<'_> = serde_json::from_slice(&bytes)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, &format!("the body cannot be read: {error}")))?;
     let definitions = app.engine.definitions();
     if !definitions.config.dispatch.receivers.iter().any(|known| *known.name == *wanted.receiver) {
         return Err(refused(StatusCode::NOT_FOUND, &format!("there is no receiver {:?}", wanted.receiver)));
     }
-    if wanted.alerts.is_empty() {
-        return Ok((wanted.receiver, Vec::new()));
-    }
-    let text = Value::from(wanted.alerts).to_string();
+    let Some(alerts) = wanted.alerts else { return Ok((wanted.receiver, Vec::new())) };
+    let (text, now) = (alerts.get().as_bytes(), app.engine.now());
     let timeout = definitions.config.dispatch.resolve_timeout;
-    let decoded = watchfire_ingest::alerts::decode(text.as_bytes(), app.engine.now(), timeout, &app.ingest_limits());
+    let decoded = watchfire_ingest::alerts::decode(text, now, timeout, &app.ingest_limits());
     let decoded = decoded.map_err(|error| refused(StatusCode::BAD_REQUEST, &error.message))?;
     match decoded.error_answer() {
         Some(error) => Err(refused(StatusCode::BAD_REQUEST, &error.message)),

@@ -14,6 +14,7 @@ pub(super) fn responses() -> Value {
         "403": said("The role does not allow it, or the request comes from a page of another site"),
         "404": told("There is no such thing"),
         "409": told("It cannot be done to this one"),
+        "413": said("The body is larger than may be; the answer says how large"),
         "422": told("It is understood and cannot be done"),
         "429": said("As much is under way as may be; `Retry-After` says when to try again"),
         "503": said("The engine is stopping, or cannot make anything durable at the moment"),

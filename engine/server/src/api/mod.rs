@@ -112,7 +112,8 @@ impl Operation {
         for status in self.refusals {
             responses.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{status}")}));
         }
-        for status in [401, 403, 429, 503] {
+        let too_large = self.body.as_ref().map(|_| 413);
+        for status in [401, 403, 429, 503].into_iter().chain(too_large) {
             responses.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{status}")}));
         }
         let mut operation = json!({

@@ -166,6 +166,7 @@ fn of_receivers() -> Vec<Operation> {
         .parameter("query", "receiver", text(), false, "Only those to this receiver")
         .parameter("query", "limit", integer(), false, "At most so many")
         .answers(object(&[("deliveries", deliveries())], &[]))
+        .refuses(&[400])
         .by(get(receivers::deliveries)),
         Operation::new(
             Method::POST,
