@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -52,20 +52,9 @@ pub(crate) async fn run(launch: Launch, traces: Option<Exporter>) -> Result<Exit
     if let Some(data) = &launch.data {
         builder = builder.data_dir(data);
     }
-    let engine = match builder.start().await {
-        Ok(engine) => engine,
-        Err(StartError::Config { diagnostics, text }) => {
-            for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
-                eprintln!("{}\n", diagnostic.render(&text));
-            }
-            bail!("{} is not valid; `watchfire check {0}` shows everything", launch.config.display());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (end_of_traces, ended) = oneshot::channel();
-    let traces = traces.map(|exporter| tokio::spawn(exporter.run(engine.clone(), ended)));
-    let loaded = engine.definitions();
-    let server = &loaded.config.server;
+    let prepared = builder.prepare().map_err(|error| refused(error, &launch.config))?;
+    // The address is taken before anything is touched: two engines on one data folder would be worse than one error.
+    let server = &prepared.config().server;
     let listen = resolve(&server.listen).await?;
     let beyond = !listen.ip().is_loopback();
     let credentials_required = beyond && !launch.insecure;
@@ -79,7 +68,19 @@ pub(crate) async fn run(launch: Launch, traces: Option<Exporter>) -> Result<Exit
     if beyond && server.auth.is_open() {
         tracing::warn!(%listen, "whoever reaches this address may silence alerts: no server.auth is configured");
     }
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; name another address in `server.listen` or on the command line")
+    })?;
+    let prefix = server.route_prefix.clone();
+    let (started, starting) = oneshot::channel::<()>();
+    let answering = tokio::spawn(async move {
+        watchfire_server::answer_while_starting(listener, &prefix, async { drop(starting.await) }).await
+    });
+    let engine = prepared.start().await.map_err(|error| refused(error, &launch.config))?;
+    let (end_of_traces, ended) = oneshot::channel();
+    let traces = traces.map(|exporter| tokio::spawn(exporter.run(engine.clone(), ended)));
+    drop(started);
+    let listener = answering.await?;
     let settings = Settings { credentials_required, ..Settings::default() };
     let router = watchfire_server::router(engine.clone(), settings);
     let address = listener.local_addr()?;
@@ -106,6 +107,15 @@ pub(crate) async fn run(launch: Launch, traces: Option<Exporter>) -> Result<Exit
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why the engine does not start; what is wrong in the configuration is shown with its places.
+fn refused(error: StartError, config: &Path) -> anyhow::Error {
+    let StartError::Config { diagnostics, text } = error else { return error.into() };
+    for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+        eprintln!("{}\n", diagnostic.render(&text));
+    }
+    anyhow!("{} is not valid; `watchfire check {0}` shows everything", config.display())
 }
 
 async fn resolve(listen: &str) -> Result<SocketAddr> {

@@ -207,13 +207,11 @@ impl Builder {
         self
     }
 
-    /// Starts the engine. When this returns, the state is restored and rules are evaluated.
-    ///
-    /// Broken rule files and plugins do not keep it from starting: they are quarantined and visible.
+    /// Reads the configuration and touches nothing else yet, for programs that look at it before they start.
     ///
     /// # Errors
-    /// If the configuration or the data directory cannot be used.
-    pub async fn start(self) -> Result<Watchfire, StartError> {
+    /// If there is no configuration that can be used.
+    pub fn prepare(self) -> Result<Prepared, StartError> {
         let origin = match (self.config_file, self.values) {
             // From here on every path is absolute: the identity of rules must not depend on where the program was started.
             (Some(path), _) => {
@@ -223,11 +221,50 @@ impl Builder {
             (None, Some((config, rules))) => Origin::Values(Box::new(config), rules),
             (None, None) => return Err(StartError::NoConfiguration),
         };
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let (config, text) = peek(&origin)?;
+        let Builder { data_dir, providers, channels, clock, .. } = self;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
+        Ok(Prepared { origin, config, text, data_dir, providers, channels, clock })
+    }
+
+    /// Starts the engine. When this returns, the state is restored and rules are evaluated.
+    ///
+    /// Broken rule files and plugins do not keep it from starting: they are quarantined and visible.
+    ///
+    /// # Errors
+    /// If the configuration or the data directory cannot be used.
+    pub async fn start(self) -> Result<Watchfire, StartError> {
+        self.prepare()?.start().await
+    }
+}
+
+/// An engine that can be started: its configuration is read.
+pub struct Prepared {
+    origin: Origin,
+    config: Config,
+    /// The configuration as it is written.
+    text: String,
+    data_dir: Option<PathBuf>,
+    providers: Vec<Arc<dyn Provider>>,
+    channels: BTreeMap<String, Vec<Arc<dyn Channel>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Prepared {
+    /// What it will start with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// As [`Builder::start`].
+    ///
+    /// # Errors
+    /// If the data directory cannot be used, or the configuration any more.
+    pub async fn start(self) -> Result<Watchfire, StartError> {
+        let Prepared { origin, config, text, data_dir, providers, channels, clock } = self;
         let metrics = Arc::new(Metrics::new());
         let folder = reload::folder(&origin);
-        let (config, text) = peek(&origin)?;
-        let data_dir = self.data_dir.unwrap_or_else(|| folder.join(config.storage.path.as_deref().unwrap_or("data")));
+        let data_dir = data_dir.unwrap_or_else(|| folder.join(config.storage.path.as_deref().unwrap_or("data")));
         let unusable = |reason: String| StartError::Data { path: data_dir.clone(), reason };
         std::fs::create_dir_all(&data_dir).map_err(|error| unusable(error.to_string()))?;
 
@@ -265,7 +302,7 @@ impl Builder {
         let cache_dir = Some(data_dir.join("plugin-cache"));
         let host = Host::new(HostSettings { cache_dir, limits: config.plugins.limits, ..HostSettings::default() })
             .map_err(|error| StartError::Host(error.to_string()))?;
-        let mut sources = self.providers;
+        let mut sources = providers;
         sources.push(Arc::new(host.clone()));
         sources.push(Arc::new(Builtins));
         let providers: Arc<dyn Provider> = Arc::new(Providers(sources));
@@ -298,7 +335,7 @@ impl Builder {
         let rules = Arc::new(ArcSwap::from_pointee(running));
         let bounds = Arc::new(Bounds::default());
         let numbers = Numbers::new(Arc::clone(&rules), Arc::clone(&data), Arc::clone(&bounds));
-        let delivery = DeliveryParts { channels: self.channels, numbers };
+        let delivery = DeliveryParts { channels, numbers };
         delivery.extend(&mut compiled.definitions.dispatch);
         let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
         let deliverer = Arc::new(ArcSwap::from_pointee(deliverer));

@@ -75,7 +75,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use bounds::{Bound, Place};
-pub use builder::{Builder, StartError, ingest_limits};
+pub use builder::{Builder, Prepared, StartError, ingest_limits};
 pub use check::{CheckedFile, NamedRules, PluginFolder, Usable, check_file, is_rule_file};
 pub use clock::{Clock, SystemClock};
 pub use compile::external_url;

@@ -1,9 +1,10 @@
 //! Supervision: readiness, health, metrics, reload, the stream of changes.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -11,16 +12,19 @@ use futures::{Stream, StreamExt};
 use tokio_stream::wrappers::BroadcastStream;
 use watchfire::Bound;
 
-use crate::App;
 use crate::bounds::full;
+use crate::{App, Stopping};
 
 /// Changes within this time reach a page as one, because a storm of alerts must not become a storm of page loads.
 const COALESCE: Duration = Duration::from_millis(250);
 
+/// The sign of life.
+pub(crate) const HEALTHY: &str = "Watchfire is healthy.\n";
+
 /// `GET /-/healthy`
 pub(crate) async fn healthy(State(app): State<App>) -> Response {
     if app.engine.is_running() {
-        "Watchfire is healthy.\n".into_response()
+        HEALTHY.into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Watchfire has stopped; start it again.\n").into_response()
     }
@@ -55,7 +59,7 @@ pub(crate) async fn reload(State(app): State<App>) -> Response {
 }
 
 /// `GET /api/watchfire/v1/stream`: an event `changed` whenever pages may look different, and one every few seconds.
-pub(crate) async fn stream(State(app): State<App>) -> Response {
+pub(crate) async fn stream(State(app): State<App>, stopping: Option<Extension<Stopping>>) -> Response {
     let Some(place) = app.engine.enter(Bound::Streams) else {
         return full("as many pages are open as server.limits.streams_max allows; close one and try again\n");
     };
@@ -64,8 +68,16 @@ pub(crate) async fn stream(State(app): State<App>) -> Response {
         // Given back when the reader is gone, which the next tick finds out.
         let _place = place;
         let mut ticks = tokio::time::interval(Duration::from_secs(2));
+        let mut stop = pin!(async move {
+            match stopping {
+                Some(Extension(mut stopping)) => stopping.stopped().await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             tokio::select! {
+                // The server would wait for the reader, who waits for the server.
+                () = &mut stop => return,
                 // A slow reader that lost some changes must look again all the more.
                 change = changes.next() => if change.is_none() { return },
                 _ = ticks.tick() => {}
@@ -77,6 +89,7 @@ pub(crate) async fn stream(State(app): State<App>) -> Response {
             tokio::pin!(quiet);
             loop {
                 tokio::select! {
+                    () = &mut stop => return,
                     () = &mut quiet => break,
                     change = changes.next() => if change.is_none() { return },
                 }

@@ -31,12 +31,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
+use bytes::Bytes;
 use watchfire::config::ServerLimits;
 use watchfire::{PushError, Watchfire};
 use watchfire_ingest::otlp::Deltas;
 use watchfire_model::{MatcherBudget, Timestamp};
 
-pub use serve::serve;
+pub use serve::{Stopping, answer_while_starting, serve};
 pub use ui::{PAGES, SCRIPT, STYLE, ago};
 
 /// The stream of changes.
@@ -51,6 +52,9 @@ pub struct Settings {
     /// Further pages for the bar at the top: path and title.
     pub more_pages: Vec<(String, String)>,
 }
+
+/// Shorter bodies are read in less than a millisecond.
+const READ_AT_ONCE_BYTES: usize = 64 << 10;
 
 /// Series of OTLP deltas whose totals are remembered.
 const DELTA_SERIES_MAX: usize = 100_000;
@@ -73,8 +77,24 @@ impl App {
         self.engine.definitions().config.server.limits.clone()
     }
 
-    /// Reads what a request says with matchers. Their patterns take a while, so that this is done on a thread that serves
-    /// nobody else meanwhile; a request that asks for too much is counted. `None` if the engine is stopping.
+    /// Does what takes a while, such as to read or write megabytes, on a thread that serves nobody else meanwhile: those
+    /// that answer requests also run the engine. `None` if the engine is stopping.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// Reads a body: aside where it is long, and at once where that costs less than to wake another thread. `None` if the
+    /// engine is stopping.
+    async fn read_body<T: Send + 'static>(
+        &self,
+        bytes: Bytes,
+        read: impl FnOnce(&[u8]) -> T + Send + 'static,
+    ) -> Option<T> {
+        if bytes.len() < READ_AT_ONCE_BYTES { Some(read(&bytes)) } else { self.aside(move || read(&bytes)).await }
+    }
+
+    /// Reads what a request says with matchers, aside, because their patterns take a while; a request that asks for too
+    /// much is counted. `None` if the engine is stopping.
     async fn read_matchers<T: Send + 'static>(
         &self,
         mut budget: MatcherBudget,
@@ -84,7 +104,7 @@ impl App {
             let read = read(&mut budget);
             (read, budget.is_exceeded())
         };
-        let (read, is_exceeded) = tokio::task::spawn_blocking(work).await.ok()?;
+        let (read, is_exceeded) = self.aside(work).await?;
         if is_exceeded {
             self.engine.count_matchers_refused();
         }
@@ -106,7 +126,8 @@ impl App {
 ///
 /// A program with routes of its own merges them. For a place below a path of that program, its configuration says
 /// `server: {route_prefix: /alerting}`, and the routes are still merged: axum's `nest` would hide the path from the pages,
-/// whose links would lead elsewhere. [`serve`] bounds the connections; whoever serves the routes otherwise does that.
+/// whose links would lead elsewhere. [`serve`] bounds the connections and ends open pages' streams when it stops; whoever
+/// serves the routes otherwise does that, the latter by [`Stopping`].
 pub fn router(engine: Watchfire, settings: Settings) -> Router {
     let started_at = engine.now();
     let deltas = Arc::new(tokio::sync::Mutex::new(Deltas::new(DELTA_SERIES_MAX)));

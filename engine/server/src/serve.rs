@@ -1,9 +1,11 @@
-//! Connections: how many there may be, and how long one may say nothing.
+//! Connections: how many there may be, how long one may say nothing, and what they are told before and after.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -12,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use watchfire::{Bound, Watchfire};
+
+use crate::admin;
 
 /// How long the head of a request may take, counted from the end of the request before, so that it is also how long a
 /// connection may lie idle. Load balancers drop idle connections after a minute; one that does so first never sends a
@@ -26,9 +30,65 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nCo
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 62\r\n\r\n\
     too many connections are open (server.limits.connections_max)\n";
 
+/// Connections at one time while the engine starts: supervisors, and senders that try.
+const STARTING_CONNECTIONS_MAX: usize = 256;
+
+/// What everybody is told who wants more than a sign of life of an engine that starts.
+const STARTING: &str = "Watchfire is starting and reads back what it kept; try again in a moment.\n";
+
+/// Tells answers that would go on for ever, such as a stream of changes, that the server stops. [`serve`] adds it to every
+/// request; a program that serves the routes otherwise adds it as an extension, or waits in vain for pages to be closed.
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Becomes true when the server stops.
+    pub fn new(stopped: watch::Receiver<bool>) -> Stopping {
+        Stopping(stopped)
+    }
+
+    /// Waits until the server stops.
+    pub async fn stopped(&mut self) {
+        // A sender that is gone ends the server as well.
+        drop(self.0.wait_for(|stop| *stop).await);
+    }
+}
+
+/// Answers on a socket while an engine starts, until `started` ends, and gives the socket back: that the process lives, as
+/// Prometheus says it while it reads its log, and to everything else that it is to be tried again.
+pub async fn answer_while_starting(
+    listener: TcpListener,
+    route_prefix: &str,
+    started: impl Future<Output = ()>,
+) -> TcpListener {
+    let wait = async || {
+        let again = [(header::RETRY_AFTER, "1"), (HeaderName::from_static("refresh"), "2")];
+        (StatusCode::SERVICE_UNAVAILABLE, again, STARTING)
+    };
+    let router = Router::new().route(&format!("{route_prefix}/-/healthy"), get(admin::HEALTHY)).fallback(wait);
+    let (stopping, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut started = pin!(started);
+    loop {
+        tokio::select! {
+            () = &mut started => break,
+            accepted = listener.accept(), if connections.len() < STARTING_CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(answer(stream, router.clone(), HEAD_TIMEOUT, stopped.clone()))),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    // Those that are idle are closed, so that their next request finds the engine.
+    stopping.send_replace(true);
+    connections.detach_all();
+    listener
+}
+
 /// Answers on a socket until `stop` ends, and then what is under way.
 pub async fn serve(listener: TcpListener, engine: &Watchfire, router: Router, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(false);
+    let router = router.layer(Extension(Stopping(stopped.clone())));
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
@@ -70,16 +130,15 @@ async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     head_timeout: Duration,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    // A sender that is gone ends the server as well.
-    let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+    let mut stopping = Stopping(stopped);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop => {
+        () = stopping.stopped() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -91,7 +150,6 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

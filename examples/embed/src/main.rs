@@ -23,7 +23,7 @@ async fn main() -> Result<()> {
             std::future::pending::<()>().await;
         }
     };
-    axum::serve(listener, shop.router()).with_graceful_shutdown(interrupted).await?;
+    shop.serve(listener, interrupted).await;
     shop.close().await;
     println!("closed; {} pages were sent", pager.pages().len());
     Ok(())

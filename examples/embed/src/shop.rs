@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::post;
+use tokio::net::TcpListener;
 use watchfire::Watchfire;
 use watchfire::alerting::DeliveryOutcome;
 use watchfire::config::{FixedEnvironment, Source, load_config, load_rules};
@@ -63,9 +64,15 @@ impl Shop {
     }
 
     /// The shop's own routes, and behind them the engine's.
-    pub(crate) fn router(&self) -> Router {
+    fn router(&self) -> Router {
         let engine = watchfire_server::router(self.engine.clone(), watchfire_server::Settings::default());
         Router::new().route("/orders/{how}", post(order)).with_state(self.clone()).merge(engine)
+    }
+
+    /// Answers until `stop` ends. Whoever serves the router otherwise ends the streams of open pages as well
+    /// ([`watchfire_server::Stopping`]), or waits for their readers to leave.
+    pub(crate) async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        watchfire_server::serve(listener, &self.engine, self.router(), stop).await;
     }
 
     pub(crate) async fn close(&self) {

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Extension;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use watchfire::model::Timestamp;
 use watchfire::{Clock, SystemClock, Watchfire};
+use watchfire_server::Stopping;
 
 use crate::args;
 use crate::output::say;
@@ -61,11 +64,17 @@ pub(crate) async fn run(options: args::Demo) -> Result<()> {
         address,
         attempts: Arc::default(),
     };
+    let (stop, stopped) = watch::channel(false);
     let router = watchfire_server::router(engine.clone(), settings).merge(pages::router(demo));
+    let router = router.layer(Extension(Stopping::new(stopped)));
     say!("\n  Watchfire is watching this machine. Open\n\n      \x1b[1mhttp://{address}/demo\x1b[0m\n");
     say!("  and press a button to break something. Ctrl-C ends it.\n");
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(interrupted()).await?;
+    let end = async move {
+        interrupted().await;
+        stop.send_replace(true);
+    };
+    axum::serve(listener, service).with_graceful_shutdown(end).await?;
     engine.shutdown().await;
     if options.data.is_none() {
         std::fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;

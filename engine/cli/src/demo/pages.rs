@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{ConnectInfo, Json, Path, State};
+use axum::extract::{ConnectInfo, Extension, Json, Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event as ServerEvent, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
@@ -21,6 +21,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use watchfire::Watchfire;
 use watchfire::alerting::{InstanceState, RuleKind, RuleView};
 use watchfire::model::{Event, FieldValue, Timestamp};
+use watchfire_server::Stopping;
 
 use super::breaker::{Breaker, FAULT_LASTS, Fault};
 use super::inbox::{Inbox, Incident, Kept, SlackMessage};
@@ -135,7 +136,10 @@ fn rule_row(rule: &RuleView, now: Timestamp) -> RuleRow {
 }
 
 /// Says `changed` when the engine or the inbox changed, and every second, because ages are shown.
-async fn stream(State(demo): State<Demo>) -> Sse<impl Stream<Item = Result<ServerEvent, Infallible>>> {
+async fn stream(
+    State(demo): State<Demo>,
+    Extension(mut stopping): Extension<Stopping>,
+) -> Sse<impl Stream<Item = Result<ServerEvent, Infallible>>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     tokio::spawn(async move {
         let mut inbox = BroadcastStream::new(demo.inbox.subscribe());
@@ -143,6 +147,7 @@ async fn stream(State(demo): State<Demo>) -> Sse<impl Stream<Item = Result<Serve
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
+                () = stopping.stopped() => return,
                 _ = inbox.next() => {}
                 _ = engine.next() => {}
                 _ = ticks.tick() => {}
