@@ -12,9 +12,11 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use watchfire::PushedAlerts;
 use watchfire::config::shown_to_alertmanagers_clients;
-use watchfire_alerting::{AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId};
+use watchfire::{PushedAlerts, Watchfire};
+use watchfire_alerting::{
+    AlertGroupView, AlertView, AlertViewState, Recurrence, Silence, SilenceDraft, SilenceError, SilenceId,
+};
 use watchfire_ingest::LabelNames;
 use watchfire_model::{
     AlertStatus, Anchoring, Labels, MatchOp, Matcher, MatcherBudget, Timestamp, is_legacy_label_name,
@@ -217,10 +219,12 @@ pub(crate) async fn alerts(State(app): State<App>, RawQuery(query): RawQuery) ->
     let now = app.engine.now();
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let mut views = app.engine.view(move |engine| engine.alerts(now)).await.ok_or_else(gone)?;
-    views.retain(|view| filter.keeps(view));
-    views.sort_by_key(|view| view.fingerprint);
-    let alerts: Vec<_> = views.iter().map(|view| gettable(view, resolve_at)).collect();
-    Ok(Json(alerts).into_response())
+    let answer = move || {
+        views.retain(|view| filter.keeps(view));
+        views.sort_by_key(|view| view.fingerprint);
+        Json(views.iter().map(|view| gettable(view, resolve_at)).collect::<Vec<_>>()).into_response()
+    };
+    app.aside(answer).await.ok_or_else(gone)
 }
 
 /// `GET /api/v2/alerts/groups`
@@ -230,6 +234,18 @@ pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQue
     let resolve_at = now + app.engine.definitions().config.dispatch.resolve_timeout;
     let (groups, views) =
         app.engine.view(move |engine| (engine.alert_groups(now), engine.alerts(now))).await.ok_or_else(gone)?;
+    let engine = app.engine.clone();
+    let answer = move || groups_json(&engine, &groups, views, &filter, resolve_at).into_response();
+    app.aside(answer).await.ok_or_else(gone)
+}
+
+fn groups_json(
+    engine: &Watchfire,
+    groups: &[AlertGroupView],
+    views: Vec<AlertView>,
+    filter: &Filter,
+    resolve_at: Timestamp,
+) -> Json<Vec<Value>> {
     let views: BTreeMap<_, _> = views.into_iter().map(|view| (view.fingerprint, view)).collect();
     let mut answer = Vec::new();
     for group in groups.iter().filter(|group| filter.keeps_receiver(&group.receiver)) {
@@ -240,13 +256,13 @@ pub(crate) async fn alert_groups(State(app): State<App>, RawQuery(query): RawQue
             let alerts = kept.iter().map(|view| view.alert.clone()).collect();
             answer.push(json!({
                 "alerts": kept.iter().map(|view| gettable(view, resolve_at)).collect::<Vec<_>>(),
-                "routeLabels": app.engine.route_labels(group, alerts),
+                "routeLabels": engine.route_labels(group, alerts),
                 "labels": labels_json(&group.labels),
                 "receiver": { "name": group.receiver.as_ref() },
             }));
         }
     }
-    Ok(Json(answer).into_response())
+    Json(answer)
 }
 
 /// `POST /api/v2/alerts`: the valid ones are taken even if others are not.
@@ -254,7 +270,9 @@ pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
     let now = app.engine.now();
     let resolve_timeout = app.engine.definitions().config.dispatch.resolve_timeout;
-    let decoded = watchfire_ingest::alerts::decode(&bytes, now, resolve_timeout, &app.ingest_limits());
+    let limits = app.ingest_limits();
+    let decode = move |bytes: &[u8]| watchfire_ingest::alerts::decode(bytes, now, resolve_timeout, &limits);
+    let decoded = app.read_body(bytes, decode).await.ok_or_else(|| gone().into_response())?;
     let decoded = decoded.map_err(|refused| answer(&refused))?;
     let error = decoded.error_answer();
     if !decoded.alerts.is_empty() {

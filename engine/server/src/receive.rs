@@ -80,15 +80,15 @@ pub(crate) async fn otlp_metrics(State(app): State<App>, headers: HeaderMap, bod
     let (media, encoding) = (text_of(&headers, header::CONTENT_TYPE), text_of(&headers, header::CONTENT_ENCODING));
     let (media, encoding) = (media.map(str::to_owned), encoding.map(str::to_owned));
     let budget = limits.clone();
-    // A body can take a second, in which this thread would serve nobody else.
-    let decoded = tokio::task::spawn_blocking(move || {
+    // Even a short one may be long once it is unpacked.
+    let decoded = app.aside(move || {
         let plain = otlp::plain(media.as_deref(), encoding.as_deref(), &bytes, &budget)?;
         otlp::decode(&plain, &budget)
     });
     let mut metrics = match decoded.await {
-        Ok(Ok(metrics)) => metrics,
-        Ok(Err(error)) => return decode_refused(&error),
-        Err(_) => return push_refused(PushError::Closed),
+        Some(Ok(metrics)) => metrics,
+        Some(Err(error)) => return decode_refused(&error),
+        None => return push_refused(PushError::Closed),
     };
     let stored = match metrics.deltas.is_empty() {
         true => app.engine.push_samples(std::mem::take(&mut metrics.series)).await,
@@ -128,9 +128,11 @@ pub(crate) async fn import(State(app): State<App>, headers: HeaderMap, body: Bod
         Err(error) => return error.into_response(),
     };
     let format = text::Format::from_content_type(text_of(&headers, header::CONTENT_TYPE));
-    let decoded = match text::decode_series(format, &bytes, app.engine.now(), &app.ingest_limits()) {
-        Ok(decoded) => decoded,
-        Err(error) => return decode_refused(&error),
+    let (now, limits) = (app.engine.now(), app.ingest_limits());
+    let decoded = match app.read_body(bytes, move |bytes| text::decode_series(format, bytes, now, &limits)).await {
+        Some(Ok(decoded)) => decoded,
+        Some(Err(error)) => return decode_refused(&error),
+        None => return push_refused(PushError::Closed),
     };
     let pushed = match app.engine.push_samples(decoded.series).await {
         Ok(pushed) => pushed,
@@ -149,11 +151,15 @@ pub(crate) async fn events(State(app): State<App>, headers: HeaderMap, body: Bod
         Ok(bytes) => bytes,
         Err(error) => return error.into_response(),
     };
-    let pairs: Vec<(&str, &str)> =
-        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
-    let decoded = match events::decode(&pairs, &bytes, app.engine.now(), &app.ingest_limits()) {
-        Ok(decoded) => decoded,
-        Err(error) => return decode_refused(&error),
+    let (now, limits) = (app.engine.now(), app.ingest_limits());
+    let decode = move |bytes: &[u8]| {
+        let pairs = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        events::decode(&pairs.collect::<Vec<_>>(), bytes, now, &limits)
+    };
+    let decoded = match app.read_body(bytes, decode).await {
+        Some(Ok(decoded)) => decoded,
+        Some(Err(error)) => return decode_refused(&error),
+        None => return push_refused(PushError::Closed),
     };
     let pushed = match app.engine.push_events(decoded.events).await {
         Ok(pushed) => pushed,

@@ -10,7 +10,7 @@ use watchfire_tsdb::SampleValue;
 
 use super::number::{float, seconds};
 use super::parameters::Parameters;
-use super::{Failed, bad_data, first, invalid, labels_json, success, success_with};
+use super::{Failed, bad_data, first, invalid, labels_json, success, success_with, unavailable};
 use crate::App;
 
 /// Points of a range query; more would not fit on a screen and cost a lot.
@@ -34,7 +34,7 @@ pub(super) async fn instant(State(app): State<App>, parameters: Parameters) -> R
     let at = parameters.time("time", app.engine.now())?;
     let settings = settings(&parameters)?;
     let answered = app.engine.query(parameters.text("query"), at, &settings).await?;
-    Ok(answer(answered, at, limit, &parameters))
+    app.aside(move || answer(answered, at, limit, &parameters)).await.ok_or_else(unavailable)
 }
 
 /// `/api/v1/query_range`
@@ -56,7 +56,7 @@ pub(super) async fn range(State(app): State<App>, parameters: Parameters) -> Res
     }
     let settings = settings(&parameters)?;
     let answered = app.engine.query_range(parameters.text("query"), start, end, step, &settings).await?;
-    Ok(answer(answered, end, limit, &parameters))
+    app.aside(move || answer(answered, end, limit, &parameters)).await.ok_or_else(unavailable)
 }
 
 /// `/api/v1/query_exemplars`: exemplars are not kept, so that there are none of any series.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
+use watchfire::Loaded;
 use watchfire_alerting::{Instance, InstanceState, RuleGroupView, RuleHealth, RuleKind, RuleView};
 use watchfire_model::{Matcher, RuleGroupId, RuleId, Timestamp, format_e};
 use watchfire_rules::Rule;
@@ -191,9 +192,18 @@ fn stale(token: &str) -> Failed {
 /// `/api/v1/rules`
 pub(super) async fn rules(State(app): State<App>, parameters: Parameters) -> Result<Response, Failed> {
     let filter = Filter::read(&app, &parameters).await?;
-    let mut views = app.engine.view(|engine| engine.rule_groups()).await.ok_or_else(unavailable)?;
-    views.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+    let views = app.engine.view(|engine| engine.rule_groups()).await.ok_or_else(unavailable)?;
     let loaded = app.engine.definitions();
+    app.aside(move || page_of_rules(views, &loaded, &filter, &parameters)).await.ok_or_else(unavailable)?
+}
+
+fn page_of_rules(
+    mut views: Vec<RuleGroupView>,
+    loaded: &Loaded,
+    filter: &Filter,
+    parameters: &Parameters,
+) -> Result<Response, Failed> {
+    views.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
     let definitions: BTreeMap<RuleId, &Rule> = loaded.rules().map(|rule| (rule.id, rule)).collect();
     let first = match filter.from {
         None => 0,
@@ -224,6 +234,6 @@ pub(super) async fn rules(State(app): State<App>, parameters: Parameters) -> Res
 /// `/api/v1/alerts`
 pub(super) async fn alerts(State(app): State<App>) -> Result<Response, Failed> {
     let views = app.engine.view(|engine| engine.rule_states()).await.ok_or_else(unavailable)?;
-    let alerts: Vec<Value> = views.iter().flat_map(visible).map(instance_json).collect();
-    Ok(success(json!({ "alerts": alerts })))
+    let alerts = move || views.iter().flat_map(visible).map(instance_json).collect::<Vec<Value>>();
+    app.aside(move || success(json!({ "alerts": alerts() }))).await.ok_or_else(unavailable)
 }

@@ -10,7 +10,7 @@ use watchfire_ingest::Metadata;
 use watchfire_model::{Labels, Matcher, Timestamp};
 
 use super::parameters::Parameters;
-use super::{Failed, bad_data, first, labels_json, success_with};
+use super::{Failed, bad_data, first, labels_json, success_with, unavailable};
 use crate::App;
 
 /// The series that the request selects, in its time; nothing if it selects none.
@@ -38,7 +38,8 @@ pub(super) async fn series(State(app): State<App>, parameters: Parameters) -> Re
     let found = selected(&app, &parameters, selectors).await?;
     let found = found.ok_or_else(|| bad_data("no match[] parameter provided"))?;
     let (found, warnings) = first(found, limit);
-    Ok(success_with(found.iter().map(labels_json).collect(), &warnings, &[]))
+    let answer = move || success_with(found.iter().map(labels_json).collect(), &warnings, &[]);
+    app.aside(answer).await.ok_or_else(unavailable)
 }
 
 /// `/api/v1/labels`. Without a selector these are the labels of everything that is kept, whatever its time.
