@@ -8,13 +8,20 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::support::{Tool, block_on, client, eventually, install_plugins, root, variable};
+use crate::support::{Engine, Tool, block_on, client, eventually, install_plugins, root, variable};
 
-pub(crate) const CASES: &[Case] = &[Case {
-    name: "browser::the_demo_ends_with_three_messages_on_the_page",
-    needs: &[Tool::Binary, Tool::Plugins, Tool::Chromium],
-    run: demo,
-}];
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "browser::the_demo_ends_with_three_messages_on_the_page",
+        needs: &[Tool::Binary, Tool::Plugins, Tool::Chromium],
+        run: demo,
+    },
+    Case {
+        name: "browser::a_page_that_changes_leaves_what_somebody_does",
+        needs: &[Tool::Binary, Tool::Chromium],
+        run: typing,
+    },
+];
 
 /// A browser window without a screen; ends with the value.
 struct Browser {
@@ -120,6 +127,60 @@ impl Drop for Demo {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// Somebody types why, with a hand on the button, while alerts come and go.
+fn typing() -> Result<()> {
+    block_on(async {
+        let config = "route: {receiver: none, group_wait: 0s}\nreceivers: [{name: none}]\n";
+        let engine = Engine::start(&[("watchfire.yml", config)]).await?;
+        let send = async |name: &str| {
+            let alert =
+                json!([{"labels": {"alertname": name, "note": "</pre><script>document.title = 'taken'</script>"}}]);
+            engine.post_ok("/api/v2/alerts", "application/json", alert.to_string()).await
+        };
+        send("Middle").await?;
+        let browser = Browser::start().await?;
+        browser.open(&engine.url("/")).await?;
+        let begin = "const act = document.querySelector('details.act'); act.open = true;
+            act.querySelector('[name=comment]').value = 'looking';
+            act.querySelector('[value=acknowledge]').focus(); return act.id";
+        browser.script(begin).await?;
+        for (name, count) in [("Above", 2), ("Zenith", 3)] {
+            send(name).await?;
+            eventually("the page shows it", async || {
+                let shown = browser.script("return document.querySelectorAll('article').length").await?;
+                Ok((shown == count).then_some(()))
+            })
+            .await?;
+        }
+        let end = "const act = document.activeElement.closest('details'); return [
+            document.activeElement.value, act?.open, act?.querySelector('[name=comment]').value,
+            act?.closest('article').querySelector('.title').textContent, document.title]";
+        let left = browser.script(end).await?;
+        let expected = json!(["acknowledge", true, "looking", "Middle", "3 firing · Watchfire"]);
+        ensure!(left == expected, "{left}");
+        browser.picture("page-typing").await?;
+        // A wish that cannot be fulfilled is told, and the page goes on.
+        browser
+            .script(
+                "const act = document.querySelector('details.act'); act.open = true;
+            act.querySelector('[name=by]').value = 'Ada'; act.querySelector('[name=duration]').value = 'soon';
+            act.querySelector('[value=snooze]').click()",
+            )
+            .await?;
+        eventually("the mistake is told", async || {
+            let told = browser.script("return document.querySelector('.mistake')?.innerText ?? ''").await?;
+            Ok(told.as_str().is_some_and(|told| told.contains("soon")).then_some(()))
+        })
+        .await?;
+        send("Last").await?;
+        eventually("the page goes on", async || {
+            let shown = browser.script("return document.querySelectorAll('article').length").await?;
+            Ok((shown == 4).then_some(()))
+        })
+        .await
+    })
 }
 
 fn demo() -> Result<()> {

@@ -27,6 +27,7 @@ mod pipeline;
 mod query_api;
 mod quiet;
 mod reload;
+mod serving;
 mod soak;
 mod sources;
 mod support;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         deliveries::CASES,
         quiet::CASES,
         reload::CASES,
+        serving::CASES,
         pipeline::CASES,
         query_api::CASES,
         intake::CASES,

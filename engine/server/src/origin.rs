@@ -24,8 +24,12 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
     if origin.is_empty() {
         return next.run(request).await;
     }
-    let known = app.engine.definitions().config.server.cors_origins.contains(&origin);
-    let own = origin.split_once("://").map_or(origin.as_str(), |(_, host)| host) == host;
+    let loaded = app.engine.definitions();
+    let server = &loaded.config.server;
+    let known = server.cors_origins.contains(&origin);
+    // Behind a proxy readers see another name than the one that arrives here.
+    let external = server.external_url.as_deref().is_some_and(|url| url_origin(url).eq_ignore_ascii_case(&origin));
+    let own = external || origin.split_once("://").map_or(origin.as_str(), |(_, host)| host) == host;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if changes && !own && !known {
         return (StatusCode::FORBIDDEN, "this request comes from a page of another site\n").into_response();
@@ -73,6 +77,12 @@ fn may_be_called(app: &App, host: &str) -> bool {
     !server.auth.is_open() || is_private(&name(host)) || named()
 }
 
+/// The part of an address before its path, as browsers send it in `Origin`.
+fn url_origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    url[host..].find('/').map_or(url, |path| &url[..host + path])
+}
+
 /// Whether nobody can have a name in the public DNS: addresses, names of one word, and those under ends that are kept for
 /// private networks.
 fn is_private(name: &str) -> bool {
@@ -96,6 +106,17 @@ fn header_text(request: &Request, name: HeaderName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_an_address_without_its_path() {
+        for (url, origin) in [
+            ("https://alerts.example.org", "https://alerts.example.org"),
+            ("https://alerts.example.org:8443/watch/fire", "https://alerts.example.org:8443"),
+            ("http://a/", "http://a"),
+        ] {
+            assert_eq!(url_origin(url), origin);
+        }
+    }
 
     #[test]
     fn what_nobody_can_register_is_private() {

@@ -2,27 +2,26 @@
 //! part of a page again when something has changed.
 
 mod acting;
+mod alerts;
 mod receivers;
 mod rules;
 
 pub(crate) use acting::{act, redeliver};
+pub(crate) use alerts::alerts;
 pub(crate) use receivers::{preview, receivers, test};
 pub(crate) use rules::rules;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Form, Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use watchfire::delivery::text::{Unit, shorten};
-use watchfire_alerting::{
-    Acknowledgement, AlertView, AlertViewState, InstanceState, LogView, OutboxView, Silence, SilenceDraft, SilenceId,
-    SilenceState,
-};
+use watchfire_alerting::{LogView, OutboxView, Recurrence, Silence, SilenceDraft, SilenceId, SilenceState};
 use watchfire_config::parse_matchers_within;
-use watchfire_model::{AlertStatus, Annotations, Duration, Fingerprint, MatcherBudget, Timestamp};
+use watchfire_model::{Duration, Matcher, MatcherBudget, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
@@ -32,6 +31,10 @@ use receivers::AttemptRow;
 const TEXT_CHARS_MAX: usize = 500;
 /// Attempts on the page of notifications.
 const ATTEMPTS_SHOWN: usize = 50;
+/// Notifications that wait, and groups that a receiver knows, on the same page.
+const NOTIFICATIONS_SHOWN: usize = 200;
+/// Silences on their page: those that hold or are to come stand first.
+const SILENCES_SHOWN: usize = 300;
 
 /// The style sheet of every page, the demo's too.
 pub const STYLE: &str = include_str!("../assets/watchfire.css");
@@ -65,49 +68,25 @@ impl Navigation {
 }
 
 #[derive(Template)]
-#[template(path = "alerts.html")]
-struct AlertsPage {
-    nav: Navigation,
-    firing: usize,
-    pending: usize,
-    suppressed: usize,
-    /// Why what was wanted could not be done; empty if all is well.
-    error: String,
-    alerts: Vec<AlertRow>,
-}
-
-struct AlertRow {
-    key: String,
-    state: &'static str,
-    tone: &'static str,
-    name: String,
-    summary: String,
-    labels: Vec<(String, String)>,
-    held_back: String,
-    /// Whether somebody may act on it: it fires.
-    fires: bool,
-    /// Who looks after it, if somebody does.
-    acknowledged: String,
-    history: Vec<String>,
-    since: String,
-    receivers: String,
-    silence_query: String,
-}
-
-#[derive(Template)]
 #[template(path = "silences.html")]
 struct SilencesPage {
     nav: Navigation,
-    matchers: String,
     error: String,
+    /// What stands in the form.
+    form: SilenceForm,
     silences: Vec<SilenceRow>,
+    /// Silences that found no room on the page.
+    more: usize,
 }
 
 struct SilenceRow {
     id: String,
     state: &'static str,
     tone: &'static str,
-    matchers: Vec<String>,
+    /// Any of these sets suffices.
+    matcher_sets: Vec<Vec<String>>,
+    /// When it holds within its time; empty for always.
+    recurrence: String,
     comment: String,
     created_by: String,
     times: String,
@@ -121,7 +100,11 @@ struct NotificationsPage {
     error: String,
     attempts: Vec<AttemptRow>,
     waiting: Vec<WaitingRow>,
+    /// Notifications that wait and found no room on the page.
+    more_waiting: usize,
     told: Vec<ToldRow>,
+    /// The same of what receivers know.
+    more_told: usize,
 }
 
 struct WaitingRow {
@@ -142,9 +125,21 @@ struct ToldRow {
     receipt: String,
 }
 
+/// What a page may do in a browser, and who may show it: no script but its own whatever a label says, and no other site's
+/// frame, in which a reader would click on buttons unseen.
+const PAGE_HEADERS: [(HeaderName, &str); 3] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; object-src 'none'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'self'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+];
+
 pub(crate) fn page(template: &impl Template) -> Response {
     match template.render() {
-        Ok(html) => Html(html).into_response(),
+        Ok(html) => (PAGE_HEADERS, Html(html)).into_response(),
         Err(error) => {
             tracing::error!(%error, "a page cannot be rendered");
             (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown; the log says why\n").into_response()
@@ -177,173 +172,29 @@ fn minute(time: Timestamp) -> String {
     time.to_chrono().format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
-/// `GET /`
-pub(crate) async fn alerts(State(app): State<App>) -> Response {
-    alerts_page(&app, String::new()).await
-}
-
-async fn alerts_page(app: &App, error: String) -> Response {
-    let now = app.engine.now();
-    let Some((views, groups, histories, silences)) = app
-        .engine
-        .view(move |engine| {
-            let views = engine.alerts(now);
-            let histories: Vec<_> = views.iter().map(|view| engine.history(view.fingerprint)).collect();
-            let silences = engine.silences().into_iter().map(|silence| (silence.id.clone(), silenced(silence)));
-            (views, engine.rule_groups(), histories, silences.collect::<BTreeMap<_, _>>())
-        })
-        .await
-    else {
-        return stopping();
-    };
-    let names = views.iter().map(|view| (view.fingerprint, view.alert.name().to_owned())).collect();
-    let mut rows: Vec<(u8, AlertRow)> = Vec::new();
-    let mut counts = (0, 0, 0);
-    for (view, history) in views.iter().zip(&histories) {
-        let (rank, state, tone) = match (view.status, view.state) {
-            (AlertStatus::Resolved, _) => (3, "resolved", "resolved"),
-            (AlertStatus::Firing, AlertViewState::Suppressed) => (2, "held back", "suppressed"),
-            (AlertStatus::Firing, _) => (0, "firing", "firing"),
-        };
-        counts.0 += usize::from(rank == 0);
-        counts.2 += usize::from(rank == 2);
-        let history = history.iter().map(|entry| format!("{}  {}", entry.at.to_rfc3339(), entry.reason)).collect();
-        rows.push((rank, alert_row(view, state, tone, history, held_back(view, &silences, &names), now)));
-    }
-    for instance in groups.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.instances) {
-        if instance.state == InstanceState::Pending {
-            counts.1 += 1;
-            let labels: Vec<_> = instance
-                .labels
-                .iter()
-                .filter(|l| l.name != "alertname")
-                .map(|l| (l.name.into(), l.value.into()))
-                .collect();
-            rows.push((
-                1,
-                AlertRow {
-                    key: instance.labels.fingerprint().to_string(),
-                    state: "pending",
-                    tone: "pending",
-                    name: instance.labels.value_or_empty("alertname").to_owned(),
-                    summary: summary(&instance.annotations),
-                    labels,
-                    held_back: String::new(),
-                    fires: false,
-                    acknowledged: String::new(),
-                    history: Vec::new(),
-                    since: format!("for {}", ago(now, instance.active_at)),
-                    receivers: String::new(),
-                    silence_query: silence_query(&instance.labels),
-                },
-            ));
-        }
-    }
-    rows.sort_by(|(a, x), (b, y)| (a, &x.name, &x.labels).cmp(&(b, &y.name, &y.labels)));
-    page(&AlertsPage {
-        nav: Navigation::new(app, "/"),
-        error,
-        firing: counts.0,
-        pending: counts.1,
-        suppressed: counts.2,
-        alerts: rows.into_iter().map(|(_, row)| row).collect(),
-    })
-}
-
-/// Who looks after an alert, since when and why.
-fn acknowledged(acknowledgement: &Acknowledgement) -> String {
-    let what = if acknowledgement.snooze { "snoozed" } else { "acknowledged" };
-    let mut text = format!("{what} by {}", acknowledgement.by);
-    if let Some(until) = acknowledgement.until {
-        text.push_str(&format!(" until {}", minute(until)));
-    }
-    if !acknowledgement.comment.is_empty() {
-        text.push_str(&format!(": {}", shown(&acknowledgement.comment)));
-    }
-    text
-}
-
-fn silence_query(labels: &watchfire_model::Labels) -> String {
-    let matchers: Vec<String> = labels.iter().map(|l| format!("{}={:?}", l.name, l.value)).collect();
-    form_urlencoded::Serializer::new(String::new()).append_pair("matchers", &matchers.join(", ")).finish()
-}
-
 /// A text as far as a page shows it.
 fn shown(text: &str) -> String {
     shorten(text, TEXT_CHARS_MAX, Unit::Chars).into_owned()
-}
-
-fn summary(annotations: &Annotations) -> String {
-    annotations.get("summary").map(shown).unwrap_or_default()
-}
-
-/// What a silence says to those who find an alert quiet.
-fn silenced(silence: &Silence) -> String {
-    format!("silenced until {}: {} ({})", minute(silence.ends_at), shown(&silence.comment), shown(&silence.created_by))
-}
-
-/// Why nobody is told about an alert.
-fn held_back(
-    view: &AlertView,
-    silences: &BTreeMap<SilenceId, String>,
-    names: &BTreeMap<Fingerprint, String>,
-) -> String {
-    let sources: BTreeSet<&str> = view.inhibited_by.iter().filter_map(|it| names.get(it)).map(String::as_str).collect();
-    let mut reasons = Vec::new();
-    reasons.extend(view.silenced_by.iter().filter_map(|id| silences.get(id)).cloned());
-    reasons.extend(sources.into_iter().map(|name| format!("inhibited by {name}")));
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in {interval}")));
-    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
-    reasons.join("; ")
-}
-
-fn alert_row(
-    view: &AlertView,
-    state: &'static str,
-    tone: &'static str,
-    history: Vec<String>,
-    held_back: String,
-    now: Timestamp,
-) -> AlertRow {
-    let alert = &view.alert;
-    let since = match view.status {
-        AlertStatus::Firing => format!("for {}", ago(now, alert.starts_at)),
-        AlertStatus::Resolved => format!("{} ago", ago(now, alert.ends_at.unwrap_or(now))),
-    };
-    AlertRow {
-        key: view.fingerprint.to_string(),
-        state,
-        tone,
-        name: alert.name().to_owned(),
-        summary: summary(&alert.annotations),
-        labels: alert
-            .labels
-            .iter()
-            .filter(|l| l.name != "alertname")
-            .map(|l| (l.name.into(), l.value.into()))
-            .collect(),
-        held_back,
-        fires: view.status == AlertStatus::Firing,
-        acknowledged: view.acknowledgement.as_ref().map(acknowledged).unwrap_or_default(),
-        history,
-        since,
-        receivers: view.receivers.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
-        silence_query: silence_query(&alert.labels),
-    }
 }
 
 /// `GET /silences`
 pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let given = pairs(query.as_deref().unwrap_or_default());
     let matchers = given.into_iter().find(|(name, _)| name == "matchers").map(|(_, value)| value);
-    silences_page(&app, matchers.unwrap_or_default(), String::new()).await
+    let form = SilenceForm { matchers: matchers.unwrap_or_default(), ..SilenceForm::default() };
+    silences_page(&app, form, String::new()).await
 }
 
-async fn silences_page(app: &App, matchers: String, error: String) -> Response {
+async fn silences_page(app: &App, form: SilenceForm, error: String) -> Response {
     let now = app.engine.now();
     let all = app.engine.view(|engine| engine.silences().into_iter().cloned().collect::<Vec<Silence>>()).await;
     let Some(mut all) = all else { return stopping() };
     all.sort_by_key(|silence| (silence.state(now) == SilenceState::Expired, silence.ends_at));
+    let matchers = |set: &Vec<Matcher>| set.iter().map(|matcher| shown(&matcher.to_string())).collect();
+    let recurring = |recurrence: &Recurrence| {
+        let location = if recurrence.location().is_empty() { "UTC" } else { recurrence.location() };
+        format!("for {} at each time of {} ({location})", recurrence.lasts(), recurrence.cron())
+    };
     let row = |silence: &Silence| {
         let state = silence.state(now);
         let (tone, times) = match state {
@@ -357,15 +208,17 @@ async fn silences_page(app: &App, matchers: String, error: String) -> Response {
             id: silence.id.to_string(),
             state: state.as_str(),
             tone,
-            matchers: silence.matcher_sets.iter().flatten().map(|matcher| shown(&matcher.to_string())).collect(),
+            matcher_sets: silence.matcher_sets.iter().map(matchers).collect(),
+            recurrence: silence.recurrence.as_ref().map(recurring).unwrap_or_default(),
             comment: shown(&silence.comment),
             created_by: shown(&silence.created_by),
             times,
             can_end: state != SilenceState::Expired,
         }
     };
-    let silences = all.iter().map(row).collect();
-    page(&SilencesPage { nav: Navigation::new(app, "/silences"), matchers, error, silences })
+    let silences = all.iter().take(SILENCES_SHOWN).map(row).collect();
+    let more = all.len().saturating_sub(SILENCES_SHOWN);
+    page(&SilencesPage { nav: Navigation::new(app, "/silences"), error, form, silences, more })
 }
 
 #[derive(Deserialize)]
@@ -376,11 +229,22 @@ pub(crate) struct SilenceForm {
     comment: String,
 }
 
+impl Default for SilenceForm {
+    fn default() -> SilenceForm {
+        SilenceForm {
+            matchers: String::new(),
+            duration: "2h".to_owned(),
+            created_by: String::new(),
+            comment: String::new(),
+        }
+    }
+}
+
 /// `POST /silences`
 pub(crate) async fn post_silence(State(app): State<App>, Form(form): Form<SilenceForm>) -> Response {
     match set_silence(&app, &form).await {
         Ok(()) => Redirect::to(&format!("{}/silences", app.prefix)).into_response(),
-        Err(error) => silences_page(&app, form.matchers, error).await,
+        Err(error) => silences_page(&app, form, error).await,
     }
 }
 
@@ -409,8 +273,8 @@ async fn set_silence(app: &App, form: &SilenceForm) -> Result<(), String> {
 pub(crate) async fn end_silence(State(app): State<App>, Path(id): Path<String>) -> Response {
     match app.engine.expire_silence(SilenceId(id.into())).await {
         Ok(Ok(())) => Redirect::to(&format!("{}/silences", app.prefix)).into_response(),
-        Ok(Err(error)) => silences_page(&app, String::new(), error.to_string()).await,
-        Err(error) => silences_page(&app, String::new(), error.to_string()).await,
+        Ok(Err(error)) => silences_page(&app, SilenceForm::default(), error.to_string()).await,
+        Err(error) => silences_page(&app, SilenceForm::default(), error.to_string()).await,
     }
 }
 
@@ -446,8 +310,10 @@ async fn notifications_page(app: &App, error: String) -> Response {
         nav: Navigation::new(app, "/notifications"),
         error,
         attempts: app.engine.deliveries().iter().take(ATTEMPTS_SHOWN).map(|one| AttemptRow::new(one, now)).collect(),
-        waiting: outbox.iter().map(waiting).collect(),
-        told: notified.into_iter().map(told).collect(),
+        more_waiting: outbox.len().saturating_sub(NOTIFICATIONS_SHOWN),
+        waiting: outbox.iter().take(NOTIFICATIONS_SHOWN).map(waiting).collect(),
+        more_told: notified.len().saturating_sub(NOTIFICATIONS_SHOWN),
+        told: notified.into_iter().take(NOTIFICATIONS_SHOWN).map(told).collect(),
     })
 }
 

@@ -1,12 +1,13 @@
 //! What people do from a page: acknowledge, snooze, deliver again.
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use watchfire_alerting::{AcknowledgeCommand, AcknowledgeWhat};
 use watchfire_model::{Duration, Fingerprint};
 
-use super::{alerts_page, notifications_page};
+use super::alerts::alerts_page;
+use super::notifications_page;
 use crate::{App, receivers};
 
 /// What somebody wants of an alert.
@@ -30,15 +31,19 @@ pub(crate) struct ActionForm {
     duration: String,
 }
 
-/// `POST /alerts/{fingerprint}`
+/// `POST /alerts/{fingerprint}`; the query says which alerts are shown afterwards.
 pub(crate) async fn act(
     State(app): State<App>,
     Path(fingerprint): Path<String>,
+    RawQuery(query): RawQuery,
     Form(form): Form<ActionForm>,
 ) -> Response {
     match carry_out(&app, &fingerprint, form).await {
-        Ok(()) => Redirect::to(&format!("{}/", app.prefix)).into_response(),
-        Err(error) => alerts_page(&app, error).await,
+        Ok(()) => {
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            Redirect::to(&format!("{}/{query}", app.prefix)).into_response()
+        }
+        Err(error) => alerts_page(&app, query, error).await,
     }
 }
 
