@@ -91,13 +91,19 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         Wanted::Labels(labels) => only_one(engine, &rules, labels, now).unwrap_or_else(|| labels.clone()),
         Wanted::Fingerprint(fingerprint) => {
             let of_rule = instances().map(|(_, instance)| &instance.labels).find(|l| l.fingerprint() == *fingerprint);
-            match engine.alert(now, *fingerprint) {
-                Some(view) => view.alert.labels,
-                None => of_rule?.clone(),
+            let labels = engine.alert(now, *fingerprint).map(|view| view.alert.labels).or_else(|| of_rule.cloned());
+            match labels {
+                Some(labels) => labels,
+                // Of an alert that is over nothing is left but its history, which is what is asked for.
+                None if !engine.history(*fingerprint).is_empty() => Labels::default(),
+                None => return None,
             }
         }
     };
-    let fingerprint = labels.fingerprint();
+    let fingerprint = match wanted {
+        Wanted::Fingerprint(fingerprint) => *fingerprint,
+        Wanted::Labels(_) => labels.fingerprint(),
+    };
     let view = engine.alert(now, fingerprint);
     let name = labels.value_or_empty(ALERT_NAME_LABEL);
     let evaluated: Vec<(&RuleView, Option<&Instance>)> = rules
@@ -106,7 +112,8 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         .filter(|(rule, instance)| instance.is_some() || *rule.name == *name)
         .collect();
     let history = engine.history(fingerprint);
-    let silences = silences(engine, &labels, now);
+    let are_known = !labels.is_empty();
+    let silences = if are_known { silences(engine, &labels, now) } else { Vec::new() };
     let told: Vec<_> =
         engine.notification_log().into_iter().filter(|row| row.entry.firing.contains(fingerprint)).collect();
     let alert_groups = engine.alert_groups(now);
@@ -116,7 +123,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         .collect();
     let keys: BTreeSet<_> = in_groups.iter().map(|(group, _)| &group.key).collect();
     let waiting: Vec<_> = engine.outbox().into_iter().filter(|row| keys.contains(&row.target.group)).collect();
-    let routes: Vec<Value> = engine.definitions().map_or_else(Vec::new, |definitions| {
+    let routes: Vec<Value> = engine.definitions().filter(|_| are_known).map_or_else(Vec::new, |definitions| {
         let matched = definitions.dispatch.route.match_labels(&labels);
         matched
             .iter()
@@ -132,16 +139,17 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             })
             .collect()
     });
-    let similar: Vec<Labels> = if view.is_some() || evaluated.iter().any(|(_, instance)| instance.is_some()) {
-        Vec::new()
-    } else {
-        let mut similar = known(engine, &rules, now);
-        similar.retain(|other| other.value_or_empty(ALERT_NAME_LABEL) == name);
-        // Those that were asked for by some of their labels come first.
-        similar.sort_by_key(|other| !labels.iter().all(|label| other.get(label.name) == Some(label.value)));
-        similar.truncate(SIMILAR_MAX);
-        similar
-    };
+    let similar: Vec<Labels> =
+        if !are_known || view.is_some() || evaluated.iter().any(|(_, instance)| instance.is_some()) {
+            Vec::new()
+        } else {
+            let mut similar = known(engine, &rules, now);
+            similar.retain(|other| other.value_or_empty(ALERT_NAME_LABEL) == name);
+            // Those that were asked for by some of their labels come first.
+            similar.sort_by_key(|other| !labels.iter().all(|label| other.get(label.name) == Some(label.value)));
+            similar.truncate(SIMILAR_MAX);
+            similar
+        };
     let verdict = match &view {
         Some(view) => {
             let next_flush = in_groups.iter().map(|(group, _)| group.next_flush).min();
@@ -155,7 +163,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
                 next_flush,
             )
         }
-        None => of_rules(name, &evaluated, &similar),
+        None => of_past(history.last(), name, &evaluated, &similar),
     };
     Some(json!({
         "verdict": verdict,
@@ -288,7 +296,21 @@ fn of_alert(
     }
 }
 
-/// One sentence about an alert that is not in dispatch.
+/// One sentence about an alert that is not in dispatch, and perhaps was.
+fn of_past(
+    last: Option<&Arc<HistoryEntry>>,
+    name: &str,
+    evaluated: &[(&RuleView, Option<&Instance>)],
+    similar: &[Labels],
+) -> String {
+    let is_over = evaluated.iter().all(|(_, instance)| instance.is_none());
+    let Some(last) = last.filter(|_| is_over) else { return of_rules(name, evaluated, similar) };
+    let why = if evaluated.is_empty() { String::new() } else { format!(": {}", of_rules(name, evaluated, similar)) };
+    let receiver = last.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
+    format!("it is over{why}; its history ends with: {receiver}{} ({})", last.reason, last.at.to_rfc3339())
+}
+
+/// One sentence about an alert that rules say something about, or nothing.
 fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &[Labels]) -> String {
     if let Some(instance) = evaluated.iter().find_map(|(_, instance)| *instance) {
         return match instance.state {
@@ -376,4 +398,20 @@ fn history_json(entry: &HistoryEntry) -> Value {
         "integration": entry.target.as_ref().map(|target| target.integration.to_string()),
         "notification": entry.notification.map(|id| id.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_that_is_over_is_explained_by_its_history() {
+        let reason = Reason::from(SuppressReason::Muted("night".into()));
+        let last = Arc::new(HistoryEntry { at: Timestamp::EPOCH, reason, target: None, notification: None });
+        let said = of_past(Some(&last), "Gone", &[], &[]);
+        assert!(said.starts_with("it is over; its history ends with: "), "{said}");
+        assert!(said.ends_with("night (1970-01-01T00:00:00.000Z)"), "{said}");
+        let unheard = of_past(None, "Gone", &[], &[]);
+        assert!(unheard.starts_with("no rule raises an alert named \"Gone\""), "{unheard}");
+    }
 }
