@@ -14,6 +14,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "commands::a_reader_who_has_seen_enough_is_no_failure", needs: &[Tool::Binary], run: closed },
     Case { name: "commands::test_runs_what_is_named_as_promtool_does", needs: &[Tool::Binary], run: test },
     Case { name: "commands::backtest_plays_what_was_recorded", needs: &[Tool::Binary], run: backtest },
+    Case {
+        name: "commands::paths_are_relative_to_the_configuration_wherever_it_is",
+        needs: &[Tool::Binary],
+        run: elsewhere,
+    },
     Case { name: "commands::route_tests_and_draws_the_tree", needs: &[Tool::Binary], run: routes },
     Case { name: "commands::silences_and_alerts_from_the_command_line", needs: &[Tool::Binary], run: silences },
     Case { name: "commands::c4_explain_says_why_and_why_not", needs: &[Tool::Binary], run: explain },
@@ -199,6 +204,32 @@ fn backtest() -> Result<()> {
     })
 }
 
+/// A configuration in another folder than that in which a command runs.
+fn elsewhere() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let there = folder.path().join("etc");
+    std::fs::create_dir_all(there.join("plugins"))?;
+    let config = "route: {receiver: hook}\ntemplates: ['*.tmpl']\nplugins: {dir: plugins, lock: plugins.lock}\n\
+                  receivers: [{name: hook, slack_configs: [{api_url_file: key, text: '{{ template \"own\" . }}'}]}]\n";
+    for (name, text) in [
+        ("watchfire.yml", config),
+        ("own.tmpl", "{{ define \"own\" }}in our words{{ end }}"),
+        ("key", "https://hooks.example/x"),
+    ] {
+        std::fs::write(there.join(name), text)?;
+    }
+    let run = |arguments: &[&str]| watchfire_in(folder.path(), arguments);
+    let shown = run(&["notify", "preview", "hook", "--config", "etc/watchfire.yml"])?;
+    ensure!(shown.code == 0 && shown.out.contains("in our words"), "{}{}", shown.out, shown.err);
+    let locked = run(&["plugin", "lock", "etc/watchfire.yml"])?;
+    ensure!(locked.code == 0 && there.join("plugins.lock").is_file(), "{}{}", locked.out, locked.err);
+    let verified = run(&["plugin", "verify", "etc/watchfire.yml"])?;
+    ensure!(verified.code == 0, "{}{}", verified.out, verified.err);
+    let routed = run(&["route", "test", "--config", "etc/watchfire.yml", "a=b"])?;
+    ensure!(routed.code == 0 && routed.out == "hook\n", "{}{}", routed.out, routed.err);
+    Ok(())
+}
+
 fn routes() -> Result<()> {
     block_on(async {
         let config = "route:\n  receiver: all\n  routes:\n  - {matchers: ['team=\"db\"'], receiver: db, continue: true}\n  \
@@ -270,9 +301,15 @@ fn silences() -> Result<()> {
             (&["silence", "expire", "nothing"], "must be of type uuid"),
             (&["silence", "expire", "00000000-0000-4000-8000-000000000000"], "not found"),
             (&["alert", "query", "a=b", "Disk"], "Disk"),
+            (&["alert", "query", "\"no such"], "not closed"),
         ] {
             let said = run(wrong)?;
             ensure!(said.code == 1 && said.err.contains(words), "{wrong:?}: {}: {}", said.code, said.err);
+        }
+        ensure!(run(&["alert", "add", "Odd", "\"mount point\"=/", "text=zero\u{200b}width"])?.code == 0, "add");
+        for matcher in ["\"mount point\"=/", "text=\"zero\u{200b}width\""] {
+            let odd = run(&["alert", "query", matcher])?;
+            ensure!(odd.out.contains("Odd"), "{matcher}: {}{}", odd.out, odd.err);
         }
         let usage = run(&["silence", "add", "a=b", "--author", "me"])?;
         ensure!(usage.code == 2 && usage.err.contains("--comment"), "{}", usage.err);

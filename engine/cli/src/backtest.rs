@@ -7,14 +7,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use serde_json::{Value, json};
-use watchfire::config::{Config, Diagnostic, EvaluationConfig, Source, load_config, load_rules_with};
+use watchfire::config::{Diagnostic, EvaluationConfig, Source, load_rules_with};
 use watchfire::promql::Features;
-use watchfire::{ProcessEnvironment, is_rule_file, open_plugins, read, retention_of};
+use watchfire::{is_rule_file, open_plugins, read, retention_of};
 use watchfire_model::{Labels, Timestamp};
 use watchfire_rules::RuleFile;
 use watchfire_scenario::{Backtest, Findings, Summary};
 
 use crate::args;
+use crate::configuration::configuration;
 use crate::files::named;
 use crate::output::say;
 use crate::recording::{Arrival, Recording};
@@ -69,14 +70,6 @@ pub(crate) fn run(options: &args::Backtest) -> Result<ExitCode> {
         print_tables(&findings, seconds, options.messages)
     }
     Ok(if findings.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn configuration(path: &Path) -> Result<Config> {
-    let (name, text) =
-        (path.display().to_string(), read(path).map_err(|error| anyhow!("{}: {error}", path.display()))?);
-    let environment = ProcessEnvironment { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
-    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
-    config.ok_or_else(|| anyhow!("{name} is not valid:\n{}", errors(&diagnostics, &text)))
 }
 
 /// The rules of a file, which must all be good: leaving one out would answer another question.

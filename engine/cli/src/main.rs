@@ -11,6 +11,7 @@ mod args;
 mod backtest;
 mod check;
 mod client;
+mod configuration;
 mod demo;
 mod explain;
 mod files;

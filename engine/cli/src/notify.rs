@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::configuration::configuration;
 use crate::output::say;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use watchfire::alerting::Integration;
-use watchfire::config::{Source, load_config};
 use watchfire::delivery::{Deliverer, Request, Settings};
-use watchfire::{Clock, ProcessEnvironment, SystemClock, deliveries_of, matching, open_plugins, read};
+use watchfire::{Clock, SystemClock, deliveries_of, matching, open_plugins, read};
 use watchfire_ingest::Limits;
 
 #[derive(Debug, Args)]
@@ -50,15 +50,7 @@ pub(crate) fn run(options: &Notify) -> Result<ExitCode> {
 }
 
 fn preview(options: &Preview) -> Result<ExitCode> {
-    let name = options.config.display().to_string();
-    let text = read(&options.config).map_err(|error| anyhow!("{name}: {error}"))?;
-    let folder = options.config.parent().unwrap_or(Path::new("."));
-    let environment = ProcessEnvironment { folder: PathBuf::from(".") };
-    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
-    let Some(config) = config else {
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
-        bail!("the configuration is not valid:\n{}", errors.map(|d| d.render(&text)).collect::<Vec<_>>().join("\n"));
-    };
+    let config = configuration(&options.config)?;
     let now = SystemClock.now();
     let alerts = match &options.alerts {
         None => Vec::new(),
@@ -83,7 +75,7 @@ fn preview(options: &Preview) -> Result<ExitCode> {
         format!("there is no receiver {:?}; there are: {}", options.receiver, names.join(", "))
     })?;
     let mut templates = Vec::new();
-    for path in matching(&config.templates, folder, &mut Vec::new()) {
+    for path in matching(&config.templates, Path::new(""), &mut Vec::new()) {
         let text = read(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
         templates.push((path.display().to_string(), text));
     }

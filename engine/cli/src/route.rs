@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use serde_json::Value;
-use watchfire::ProcessEnvironment;
 use watchfire::alerting::{GroupBy, Route};
-use watchfire::config::{Source, load_config};
 
 use crate::args::{RouteCommand, RouteSource};
 use crate::client::Client;
+use crate::configuration::configuration;
 use crate::matchers::labels;
 use crate::output::say;
 
@@ -54,15 +53,7 @@ async fn receivers(source: &RouteSource, given: &[String]) -> Result<Vec<String>
 
 fn dispatch(source: &RouteSource) -> Result<watchfire::alerting::Dispatch> {
     let path = source.config.as_deref().unwrap_or(Path::new("watchfire.yml"));
-    let name = path.display().to_string();
-    let text = watchfire::read(path).map_err(|error| anyhow!("{name}: {error}"))?;
-    let environment = ProcessEnvironment { folder: path.parent().unwrap_or(Path::new("")).to_owned() };
-    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
-    let Some(config) = config else {
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
-        bail!("{}", errors.map(|diagnostic| diagnostic.render(&text)).collect::<Vec<_>>().join("\n"));
-    };
-    Ok(config.dispatch)
+    Ok(configuration(path)?.dispatch)
 }
 
 /// A node as it is drawn.

@@ -6,27 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
-use watchfire::{ProcessEnvironment, plugin_policy, read};
-use watchfire_config::{Config, Source, load_config};
+use watchfire::{plugin_policy, read};
+use watchfire_config::Config;
 use watchfire_host::{Host, HostSettings, Lock};
 
+use crate::configuration::configuration;
 use crate::oci::{Reference, hex};
 use crate::output::say;
-
-/// The configuration with the folder that its paths are relative to.
-fn configuration(path: &Path) -> Result<(Config, PathBuf)> {
-    let absolute = std::path::absolute(path)?;
-    let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    let text = read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    let environment = ProcessEnvironment { folder: folder.clone() };
-    let name = path.display().to_string();
-    let (config, diagnostics) = load_config(Source { name: &name, text: &text }, &environment);
-    let Some(config) = config else {
-        diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
-        bail!("{name} is not valid");
-    };
-    Ok((config, folder))
-}
 
 /// The `.wasm` files of a folder by plugin name.
 fn components(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
@@ -43,28 +29,33 @@ fn components(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(found)
 }
 
-fn plugin_folder<'c>(config: &'c Config, path: &Path) -> Result<&'c str> {
-    config.plugins.dir.as_deref().with_context(|| format!("{} names no folder under `plugins.dir`", path.display()))
+fn plugin_folder<'c>(config: &'c Config, path: &Path) -> Result<&'c Path> {
+    config
+        .plugins
+        .dir
+        .as_deref()
+        .map(Path::new)
+        .with_context(|| format!("{} names no folder under `plugins.dir`", path.display()))
 }
 
 /// Writes the digests of what lies in the plugin folder into the lock file.
 pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
-    let (config, folder) = configuration(config_path)?;
+    let config = configuration(config_path)?;
     let dir = plugin_folder(&config, config_path)?;
     let Some(lock) = &config.plugins.lock else {
         bail!("{} names no file under `plugins.lock`, such as `lock: plugins.lock`", config_path.display());
     };
-    let path = folder.join(lock);
+    let path = Path::new(lock);
     // A lock file that cannot be read is not overwritten: what it pinned would be forgotten without a word.
     let before = if path.exists() {
-        let text = read(&path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        let text = read(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         Lock::parse(&text)
             .map_err(|error| anyhow::anyhow!("{}: {error}; mend it, or delete it to lock anew", path.display()))?
     } else {
         Lock::default()
     };
     let mut after = Lock::default();
-    for (name, file) in components(&folder.join(dir))? {
+    for (name, file) in components(dir)? {
         let digest = hex(&Sha256::digest(std::fs::read(&file)?));
         match before.digests.get(&name) {
             None => say!("new      {name:<24} sha256:{digest}"),
@@ -77,28 +68,27 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
         say!("gone     {name}");
     }
     let beside = path.parent().unwrap_or(Path::new("."));
-    let plugins = folder.join(dir);
-    let shown = plugins.strip_prefix(beside).unwrap_or(&plugins);
-    std::fs::write(&path, after.text(shown)).with_context(|| path.display().to_string())?;
+    let shown = dir.strip_prefix(beside).unwrap_or(dir);
+    std::fs::write(path, after.text(shown)).with_context(|| path.display().to_string())?;
     say!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says of every plugin in the folder whether it would be loaded, and why not.
 pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
-    let (config, folder) = configuration(config_path)?;
+    let config = configuration(config_path)?;
     let dir = plugin_folder(&config, config_path)?;
-    let (policy, wrong) = plugin_policy(&config, &folder);
+    let (policy, wrong) = plugin_policy(&config, Path::new(""));
     if let Some(diagnostic) = &wrong {
         eprintln!("{diagnostic}");
     }
     let host = Host::new(HostSettings { limits: config.plugins.limits, instances_max: 16, ..HostSettings::default() })?;
     let mut refused = usize::from(wrong.is_some());
-    let loaded = host.load_dir(&folder.join(dir), &policy, &|_, _| Ok(()))?;
+    let loaded = host.load_dir(dir, &policy, &|_, _| Ok(()))?;
     // What was meant to restrict a plugin restricts nothing under a name that is misspelt.
     for name in policy.plugins.keys().filter(|name| !loaded.iter().any(|(found, _)| found == *name)) {
         refused += 1;
-        say!("absent   {name:<24} `plugins.settings.{name}` is about no plugin in {dir}; is it misspelt?");
+        say!("absent   {name:<24} `plugins.settings.{name}` is about no plugin in {}; is it misspelt?", dir.display());
     }
     for (name, result) in loaded {
         match result {
