@@ -267,6 +267,11 @@ impl Engine {
     }
 
     pub(crate) fn evaluated(&mut self, evaluation: Evaluation) {
+        // Whoever evaluated goes on with what it wrote, whatever becomes of the answer: what is not kept now is never told
+        // again.
+        for write in evaluation.state_writes {
+            self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
+        }
         let Some(id) = self.evaluations.remove(&evaluation.id) else {
             self.counters.stale_answers += 1;
             return;
@@ -278,9 +283,6 @@ impl Engine {
         };
         run.took = run.took + evaluation.took;
         let (at, Asked { opens, due, .. }) = (run.at, asked);
-        for write in evaluation.state_writes {
-            self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
-        }
         // The rule is taken out of the table while its answer is worked on.
         if let Some(mut rule) = self.rules.remove(&evaluation.rule) {
             rule.last_evaluation = Some(at);

@@ -136,6 +136,21 @@ fn plugin_state_is_persisted_with_what_it_led_to() {
     assert!(w.committed.values().any(|record| matches!(record, Record::PluginState(_))));
 }
 
+/// Who evaluated goes on with what it wrote, so that nobody may take an answer that comes too late for never written.
+#[test]
+fn what_a_plugin_wrote_is_persisted_however_late_it_comes() {
+    let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "0s", "0s")])], at_once());
+    w.evaluates = false;
+    w.at("1m");
+    let mut late = w.answer(w.requests[0].clone());
+    late.state_writes = vec![watchfire_plugin::StateWrite { key: "mean".to_owned(), value: Some(vec![1, 2].into()) }];
+    w.at("1h");
+    assert!(w.engine.counters().evaluations_lost > 0);
+    w.input(Input::Evaluated(late));
+    assert_eq!(w.engine.counters().stale_answers, 1);
+    assert!(w.committed.values().any(|record| matches!(record, Record::PluginState(_))));
+}
+
 #[test]
 fn records_have_unique_keys_and_nothing_is_left_when_all_is_over() {
     let settings = Settings { history_retention: Duration::from_hours(100), ..Settings::default() };
