@@ -12,6 +12,8 @@
 @external("watchfire:plugin/input@0.2.0", "values") export declare function values(into: usize): void;
 @external("watchfire:plugin/input@0.2.0", "label")
 export declare function label(series: u32, name: usize, length: usize, into: usize): void;
+@external("watchfire:plugin/input@0.2.0", "labels") export declare function labels(series: u32, into: usize): void;
+@external("watchfire:plugin/state@0.2.0", "version") export declare function stateVersion(): u32;
 @external("watchfire:plugin/state@0.2.0", "get")
 export declare function stateGet(key: usize, length: usize, into: usize): void;
 @external("watchfire:plugin/state@0.2.0", "set")

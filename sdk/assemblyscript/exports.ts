@@ -17,6 +17,7 @@ import {
   conditions,
   formatters,
   routers,
+  takeRefusal,
 } from "./watchfire";
 
 export function cabi_realloc(old: usize, oldBytes: usize, _align: usize, bytes: usize): usize {
@@ -29,7 +30,7 @@ function describe<T>(at: usize, kind: u8, offers: Offer<T>[]): usize {
     abi.storeText(at + 4, offers[i].name);
     abi.storeText(at + 12, offers[i].summary);
     abi.storeText(at + 20, offers[i].schema);
-    store<u32>(at, 1, 28);
+    store<u32>(at, offers[i].stateVersion, 28);
   }
   return at;
 }
@@ -90,10 +91,22 @@ export function router_close(_handle: u32): void {}
 
 export function formatter_close(_handle: u32): void {}
 
+/** Makes an answer one that says why there is none, if the plugin said so. */
+function refused(answer: usize): bool {
+  const message = takeRefusal();
+  if (message.length == 0) return false;
+  store<u8>(answer, 1);
+  // Of the contract's errors the second, `bad-input`.
+  store<u8>(answer, 1, 4);
+  abi.storeText(answer + 8, message);
+  return true;
+}
+
 export function condition_evaluate(handle: u32): usize {
   abi.begin();
   const outcome = openConditions[handle].evaluate(new Batch(), new State());
   const answer = abi.allocate(24);
+  if (refused(answer)) return answer;
   let at = abi.storeList(answer + 4, outcome.findings.length, 24);
   for (let i = 0; i < outcome.findings.length; i++, at += 24) {
     const finding = outcome.findings[i];
@@ -133,6 +146,7 @@ export function router_route(handle: u32, atMs: i64, list: usize, count: usize):
   abi.begin();
   const decisions = openRouters[handle].route(atMs, given);
   const answer = abi.allocate(24);
+  if (refused(answer)) return answer;
   let at = abi.storeList(answer + 4, decisions.length, 32);
   for (let i = 0; i < decisions.length; i++, at += 32) {
     const decision: Decision = decisions[i];
@@ -160,6 +174,7 @@ export function formatter_format(given: usize): usize {
   abi.begin();
   const message = openFormatters[handle].format(group);
   const answer = abi.allocate(64);
+  if (refused(answer)) return answer;
   abi.storeText(answer + 4, message.title);
   abi.storeText(answer + 12, message.contentType);
   abi.storeText(answer + 20, message.body);

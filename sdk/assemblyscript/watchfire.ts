@@ -107,6 +107,8 @@ function unquote(json: string): string {
       if (unit == "n") unit = "\n";
       else if (unit == "t") unit = "\t";
       else if (unit == "r") unit = "\r";
+      else if (unit == "b") unit = "\b";
+      else if (unit == "f") unit = "\f";
       else if (unit == "u") {
         unit = String.fromCharCode(<i32>parseInt(json.slice(at + 1, at + 5), 16));
         at += 4;
@@ -172,10 +174,22 @@ export class Batch {
     abi.label(series, changetype<usize>(text), text.byteLength, into);
     return load<u8>(into) == 0 ? null : abi.text(into + 4);
   }
+
+  /** All labels of one series. */
+  labels(series: u32): Map<string, string> {
+    const into = abi.allocate(8);
+    abi.labels(series, into);
+    return abi.pairs(into);
+  }
 }
 
 /** What a condition remembers: durable, one per rule. Writes count only if `evaluate` returns. */
 export class State {
+  /** The state version of whichever version of the plugin wrote what is remembered; this one's own where nothing is. */
+  get version(): u32 {
+    return abi.stateVersion();
+  }
+
   /** A value, null where there is none. */
   get(key: string): Uint8Array | null {
     const text = String.UTF8.encode(key);
@@ -291,16 +305,31 @@ export abstract class Formatter {
 
 /** What is offered under a name. */
 export class Offer<T> {
-  constructor(public name: string, public summary: string, public schema: string, public open: (config: Config) => T) {}
+  constructor(
+    public name: string,
+    public summary: string,
+    public schema: string,
+    public open: (config: Config) => T,
+    public stateVersion: u32 = 1,
+  ) {}
 }
 
 export const conditions: Offer<Condition>[] = [];
 export const routers: Offer<Router>[] = [];
 export const formatters: Offer<Formatter>[] = [];
 
-/** Announces a condition; `open` is called once per rule, with that rule's configuration. */
-export function offerCondition(name: string, summary: string, schema: string, open: (config: Config) => Condition): void {
-  conditions.push(new Offer<Condition>(name, summary, schema, open));
+/**
+ * Announces a condition; `open` is called once per rule, with that rule's configuration. Raise `stateVersion` when the
+ * layout of the values in the state changes.
+ */
+export function offerCondition(
+  name: string,
+  summary: string,
+  schema: string,
+  open: (config: Config) => Condition,
+  stateVersion: u32 = 1,
+): void {
+  conditions.push(new Offer<Condition>(name, summary, schema, open, stateVersion));
 }
 
 /** Announces a router; `open` is called once per route. */
@@ -311,6 +340,20 @@ export function offerRouter(name: string, summary: string, schema: string, open:
 /** Announces a formatter; `open` is called once per channel of a receiver. */
 export function offerFormatter(name: string, summary: string, schema: string, open: (config: Config) => Formatter): void {
   formatters.push(new Offer<Formatter>(name, summary, schema, open));
+}
+
+let refusal: string = "";
+
+/** Says that this input cannot be handled; the next one may be. What the call answers then is not looked at. */
+export function badInput(message: string): void {
+  refusal = message;
+}
+
+/** What was said so since it was asked last; empty where nothing was. */
+export function takeRefusal(): string {
+  const said = refusal;
+  refusal = "";
+  return said;
 }
 
 /** What `throw` and failing assertions become: a line in the log, with the place, and the end of the call. */

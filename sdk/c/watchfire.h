@@ -2,7 +2,8 @@
 //
 // `plugin.h` is generated from the contract (`sdk/wit/watchfire.wit`) by `watchfire plugin build`; its comments are the
 // reference. Everything that a plugin hands out is freed by the bindings after the call, so it must come from
-// `malloc`: the functions below see to that. Everything that it is handed belongs to it, to be freed with the generated `..._free`
+// `malloc`: the functions below see to that. Everything that it is handed belongs to it, to be freed with the generated
+// `..._free`.
 
 #ifndef WATCHFIRE_H
 #define WATCHFIRE_H
@@ -87,8 +88,32 @@ static inline size_t wf_json_end(wf_text json, size_t at) {
   return at;
 }
 
-/// Looks up a field of the configuration, which is one JSON object. A number is given in `number`, a text in `text`
-/// without quotes and without its escapes resolved; either may be NULL.
+/// What stands between the quotes of a JSON string, in memory of its own with a zero byte behind it.
+static inline wf_text wf_unquote(wf_text quoted) {
+  static const char marks[] = "bfnrt", meant[] = "\b\f\n\r\t";
+  wf_text text = {(uint8_t *)malloc(quoted.len + 1), 0};
+  for (size_t at = 0; text.ptr && at < quoted.len; at++) {
+    uint8_t c = quoted.ptr[at];
+    if (c == '\\' && at + 1 < quoted.len) {
+      c = quoted.ptr[++at];
+      const char *mark = strchr(marks, c);
+      if (mark) c = (uint8_t)meant[mark - marks];
+      if (c == 'u' && at + 4 < quoted.len) {
+        // The host writes nothing so but control characters, each of which is one byte.
+        char digits[5] = {0};
+        memcpy(digits, quoted.ptr + at + 1, 4);
+        c = (uint8_t)strtoul(digits, NULL, 16);
+        at += 4;
+      }
+    }
+    text.ptr[text.len++] = c;
+  }
+  if (text.ptr) text.ptr[text.len] = 0;
+  return text;
+}
+
+/// Looks up a field of the configuration, which is one JSON object. A number is given in `number`, a text in `text` in
+/// memory of its own with a zero byte behind it; either may be NULL.
 static inline wf_kind wf_config(wf_text json, const char *name, double *number, wf_text *text) {
   size_t at = 0;
   while (at < json.len && json.ptr[at] != '{') at++;
@@ -104,7 +129,7 @@ static inline wf_kind wf_config(wf_text json, const char *name, double *number, 
       char first = (char)json.ptr[at];
       if (first == '"') {
         wf_text value = {json.ptr + at + 1, end - at - 2};
-        if (text) *text = value;
+        if (text) *text = wf_unquote(value);
         return WF_TEXT;
       }
       if (first == '-' || (first >= '0' && first <= '9')) {
@@ -120,6 +145,16 @@ static inline wf_kind wf_config(wf_text json, const char *name, double *number, 
   return WF_ABSENT;
 }
 
+/// A field of the configuration as a text of its own, or a copy of what stands in for it; NULL where it is no text.
+static inline char *wf_config_text(wf_text json, const char *name, const char *otherwise) {
+  wf_text text;
+  switch (wf_config(json, name, NULL, &text)) {
+    case WF_TEXT: return (char *)text.ptr;
+    case WF_ABSENT: return strdup(otherwise);
+    default: return NULL;
+  }
+}
+
 /// The configuration cannot be used: where (a JSON pointer such as `/limit`), and what would be right.
 static inline bool wf_invalid(watchfire_plugin_types_plugin_error_t *error, const char *path, const char *message) {
   error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INVALID_CONFIG;
@@ -128,7 +163,8 @@ static inline bool wf_invalid(watchfire_plugin_types_plugin_error_t *error, cons
   return false;
 }
 
-/// Announces the one thing that the plugin offers.
+/// Announces the one thing that the plugin offers. Where the layout of its state changes, raise `list->ptr[0].state_version`
+/// afterwards.
 static inline void wf_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list, uint8_t kind, const char *name,
                                const char *summary, const char *schema) {
   list->ptr = (exports_watchfire_plugin_plugin_descriptor_t *)calloc(1, sizeof *list->ptr);

@@ -36,6 +36,42 @@ class Batch {
   /// The newest value of each series, NaN where there is none.
   std::span<const double> latest() const { return {latest_.ptr, latest_.len}; }
 
+  /// The stable ids of the series: the keys for what is remembered per series.
+  std::vector<uint64_t> ids() const {
+    plugin_list_u64_t list;
+    watchfire_plugin_input_series_ids(&list);
+    std::vector<uint64_t> ids(list.ptr, list.ptr + list.len);
+    plugin_list_u64_free(&list);
+    return ids;
+  }
+
+  /// Where each series' rows begin, and at last the number of rows.
+  std::vector<uint32_t> offsets() const {
+    plugin_list_u32_t list;
+    watchfire_plugin_input_offsets(&list);
+    std::vector<uint32_t> offsets(list.ptr, list.ptr + list.len);
+    plugin_list_u32_free(&list);
+    return offsets;
+  }
+
+  /// The rows' times in milliseconds since 1970.
+  std::vector<int64_t> timestamps() const {
+    plugin_list_s64_t list;
+    watchfire_plugin_input_timestamps(&list);
+    std::vector<int64_t> timestamps(list.ptr, list.ptr + list.len);
+    plugin_list_s64_free(&list);
+    return timestamps;
+  }
+
+  /// The rows' values.
+  std::vector<double> values() const {
+    plugin_list_f64_t list;
+    watchfire_plugin_input_values(&list);
+    std::vector<double> values(list.ptr, list.ptr + list.len);
+    plugin_list_f64_free(&list);
+    return values;
+  }
+
   /// One label of one series. Ask for those that fire, not for all.
   std::optional<std::string> label(uint32_t series, const char *name) const {
     wf_text key = wf_literal(name), value;
@@ -79,6 +115,15 @@ class State {
     plugin_string_free(&refusal);
     return error;
   }
+
+  /// Removes a key; one that is not there is no mistake.
+  void erase(const char *key) {
+    wf_text name = wf_literal(key);
+    watchfire_plugin_state_delete(&name);
+  }
+
+  /// The state version of whichever version of the plugin wrote what is remembered; this one's own where nothing is.
+  uint32_t version() const { return watchfire_plugin_state_version(); }
 };
 
 }  // namespace watchfire

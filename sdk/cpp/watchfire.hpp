@@ -39,11 +39,20 @@ T *hand_out_list(size_t length) {
 /// Why there is no answer.
 struct Error {
   /// The configuration cannot be used: where (a JSON pointer such as /limit), and what would be right.
-  static Error config(std::string path, std::string message) { return {true, std::move(path), std::move(message)}; }
+  static Error config(std::string path, std::string message) {
+    return {WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INVALID_CONFIG, std::move(path), std::move(message)};
+  }
+  /// This input cannot be handled; the next one may be.
+  static Error bad_input(std::string message) {
+    return {WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_BAD_INPUT, {}, std::move(message)};
+  }
   /// Anything else.
-  static Error internal(std::string message) { return {false, {}, std::move(message)}; }
+  static Error internal(std::string message) {
+    return {WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INTERNAL, {}, std::move(message)};
+  }
 
-  bool is_config;
+  /// Which of these, as the contract numbers them.
+  uint8_t tag;
   std::string path;
   std::string message;
 };
@@ -68,7 +77,9 @@ class Config {
   std::optional<std::string> text(const char *name) const {
     wf_text text = {nullptr, 0};
     if (wf_config(json_, name, nullptr, &text) != WF_TEXT) return std::nullopt;
-    return std::string(view(text));
+    std::string copy(view(text));
+    std::free(text.ptr);
+    return copy;
   }
 
  private:
@@ -99,6 +110,8 @@ struct Descriptor {
   const char *name;
   const char *summary;
   const char *schema;
+  /// Raise it when the layout of the values in State changes.
+  uint32_t state_version = 1;
 };
 
 /// Keeps what was opened, and translates errors.
@@ -119,8 +132,11 @@ class Opened {
 
   template <class Failure>
   static bool fail(const Error &error, Failure *failure) {
-    if (error.is_config) return wf_invalid(failure, error.path.c_str(), error.message.c_str());
-    failure->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INTERNAL;
+    if (error.tag == WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_INVALID_CONFIG) {
+      return wf_invalid(failure, error.path.c_str(), error.message.c_str());
+    }
+    // All others hold a text, which lies at the same place in each.
+    failure->tag = error.tag;
     failure->val.internal = hand_out(error.message);
     return false;
   }
@@ -135,6 +151,7 @@ class Opened {
 #define WATCHFIRE_DESCRIBE(Type, KIND)                                                                      \
   extern "C" void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list) { \
     wf_describe(list, KIND, Type::descriptor.name, Type::descriptor.summary, Type::descriptor.schema);      \
+    list->ptr[0].state_version = Type::descriptor.state_version;                                            \
   }
 
 #endif

@@ -89,6 +89,34 @@ func (Batch) EventBodies() ([]uint32, []byte) { return input.EventBodies() }
 // EventColumn is one field of all events, as LabelColumn.
 func (Batch) EventColumn(name string) ([]string, []uint32) { return input.EventColumn(name) }
 
+// Event is one event of a stream; nested fields are flattened with dots.
+type Event struct {
+	// ID is the id at its source; may be empty.
+	ID   string
+	Time time.Time
+	// Kind is what kind of event it is, such as login_failed.
+	Kind string
+	// Body is the unstructured part, such as a log line; may be empty.
+	Body string
+	// Fields are everything structured, as text.
+	Fields map[string]string
+}
+
+// Event is the event of one row; there is none over an expression.
+func (Batch) Event(row int) (Event, bool) {
+	given := input.EventAt(uint32(row))
+	if given.IsNone() {
+		return Event{}, false
+	}
+	event := given.Some()
+	fields := map[string]string{}
+	for _, pair := range event.Fields {
+		fields[pair.F0] = pair.F1
+	}
+	at := time.UnixMilli(event.TimeMs).UTC()
+	return Event{ID: event.Id, Time: at, Kind: event.Kind, Body: event.Body, Fields: fields}, true
+}
+
 // State is what a condition remembers: durable, one per rule. Writes count only if Evaluate returns no error.
 type State struct{}
 
@@ -111,6 +139,10 @@ func (State) Set(key string, value []byte) error {
 
 // Delete removes a key.
 func (State) Delete(key string) { state.Delete(key) }
+
+// Version is the state version of whichever version of the plugin wrote what is remembered; this one's own where nothing
+// is.
+func (State) Version() uint32 { return state.Version() }
 
 // Log writes a line to the host's log, under the plugin's name.
 func Log(level LogLevel, message string) { log.Log(uint8(level), message) }

@@ -24,6 +24,20 @@ export class BadInput extends Error {}
 
 export function log(level: "debug" | "info" | "warn" | "error", message: string): void;
 
+/** One event of a stream; nested fields are flattened with dots. */
+export interface Event {
+  /** The id at its source; may be empty. */
+  id: string;
+  /** When it happened, in milliseconds since 1970. */
+  timeMs: number;
+  /** What kind of event it is. */
+  kind: string;
+  /** The unstructured part; may be empty. */
+  body: string;
+  /** Everything structured, as text. */
+  fields: Record<string, string>;
+}
+
 /** Series with rows, in columns; to be used during `evaluate` only. */
 export interface Batch {
   readonly atMs: number;
@@ -36,6 +50,8 @@ export interface Batch {
   label(series: number, name: string): string | undefined;
   labels(series: number): Record<string, string>;
   labelColumn(name: string): [string[], Uint32Array];
+  event(row: number): Event | undefined;
+  eventBodies(): string[];
   eventColumn(name: string): [string[], Uint32Array];
 }
 
@@ -46,6 +62,8 @@ export interface State {
   getBytes(key: string): Uint8Array | undefined;
   setBytes(key: string, value: Uint8Array): void;
   delete(key: string): void;
+  /** The `stateVersion` of whichever version of the plugin wrote what is remembered; this one's own where nothing is. */
+  readonly version: number;
 }
 
 /** One series in trouble. */

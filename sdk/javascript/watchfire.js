@@ -29,6 +29,13 @@ export function log(level, message) {
 // A buffer of its own: a typed array must begin at a multiple of its width.
 const packed = (bytes) => new Uint8Array(bytes).buffer;
 
+// UTF-8 as a text, piece by piece: a function takes only so many arguments.
+const decoded = (bytes) => {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.slice(at, at + 4096));
+  return decodeURIComponent(escape(text));
+};
+
 /** Series with rows, in columns; to be used during `evaluate` only. */
 export const batch = {
   /** The time of the evaluation in milliseconds since 1970. There is no other clock. */
@@ -55,8 +62,16 @@ export const batch = {
   labels: (series) => Object.fromEntries(input.labels(series)),
   /** One label of all series: the distinct values, and for each series the index of its value. */
   labelColumn: (name) => input.labelColumn(name),
-  /** The event of one row. */
-  event: (row) => input.eventAt(row) ?? undefined,
+  /** The event of one row; nothing over an expression. */
+  event: (row) => {
+    const event = input.eventAt(row);
+    return event ? { ...event, timeMs: Number(event.timeMs), fields: Object.fromEntries(event.fields) } : undefined;
+  },
+  /** The bodies of all events. */
+  eventBodies: () => {
+    const [offsets, bytes] = input.eventBodies();
+    return Array.from({ length: offsets.length - 1 }, (_, i) => decoded(bytes.slice(offsets[i], offsets[i + 1])));
+  },
   /** One field of all events, as `labelColumn`. */
   eventColumn: (name) => input.eventColumn(name),
 };
@@ -71,13 +86,17 @@ export const state = {
   /** A value of any shape that JSON has. */
   get: (key) => {
     const bytes = state.getBytes(key);
-    return bytes && JSON.parse(decodeURIComponent(escape(String.fromCharCode(...bytes))));
+    return bytes && JSON.parse(decoded(bytes));
   },
   set: (key, value) => {
     const text = unescape(encodeURIComponent(JSON.stringify(value)));
-    kv.set(key, Uint8Array.from(text, (c) => c.charCodeAt(0)));
+    state.setBytes(key, Uint8Array.from(text, (c) => c.charCodeAt(0)));
   },
   delete: (key) => kv.delete(key),
+  /** The `stateVersion` of whichever version of the plugin wrote what is remembered; this one's own where nothing is. */
+  get version() {
+    return kv.version();
+  },
 };
 
 const offered = { condition: new Map(), router: new Map(), formatter: new Map() };

@@ -58,6 +58,17 @@ class Outcome:
     unknown: list[int] = field(default_factory=list)
 
 
+@dataclass
+class Event:
+    """One event of a stream; nested fields are flattened with dots. The time is in milliseconds since 1970."""
+
+    id: str
+    time_ms: int
+    kind: str
+    body: str
+    fields: dict[str, str]
+
+
 class Batch:
     """Series with rows, in columns; to be used during `evaluate` only.
 
@@ -104,9 +115,15 @@ class Batch:
         """One label of all series: the distinct values, and for each series the index of its value."""
         return _input.label_column(name)
 
-    def event(self, row: int):
+    def event(self, row: int) -> Optional[Event]:
         """The event of one row, or None over an expression."""
-        return _input.event_at(row)
+        event = _input.event_at(row)
+        return event and Event(event.id, event.time_ms, event.kind, event.body, dict(event.fields))
+
+    def event_bodies(self) -> list[str]:
+        """The bodies of all events."""
+        offsets, text = _input.event_bodies()
+        return [text[begin:end].decode() for begin, end in zip(offsets, offsets[1:])]
 
     def event_column(self, name: str) -> tuple[list[str], list[int]]:
         """One field of all events, as `label_column`."""
@@ -120,10 +137,20 @@ class State:
         return _state.get(key)
 
     def set(self, key: str, value: bytes) -> None:
-        _state.set(key, value)
+        """Writes a value; raises ValueError where a limit would be passed."""
+        try:
+            _state.set(key, value)
+        except Err as refusal:
+            # As it is it would count as the answer of the whole call, which has errors of another kind.
+            raise ValueError(refusal.value) from None
 
     def delete(self, key: str) -> None:
         _state.delete(key)
+
+    @property
+    def version(self) -> int:
+        """The `state_version` of whichever version of the plugin wrote what is remembered; its own where nothing is."""
+        return _state.version()
 
 
 class Condition:

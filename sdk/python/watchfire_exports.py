@@ -23,6 +23,23 @@ def _alert(alert) -> watchfire.Alert:
     )
 
 
+# What the plugin answers, which may be nothing of the kind.
+
+
+def _outcome(outcome) -> _condition.Outcome:
+    findings = [_condition.Finding(f.series, f.severity, f.value, f.summary) for f in outcome.findings]
+    return _condition.Outcome(findings, outcome.unknown)
+
+
+def _decisions(decisions) -> list[_router.Decision]:
+    return [_router.Decision(d.receivers, d.suppress, d.group_key) for d in decisions]
+
+
+def _message(m) -> _formatter.Message:
+    target = m.target and _formatter.Target(m.target.method, m.target.url)
+    return _formatter.Message(m.title, m.content_type, m.body, m.headers, m.dedup_key, target)
+
+
 class Plugin:
     def describe(self):
         return watchfire.descriptors()
@@ -33,9 +50,7 @@ class Condition(watchfire.Opened):
         super().__init__(watchfire.Condition)
 
     def evaluate(self, handle):
-        outcome = self.guard(lambda: self.objects[handle].evaluate(watchfire.Batch(), watchfire.State()))
-        findings = [_condition.Finding(f.series, f.severity, f.value, f.summary) for f in outcome.findings]
-        return _condition.Outcome(findings, outcome.unknown)
+        return self.guard(lambda: _outcome(self.objects[handle].evaluate(watchfire.Batch(), watchfire.State())))
 
 
 class Router(watchfire.Opened):
@@ -43,8 +58,7 @@ class Router(watchfire.Opened):
         super().__init__(watchfire.Router)
 
     def route(self, handle, at_ms, alerts):
-        decisions = self.guard(lambda: self.objects[handle].route(at_ms, [_alert(alert) for alert in alerts]))
-        return [_router.Decision(d.receivers, d.suppress, d.group_key) for d in decisions]
+        return self.guard(lambda: _decisions(self.objects[handle].route(at_ms, [_alert(alert) for alert in alerts])))
 
 
 class Formatter(watchfire.Opened):
@@ -64,6 +78,4 @@ class Formatter(watchfire.Opened):
             group.channel,
             dict(group.secrets),
         )
-        m = self.guard(lambda: self.objects[handle].format(about))
-        target = m.target and _formatter.Target(m.target.method, m.target.url)
-        return _formatter.Message(m.title, m.content_type, m.body, m.headers, m.dedup_key, target)
+        return self.guard(lambda: _message(self.objects[handle].format(about)))

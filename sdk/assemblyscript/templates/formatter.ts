@@ -1,6 +1,6 @@
 // Writes one line for each alert, for the receiver's channel or, with `url`, for a service of its own.
 
-import { Formatter, Group, Message, Method, Target, offerFormatter } from "./watchfire/watchfire";
+import { Formatter, Group, Message, Method, Target, badInput, offerFormatter } from "./watchfire/watchfire";
 
 class Lines extends Formatter {
   constructor(private prefix: string, private url: string) {
@@ -17,7 +17,10 @@ class Lines extends Formatter {
     }
     const message = new Message(`${this.prefix}${firing} firing, ${group.alerts.length - firing} resolved`, body);
     if (this.url != "") {
-      if (!group.secrets.has("token")) throw new Error("the receiver's grant has no secret `token`");
+      if (!group.secrets.has("token")) {
+        badInput("the receiver's grant has no secret `token`");
+        return message;
+      }
       message.headers.set("Authorization", "Bearer " + group.secrets.get("token"));
       message.target = new Target(Method.Post, this.url);
     }

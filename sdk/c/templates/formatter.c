@@ -18,14 +18,11 @@ void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_li
 bool exports_watchfire_plugin_formatter_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
                                              exports_watchfire_plugin_formatter_plugin_error_t *error) {
   (void)name;
-  wf_text prefix = wf_literal(""), url = wf_literal("");
-  wf_kind kind = wf_config(*config, "prefix", NULL, &prefix);
-  if (kind != WF_TEXT && kind != WF_ABSENT) return wf_invalid(error, "/prefix", "must be a text");
-  kind = wf_config(*config, "url", NULL, &url);
-  if (kind != WF_TEXT && kind != WF_ABSENT) return wf_invalid(error, "/url", "must be a text");
   if (opened == CHANNELS_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 channels");
-  channels[opened].prefix = strndup((const char *)prefix.ptr, prefix.len);
-  channels[opened].url = strndup((const char *)url.ptr, url.len);
+  channels[opened].prefix = wf_config_text(*config, "prefix", "");
+  if (!channels[opened].prefix) return wf_invalid(error, "/prefix", "must be a text");
+  channels[opened].url = wf_config_text(*config, "url", "");
+  if (!channels[opened].url) return wf_invalid(error, "/url", "must be a text");
   *handle = opened++;
   return true;
 }
@@ -33,7 +30,12 @@ bool exports_watchfire_plugin_formatter_open(plugin_string_t *name, plugin_strin
 bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfire_plugin_formatter_group_t *group,
                                                exports_watchfire_plugin_formatter_message_t *message,
                                                exports_watchfire_plugin_formatter_plugin_error_t *error) {
-  (void)error;
+  wf_text token = wf_literal("");
+  if (channels[handle].url[0] && !wf_find(group->secrets, "token", &token)) {
+    error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_BAD_INPUT;
+    error->val.bad_input = wf_copy("the receiver's grant has no secret `token`");
+    return false;
+  }
   size_t firing = 0;
   wf_text body = wf_copy("");
   for (size_t i = 0; i < group->alerts.len; i++) {
@@ -52,12 +54,6 @@ bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfir
   message->content_type = wf_copy("text/plain");
   message->body = body;
   if (channels[handle].url[0]) {
-    wf_text token;
-    if (!wf_find(group->secrets, "token", &token)) {
-      error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_BAD_INPUT;
-      error->val.bad_input = wf_copy("the receiver's grant has no secret `token`");
-      return false;
-    }
     message->headers.ptr = malloc(sizeof *message->headers.ptr);
     message->headers.len = 1;
     message->headers.ptr[0].f0 = wf_copy("Authorization");

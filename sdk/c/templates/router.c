@@ -15,22 +15,14 @@ void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_li
               "{\"type\":\"object\",\"properties\":{\"label\":{\"type\":\"string\"},\"prefix\":{\"type\":\"string\"}}}");
 }
 
-// A field of the configuration as a text of its own; answers whether it is a text or not there.
-static bool field(wf_text config, const char *name, const char *standard, char **out) {
-  wf_text text = wf_literal(standard);
-  wf_kind kind = wf_config(config, name, NULL, &text);
-  if (kind != WF_TEXT && kind != WF_ABSENT) return false;
-  *out = calloc(text.len + 1, 1);
-  memcpy(*out, text.ptr, text.len);
-  return true;
-}
-
 bool exports_watchfire_plugin_router_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
                                           exports_watchfire_plugin_router_plugin_error_t *error) {
   (void)name;
   if (opened == ROUTES_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 routes");
-  if (!field(*config, "label", "team", &routes[opened].label)) return wf_invalid(error, "/label", "must be a text");
-  if (!field(*config, "prefix", "", &routes[opened].prefix)) return wf_invalid(error, "/prefix", "must be a text");
+  routes[opened].label = wf_config_text(*config, "label", "team");
+  if (!routes[opened].label) return wf_invalid(error, "/label", "must be a text");
+  routes[opened].prefix = wf_config_text(*config, "prefix", "");
+  if (!routes[opened].prefix) return wf_invalid(error, "/prefix", "must be a text");
   *handle = opened++;
   return true;
 }

@@ -10,7 +10,9 @@ class Lines {
                                             R"({"type":"object","properties":{"prefix":{"type":"string"},"url":{"type":"string"}}})"};
 
   static Result<Lines> open(Config config) {
-    if (config.has("prefix") && !config.text("prefix")) return Error::config("/prefix", "must be a text");
+    for (const char *name : {"prefix", "url"}) {
+      if (config.has(name) && !config.text(name)) return Error::config(std::string("/") + name, "must be a text");
+    }
     return Lines(config.text("prefix").value_or(""), config.text("url").value_or(""));
   }
 
@@ -25,7 +27,7 @@ class Lines {
                     std::to_string(group.alerts.size() - firing) + " resolved";
     if (!url_.empty()) {
       auto token = group.secret("token");
-      if (!token) return Error::internal("the receiver's grant has no secret `token`");
+      if (!token) return Error::bad_input("the receiver's grant has no secret `token`");
       message.headers = {{"Authorization", "Bearer " + *token}};
       message.target = Target{Method::Post, url_};
     }

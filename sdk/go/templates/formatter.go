@@ -3,6 +3,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,8 +18,11 @@ type lines struct {
 
 func open(config []byte) (watchfire.Formatter, error) {
 	var channel lines
-	if err := json.Unmarshal(config, &channel); err != nil {
-		return nil, watchfire.InvalidConfig{Path: "/prefix", Message: "must be a text"}
+	var wrong *json.UnmarshalTypeError
+	if err := json.Unmarshal(config, &channel); errors.As(err, &wrong) {
+		return nil, watchfire.InvalidConfig{Path: "/" + wrong.Field, Message: "must be a text"}
+	} else if err != nil {
+		return nil, watchfire.InvalidConfig{Message: err.Error()}
 	}
 	return channel, nil
 }

@@ -10,8 +10,10 @@ const offer = {
 
 const line = ({ firing, name, summary }) => `${firing ? "FIRING" : "RESOLVED"} ${name}: ${summary}\n`;
 
-offerFormatter(offer, ({ prefix = "", url }) => {
-  if (typeof prefix !== "string") throw new InvalidConfig("/prefix", "must be a text");
+offerFormatter(offer, ({ prefix = "", url = "" }) => {
+  for (const [name, value] of Object.entries({ prefix, url })) {
+    if (typeof value !== "string") throw new InvalidConfig(`/${name}`, "must be a text");
+  }
   return {
     format({ alerts, secrets }) {
       const firing = alerts.filter((alert) => alert.firing).length;

@@ -10,7 +10,7 @@ class Above(Condition):
     schema = {"type": "object", "required": ["limit"], "properties": {"limit": {"type": "number"}}}
 
     def __init__(self, config):
-        if not isinstance(config.get("limit"), (int, float)):
+        if type(config.get("limit")) not in (int, float):
             raise InvalidConfig("/limit", "must be a number")
         # As a float, which the interpreter compares with a float at once; with an int it takes twice as long.
         self.limit = float(config["limit"])
@@ -26,7 +26,7 @@ class Above(Condition):
                 outcome.unknown.append(series)
                 continue
             # Labels are asked for where they are needed, not for every series.
-            host = batch.label(series, "host")
+            host = batch.label(series, "host") or ""
             summary = f"{host} is above the limit, {streak} in a row"
             outcome.findings.append(Finding(series, Severity.WARNING, value, summary))
         state.set("streak", str(streak if outcome.findings else 0).encode())

@@ -11,9 +11,10 @@ class Lines(Formatter):
 
     def __init__(self, config):
         self.prefix = config.get("prefix", "")
-        self.url = config.get("url")
-        if not isinstance(self.prefix, str):
-            raise InvalidConfig("/prefix", "must be a text")
+        self.url = config.get("url", "")
+        for name in ("prefix", "url"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidConfig(f"/{name}", "must be a text")
 
     def format(self, group):
         firing = sum(alert.firing for alert in group.alerts)

@@ -25,7 +25,7 @@ offerCondition(offer, ({ limit }: { limit?: unknown }) => {
           continue;
         }
         // Labels are asked for where they are needed, not for every series.
-        const summary = `${batch.label(series, "host")} is above the limit, ${streak} in a row`;
+        const summary = `${batch.label(series, "host") ?? ""} is above the limit, ${streak} in a row`;
         findings.push({ series, severity: "warning", value, summary });
       }
       state.set("streak", findings.length ? streak : 0);
