@@ -10,6 +10,8 @@ use watchfire_sdk::{Condition, Descriptor, Error, Finding, Input, Outcome, Recor
 
 /// The most values to keep per series.
 const WINDOW_MAX: usize = 60;
+/// Where the state has for how many values its windows are.
+const LENGTH_KEY: &str = "robust/window";
 /// The 75th percentile of the normal distribution: makes the MAD a standard deviation.
 const MAD_SCALE: f64 = 0.674_5;
 /// The square root of half of pi: makes the mean absolute deviation a standard deviation.
@@ -92,6 +94,11 @@ impl Condition for RobustAnomaly {
         let config = self.0;
         let forget_ms = i64::from(config.forget_after) * 1_000;
         let mut table = SeriesTable::<Window>::load(state, "robust/", input.eval_time_ms(), forget_ms);
+        // In a window that was edited to be longer there would be places that nothing was ever written to.
+        let length = config.window as u8;
+        if state.get(LENGTH_KEY).is_some_and(|kept| kept != [length]) {
+            table.clear();
+        }
         let mut outcome = Outcome::default();
         for ((series, id), x) in (0..).zip(input.series_ids()).zip(input.latest()) {
             if !x.is_finite() {
@@ -120,6 +127,7 @@ impl Condition for RobustAnomaly {
             }
         }
         table.save(state)?;
+        state.set(LENGTH_KEY, &[length])?;
         Ok(outcome)
     }
 }
@@ -201,5 +209,17 @@ mod tests {
         let fired: Vec<usize> = (0..found.len()).filter(|i| found[*i].is_some()).collect();
         assert_eq!(fired, [60, 63]);
         assert!(scores(r#"{"ignore_below": 2000}"#, &values).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_window_that_was_edited_is_filled_anew() {
+        let mut state = State::in_memory();
+        let mut fired = Vec::new();
+        for (round, window) in (0..).zip([vec![5; 8], vec![30; 40], vec![5; 8]].concat()) {
+            let mut condition: RobustAnomaly = open_condition(&format!(r#"{{"window": {window}}}"#)).unwrap();
+            let input = InputBuilder::at(round * 15_000).series(&[], 100.0 + (round % 3) as f64).build();
+            fired.extend(condition.evaluate(&input, &mut state).unwrap().findings);
+        }
+        assert_eq!(fired, []);
     }
 }

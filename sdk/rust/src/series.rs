@@ -83,6 +83,8 @@ macro_rules! record {
 pub struct SeriesTable<R> {
     prefix: String,
     chunks: Vec<Vec<u8>>,
+    /// How many of them the state has.
+    stored: usize,
     /// Where the next record is expected.
     cursor: Place,
     /// Where each record lies; made when the cursor does not help.
@@ -127,6 +129,7 @@ impl<R: Record> SeriesTable<R> {
         let seconds = |ms: i64| u32::try_from(ms.max(0) / 1_000).unwrap_or(u32::MAX);
         SeriesTable {
             prefix: prefix.to_owned(),
+            stored: chunks.len(),
             chunks,
             cursor: Place::default(),
             index: None,
@@ -228,17 +231,26 @@ impl<R: Record> SeriesTable<R> {
     /// # Errors
     /// [`Error::Internal`] where a limit of the state would be passed.
     pub fn save(mut self, state: &mut State) -> Result<(), Error> {
-        let before = self.chunks.len();
+        let stored = self.stored.max(self.chunks.len());
         if self.records > self.touched {
             self.forget();
         }
         for (number, chunk) in self.chunks.iter().enumerate() {
             state.set(&key(&self.prefix, number), chunk)?;
         }
-        for number in self.chunks.len()..before {
+        for number in self.chunks.len()..stored {
             state.delete(&key(&self.prefix, number));
         }
         Ok(())
+    }
+
+    /// Forgets all series, such as where the configuration has changed what a record means.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.cursor = Place::default();
+        self.index = None;
+        self.records = 0;
+        self.touched = 0;
     }
 
     /// How many series are remembered.
@@ -416,6 +428,18 @@ mod tests {
         assert_eq!((counts[capacity as usize - 1], counts[capacity as usize]), (Some(1), None));
         assert!((0..CHUNKS_MAX).all(|number| state.get(&key("t", number)).unwrap().len() <= CHUNK_BYTES));
         assert_eq!(evaluate(&mut state, 0, 0..capacity), vec![Some(2); capacity as usize]);
+    }
+
+    #[test]
+    fn what_is_cleared_leaves_nothing_behind() {
+        let mut state = State::in_memory();
+        let full = SeriesTable::<Count>::CHUNK / SeriesTable::<Count>::SIZE;
+        evaluate(&mut state, 0, 0..full as u64 + 1);
+        let mut table = SeriesTable::<Count>::load(&state, "t", 0, HOUR);
+        table.clear();
+        assert_eq!(table.update(0, |record| record.count), Some(0));
+        table.save(&mut state).unwrap();
+        assert_eq!((state.get("t0").map(|chunk| chunk.len()), state.get("t1")), (Some(SeriesTable::<Count>::SIZE), None));
     }
 
     #[test]
