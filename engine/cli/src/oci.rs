@@ -17,7 +17,7 @@ const LAYER_TYPES: [&str; 3] = [
 ];
 const MANIFEST_TYPES: &str =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-/// The largest manifest.
+/// The largest manifest, and the largest answer with a token.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// How long one answer of the registry may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -44,10 +44,11 @@ struct Layer {
     size: u64,
 }
 
+/// Some registries give it under one name, some under the other, and Docker Hub under both.
 #[derive(Deserialize)]
 struct Token {
-    #[serde(alias = "access_token")]
-    token: String,
+    token: Option<String>,
+    access_token: Option<String>,
 }
 
 impl std::str::FromStr for Reference {
@@ -127,6 +128,12 @@ async fn fetch(client: &Client, url: Url, accept: &str, token: &mut Option<Strin
         *token = Some(anonymous_token(client, &answer).await?);
         answer = get(client, &url, accept, token.as_deref()).await?;
     }
+    body(answer, bytes_max).await
+}
+
+/// What a good answer holds, unless it is longer than it may be.
+async fn body(mut answer: Response, bytes_max: u64) -> Result<Vec<u8>> {
+    let url = answer.url().clone();
     ensure!(answer.status().is_success(), "{url} answers {}", answer.status());
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
@@ -148,7 +155,8 @@ async fn get(client: &Client, url: &Url, accept: &str, token: Option<&str>) -> R
 /// Asks for the token where the refusal says: `Bearer realm="...",service="...",scope="..."`.
 async fn anonymous_token(client: &Client, refusal: &Response) -> Result<String> {
     let header = refusal.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let parts = header.strip_prefix("Bearer ").with_context(|| format!("{} wants a login", refusal.url()))?;
+    let (scheme, parts) = header.split_once(' ').unwrap_or_default();
+    ensure!(scheme.eq_ignore_ascii_case("bearer"), "{} wants a login", refusal.url());
     let part = |name: &str| {
         let (_, rest) = parts.split_once(&format!("{name}=\""))?;
         Some(rest.split_once('"')?.0.to_owned())
@@ -160,13 +168,31 @@ async fn anonymous_token(client: &Client, refusal: &Response) -> Result<String> 
             url.query_pairs_mut().append_pair(name, &value);
         }
     }
-    let answer: Token = client.get(url).send().await?.error_for_status()?.json().await?;
-    Ok(answer.token)
+    let answer = client.get(url.clone()).send().await.with_context(|| format!("{url} cannot be reached"))?;
+    token(&body(answer, MANIFEST_BYTES_MAX).await?).with_context(|| format!("{url} gives no token"))
+}
+
+fn token(answer: &[u8]) -> Result<String> {
+    let Token { token, access_token } = serde_json::from_slice(answer)?;
+    token.or(access_token).context("its answer has neither `token` nor `access_token`")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_taken_under_either_name() {
+        for (answer, expected) in [
+            (r#"{"token": "a"}"#, Some("a")),
+            (r#"{"access_token": "a", "expires_in": 300}"#, Some("a")),
+            (r#"{"token": "a", "access_token": "a"}"#, Some("a")),
+            (r#"{"expires_in": 300}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(token(answer.as_bytes()).ok().as_deref(), expected, "{answer}");
+        }
+    }
 
     #[test]
     fn only_a_digest_is_a_reference() {
