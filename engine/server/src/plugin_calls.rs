@@ -19,7 +19,7 @@ const CALLS_MAX: u32 = 8;
 pub(crate) async fn calls(State(app): State<App>, Path(plugin): Path<String>) -> Response {
     match app.engine.plugin_calls(&plugin) {
         Some(calls) => Json(json!({"calls": calls.iter().map(outline).collect::<Vec<_>>()})).into_response(),
-        None => unknown(&plugin),
+        None => unknown(&app, &plugin),
     }
 }
 
@@ -42,22 +42,26 @@ pub(crate) async fn record(
         return refused(StatusCode::BAD_REQUEST, &format!("calls must be from 1 to {CALLS_MAX}"));
     }
     if !app.engine.record_plugin_calls(&plugin, wanted.calls) {
-        return unknown(&plugin);
+        return unknown(&app, &plugin);
     }
     (StatusCode::ACCEPTED, Json(json!({"calls": wanted.calls}))).into_response()
 }
 
 /// `GET .../{number}`: one recorded call with everything that is needed to make it again.
 pub(crate) async fn call(State(app): State<App>, Path((plugin, number)): Path<(String, String)>) -> Response {
-    let Some(calls) = app.engine.plugin_calls(&plugin) else { return unknown(&plugin) };
+    let Some(calls) = app.engine.plugin_calls(&plugin) else {
+        return unknown(&app, &plugin);
+    };
     match calls.iter().find(|call| call.number.to_string() == number) {
         Some(call) => ([(header::CONTENT_TYPE, "application/json")], call.to_json()).into_response(),
         None => refused(StatusCode::NOT_FOUND, "that call is not remembered any more"),
     }
 }
 
-fn unknown(plugin: &str) -> Response {
-    refused(StatusCode::NOT_FOUND, &format!("there is no plugin {plugin:?}"))
+fn unknown(app: &App, plugin: &str) -> Response {
+    let known: Vec<String> = app.engine.plugins().into_iter().map(|plugin| plugin.status.name).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    refused(StatusCode::NOT_FOUND, &format!("there is no plugin {plugin:?}; in the folder of plugins there is {known}"))
 }
 
 fn outline(call: &Recording) -> Value {
