@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "author::wat", needs: &[BUILT], run: || tour("wat", "condition", None) },
     Case { name: "author::a_failed_call_comes_back", needs: &[BUILT], run: comes_back },
     Case { name: "author::dev_builds_tests_and_tries", needs: &[BUILT], run: dev },
+    Case { name: "author::dev_goes_on_after_a_mistake", needs: &[BUILT], run: dev_goes_on },
     Case { name: "author::first_party_plugins_pass_their_cases", needs: &[BUILT, Tool::Plugins], run: first_party },
     Case { name: "author::mistakes_are_told", needs: &[BUILT], run: mistakes },
 ];
@@ -211,7 +212,8 @@ fn comes_back() -> Result<()> {
         ensure!(code == Some(0) && told.contains("the same answer, byte by byte"), "{told}");
         ensure!(told.contains("1 series") && told.contains("unreachable"), "{told}");
         let (code, told) = run(&["plugin", "calls", "second", "--url", &url])?;
-        ensure!(code == Some(1) && told.contains("there is no plugin"), "{told}");
+        let expected = "there is no plugin \"second\"; in the folder of plugins there is first";
+        ensure!(code == Some(1) && told.contains(expected), "{told}");
         Ok(())
     })?;
     std::fs::write(&source, good)?;
@@ -248,6 +250,44 @@ fn dev() -> Result<()> {
     let (code, told) = run(&["plugin", "dev", "first", "--once"])?;
     ensure!(code == Some(1) && told.contains("FAIL") && told.contains("expected a finding"), "{told}");
     Ok(())
+}
+
+/// A mistake in any file is told, and the next save is tried as if nothing had been.
+fn dev_goes_on() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    watchfire(folder.path(), None, &["plugin", "new", "first", "--lang", "wat"])?;
+    let path = |file: &str| folder.path().join("first").join(file);
+    let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?;
+    let told = folder.path().join("told");
+    let out = std::fs::File::create(&told)?;
+    let mut dev = Command::new(binary);
+    dev.args(["plugin", "dev", "first"]).current_dir(folder.path()).stdout(out.try_clone()?).stderr(out);
+    let mut dev = dev.spawn()?;
+    let tries = block_on(async {
+        let says = async |count: usize, text: &str| {
+            eventually(&format!("dev says {text:?}"), async || {
+                Ok((std::fs::read_to_string(&told)?.matches(text).count() >= count).then_some(()))
+            })
+            .await
+        };
+        says(1, "1 cases passed").await?;
+        let mistakes = [
+            ("tests/condition.yml", "error: unknown key", "cases:", "casse:"),
+            ("plugin.yml", "is no language", "language: wat", "language: what"),
+            ("plugin.wat", "failed:", "(module", "(modul"),
+        ];
+        for (round, (file, complaint, good, bad)) in (2..).zip(mistakes) {
+            let text = std::fs::read_to_string(path(file))?;
+            std::fs::write(path(file), text.replacen(good, bad, 1))?;
+            says(1, complaint).await?;
+            std::fs::write(path(file), &text)?;
+            says(round, "1 cases passed").await?;
+        }
+        Ok(())
+    });
+    dev.kill()?;
+    dev.wait()?;
+    tries
 }
 
 fn mistakes() -> Result<()> {
@@ -290,6 +330,12 @@ fn mistakes() -> Result<()> {
     ensure!(code == Some(0), "{told}");
     let (code, told) = run(&["plugin", "inspect", "first"])?;
     ensure!(code == Some(0) && told.contains("written in wat"), "{told}");
+    let (code, told) = run(&["plugin", "build", "first", "--from", "first/build/first.wasm"])?;
+    ensure!(code == Some(1) && told.contains("it has a section `watchfire:manifest` already"), "{told}");
+    let many: String = (0..65).map(|number| format!("  - name: case {number}\n")).collect();
+    std::fs::write(&cases, format!("condition: above-zero\ncases:\n{many}"))?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(1) && told.starts_with("error: first/tests: a plugin carries at most 64 cases"), "{told}");
     std::fs::remove_file(&cases)?;
     let (code, told) = run(&["plugin", "test", "first"])?;
     ensure!(code == Some(0) && told.starts_with("There are no cases; tests/*.yml says"), "{told}");

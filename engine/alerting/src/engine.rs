@@ -143,6 +143,9 @@ impl Engine {
         match input {
             Input::Restore(records) => self.restore(records),
             Input::Reload(definitions) => self.reload(definitions),
+            Input::Remembered(records) => {
+                records.into_iter().for_each(|record| self.persist(Record::PluginState(record)));
+            }
             Input::Touched(rules) => self.touched(&rules),
             Input::Evaluated(evaluation) => self.evaluated(evaluation),
             Input::Alerts(alerts) => self.receive(alerts),

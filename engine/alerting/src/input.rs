@@ -7,8 +7,8 @@ use watchfire_plugin::{Decision, PluginError, StateWrite};
 use watchfire_tsdb::SampleValue;
 
 use crate::{
-    AcknowledgeCommand, Definitions, EvaluationId, NotificationId, Record, RouteRequestId, Silence, SilenceDraft,
-    SilenceId,
+    AcknowledgeCommand, Definitions, EvaluationId, NotificationId, PluginStateRecord, Record, RouteRequestId, Silence,
+    SilenceDraft, SilenceId,
 };
 
 /// One thing that happened. The list is closed: nothing else can wake the engine.
@@ -18,6 +18,8 @@ pub enum Input {
     Restore(Vec<Record>),
     /// New definitions replace the old ones; what is unchanged goes on undisturbed (contract C2).
     Reload(Arc<Definitions>),
+    /// What rules remember was changed without an evaluation: it went to another rule, or nobody needs it.
+    Remembered(Vec<PluginStateRecord>),
     /// Data that these rules read has arrived.
     Touched(Vec<RuleId>),
     /// An [`Output::Evaluate`](crate::Output::Evaluate) was carried out.

@@ -8,7 +8,7 @@ use std::process::Command;
 use watchfire_host::{CONTRACT_VERSION, Cases};
 use wit_bindgen_core::{Files, WorldGenerator};
 
-use crate::document::{Document, SUBJECT_HELP};
+use crate::document::Document;
 use crate::scaffold::{go_module, write_sdk};
 use crate::{AuthorError, Language, Project, component, doctor, manifest};
 
@@ -63,13 +63,27 @@ fn compile(project: &Project) -> Result<Vec<u8>, AuthorError> {
 
 /// Writes the plugin's file with what it says of itself and its cases.
 fn complete(project: &Project, mut wasm: Vec<u8>, output: Option<&Path>) -> Result<Built, AuthorError> {
+    manifest::refuse_complete(&wasm)?;
     manifest::embed(&mut wasm, &project.manifest)?;
+    let (mut count, mut bytes) = (0, 0);
     for file in project.cases()? {
         // Read as cases too, so that a mistake in them is told here and not where the plugin is used.
         let document = Document::open(&file)?;
-        let cases: Cases = document.read()?;
-        cases.subject().map_err(|message| document.wrong(&[], message, SUBJECT_HELP))?;
-        manifest::embed_cases(&mut wasm, &document.read::<serde_json::Value>()?.to_string());
+        count += document.cases()?.len();
+        let json = document.read::<serde_json::Value>()?.to_string();
+        bytes += json.len();
+        manifest::embed_cases(&mut wasm, &json);
+    }
+    let (most, largest) = (Cases::EMBEDDED_MAX, Cases::EMBEDDED_BYTES_MAX);
+    if count > most || bytes > largest {
+        return Err(AuthorError::Content {
+            place: project.folder.join("tests").display().to_string(),
+            message: format!(
+                "a plugin carries at most {most} cases of {largest} bytes together, since an engine runs them before it \
+                 takes the plugin; here are {count} of {bytes} bytes: keep those that matter there and test the rest in \
+                 the language itself"
+            ),
+        });
     }
     let path = output.map_or_else(|| project.output(), Path::to_owned);
     if let Some(parent) = path.parent() {

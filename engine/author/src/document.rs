@@ -7,11 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use watchfire_config::document::{Decoder, Kind, Node};
 use watchfire_config::{Source, Tree};
+use watchfire_host::{Cases, Misplaced};
 
 use crate::AuthorError;
 
 /// What to do about a file of cases that does not say what it is about.
-pub(crate) const SUBJECT_HELP: &str = "write `condition: NAME`, with the name under which the plugin offers it";
+const SUBJECT_HELP: &str = "write `condition: NAME`, with the name under which the plugin offers it";
 
 /// How the reader of JSON begins to say that there is no such key.
 const UNKNOWN_KEY: &str = "unknown field ";
@@ -51,6 +52,22 @@ impl Document {
             let (message, help) = explain(said);
             self.tell(&path, said.starts_with(UNKNOWN_KEY), &message, &help)
         })
+    }
+
+    /// The cases that it holds.
+    ///
+    /// # Errors
+    /// If it holds none, or says something in them that nobody would look at.
+    pub(crate) fn cases(&self) -> Result<Cases, AuthorError> {
+        let cases: Cases = self.read()?;
+        cases.subject().map_err(|message| self.wrong(&[], message, SUBJECT_HELP))?;
+        match cases.misplaced() {
+            None => Ok(cases),
+            Some(Misplaced { case, key, message }) => {
+                let place = [Step::Key("cases".to_owned()), Step::Item(case), Step::Key(key.to_owned())];
+                Err(self.tell(&place, true, &message, "remove it, or what it contradicts"))
+            }
+        }
     }
 
     /// That something is wrong with the value at the end of a path; the nearest one that is there says the place.
@@ -148,14 +165,13 @@ fn explain(said: &str) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use watchfire_host::Cases;
 
     #[test]
     fn mistakes_in_cases_have_a_place_and_a_remedy() {
         for (text, expected) in [
             (
                 "condition: above\ncases:\n  - name: one\n    series:\n      - {labels: {host: a}, valeu: 12}\n",
-                "t.yml:5:29: error: unknown key \"valeu\" [bad-value]\n  5 |       - {labels: {host: a}, valeu: 12}\n    |                             ^\n  help: known here: `labels`, `value`, `values`",
+                "t.yml:5:29: error: unknown key \"valeu\" [bad-value]\n  5 |       - {labels: {host: a}, valeu: 12}\n    |                             ^\n  help: known here: `labels`, `value`, `values`, `events`",
             ),
             (
                 "condition: above\ncases:\n  - name: one\n    series:\n      - {labels: {host: a}, value: twelve}\n",
@@ -177,9 +193,25 @@ mod tests {
                 "condition: above\n",
                 "t.yml:1:1: error: `cases` is missing [bad-value]\n  1 | condition: above\n    | ^\n  help: add `cases: ...`",
             ),
+            (
+                "cases: []\n",
+                "t.yml:1:1: error: name one of `condition`, `router` and `formatter` that the cases are for [bad-value]\n  1 | cases: []\n    | ^\n  help: write `condition: NAME`, with the name under which the plugin offers it",
+            ),
+            (
+                "router: by-label\ncases:\n  - {name: one, alerts: []}\n  - name: two\n    findings: []\n",
+                "t.yml:5:5: error: a router has no `findings` [bad-value]\n  5 |     findings: []\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    series: [{labels: {}, value: 1}, {labels: {}, events: [{kind: x}]}]\n",
+                "t.yml:4:5: error: a condition looks at values or at events, not at both [bad-value]\n  4 |     series: [{labels: {}, value: 1}, {labels: {}, events: [{kind: x}]}]\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    error: limit\n    unknown: []\n",
+                "t.yml:5:5: error: where an `error` is expected there is no answer [bad-value]\n  5 |     unknown: []\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
         ] {
             let document = Document { name: "t.yml".to_owned(), text: text.to_owned() };
-            let error = document.read::<Cases>().map(drop).unwrap_err().to_string();
+            let error = document.cases().map(drop).unwrap_err().to_string();
             assert_eq!(error, expected);
         }
     }

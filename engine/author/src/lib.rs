@@ -25,6 +25,6 @@ pub use doctor::{Check, doctor};
 pub use error::AuthorError;
 pub use language::Language;
 pub use manifest::tested_config;
-pub use project::{Project, built};
+pub use project::{Project, built, saved};
 pub use scaffold::scaffold;
-pub use trial::{Offer, Replayed, Trial};
+pub use trial::{Replayed, Trial};

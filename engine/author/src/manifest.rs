@@ -8,6 +8,19 @@ use watchfire_plugin::Kind;
 
 use crate::AuthorError;
 
+/// A component that has a manifest or cases already would go on saying what they say.
+pub(crate) fn refuse_complete(component: &[u8]) -> Result<(), AuthorError> {
+    for section in [Manifest::SECTION, Cases::SECTION] {
+        if !sections(component, section)?.is_empty() {
+            return Err(AuthorError::Component(format!(
+                "it has a section `{section}` already, as what `watchfire plugin build` made; give `--from` what the \
+                 toolchain made"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Adds the manifest at the end of a component.
 pub(crate) fn embed(component: &mut Vec<u8>, manifest: &Manifest) -> Result<(), AuthorError> {
     let json = serde_json::to_vec(manifest).map_err(|error| AuthorError::Component(error.to_string()))?;

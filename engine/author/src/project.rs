@@ -82,7 +82,7 @@ impl Project {
             version: described.version,
             summary: described.summary,
             contract: watchfire_host::CONTRACT_VERSION.to_owned(),
-            language: described.language,
+            language: language.to_string(),
             authors: described.authors,
             source: described.source,
             license: described.license,
@@ -123,33 +123,6 @@ impl Project {
         Ok(files)
     }
 
-    /// A number that changes whenever a file is saved that the plugin may be made of. What is built, installed or
-    /// downloaded does not count.
-    pub fn saved(&self) -> u64 {
-        const NOT_WRITTEN_BY_HAND: [&str; 4] = ["build", "node_modules", "target", "watchfire"];
-        let mut hasher = DefaultHasher::new();
-        let mut folders = vec![self.folder.clone()];
-        while let Some(folder) = folders.pop() {
-            // What is gone between two looks is a change that the next look finds.
-            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-            let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-            paths.sort();
-            for path in paths {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if name.starts_with('.') || name == "__pycache__" || NOT_WRITTEN_BY_HAND.contains(&name) {
-                    continue;
-                }
-                let Ok(metadata) = path.symlink_metadata() else { continue };
-                if metadata.is_dir() {
-                    folders.push(path);
-                } else {
-                    (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
-                }
-            }
-        }
-        hasher.finish()
-    }
-
     /// The world of the contract that a plugin in a language without an SDK of all kinds is built for.
     pub(crate) fn world(&self) -> String {
         match self.kinds.as_slice() {
@@ -157,6 +130,33 @@ impl Project {
             _ => "all-plugin".to_owned(),
         }
     }
+}
+
+/// A number that changes whenever a file is saved that the plugin of a folder may be made of. What is built, installed or
+/// downloaded does not count.
+pub fn saved(folder: &Path) -> u64 {
+    const NOT_WRITTEN_BY_HAND: [&str; 4] = ["build", "node_modules", "target", "watchfire"];
+    let mut hasher = DefaultHasher::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // What is gone between two looks is a change that the next look finds.
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with('.') || name == "__pycache__" || NOT_WRITTEN_BY_HAND.contains(&name) {
+                continue;
+            }
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(path);
+            } else {
+                (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
+            }
+        }
+    }
+    hasher.finish()
 }
 
 /// The plugin that a path names: a file, or a plugin's folder with what was built there.

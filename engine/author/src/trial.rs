@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use watchfire_host::{CaseReport, Cases, Failure, Host, HostSettings, Input, Recording, Source, Trace};
-use watchfire_plugin::{Kind, Limits, PluginError, Provider, State, StateLimits};
+use watchfire_host::{BreakerSettings, CaseReport, Failure, Host, HostSettings, Input, Recording, Source, Trace};
+use watchfire_plugin::{Kind, Limits, PluginError, Provider, State};
 
 use crate::AuthorError;
-use crate::document::{Document, SUBJECT_HELP};
+use crate::document::Document;
 
 /// The name under which the plugin is loaded.
 const PLUGIN: &str = "plugin";
@@ -16,18 +16,9 @@ const PLUGIN: &str = "plugin";
 #[derive(Debug)]
 pub struct Trial {
     host: Host,
-    offers: Vec<Offer>,
+    parts: Vec<(Kind, String)>,
     digest: String,
     limits: Limits,
-}
-
-/// Something that a plugin offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name within the plugin; `None` where it is the only one of its kind.
-    pub part: Option<String>,
 }
 
 /// A recorded call that was made again.
@@ -51,33 +42,32 @@ impl Trial {
             metered: true,
             cache_dir: cache.map(Path::to_owned),
             instances_max: 16,
+            breaker: BreakerSettings::NEVER,
             ..HostSettings::default()
         };
         let host = Host::new(HostSettings { limits, ..settings })?;
         let info = host.load(PLUGIN, Source::File(plugin))?;
-        let part = |name: &str| name.split_once('/').map(|(_, part)| part.to_owned());
-        let offers = info.descriptors.iter().map(|offer| Offer { kind: offer.kind, part: part(&offer.name) });
-        Ok(Trial { host, offers: offers.collect(), digest: info.digest, limits })
+        Ok(Trial { host, parts: info.parts, digest: info.digest, limits })
     }
 
-    /// What the plugin offers.
-    pub fn offers(&self) -> &[Offer] {
-        &self.offers
+    /// What the plugin offers, by its own names.
+    pub fn parts(&self) -> &[(Kind, String)] {
+        &self.parts
     }
 
-    /// Makes one call of what the plugin offers under the name `part`, or as the only one of its kind.
+    /// Makes one call of what the plugin offers under the name `part`.
     ///
     /// # Errors
     /// If it cannot be opened; a call that fails is an answer.
-    pub fn call(&self, part: Option<&str>, config: &str, input: &Input) -> Result<Recording, PluginError> {
-        let address = part.map_or_else(|| PLUGIN.to_owned(), |part| format!("{PLUGIN}/{part}"));
+    pub fn call(&self, part: &str, config: &str, input: &Input) -> Result<Recording, PluginError> {
+        let address = format!("{PLUGIN}/{part}");
         // The answer is part of what is recorded.
         match input {
             Input::Condition(batch, state) => {
                 let mut condition = self.host.open_condition(&address, config)?;
                 self.host.record(PLUGIN, 1);
-                let mut state =
-                    State::new(StateLimits { total_bytes_max: usize::MAX, ..StateLimits::STANDARD }, state.clone());
+                let limits = self.host.limits(PLUGIN).unwrap_or(self.limits);
+                let mut state = State::new(limits.state(), state.clone());
                 drop(condition.evaluate(batch, &mut state));
             }
             Input::Router(at, alerts) => {
@@ -96,12 +86,12 @@ impl Trial {
     }
 
     /// As [`Trial::call`]; not to be opened is one more way to fail.
-    pub fn call_or_failure(&self, part: Option<&str>, config: &str, input: &Input) -> Recording {
+    pub fn call_or_failure(&self, part: &str, config: &str, input: &Input) -> Recording {
         self.call(part, config, input).unwrap_or_else(|error| Recording {
             plugin: PLUGIN.to_owned(),
             number: 0,
             digest: self.digest.clone(),
-            part: part.unwrap_or(PLUGIN).to_owned(),
+            part: part.to_owned(),
             config: config.to_owned(),
             limits: self.limits,
             input: input.clone(),
@@ -115,18 +105,21 @@ impl Trial {
     /// # Errors
     /// If the file cannot be used; a case that fails is in its report.
     pub fn run_cases(&self, file: &Path) -> Result<Vec<CaseReport>, AuthorError> {
-        let document = Document::open(file)?;
-        let cases: Cases = document.read()?;
+        let cases = Document::open(file)?.cases()?;
         let reports = cases.run(|part, config, input| {
-            let Recording { answer, trace, .. } = self.call_or_failure(Some(part), config, input);
+            let Recording { answer, trace, .. } = self.call_or_failure(part, config, input);
             (answer, trace)
         });
-        reports.map_err(|message| document.wrong(&[], message, SUBJECT_HELP))
+        // What they are about was looked at when they were read.
+        let place = || file.display().to_string();
+        let reports =
+            reports.map_err(|message| AuthorError::Content { place: place(), message: message.to_owned() })?;
+        Ok(reports.collect())
     }
 
     /// Makes a recorded call again and compares the answers.
     pub fn replay(&self, recorded: &Recording) -> Replayed {
-        let recording = self.call_or_failure(Some(&recorded.part), &recorded.config, &recorded.input);
+        let recording = self.call_or_failure(&recorded.part, &recorded.config, &recorded.input);
         Replayed {
             same_plugin: self.digest == recorded.digest,
             same_answer: recording.answer_json() == recorded.answer_json(),

@@ -145,14 +145,18 @@ enum KindWord {
 }
 
 pub(crate) fn run(options: &Plugin) -> Result<ExitCode> {
-    run_command(options).or_else(|error| match error.downcast_ref() {
-        // It begins with the place, as what `watchfire check` tells.
+    run_command(options).or_else(|error| tell_place(error).map_or(Ok(ExitCode::FAILURE), Err))
+}
+
+/// Tells a mistake in a file, which begins with its place as what `watchfire check` tells; answers what is left to be told.
+fn tell_place(error: anyhow::Error) -> Option<anyhow::Error> {
+    match error.downcast_ref() {
         Some(AuthorError::Yaml(diagnostics)) => {
             eprintln!("{diagnostics}");
-            Ok(ExitCode::FAILURE)
+            None
         }
-        _ => Err(error),
-    })
+        _ => Some(error),
+    }
 }
 
 fn run_command(options: &Plugin) -> Result<ExitCode> {
@@ -283,9 +287,11 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     say!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
     say!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
     say!(
-        "limits        {} ms per call, {} of memory",
+        "limits        {} ms per call, {} of memory, {} of state, {} calls at once",
         info.limits.call_time.as_millis(),
-        size(info.limits.memory_bytes as u64)
+        size(info.limits.memory_bytes as u64),
+        size(info.limits.state_bytes as u64),
+        info.limits.calls
     );
     Ok(ExitCode::SUCCESS)
 }

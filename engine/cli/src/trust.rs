@@ -69,9 +69,17 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     }
     let beside = path.parent().unwrap_or(Path::new("."));
     let shown = dir.strip_prefix(beside).unwrap_or(dir);
-    std::fs::write(path, after.text(shown)).with_context(|| path.display().to_string())?;
+    put(path, after.text(shown).as_bytes())?;
     say!("{}", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts a file in its place at once, since an engine may be reading it.
+fn put(path: &Path, content: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = path.with_file_name(format!(".{name}.partial"));
+    std::fs::write(&partial, content).with_context(|| partial.display().to_string())?;
+    std::fs::rename(&partial, path).with_context(|| path.display().to_string())
 }
 
 /// Says of every plugin in the folder whether it would be loaded, and why not.
@@ -112,9 +120,7 @@ pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>) -> Re
     // A file that cannot be a plugin here must not replace one that can.
     Host::new(settings)?.load(name, watchfire_host::Source::Bytes(&wasm))?;
     let path = into.join(format!("{name}.wasm"));
-    let partial = into.join(format!(".{name}.partial"));
-    std::fs::write(&partial, &wasm).with_context(|| partial.display().to_string())?;
-    std::fs::rename(&partial, &path).with_context(|| path.display().to_string())?;
+    put(&path, &wasm)?;
     say!("{}\nsha256:{}", path.display(), hex(&Sha256::digest(&wasm)));
     say!("\nNext: `watchfire plugin lock`, if the configuration has a lock file.");
     Ok(ExitCode::SUCCESS)

@@ -124,6 +124,17 @@ impl Breaker {
         }
     }
 
+    /// Whether it has failed and has not succeeded since.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Notes that it could not be opened, which happens at no time that anything goes by.
+    pub(crate) fn failed_to_open(&mut self, reason: &str) {
+        self.failures = self.failures.saturating_add(1);
+        reason.clone_into(&mut self.last);
+    }
+
     /// Notes a failure; answers whether it began a suspension.
     pub(crate) fn failed(&mut self, at: Timestamp, reason: &str) -> bool {
         self.failures = self.failures.saturating_add(1);

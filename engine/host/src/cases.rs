@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use watchfire_model::{Alert, Labels, Severity, Timestamp};
+use watchfire_model::{Alert, Duration, Event, FieldValue, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Decision, Kind, Message, MessageGroup, Outcome};
 
 use crate::LoadError;
@@ -17,10 +17,7 @@ use crate::recording::{Answer, Failure, Input, Trace, apply};
 /// When the first case happens: any time will do, but always the same.
 const START_MS: i64 = 1_700_000_000_000;
 /// The time between two cases that say nothing of their time.
-const STEP_MS: i64 = 60_000;
-
-/// Cases that a plugin may carry with it; more would make loading slow.
-const EMBEDDED_MAX: usize = 64;
+const STEP: Duration = Duration::from_mins(1);
 
 /// What came of one case.
 #[derive(Clone, Debug)]
@@ -65,8 +62,8 @@ struct Case {
     #[serde(default)]
     secrets: BTreeMap<String, String>,
     findings: Option<Vec<FindingCase>>,
-    #[serde(default)]
-    unknown: Vec<BTreeMap<String, String>>,
+    /// Where findings are expected and nothing is said about these: none.
+    unknown: Option<Vec<BTreeMap<String, String>>>,
     decisions: Option<Vec<DecisionCase>>,
     message: Option<MessageCase>,
     /// What the error's text must contain.
@@ -81,6 +78,52 @@ struct SeriesCase {
     /// Older to newer, one a minute, the newest at the time of the case.
     #[serde(default)]
     values: Vec<Number>,
+    /// In the place of values, for a condition over events: likewise.
+    #[serde(default)]
+    events: Vec<EventCase>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventCase {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    body: String,
+    /// Flattened: `user.name`.
+    #[serde(default)]
+    fields: BTreeMap<String, FieldCase>,
+    /// The number in the field that the rule names; 1 where it names none.
+    value: Option<Number>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "write a text, a number, true or false")]
+enum FieldCase {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl EventCase {
+    fn event(&self, time: Timestamp) -> Event {
+        let field = |field: &FieldCase| match field {
+            FieldCase::Bool(value) => FieldValue::Bool(*value),
+            FieldCase::Int(value) => FieldValue::Int(*value),
+            FieldCase::Float(value) => FieldValue::Float(*value),
+            FieldCase::Text(text) => FieldValue::Text(text.clone()),
+        };
+        Event {
+            id: self.id.clone(),
+            time,
+            kind: self.kind.clone(),
+            body: self.body.clone(),
+            fields: self.fields.iter().map(|(name, value)| (name.clone(), field(value))).collect(),
+        }
+    }
 }
 
 /// YAML's core schema has no word for what is no number, so that it is given as a text.
@@ -136,7 +179,7 @@ impl SeverityWord {
 struct FindingCase {
     labels: BTreeMap<String, String>,
     severity: Option<SeverityWord>,
-    value: Option<f64>,
+    value: Option<Number>,
     summary: Option<String>,
 }
 
@@ -148,7 +191,7 @@ struct AlertCase {
     annotations: BTreeMap<String, String>,
     #[serde(default)]
     resolved: bool,
-    value: Option<f64>,
+    value: Option<Number>,
     /// For how long it has fired: a minute unless it says more.
     seconds: Option<i64>,
 }
@@ -179,9 +222,24 @@ struct MessageCase {
     url: Option<String>,
 }
 
+/// Something in a case that nobody would look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// The number of the case, from 0.
+    pub case: usize,
+    /// The key.
+    pub key: &'static str,
+    /// Why it is not looked at.
+    pub message: String,
+}
+
 impl Cases {
     /// The name of the sections in which a plugin carries files of cases, each as JSON.
     pub const SECTION: &str = "watchfire:cases";
+    /// Cases that a plugin may carry with it; more would make loading slow.
+    pub const EMBEDDED_MAX: usize = 64;
+    /// Bytes of these files: as JSON they take some times as much when they are read.
+    pub const EMBEDDED_BYTES_MAX: usize = 4 << 20;
 
     /// What a plugin's file carries.
     ///
@@ -193,15 +251,20 @@ impl Cases {
                 "the tests that it carries are not valid: {error}; build it again with `watchfire plugin build`"
             ))
         };
-        let files = sections(wasm, Cases::SECTION)?.into_iter().map(|json| {
+        let sections = sections(wasm, Cases::SECTION)?;
+        let (bytes, limit) = (sections.iter().map(|json| json.len()).sum::<usize>(), Cases::EMBEDDED_BYTES_MAX);
+        if bytes > limit {
+            return Err(malformed(&format!("they take {bytes} bytes, the limit is {limit}")));
+        }
+        let files = sections.into_iter().map(|json| {
             let cases: Cases = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
             cases.subject().map_err(|error| malformed(&error))?;
             Ok(cases)
         });
         let files = files.collect::<Result<Vec<_>, LoadError>>()?;
         let count: usize = files.iter().map(Cases::len).sum();
-        if count > EMBEDDED_MAX {
-            return Err(malformed(&format!("there are {count}, the limit is {EMBEDDED_MAX}")));
+        if count > Cases::EMBEDDED_MAX {
+            return Err(malformed(&format!("there are {count}, the limit is {}", Cases::EMBEDDED_MAX)));
         }
         Ok(files)
     }
@@ -229,27 +292,61 @@ impl Cases {
         }
     }
 
-    /// Runs them. `call` makes one call: of what is named, with a configuration, on an input.
+    /// What a case says that is for another kind, or that an error stands against: a test that cannot fail.
+    pub fn misplaced(&self) -> Option<Misplaced> {
+        let kind = self.subject().ok()?.0;
+        let of_case = |(number, case): (usize, &Case)| {
+            let said: [(&'static str, bool, &[Kind]); 9] = [
+                ("series", !case.series.is_empty(), &[Kind::Condition]),
+                ("findings", case.findings.is_some(), &[Kind::Condition]),
+                ("unknown", case.unknown.is_some(), &[Kind::Condition]),
+                ("alerts", !case.alerts.is_empty(), &[Kind::Router, Kind::Formatter]),
+                ("decisions", case.decisions.is_some(), &[Kind::Router]),
+                ("group_labels", !case.group_labels.is_empty(), &[Kind::Formatter]),
+                ("channel", case.channel.is_some(), &[Kind::Formatter]),
+                ("secrets", !case.secrets.is_empty(), &[Kind::Formatter]),
+                ("message", case.message.is_some(), &[Kind::Formatter]),
+            ];
+            let misplaced = |key, message: String| Misplaced { case: number, key, message };
+            let (values, events) = case.series.iter().fold((false, false), |(values, events), series| {
+                (values || series.value.is_some() || !series.values.is_empty(), events || !series.events.is_empty())
+            });
+            if values && events {
+                return Some(misplaced("series", "a condition looks at values or at events, not at both".to_owned()));
+            }
+            let foreign = said.iter().find(|(_, is_said, kinds)| *is_said && !kinds.contains(&kind));
+            if let Some((key, ..)) = foreign {
+                return Some(misplaced(*key, format!("a {} has no `{key}`", kind.as_str())));
+            }
+            let answers = ["findings", "unknown", "decisions", "message"];
+            let answer = said.iter().find(|(key, is_said, _)| *is_said && answers.contains(key));
+            let (key, ..) = answer.filter(|_| case.error.is_some())?;
+            Some(misplaced(*key, "where an `error` is expected there is no answer".to_owned()))
+        };
+        self.cases.iter().enumerate().find_map(of_case)
+    }
+
+    /// Runs them, each when it is asked for. `call` makes one call: of what is named, with a configuration, on an input.
     ///
     /// # Errors
     /// As for [`Cases::subject`]; a case that fails is in its report.
     pub fn run(
         &self,
         mut call: impl FnMut(&str, &str, &Input) -> (Result<Answer, Failure>, Trace),
-    ) -> Result<Vec<CaseReport>, &'static str> {
+    ) -> Result<impl Iterator<Item = CaseReport>, &'static str> {
         let (kind, name) = self.subject()?;
         let mut state = BTreeMap::new();
-        let reports = self.cases.iter().enumerate().map(|(number, case)| {
-            let at = case.at.unwrap_or(START_MS + i64::try_from(number).unwrap_or(0) * STEP_MS);
-            let run = Run { file: self, case, at: Timestamp::from_millis(at) };
+        Ok(self.cases.iter().enumerate().map(move |(number, case)| {
+            let steps = STEP.times(i64::try_from(number).unwrap_or(0));
+            let at = case.at.map_or(Timestamp::from_millis(START_MS) + steps, Timestamp::from_millis);
+            let run = Run { file: self, case, at };
             let input = run.input(kind, &state);
             let (answer, trace) = call(name, &run.config(), &input);
             if let Ok(Answer::Condition(_, writes)) = &answer {
                 apply(writes, &mut state);
             }
             CaseReport { name: case.name.clone(), failures: run.judge(&input, answer), trace }
-        });
-        Ok(reports.collect())
+        }))
     }
 }
 
@@ -326,21 +423,24 @@ impl Run<'_> {
     }
 
     fn batch(&self) -> Batch {
+        let mut events = Vec::new();
         let series = self.case.series.iter().map(|series| {
             let labels = Labels::from_pairs(series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-            let values: Vec<f64> = series.values.iter().chain(&series.value).map(|number| number.value()).collect();
+            let of_events = series.events.iter().map(|event| event.value.map_or(1.0, Number::value));
+            let values = series.values.iter().chain(&series.value).map(|number| number.value()).chain(of_events);
+            let values: Vec<f64> = values.collect();
             let count = i64::try_from(values.len()).unwrap_or(0);
-            let first = self.at.as_millis() - (count - 1).max(0) * STEP_MS;
-            let times = (0..count).map(|i| Timestamp::from_millis(first + i * STEP_MS));
+            let times = (0..count).rev().map(|before| self.at - STEP.times(before));
+            events.extend(series.events.iter().zip(times.clone()).map(|(event, time)| event.event(time)));
             (labels, times.zip(values))
         });
-        Batch::new(self.at, series)
+        let batch = Batch::new(self.at, series);
+        Batch { events, ..batch }
     }
 
     fn alerts(&self) -> Vec<AlertView> {
         let alerts = self.case.alerts.iter().map(|alert| {
-            let since = alert.seconds.map_or(STEP_MS, |seconds| seconds * 1_000);
-            let starts = Timestamp::from_millis(self.at.as_millis() - since);
+            let starts = self.at - alert.seconds.map_or(STEP, Duration::from_secs);
             let alert = Alert {
                 labels: Labels::from_pairs(alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
                 annotations: alert.annotations.iter().collect(),
@@ -349,7 +449,7 @@ impl Run<'_> {
                 updated_at: self.at,
                 timeout: false,
                 generator_url: "".into(),
-                value: alert.value,
+                value: alert.value.map(Number::value),
             };
             AlertView::new(alert, self.at)
         });
@@ -377,8 +477,9 @@ impl Run<'_> {
                 {
                     differs("severity", &expected.severity().as_str(), &found.severity.as_str());
                 }
-                if let Some(expected) = one.value
+                if let Some(expected) = one.value.map(Number::value)
                     && expected.to_bits() != found.value.to_bits()
+                    && !(expected.is_nan() && found.value.is_nan())
                 {
                     differs("value", &expected, &found.value);
                 }
@@ -392,8 +493,12 @@ impl Run<'_> {
             for finding in outcome.findings.iter().filter(|finding| !known.contains(&labels(finding.series))) {
                 failures.push(format!("{}: found without being expected: {}", labels(finding.series), finding.summary));
             }
-            let unknown: Vec<String> = outcome.unknown.iter().map(|index| labels(*index)).collect();
-            let expected: Vec<String> = self.case.unknown.iter().map(key).collect();
+        }
+        if self.case.findings.is_some() || self.case.unknown.is_some() {
+            let mut unknown: Vec<String> = outcome.unknown.iter().map(|index| labels(*index)).collect();
+            let mut expected: Vec<String> = self.case.unknown.iter().flatten().map(key).collect();
+            unknown.sort();
+            expected.sort();
             if unknown != expected {
                 failures.push(format!("expected as unknown {expected:?}, got {unknown:?}"));
             }

@@ -16,7 +16,7 @@ scoped_tls::scoped_thread_local! {
     pub(crate) static BATCH: Batch
 }
 
-/// Writes to the state that one call may stage. Deletions are staged too and take memory without being in the state.
+/// Writes to the state that one call may stage: each takes memory beside the bytes that its limits count.
 const STATE_WRITES_MAX: u32 = 20_000;
 
 /// A host function refuses; the text reaches the user through the trap that it causes.

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wasmtime::component::Linker;
 use watchfire_model::Duration;
-use watchfire_plugin::{
-    Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State, StateLimits,
-};
+use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State};
 
 use crate::cache::Cache;
 use crate::cases::CaseReport;
@@ -44,10 +42,27 @@ struct Inner {
 struct Plugins {
     generation: u64,
     loaded: BTreeMap<String, Entry>,
-    /// Kept across reloads and unloads, since a metric must not run backwards.
+    /// By name. Kept across reloads and unloads, since a metric must not run backwards.
     counters: BTreeMap<String, Arc<Counters>>,
     /// Kept likewise: a call that failed in one version is tried with the next.
     recorders: BTreeMap<String, Arc<Recorder>>,
+}
+
+/// Names whose counters and recordings are kept. A folder whose files have another name with each release has no end of
+/// them.
+const NAMES_MAX: usize = 1_000;
+
+impl Plugins {
+    /// What is kept of the plugins of a name, whatever became of them.
+    fn remembered(&mut self, name: &str) -> (Arc<Counters>, Arc<Recorder>) {
+        if self.counters.len() >= NAMES_MAX {
+            let loaded = &self.loaded;
+            self.counters.retain(|known, _| known == name || loaded.contains_key(known));
+            self.recorders.retain(|known, _| known == name || loaded.contains_key(known));
+        }
+        let counters = self.counters.entry(name.to_owned()).or_default().clone();
+        (counters, self.recorders.entry(name.to_owned()).or_default().clone())
+    }
 }
 
 struct Entry {
@@ -142,11 +157,7 @@ impl Host {
                 &bytes
             }
         };
-        let (counters, recorder) = {
-            let mut plugins = self.write();
-            let counters = plugins.counters.entry(name.to_owned()).or_default().clone();
-            (counters, plugins.recorders.entry(name.to_owned()).or_default().clone())
-        };
+        let (counters, recorder) = self.write().remembered(name);
         let with = Surroundings {
             sandbox: &self.0.sandbox,
             linker: &self.0.linker,
@@ -402,7 +413,7 @@ impl Candidate {
 fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Result<Answer, Failure> {
     let called = match input {
         Input::Condition(batch, remembered) => {
-            let mut state = State::new(StateLimits::STANDARD, remembered.clone());
+            let mut state = State::new(plugin.limits.state(), remembered.clone());
             plugin
                 .open_condition(part, config)
                 .and_then(|mut opened| opened.evaluate(batch, &mut state))

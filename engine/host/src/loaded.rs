@@ -44,6 +44,8 @@ pub struct PluginInfo {
     pub kinds: Vec<Kind>,
     /// What it offers, under the names by which it is addressed, sorted by kind and name.
     pub descriptors: Vec<Descriptor>,
+    /// The same under the names that the plugin has for them.
+    pub parts: Vec<(Kind, String)>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
     /// Bytes of the `.wasm` file.
@@ -74,7 +76,6 @@ pub(crate) struct Loaded {
     pub(crate) limits: Limits,
     /// The tests that it carries.
     pub(crate) cases: Arc<[Cases]>,
-    breaker: BreakerSettings,
     pub(crate) breakers: Breakers,
     pub(crate) gate: Gate,
     pub(crate) instances_max: u32,
@@ -121,6 +122,7 @@ impl Loaded {
             contract,
             kinds: kinds.iter().copied().collect(),
             descriptors: Vec::new(),
+            parts: Vec::new(),
             imports,
             wasm_bytes: wasm.len() as u64,
             code_bytes: component.image_range().end as u64 - component.image_range().start as u64,
@@ -139,7 +141,6 @@ impl Loaded {
             sandbox: with.sandbox.clone(),
             limits,
             cases: cases.into(),
-            breaker: with.breaker,
             breakers: Breakers::new(with.breaker),
             gate: Gate::new(limits.calls),
             instances_max: with.instances_max,
@@ -150,10 +151,12 @@ impl Loaded {
         // An SDK may export every kind; what counts is what the plugin names.
         loaded.info.kinds.retain(|kind| loaded.offered.iter().any(|offered| offered.kind == *kind));
         loaded.info.descriptors = loaded.addressed();
+        loaded.info.parts = loaded.offered.iter().map(|offered| (offered.kind, offered.name.clone())).collect();
         Ok(loaded)
     }
 
-    /// The same, with counters and recordings that nobody sees and with other limits: for calls that are no work.
+    /// The same, with counters and recordings that nobody sees, with other limits and never suspended: for calls that are
+    /// no work.
     pub(crate) fn apart(&self, limits: Limits) -> Loaded {
         Loaded {
             name: self.name.clone(),
@@ -164,8 +167,7 @@ impl Loaded {
             sandbox: self.sandbox.clone(),
             limits,
             cases: self.cases.clone(),
-            breaker: self.breaker,
-            breakers: Breakers::new(self.breaker),
+            breakers: Breakers::new(BreakerSettings::NEVER),
             gate: Gate::new(limits.calls),
             instances_max: self.instances_max,
             counters: Arc::default(),

@@ -6,14 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wasmtime::Store;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Limits, PluginError, State, StateLimits};
+use watchfire_plugin::{Kind, Limits, PluginError, State, StateLimits};
 
 use crate::breaker::SharedBreaker;
-use crate::context::Context;
+use crate::context::{Context, Refused};
 use crate::contract::{Answer, Guest};
 use crate::failure::{classify, classify_start, from_guest};
 use crate::loaded::Loaded;
@@ -26,6 +27,7 @@ pub(crate) struct Opened<G> {
     config: String,
     /// The least of what the plugin may use and what the rule allows.
     limits: Limits,
+    /// Absent where the next call has to open it: after a trap, and where opening has failed.
     live: Option<Live<G>>,
     breaker: SharedBreaker,
     /// What the last call did on its way; none where it was refused.
@@ -40,12 +42,26 @@ struct Live<G> {
 
 impl<G: Guest> Opened<G> {
     /// Opens `name` of a plugin, at once, so that a bad configuration is known before it is used.
+    ///
+    /// What is opened for each message anew and has failed is left to the call, which knows the time and with it whether
+    /// the plugin is suspended: one that hangs here would hang for every message. A condition is opened once, for as long
+    /// as its rule is in force.
     pub(crate) fn new(plugin: Arc<Loaded>, name: &str, config: &str) -> Result<Opened<G>, PluginError> {
         let limits = plugin.limits;
-        let live = Opened::start(&plugin, name, config, &limits).inspect_err(|error| plugin.counters.failed(error))?;
         let breaker = plugin.breakers.of(G::KIND, name, config);
+        let live = if G::KIND != Kind::Condition && breaker.lock().has_failed() {
+            None
+        } else {
+            let started = Opened::start(&plugin, name, config, &limits);
+            Some(started.inspect_err(|error| {
+                plugin.counters.failed(error);
+                if is_its_fault(error) {
+                    breaker.lock().failed_to_open(&error.to_string());
+                }
+            })?)
+        };
         let (name, config) = (name.to_owned(), config.to_owned());
-        Ok(Opened { plugin, name, config, limits, live: Some(live), breaker, trace: None })
+        Ok(Opened { plugin, name, config, limits, live, breaker, trace: None })
     }
 
     /// Allows less. Memory that an instance has cannot be taken from it, so that the next call gets a fresh one.
@@ -168,24 +184,32 @@ impl<G: Guest> Opened<G> {
         store.set_epoch_deadline(plugin.sandbox.ticks(limits.call_time));
         plugin.refuel(store);
         let began = now();
+        // A panic in the host, which is a defect, costs the call: what the plugin remembers is lent and must come back.
+        let run = |store: &mut Store<Context>| {
+            catch_unwind(AssertUnwindSafe(|| run(store, guest, *handle))).unwrap_or_else(|_| {
+                Err(Refused("the host panicked; this is a defect, please report it".to_owned()).into())
+            })
+        };
         let outcome = match state {
             Some(lent) => {
                 let empty = State::new(StateLimits::STANDARD, BTreeMap::new());
-                store.data_mut().state = Some(mem::replace(lent, empty));
+                let mut remembered = mem::replace(lent, empty);
+                remembered.hand_to(name);
+                store.data_mut().state = Some(remembered);
                 let version = plugin.state_version(G::KIND, name);
                 store.data_mut().state_version = version;
-                let outcome = run(store, guest, *handle);
+                let outcome = run(store);
                 if let Some(returned) = store.data_mut().state.take() {
                     *lent = returned;
                 }
                 if matches!(outcome, Ok(Ok(_))) {
-                    lent.set_version(version);
+                    lent.sign(name, version);
                 } else {
                     lent.rollback();
                 }
                 outcome
             }
-            None => run(store, guest, *handle),
+            None => run(store),
         };
         trace.nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         trace.instructions = plugin.instructions(store);
@@ -204,6 +228,15 @@ impl<G: Guest> Opened<G> {
                 Err(error)
             }
         }
+    }
+}
+
+/// Whether a plugin that cannot be opened is broken: not where its configuration is, or where others take all the room.
+fn is_its_fault(error: &PluginError) -> bool {
+    match error {
+        PluginError::InvalidConfig { .. } | PluginError::BadInput(_) | PluginError::Unsupported(_) => false,
+        PluginError::LimitExceeded { resource, .. } => *resource != "instances",
+        _ => true,
     }
 }
 

@@ -50,7 +50,7 @@ impl Lock {
     /// Reads lines of a digest, two spaces and a path whose last part is `NAME.wasm`; `#` begins a comment.
     ///
     /// # Errors
-    /// The line that is something else.
+    /// The line that is something else, or that contradicts one before it.
     pub fn parse(text: &str) -> Result<Lock, String> {
         let mut digests = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -67,7 +67,12 @@ impl Lock {
             let Some((name, digest)) = parts else {
                 return Err(format!("line {}: {line:?} is not a digest, two spaces and NAME.wasm", number + 1));
             };
-            digests.insert(name, digest);
+            if digests.insert(name.clone(), digest.clone()).is_some_and(|other| other != digest) {
+                return Err(format!(
+                    "line {}: {name:?} stands above with another digest; keep one of the lines",
+                    number + 1
+                ));
+            }
         }
         Ok(Lock { digests })
     }
@@ -160,7 +165,14 @@ mod tests {
         assert!(text.ends_with(&format!("\n{digest}  plugins/a.b.wasm\n")), "{text}");
         assert_eq!(Lock::parse(&text), Ok(lock.clone()));
         assert_eq!(Lock::parse(&format!("{digest} *x/a.b.wasm\n\n")), Ok(lock));
-        for (line, number) in [("abc  a.wasm", 1), ("\n# c\nx", 3), (&format!("{digest}  a.txt"), 1), (&digest, 1)] {
+        let other = "cd".repeat(32);
+        for (line, number) in [
+            ("abc  a.wasm", 1),
+            ("\n# c\nx", 3),
+            (&format!("{digest}  a.txt"), 1),
+            (&digest, 1),
+            (&format!("{digest}  a.wasm\n{digest}  b/a.wasm\n{other}  a.wasm"), 3),
+        ] {
             let error = Lock::parse(line).unwrap_err();
             assert!(error.starts_with(&format!("line {number}: ")), "{error}");
         }

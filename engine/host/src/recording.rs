@@ -16,8 +16,10 @@ use crate::PluginCounters;
 
 /// Recorded calls that are kept per plugin.
 const CALLS_MAX: usize = 8;
-/// Bytes that they may take together, as [`Input::bytes`] reckons.
+/// Bytes that they may take together, as [`Recording::bytes`] reckons.
 const BYTES_MAX: usize = 16 << 20;
+/// Numbers, pointers and lengths beside a text.
+const BESIDES: usize = 48;
 
 /// One call of `evaluate`, `route` or `format`.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,8 +124,6 @@ impl Input {
 
     /// About how many bytes it takes.
     fn bytes(&self) -> usize {
-        /// Numbers, pointers and lengths beside a text.
-        const BESIDES: usize = 48;
         let alerts = |alerts: &[AlertView]| -> usize {
             let texts = alerts.iter().map(|view| {
                 let annotations = view.alert.annotations.iter().map(|(name, value)| name.len() + value.len() + BESIDES);
@@ -152,7 +152,41 @@ impl Input {
     }
 }
 
+impl Answer {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Answer::Condition(outcome, writes) => {
+                let findings = outcome.findings.iter().map(|finding| finding.summary.len() + BESIDES);
+                let writes = writes
+                    .iter()
+                    .map(|write| write.key.len() + write.value.as_ref().map_or(0, |value| value.len()) + BESIDES);
+                findings.sum::<usize>() + outcome.unknown.len() * 4 + writes.sum::<usize>()
+            }
+            Answer::Router(decisions) => {
+                let decisions = decisions.iter().map(|decision| {
+                    let receivers = decision.receivers.iter().map(|name| name.len() + BESIDES);
+                    receivers.sum::<usize>() + text(&decision.suppress) + text(&decision.group_key) + 2 * BESIDES
+                });
+                decisions.sum()
+            }
+            Answer::Formatter(message) => {
+                let headers = message.headers.iter().map(|(name, value)| name.len() + value.len() + BESIDES);
+                message.title.len() + message.body.len() + headers.sum::<usize>() + 4 * BESIDES
+            }
+        }
+    }
+}
+
 impl Recording {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let log = self.trace.log.iter().map(|line| line.message.len() + BESIDES);
+        let answer = self.answer.as_ref().map_or(0, Answer::bytes);
+        self.config.len() + self.input.bytes() + answer + log.sum::<usize>()
+    }
+
     /// What a rule's state is after the call.
     pub fn state_after(&self) -> BTreeMap<String, Vec<u8>> {
         let Input::Condition(_, state) = &self.input else { return BTreeMap::new() };
@@ -202,20 +236,18 @@ impl Recorder {
         self.wanted.store(calls, Ordering::Relaxed);
     }
 
-    /// Whether to keep a call that just ended. Two calls at once may both take the last place, which costs nothing.
+    /// Whether to keep a call that just ended.
     pub(crate) fn wants(&self, failed: bool) -> bool {
-        let wanted = self.wanted.load(Ordering::Relaxed);
-        if wanted > 0 {
-            self.wanted.store(wanted - 1, Ordering::Relaxed);
-        }
-        failed || wanted > 0
+        let one_less = |wanted: u32| wanted.checked_sub(1);
+        let wanted = self.wanted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        failed || wanted
     }
 
     /// Keeps a recording under the next number; the oldest make room.
     pub(crate) fn keep(&self, recording: Recording) {
         let mut kept = self.lock();
         kept.count += 1;
-        let bytes = recording.input.bytes();
+        let bytes = recording.bytes();
         let number = kept.count;
         kept.bytes += bytes;
         kept.recordings.push_back((bytes, Recording { number, ..recording }));

@@ -57,4 +57,7 @@ impl BreakerSettings {
     /// Five failures, thirty seconds, ten minutes.
     pub const STANDARD: BreakerSettings =
         BreakerSettings { failures_max: 5, pause: Duration::from_secs(30), pause_max: Duration::from_mins(10) };
+
+    /// Never suspends: for tests, whose failures are meant and of which none may decide about the next.
+    pub const NEVER: BreakerSettings = BreakerSettings { failures_max: u32::MAX, ..BreakerSettings::STANDARD };
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use watchfire_plugin::{Kind, Limits};
@@ -56,11 +57,18 @@ pub(crate) fn files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, LoadE
     Ok(files)
 }
 
-/// A plugin's file, unless it is larger than any may be.
+/// A plugin's file, unless it is larger than any may be. What is no file, such as a pipe, could be without an end.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
     let failed = |error| LoadError::Read { path: path.to_owned(), error };
-    check_size(fs::metadata(path).map_err(failed)?.len(), bytes_max)?;
-    let wasm = fs::read(path).map_err(failed)?;
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    check_size(metadata.len(), bytes_max)?;
+    let mut wasm = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    // It may grow while it is read.
+    let mut file = fs::File::open(path).map_err(failed)?.take(bytes_max.saturating_add(1));
+    file.read_to_end(&mut wasm).map_err(failed)?;
     check_size(wasm.len() as u64, bytes_max)?;
     Ok(wasm)
 }

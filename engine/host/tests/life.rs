@@ -7,10 +7,10 @@ use std::path::Path;
 
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD};
-use support::{batch, load, settings, state};
+use support::{batch, group, load, settings, state};
 use watchfire_host::{BreakerSettings, Cases, Host, HostSettings, PluginPolicy, Policy, Source};
-use watchfire_model::Duration;
-use watchfire_plugin::{Condition, Kind, Limits, Provider};
+use watchfire_model::{Duration, Timestamp};
+use watchfire_plugin::{Condition, Kind, Limits, MessageGroup, Provider};
 
 /// A plugin whose condition answers with an error of this text; four letters.
 fn saying(text: &'static str) -> Vec<u8> {
@@ -87,6 +87,14 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
     assert_eq!(good.cases, 1);
     let spinning = Fixture { evaluate: "(loop $forever br $forever) unreachable", ..GOOD }.build();
     let many = format!(r#"{{"condition": "good", "cases": [{}]}}"#, vec![r#"{"name": "n"}"#; 65].join(","));
+    let large = format!(r#"{{"condition": "good", "cases": [{{"name": "{}"}}]}}"#, "n".repeat(4 << 20));
+    let unknown = r#"{"condition": "good", "cases": [{"name": "b", "series": [{"labels": {}}], "unknown": [{}]}]}"#;
+    let remembering = Fixture {
+        imports: r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#,
+        evaluate: "(call $set (i32.const 128) (i32.const 4) (i32.const 128) (i32.const 4) (i32.const 2048))
+            (if (i32.load8_u (i32.const 2048)) (then (unreachable))) (i32.const 512)",
+        ..GOOD
+    };
     for (what, wasm, expected) in [
         ("an error", carrying(saying("one."), finds_nothing), "\"all is well\": failed: the plugin failed: one."),
         ("no error", carrying(GOOD.build(), fails), "expected the error \"one.\", got an answer"),
@@ -94,8 +102,12 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
         ("no JSON", carrying(GOOD.build(), "cases"), "the tests that it carries are not valid: expected value"),
         ("about nothing", carrying(GOOD.build(), r#"{"cases": []}"#), "name one of `condition`"),
         ("too many", carrying(GOOD.build(), &many), "there are 65, the limit is 64"),
+        ("too large", carrying(GOOD.build(), &large), "bytes, the limit is 4194304"),
+        ("unknown series alone", carrying(GOOD.build(), unknown), r#"expected as unknown ["{}"], got []"#),
+        ("more state than is allowed", carrying(remembering.build(), finds_nothing), "the plugin trapped"),
     ] {
-        let policy_limits = Limits { call_time: Duration::from_millis(20), ..Limits::STANDARD };
+        let call_time = Duration::from_millis(20);
+        let policy_limits = Limits { call_time, state_bytes: 7, ..Limits::STANDARD };
         let policy = Policy {
             plugins: [("evil".to_owned(), PluginPolicy { limits: policy_limits, ..PluginPolicy::default() })].into(),
             ..Policy::default()
@@ -106,10 +118,57 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
         assert!(error.contains(expected), "{what}: {error}");
         assert_eq!(host.info("evil").as_ref(), Some(&good), "{what}");
     }
+    // A condition over events gets them as rows: this one wants a second one whose body begins with an x.
+    let reading = Fixture {
+        imports: r#"(import "watchfire:plugin/input@0.2.0" "event-at" (func $event (param i32 i32)))"#,
+        evaluate: "(call $event (i32.const 1) (i32.const 2048))
+            (if (i32.ne (i32.load8_u (i32.load (i32.const 2080))) (i32.const 120)) (then (unreachable)))
+            (i32.const 512)",
+        ..GOOD
+    };
+    let events = r#"{"condition": "good", "cases": [{"name": "e", "series": [
+        {"labels": {}, "events": [{"kind": "login"}, {"body": "xyz", "fields": {"n": 1, "user.name": "ann"}, "value": 2}]}]}]}"#;
+    assert_eq!(told(&carrying(reading.build(), events)), None);
+    // Times beyond all others are no reason to stop.
+    let at = r#"{"condition": "good", "cases": [{"name": "t", "at": -9223372036854775808, "series": [
+        {"labels": {}, "values": [1, 2]}]}]}"#;
+    assert_eq!(told(&carrying(GOOD.build(), at)), None);
     // What a test provokes is no failure of the plugin's work.
     assert_eq!(told(&carrying(saying("one."), fails)), None);
     assert!(host.counters().iter().all(|(_, counters)| counters.calls == 0 && counters.failures.is_empty()));
     assert_eq!(host.recordings("evil").unwrap(), []);
+}
+
+/// Six calls that are meant to fail, and one that is not: none decides about the next.
+#[test]
+fn failures_that_tests_expect_suspend_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let picky = Fixture {
+        imports: r#"(import "watchfire:plugin/input@0.2.0" "series-count" (func $count (result i32)))"#,
+        data: r#"(data (i32.const 3072) "\01\00\00\00\03\00\00\00\80\00\00\00\04\00\00\00")"#,
+        evaluate: "(if (i32.eqz (call $count)) (then (return (i32.const 3072)))) (i32.const 512)",
+        ..GOOD
+    };
+    let failing = vec![r#"{"name": "nothing to look at", "error": "evil"}"#; 6].join(",");
+    let cases = format!(
+        r#"{{"condition": "evil", "cases": [{failing}, {{"name": "one", "series": [{{"labels": {{}}, "value": 1}}], "findings": []}}]}}"#
+    );
+    fs::write(directory.path().join("evil.wasm"), carrying(picky.build(), &cases)).unwrap();
+    let host = Host::new(settings()).unwrap();
+    let changes = host.load_dir(directory.path(), &Policy::default(), &|_, _| Ok(())).unwrap();
+    assert!(changes[0].1.is_ok(), "{:?}", changes[0].1);
+}
+
+/// Nobody waits for the end of what has none.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/zero", directory.path().join("evil.wasm")).unwrap();
+    let host = Host::new(settings()).unwrap();
+    let changes = host.load_dir(directory.path(), &Policy::default(), &|_, _| Ok(())).unwrap();
+    let error = changes[0].1.as_ref().unwrap_err().to_string();
+    assert!(error.ends_with("evil.wasm: it is no file"), "{error}");
 }
 
 #[test]
@@ -269,6 +328,49 @@ fn a_plugin_that_keeps_failing_is_suspended_by_the_time_of_the_evaluations() {
     assert_eq!(counters.instantiations, 5);
 }
 
+/// A formatter is opened for each message: one that fails there is left alone like one that fails when it is asked.
+#[test]
+fn a_formatter_that_cannot_be_opened_is_suspended() {
+    let breaker = BreakerSettings { failures_max: 2, ..BreakerSettings::STANDARD };
+    let host = Host::new(HostSettings { breaker, ..settings() }).unwrap();
+    let formatter = Fixture { kind: "formatter", ..GOOD };
+    load(&host, "evil", &Fixture { open: "unreachable", ..formatter }.build()).unwrap();
+    let told = |second: i64| {
+        let group = MessageGroup { at: Timestamp::from_secs(second), ..group() };
+        let answer = host.open_formatter("evil", "{}").and_then(|mut formatter| formatter.format(&group));
+        answer.unwrap_err().to_string()
+    };
+    let trapped = "the plugin trapped: wasm `unreachable` instruction executed (in open)";
+    assert_eq!((told(0).as_str(), told(1).as_str()), (trapped, trapped));
+    let suspended = told(2);
+    assert!(suspended.contains("suspended until 1970-01-01T00:00:31.000Z after 2 failures"), "{suspended}");
+    assert_eq!(told(31), trapped);
+    let counters = &host.counters()[0].1;
+    // One to describe and one for each time that it was tried.
+    assert_eq!((counters.instantiations, counters.suspended), (4, 1));
+    // A mistake in its configuration is told each time, at once.
+    let refusing = r#"(data (i32.const 256) "\01\00\00\00\00\00\00\00")"#;
+    load(&host, "evil", &Fixture { data: refusing, ..formatter }.build()).unwrap();
+    for _ in 0..5 {
+        assert!(host.open_formatter("evil", "{}").err().unwrap().to_string().starts_with("invalid configuration"));
+    }
+}
+
+#[test]
+fn names_that_come_and_go_are_not_remembered_for_ever() {
+    let host = Host::new(settings()).unwrap();
+    load(&host, "stays", &GOOD.build()).unwrap();
+    host.record("stays", 1);
+    host.open_condition("stays", "{}").unwrap().evaluate(&batch(0, &[]), &mut state()).unwrap();
+    for number in 0..3_000 {
+        load(&host, &format!("release-{number}"), b"nonsense").unwrap_err();
+    }
+    let known = host.counters();
+    assert!(known.len() <= 1_000, "{}", known.len());
+    let stays = known.iter().find(|(name, _)| name == "stays").map(|(_, counted)| counted);
+    assert_eq!(stays.map(|counted| (counted.calls, counted.recorded_calls)), Some((1, 1)));
+}
+
 #[test]
 fn there_are_so_many_instances_and_no_more() {
     let host = Host::new(HostSettings { instances_max: 2, ..settings() }).unwrap();
@@ -389,4 +491,46 @@ fn a_new_version_gets_the_state_and_its_version() {
     }
     // A call that fails converts nothing.
     assert_eq!(found, [(1, 1), (1, 1), (1, 1), (1, 2), (2, 2)]);
+}
+
+/// A rule that is given another plugin does not give it what the one before remembered.
+#[test]
+fn another_plugin_does_not_get_the_state() {
+    let host = Host::new(settings()).unwrap();
+    let evil = Fixture {
+        imports: r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#,
+        evaluate: "(call $set (i32.const 128) (i32.const 4) (i32.const 128) (i32.const 4) (i32.const 2048)) (i32.const 512)",
+        ..GOOD
+    };
+    // It calls itself by the other word.
+    let good = Fixture { data: r#"(data (i32.const 36) "\84")"#, ..GOOD };
+    let mut remembered = state();
+    // The name of the file says nothing.
+    for (file, fixture, expected) in [("a", evil, true), ("b", evil, true), ("a", good, false), ("c", evil, true)] {
+        load(&host, file, &fixture.build()).unwrap();
+        let mut condition = host.open_condition(file, "{}").unwrap();
+        condition.evaluate(&batch(0, &[]), &mut remembered).unwrap();
+        remembered.commit();
+        assert_eq!(remembered.get("evil").is_some(), expected, "{file}");
+    }
+}
+
+/// A defect of the host costs the call: what the plugin remembers is not lost with it.
+#[test]
+fn a_panic_in_the_host_loses_nothing() {
+    let host = Host::new(settings()).unwrap();
+    let latest = r#"(import "watchfire:plugin/input@0.2.0" "latest" (func $latest (param i32)))"#;
+    let asking = Fixture { imports: latest, evaluate: "(call $latest (i32.const 2048)) (i32.const 512)", ..GOOD };
+    load(&host, "evil", &asking.build()).unwrap();
+    let mut condition = host.open_condition("evil", "{}").unwrap();
+    let mut remembered = state();
+    remembered.set("kept", vec![1]).unwrap();
+    remembered.commit();
+    // Nobody makes a batch whose rows are not there, but for this.
+    let mut impossible = batch(0, &[1.0]);
+    impossible.offsets = vec![0, 9];
+    let error = condition.evaluate(&impossible, &mut remembered).unwrap_err().to_string();
+    assert_eq!(error, "the plugin trapped: the host panicked; this is a defect, please report it");
+    assert_eq!(remembered.get("kept"), Some(&[1][..]));
+    condition.evaluate(&batch(0, &[1.0]), &mut remembered).unwrap();
 }

@@ -98,3 +98,16 @@ fn a_recording_survives_json_and_gives_the_same_answer_in_a_metered_engine() {
         Recording::from_json(nonsense).unwrap_err();
     }
 }
+
+#[test]
+fn what_was_answered_counts_too() {
+    let host = Host::new(settings()).unwrap();
+    // A summary of 4,096 bytes.
+    let data =
+        r#"(data (i32.const 516) "\00\04\00\00\01\00\00\00") (data (i32.const 1040) "\00\20\00\00\00\10\00\00")"#;
+    load(&host, "evil", &Fixture { data, ..GOOD }.build()).unwrap();
+    host.record("evil", 1);
+    host.open_condition("evil", "{}").unwrap().evaluate(&batch(0, &[1.0]), &mut state()).unwrap();
+    let (_, counted) = &host.counters()[0];
+    assert!(counted.recorded_calls == 1 && counted.recorded_bytes > 4_096, "{}", counted.recorded_bytes);
+}

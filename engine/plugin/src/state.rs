@@ -22,8 +22,17 @@ impl StateLimits {
         StateLimits { key_bytes_max: 256, value_bytes_max: 64 << 10, total_bytes_max: 1 << 20 };
 }
 
-/// The key under which stands which version of the layout the other values have; no plugin may write it.
+/// The key under which stands of which plugin the other values are, and in which version of their layout: four bytes and
+/// a name. Before names were noted it was the four bytes alone. No plugin may write it.
 const VERSION_KEY: &str = "watchfire:state-version";
+
+/// The key under which stands since when no rule needs it: milliseconds since 1970. No plugin may read or write it.
+const UNUSED_KEY: &str = "watchfire:unused-since";
+
+/// Whether a key is the host's and not the plugin's.
+fn is_hosts(key: &str) -> bool {
+    key == VERSION_KEY || key == UNUSED_KEY
+}
 
 /// Why a write was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -76,7 +85,7 @@ impl State {
 
     /// As [`State::get`], to be kept without a copy.
     pub fn shared(&self, key: &str) -> Option<&Arc<Vec<u8>>> {
-        if key == VERSION_KEY { None } else { self.read(key) }
+        if is_hosts(key) { None } else { self.read(key) }
     }
 
     fn read(&self, key: &str) -> Option<&Arc<Vec<u8>>> {
@@ -88,17 +97,31 @@ impl State {
 
     /// The version of the layout in which what is remembered was written; absent while nothing is.
     pub fn version(&self) -> Option<u32> {
-        self.read(VERSION_KEY).and_then(|bytes| bytes.as_slice().try_into().ok()).map(u32::from_le_bytes)
+        self.read(VERSION_KEY).and_then(|noted| noted.first_chunk().copied()).map(u32::from_le_bytes)
     }
 
-    /// Notes the version of the layout, if anything is remembered.
-    pub fn set_version(&mut self, version: u32) {
+    /// Hands it to a plugin, by the name that it has for itself, which stays when its file is renamed. What another plugin
+    /// remembered is no use to this one and would take its room: it is staged to be deleted.
+    pub fn hand_to(&mut self, plugin: &str) {
+        let owner = self.read(VERSION_KEY).and_then(|noted| noted.get(4..)).unwrap_or_default();
+        if owner.is_empty() || owner == plugin.as_bytes() {
+            return;
+        }
+        self.staged = self.committed.keys().map(|key| (key.clone(), None)).collect();
+        self.bytes = 0;
+    }
+
+    /// Notes the plugin and the version of its layout, if anything is remembered.
+    pub fn sign(&mut self, plugin: &str, version: u32) {
         let is_empty = self.committed.is_empty() && self.staged.values().all(Option::is_none);
-        if !is_empty && self.version() != Some(version) {
-            // Four bytes more are not the plugin's, so that its limits do not count.
-            let replaced = self.read(VERSION_KEY).map_or(0, |old| VERSION_KEY.len() + old.len());
-            self.bytes = self.bytes - replaced + VERSION_KEY.len() + 4;
-            self.staged.insert(VERSION_KEY.to_owned(), Some(Arc::new(version.to_le_bytes().to_vec())));
+        let noted = self.read(VERSION_KEY).map(|noted| noted.as_slice());
+        let is_signed = noted.and_then(<[u8]>::split_first_chunk) == Some((&version.to_le_bytes(), plugin.as_bytes()));
+        if !is_empty && !is_signed {
+            // These bytes are not the plugin's, so that its limits do not count.
+            let replaced = noted.map_or(0, |old| VERSION_KEY.len() + old.len());
+            let signature = [&version.to_le_bytes()[..], plugin.as_bytes()].concat();
+            self.bytes = self.bytes - replaced + VERSION_KEY.len() + signature.len();
+            self.staged.insert(VERSION_KEY.to_owned(), Some(Arc::new(signature)));
         }
     }
 
@@ -118,7 +141,7 @@ impl State {
     /// If a limit would be passed; the state stays as it was.
     pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
         let check = |what, bytes, limit| if bytes > limit { Err(StateError { what, bytes, limit }) } else { Ok(()) };
-        if key == VERSION_KEY {
+        if is_hosts(key) {
             return Err(StateError { what: "this key, which is the host's,", bytes: key.len(), limit: 0 });
         }
         check("key", key.len(), self.limits.key_bytes_max)?;
@@ -134,11 +157,16 @@ impl State {
 
     /// Stages a deletion.
     pub fn delete(&mut self, key: &str) {
-        if key == VERSION_KEY {
+        if is_hosts(key) {
             return;
         }
         self.bytes -= self.get(key).map_or(0, |old| key.len() + old.len());
-        self.staged.insert(key.to_owned(), None);
+        // A key that is not kept is not noted either: a plugin may name as many of them as it likes, and as long ones.
+        if self.committed.contains_key(key) {
+            self.staged.insert(key.to_owned(), None);
+        } else {
+            self.staged.remove(key);
+        }
     }
 
     /// Bytes of keys and values, staged writes included.
@@ -150,7 +178,7 @@ impl State {
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let kept = self.committed.iter().filter(|(key, _)| !self.staged.contains_key(*key));
         let staged = self.staged.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
-        let own = kept.chain(staged).filter(|(key, _)| *key != VERSION_KEY);
+        let own = kept.chain(staged).filter(|(key, _)| !is_hosts(key));
         own.map(|(key, value)| (key.as_str(), value.as_slice()))
     }
 
@@ -161,7 +189,7 @@ impl State {
 
     /// The plugin's staged writes in the order of the keys.
     pub fn staged(&self) -> Vec<StateWrite> {
-        let own = self.staged.iter().filter(|(key, _)| *key != VERSION_KEY);
+        let own = self.staged.iter().filter(|(key, _)| !is_hosts(key));
         own.map(|(key, value)| StateWrite { key: key.clone(), value: value.clone() }).collect()
     }
 
@@ -187,10 +215,54 @@ impl State {
         writes
     }
 
+    /// Whether nothing is remembered and nothing staged.
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.staged.is_empty()
+    }
+
+    /// Since when no rule needs it, in milliseconds since 1970; absent while one does.
+    pub fn unused_since(&self) -> Option<i64> {
+        self.committed.get(UNUSED_KEY).and_then(|bytes| bytes.as_slice().try_into().ok()).map(i64::from_le_bytes)
+    }
+
+    /// Notes since when no rule needs it, or that one does; answers what is to be made durable.
+    pub fn set_unused_since(&mut self, since: Option<i64>) -> Vec<StateWrite> {
+        self.rollback();
+        if self.unused_since() == since {
+            return Vec::new();
+        }
+        let value = since.map(|since| Arc::new(since.to_le_bytes().to_vec()));
+        match &value {
+            Some(value) => drop(self.committed.insert(UNUSED_KEY.to_owned(), Arc::clone(value))),
+            None => drop(self.committed.remove(UNUSED_KEY)),
+        }
+        self.bytes = bytes_of(&self.committed);
+        vec![StateWrite { key: UNUSED_KEY.to_owned(), value }]
+    }
+
+    /// Remembers what another one does, without what it has staged; answers what is to be made durable.
+    pub fn inherit(&mut self, other: &State) -> Vec<StateWrite> {
+        self.staged.clear();
+        self.committed = other.committed.clone();
+        self.bytes = bytes_of(&self.committed);
+        let write =
+            |(key, value): (&String, &Arc<Vec<u8>>)| StateWrite { key: key.clone(), value: Some(value.clone()) };
+        self.committed.iter().map(write).collect()
+    }
+
+    /// Forgets everything; answers what is to be made durable.
+    pub fn clear(&mut self) -> Vec<StateWrite> {
+        self.staged.clear();
+        self.bytes = 0;
+        std::mem::take(&mut self.committed).into_keys().map(|key| StateWrite { key, value: None }).collect()
+    }
+
     /// Forgets the staged writes.
     pub fn rollback(&mut self) {
-        self.staged.clear();
-        self.bytes = bytes_of(&self.committed);
+        if !self.staged.is_empty() {
+            self.staged.clear();
+            self.bytes = bytes_of(&self.committed);
+        }
     }
 }
 
@@ -234,17 +306,52 @@ mod tests {
     #[test]
     fn the_version_of_the_layout_is_kept_with_what_it_is_about() {
         let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
-        state.set_version(1);
+        state.sign("p", 1);
         assert_eq!((state.version(), state.commit()), (None, vec![]));
         state.set("a", vec![1]).unwrap();
-        state.set_version(1);
+        state.sign("p", 1);
         assert_eq!((state.version(), state.commit().len()), (Some(1), 2));
-        state.set_version(2);
+        state.sign("p", 2);
         state.rollback();
         assert_eq!(state.version(), Some(1));
         assert!(state.set(VERSION_KEY, vec![0; 4]).is_err());
         state.delete(VERSION_KEY);
         assert_eq!((state.get(VERSION_KEY), state.version(), state.staged()), (None, Some(1), vec![]));
+    }
+
+    #[test]
+    fn another_plugin_begins_with_nothing() {
+        let kept = |state: &State| state.committed().map(|(key, value)| (key.to_owned(), value.to_vec())).collect();
+        // As it was written before names were noted: whose it is is not known, and it stays.
+        let old = BTreeMap::from([("a".to_owned(), vec![1]), (VERSION_KEY.to_owned(), vec![1, 0, 0, 0])]);
+        let mut state = State::new(StateLimits::STANDARD, old);
+        for (plugin, remembered) in [("p", Some(&[1][..])), ("p", Some(&[1][..])), ("q", None), ("q", Some(&[2][..]))] {
+            state.hand_to(plugin);
+            assert_eq!(state.get("a"), remembered, "{plugin}");
+            if remembered.is_none() {
+                assert_eq!((state.bytes(), state.version()), (0, None));
+                // A call that fails leaves everything as it was.
+                state.rollback();
+                assert_eq!(state.get("a"), Some(&[1][..]));
+                state.hand_to(plugin);
+                state.set("a", vec![2]).unwrap();
+            }
+            state.sign(plugin, 1);
+            state.commit();
+            assert_eq!(state.bytes(), bytes_of(&state.committed));
+        }
+        // What is durable is what is in force.
+        let read: BTreeMap<String, Vec<u8>> = kept(&state);
+        assert_eq!(read, BTreeMap::from([("a".to_owned(), vec![2]), (VERSION_KEY.to_owned(), vec![1, 0, 0, 0, b'q'])]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_deleted() {
+        let mut state = small();
+        state.delete(&"x".repeat(1_000));
+        state.set("a", vec![1]).unwrap();
+        state.delete("a");
+        assert_eq!((state.staged(), state.bytes()), (vec![], 0));
     }
 
     #[test]

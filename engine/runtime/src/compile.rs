@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use watchfire_alerting::{Definitions, RuleGroupSpec, RuleSpec};
+use watchfire_alerting::{Definitions, PluginStateRecord, RuleGroupSpec, RuleSpec};
 use watchfire_config::{Config, Diagnostic, Level, ServerConfig};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
@@ -28,6 +28,8 @@ pub(crate) struct Compiled {
     pub(crate) keep_unread: bool,
     pub(crate) queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
     pub(crate) definitions: Definitions,
+    /// What has changed in what rules remember.
+    pub(crate) remembered: Vec<PluginStateRecord>,
     /// What went wrong; the rules concerned are left out or run with what they had.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Rules that are left out.
@@ -60,6 +62,7 @@ pub(crate) fn compile(
             dispatch: config.dispatch.clone(),
             resend_delay: (!config.alerting.alertmanagers.is_empty()).then_some(config.alerting.resend_delay),
         },
+        remembered: Vec::new(),
         diagnostics: Vec::new(),
         quarantined: 0,
     };

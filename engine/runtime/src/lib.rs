@@ -61,6 +61,7 @@ mod query;
 mod recovery;
 mod refill;
 mod reload;
+mod remembered;
 mod remote;
 mod retention;
 mod screen;

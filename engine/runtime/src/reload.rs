@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::refill::Refill;
 use crate::watch::{Watch, folder_of};
-use crate::{plugins, retention, self_alerts};
+use crate::{plugins, remembered, retention, self_alerts};
 
 /// Somebody wants everything to be read again.
 pub(crate) struct ReloadRequest {
@@ -223,6 +223,7 @@ pub(crate) fn read(
     };
     let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
     let mut compiled = compile::compile(&config, &files, running, providers, host, states);
+    compiled.remembered = remembered::follow(states, in_force, &files, now);
     diagnostics.append(&mut compiled.diagnostics);
     compiled.quarantined += quarantined;
     let ok = !diagnostics.iter().any(Diagnostic::is_error) && plugins.iter().all(|plugin| plugin.error.is_none());
@@ -461,11 +462,14 @@ pub(crate) async fn apply(
     metrics: &Metrics,
     now: Timestamp,
 ) -> Result<(), ReloadError> {
-    let Compiled { rules: fresh, readers, keep_unread, queries, definitions, quarantined, .. } = compiled;
+    let Compiled { rules: fresh, readers, keep_unread, queries, definitions, remembered, quarantined, .. } = compiled;
     metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
     data.set_rules(&readers, queries, refill, keep_unread, now);
     rules.store(Arc::new(fresh));
     let (reply, answer) = oneshot::channel();
+    if !remembered.is_empty() {
+        owner.send(Request::Inputs(vec![Input::Remembered(remembered)])).map_err(|_| ReloadError::Closed)?;
+    }
     let input = Input::Reload(Arc::new(definitions) as Arc<Definitions>);
     owner.send(Request::Durable(input, reply)).map_err(|_| ReloadError::Closed)?;
     match answer.await {

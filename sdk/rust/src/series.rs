@@ -439,7 +439,10 @@ mod tests {
         table.clear();
         assert_eq!(table.update(0, |record| record.count), Some(0));
         table.save(&mut state).unwrap();
-        assert_eq!((state.get("t0").map(|chunk| chunk.len()), state.get("t1")), (Some(SeriesTable::<Count>::SIZE), None));
+        assert_eq!(
+            (state.get("t0").map(|chunk| chunk.len()), state.get("t1")),
+            (Some(SeriesTable::<Count>::SIZE), None)
+        );
     }
 
     #[test]

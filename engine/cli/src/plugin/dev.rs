@@ -7,7 +7,7 @@ use std::time::{Duration as StdDuration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use watchfire_author::{Offer, Project, Trial};
+use watchfire_author::{AuthorError, Project, Trial};
 use watchfire_host::{Answer, Input, Recording};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Kind, Limits};
@@ -60,27 +60,25 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
     // What a condition remembers of live data survives a save, as it would in an engine.
     let mut state = BTreeMap::new();
     loop {
-        let project = Project::open(&options.folder)?;
-        let saved = project.saved();
-        let good = match Round::begin(options, &project, paint) {
-            Ok(round) => {
-                let mut good = round.cases(&project)? & round.calls()?;
-                good &= round.played()?;
-                loop {
-                    if let Some(live) = &live {
-                        good &= round.live(live, &mut state).await;
-                    }
-                    if options.once || wait(&project, saved, live.as_ref().map(|_| options.every)).await {
-                        break;
-                    }
+        let saved = watchfire_author::saved(&options.folder);
+        let good = match Round::begin(options, paint) {
+            Ok((round, mut good)) => loop {
+                if let Some(live) = &live {
+                    good &= round.live(live, &mut state).await;
                 }
-                good
+                if options.once || wait(&options.folder, saved, live.as_ref().map(|_| options.every)).await {
+                    break good;
+                }
+            },
+            // A folder that is not there is not mended by a save; a mistake in any of its files is.
+            Err(error) if options.once || matches!(error.downcast_ref(), Some(AuthorError::NoProject(_))) => {
+                return Err(error);
             }
             Err(error) => {
-                say!("  {} {error:#}", paint.bad("failed:"));
-                if !options.once {
-                    wait(&project, saved, None).await;
+                if let Some(error) = super::tell_place(error) {
+                    say!("  {} {error:#}", paint.bad("failed:"));
                 }
+                wait(&options.folder, saved, None).await;
                 false
             }
         };
@@ -91,11 +89,11 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
 }
 
 /// Waits for a save, or so many seconds; answers whether something was saved.
-async fn wait(project: &Project, saved: u64, seconds: Option<u32>) -> bool {
+async fn wait(folder: &Path, saved: u64, seconds: Option<u32>) -> bool {
     let begin = now();
     loop {
         tokio::time::sleep(LOOK).await;
-        if project.saved() != saved {
+        if watchfire_author::saved(folder) != saved {
             return true;
         }
         if seconds.is_some_and(|seconds| begin.elapsed() >= StdDuration::from_secs(seconds.into())) {
@@ -119,9 +117,11 @@ struct Round<'d> {
 }
 
 impl<'d> Round<'d> {
-    fn begin(options: &'d Dev, project: &Project, paint: Paint) -> Result<Round<'d>> {
+    /// Builds, and tries what is there to be tried without an engine; answers whether all went well.
+    fn begin(options: &'d Dev, paint: Paint) -> Result<(Round<'d>, bool)> {
+        let project = Project::open(&options.folder)?;
         let began = now();
-        let built = watchfire_author::build(project, None)?;
+        let built = watchfire_author::build(&project, None)?;
         let took = began.elapsed();
         let began = now();
         let trial = Trial::load(&built.path, Limits::STANDARD, Some(&project.cache()))?;
@@ -135,7 +135,9 @@ impl<'d> Round<'d> {
                 size(built.bytes)
             ))
         );
-        Ok(Round { options, paint, file: built.path, trial })
+        let round = Round { options, paint, file: built.path, trial };
+        let good = round.cases(&project)? & round.calls()? & round.played()?;
+        Ok((round, good))
     }
 
     /// The plugin's own cases; those that pass are only counted.
@@ -176,10 +178,10 @@ impl<'d> Round<'d> {
     /// Recorded data: each evaluation with findings or a failure is shown.
     fn played(&self) -> Result<bool> {
         let (Some(folder), Some(expr)) = (&self.options.data, &self.options.expr) else { return Ok(true) };
-        let offer = self.offer()?;
+        let (_, part) = self.part()?;
         let (mut state, mut evaluations, mut found, mut good) = (BTreeMap::new(), 0_u64, 0_u64, true);
         data::play(folder, expr, self.options.every, &mut |batch| {
-            let call = self.call(&offer, &Input::Condition(batch, std::mem::take(&mut state)))?;
+            let call = self.call(part, &Input::Condition(batch, std::mem::take(&mut state)))?;
             evaluations += 1;
             state = call.state_after();
             let quiet = match &call.answer {
@@ -199,11 +201,11 @@ impl<'d> Round<'d> {
 
     /// What is so now.
     async fn live(&self, live: &Live, state: &mut BTreeMap<String, Vec<u8>>) -> bool {
-        let input = match self.offer() {
-            Ok(offer) => live.input(offer.kind, state).await.map(|input| (offer, input)),
+        let input = match self.part() {
+            Ok((kind, part)) => live.input(kind, state).await.map(|input| (kind, part, input)),
             Err(error) => Err(error),
         };
-        match input.and_then(|(offer, input)| Ok((offer.kind, self.call(&offer, &input)?))) {
+        match input.and_then(|(kind, part, input)| Ok((kind, self.call(part, &input)?))) {
             Ok((kind, call)) => {
                 if kind == Kind::Condition {
                     *state = call.state_after();
@@ -219,23 +221,27 @@ impl<'d> Round<'d> {
         }
     }
 
-    /// What of the plugin is tried.
-    fn offer(&self) -> Result<Offer> {
-        let offers = self.trial.offers();
-        let fits = |offer: &&Offer| self.options.part.is_none() || offer.part == self.options.part;
-        match offers.iter().filter(fits).collect::<Vec<_>>()[..] {
-            [only] => Ok(only.clone()),
+    /// What of the plugin is tried: what looks at an expression where there is one, and what else was asked for.
+    fn part(&self) -> Result<(Kind, &str)> {
+        let Dev { part: asked, expr, .. } = self.options;
+        let fits = |(kind, name): &&(Kind, String)| {
+            (expr.is_none() || *kind == Kind::Condition) && asked.as_ref().is_none_or(|asked| asked == name)
+        };
+        let parts = self.trial.parts();
+        match parts.iter().filter(fits).collect::<Vec<_>>()[..] {
+            [(kind, name)] => Ok((*kind, name.as_str())),
             _ => {
-                let names: Vec<&str> = offers.iter().filter_map(|offer| offer.part.as_deref()).collect();
-                bail!("say with --part which one to try: {}", names.join(", "))
+                let names: Vec<String> = parts.iter().map(|(kind, name)| format!("{} {name}", kind.as_str())).collect();
+                let tried = if expr.is_some() { "condition to try with --expr" } else { "one to try" };
+                bail!("say with --part which {tried}; there is {}", names.join(", "))
             }
         }
     }
 
-    fn call(&self, offer: &Offer, input: &Input) -> Result<Recording> {
+    fn call(&self, part: &str, input: &Input) -> Result<Recording> {
         let given = self.options.config.clone();
-        let config = given.map_or_else(|| watchfire_author::tested_config(&self.file, offer.kind), Ok)?;
-        Ok(self.trial.call_or_failure(offer.part.as_deref(), &config, input))
+        let config = given.map_or_else(|| watchfire_author::tested_config(&self.file, input.kind()), Ok)?;
+        Ok(self.trial.call_or_failure(part, &config, input))
     }
 
     fn tell(&self, call: &Recording) {

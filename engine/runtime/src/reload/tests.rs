@@ -1,4 +1,4 @@
-//! What a reload that panics leaves behind.
+//! What plugins remember after a reload, one that panics included.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -88,4 +88,37 @@ async fn after_a_reload_that_panics_the_next_one_finds_what_plugins_remember() {
     login().await.unwrap();
     assert_eq!(counted.recv().await, Some(2));
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rule_whose_labels_are_edited_goes_on_with_what_its_plugin_remembers() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let rules = |release: u8| {
+        let events = "events: {match: {type: login}, all: {over: 5m}}";
+        let rule = format!("{events}, condition: {{plugin: counting}}, labels: {{release: '{release}'}}");
+        write("rules.yml", &format!("groups: [{{name: g, rules: [{{alert: Watched, {rule}}}]}}]\n"));
+    };
+    write("watchfire.yml", "rules: {paths: [rules.yml]}\nroute: {receiver: nobody}\nreceivers: [{name: nobody}]\n");
+    let (counts, mut counted) = tokio::sync::mpsc::unbounded_channel();
+    let provider = Arc::new(Moody { counts, panics: AtomicBool::new(false) });
+    let mut told = Vec::new();
+    rules(0);
+    for start in 0..2 {
+        let builder = Watchfire::builder().config_file(folder.path().join("watchfire.yml")).provider(provider.clone());
+        let engine = builder.start().await.unwrap();
+        for edit in 0..2 {
+            rules(start * 2 + edit);
+            engine.reload().await.unwrap();
+            let (id, kind) = (String::new(), "login".to_owned());
+            let time = engine.now();
+            engine
+                .push_events(vec![Event { id, time, kind, fields: BTreeMap::new(), body: String::new() }])
+                .await
+                .unwrap();
+            told.push(counted.recv().await);
+        }
+        engine.shutdown().await;
+    }
+    assert_eq!(told, [Some(1), Some(2), Some(3), Some(4)]);
 }
