@@ -156,7 +156,7 @@ impl Writer {
             "api_url" if self.clients => within("slack_configs"),
             "url" if self.clients => within("webhook_configs"),
             "slack_api_url" => true,
-            _ if self.clients && self.path == ["global"] && key.ends_with("_api_url") => false,
+            _ if self.clients && self.path == ["global", key] && key.ends_with("_api_url") => false,
             // What stands there is called as somebody likes.
             _ if within("proxy_connect_header") || within("channel_configs") && within("settings") => true,
             // Names and their passwords or secrets.

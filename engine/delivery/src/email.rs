@@ -205,7 +205,14 @@ fn short_hash(parts: &[&str]) -> String {
 }
 
 fn mailboxes(field: &'static str, text: &str) -> Result<Mailboxes, BuildError> {
-    text.trim().trim_matches(',').parse().map_err(|error| BuildError::setting(field, format!("{text:?}: {error}")))
+    // Go takes commas with nothing between them.
+    let mut is_quoted = false;
+    let parts = text.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    });
+    let parts: Vec<&str> = parts.map(str::trim).filter(|part| !part.is_empty()).collect();
+    parts.join(", ").parse().map_err(|error| BuildError::setting(field, format!("{text:?}: {error}")))
 }
 
 fn raw(builder: MessageBuilder, name: &str, value: &str) -> Result<MessageBuilder, BuildError> {

@@ -149,7 +149,7 @@ fn failures_that_tests_expect_suspend_nothing() {
         evaluate: "(if (i32.eqz (call $count)) (then (return (i32.const 3072)))) (i32.const 512)",
         ..GOOD
     };
-    let failing = vec![r#"{"name": "nothing to look at", "error": "evil"}"#; 6].join(",");
+    let failing = [r#"{"name": "nothing to look at", "error": "evil"}"#; 6].join(",");
     let cases = format!(
         r#"{{"condition": "evil", "cases": [{failing}, {{"name": "one", "series": [{{"labels": {{}}, "value": 1}}], "findings": []}}]}}"#
     );

@@ -6,7 +6,7 @@ use support::fixture::{Fixture, GOOD, ONE_FINDING};
 use support::{batch, load, settings, state};
 use watchfire_host::{Answer, Host, HostSettings, Input, Recording};
 use watchfire_model::{Event, FieldValue, Labels, Timestamp};
-use watchfire_plugin::Provider;
+use watchfire_plugin::{Batch, Provider};
 
 /// Answers with one finding about series 0: value 0, no summary.
 fn finds() -> Vec<u8> {
@@ -67,7 +67,12 @@ fn a_recording_survives_json_and_gives_the_same_answer_in_a_metered_engine() {
     let host = Host::new(settings()).unwrap();
     load(&host, "evil", &finds()).unwrap();
     host.record("evil", 1);
-    let mut series = batch(1_000, &[f64::NAN, 0.1 + 0.2, f64::NEG_INFINITY, -0.0]);
+    let at = Timestamp::from_millis(1_000);
+    let values: [&[f64]; 5] = [&[f64::NAN], &[0.1 + 0.2], &[f64::NEG_INFINITY], &[-0.0], &[]];
+    let series = (0..).zip(values).map(|(number, values)| {
+        (Labels::from_pairs([("host", format!("h{number}"))]), values.iter().map(move |value| (at, *value)))
+    });
+    let mut series = Batch::new(at, series);
     let fields = [("n", FieldValue::Int(1)), ("f", FieldValue::Float(1.0)), ("t", FieldValue::Text("1".into()))];
     series.events.push(Event {
         id: "e".into(),
@@ -76,7 +81,6 @@ fn a_recording_survives_json_and_gives_the_same_answer_in_a_metered_engine() {
         fields: fields.map(|(name, value)| (name.to_owned(), value)).into(),
         body: "\u{1f525}\"".into(),
     });
-    series.push(Labels::from_pairs([("empty", "series")]), []);
     host.open_condition("evil", r#"{"a": 1}"#).unwrap().evaluate(&series, &mut state()).unwrap();
     let recorded = host.recordings("evil").unwrap().remove(0);
     let read = Recording::from_json(&recorded.to_json()).unwrap();

@@ -345,7 +345,7 @@ fn a_condition_gets_one_row_per_series_and_is_held_to_its_contract() {
     let mut condition = Fixed(Ok(PluginOutcome::default()), Vec::new());
     assert_eq!(run_condition(&rule, None, &mut condition), "");
     let batch = &condition.1[0];
-    assert_eq!((batch.at, &batch.offsets, &batch.values), (AT, &vec![0, 1, 2], &vec![1.1, 2.1]));
+    assert_eq!((batch.at, &batch.offsets, &*batch.values), (AT, &vec![0, 1, 2], &vec![1.1, 2.1]));
     assert_eq!(batch.series[0].metric_name(), Some("m"));
     let twice = PluginOutcome { findings: vec![finding(0, Severity::Info, 1.0)], unknown: vec![0] };
     for (answer, expected) in [
@@ -405,7 +405,7 @@ fn event_rules_fire_by_their_windows_or_by_a_condition_over_them() {
     let expected = r#"{alertname="A", severity="warning", team="bob-team", user="bob"} {"finding": "series 1 is odd", "n": "5 from bob"} = 5"#;
     assert_eq!(got, expected);
     let batch = &condition.1[0];
-    assert_eq!((&batch.offsets, &batch.values), (&vec![0, 2, 3], &vec![3.0, 7.0, 5.0]));
+    assert_eq!((&batch.offsets, &*batch.values), (&vec![0, 2, 3], &vec![3.0, 7.0, 5.0]));
     assert_eq!(batch.timestamps, [500_000, 560_000, 550_000]);
     assert_eq!(batch.events.iter().map(|e| e.time.as_millis()).collect::<Vec<_>>(), batch.timestamps);
 }

@@ -107,7 +107,9 @@ mod tests {
                 None => drop(of_rule.remove(&write.key)),
             }
         }
-        ids(files).into_iter().for_each(|id| drop(remembered.entry(id).or_default()));
+        for id in ids(files) {
+            remembered.entry(id).or_default();
+        }
         let state = |values| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, values)));
         remembered.into_iter().map(|(id, values)| (id, state(values))).collect()
     }

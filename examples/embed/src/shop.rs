@@ -128,7 +128,7 @@ struct SlowerThanPromised;
 
 impl Condition for SlowerThanPromised {
     fn evaluate(&mut self, batch: &Batch, _memory: &mut Memory) -> Result<Outcome, PluginError> {
-        let slow = (0u32..).zip(&batch.values).filter(|(_, seconds)| **seconds > 2.0);
+        let slow = (0u32..).zip(batch.values.iter()).filter(|(_, seconds)| **seconds > 2.0);
         let findings = slow.map(|(series, seconds)| Finding {
             series,
             severity: if *seconds > 10.0 { Severity::Critical } else { Severity::Warning },

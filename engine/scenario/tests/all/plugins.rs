@@ -40,7 +40,7 @@ struct Fragile;
 impl Condition for Fragile {
     fn evaluate(&mut self, batch: &Batch, _: &mut State) -> Result<Outcome, PluginError> {
         let mut outcome = Outcome::default();
-        for (series, value) in (0u32..).zip(&batch.values) {
+        for (series, value) in (0u32..).zip(batch.values.iter()) {
             if *value < 0.0 {
                 return Err(PluginError::Trap("integer divide by zero".to_owned()));
             }
