@@ -55,7 +55,8 @@ bool exports_watchfire_plugin_condition_evaluate(uint32_t handle, exports_watchf
       exports_watchfire_plugin_condition_finding_t *finding = &outcome->findings.ptr[outcome->findings.len++];
       wf_text label = {NULL, 0};
       // Labels are asked for where they are needed, not for every series.
-      watchfire_plugin_input_label(series, &host, &label);
+      // Of a label that is not there nothing is written that means something.
+      if (!watchfire_plugin_input_label(series, &host, &label)) label = wf_literal("");
       finding->series = series;
       finding->severity = WATCHFIRE_PLUGIN_TYPES_SEVERITY_WARNING;
       finding->value = value;
