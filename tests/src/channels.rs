@@ -159,6 +159,12 @@ fn sent() -> Result<()> {
         let (status, resolved) = post(&engine, "/v1/alerting/pagerduty/resolve", &key).await?;
         ensure!(status == 200 && resolved["resolved"] == 1, "{resolved}");
         sink.until("its end was told", |received| received.iter().any(|one| one.json["status"] == "resolved")).await?;
+        // The receiver has a message before the engine has its answer.
+        eventually("both are in the history", async || {
+            let history = engine.get("/api/watchfire/v1/deliveries").await?;
+            Ok(history["deliveries"].as_array().is_some_and(|all| all.len() >= 2).then_some(()))
+        })
+        .await?;
         let (_, cleared) = post(&engine, "/v1/alerting/clear-history", &json!({})).await?;
         ensure!(cleared["forgotten"].as_u64().is_some_and(|count| count >= 2), "{cleared}");
         Ok(())

@@ -156,6 +156,16 @@ async fn durable_records(engine: &Engine) -> Result<u64> {
     Ok(line.context("the metric is there")?.trim().parse()?)
 }
 
+/// What followed from the last evaluations is durable when something later is.
+async fn make_durable(engine: &Engine) -> Result<()> {
+    let silence = json!({
+        "matchers": [{"name": "nothing", "value": "has this", "isRegex": false, "isEqual": true}],
+        "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "test", "comment": "c",
+    });
+    engine.post_ok("/api/v2/silences", "application/json", serde_json::to_vec(&silence)?).await?;
+    Ok(())
+}
+
 /// When the first alert became active, if there is one.
 async fn pending_since(engine: &Engine) -> Result<Option<String>> {
     first_alert(engine, "activeAt").await
@@ -188,6 +198,7 @@ fn kept() -> Result<()> {
         engine.push("latency 0\n").await?;
         let since = async || first_alert(&engine, "keepFiringSince").await;
         let before = eventually("it is kept firing", since).await?;
+        make_durable(&engine).await?;
         engine.kill()?;
         engine.run(&[]).await?;
         // After a pause that is longer than `keep_firing_for` it may end at the first evaluation.
