@@ -512,10 +512,11 @@ impl Data {
         }
     }
 
-    /// Forces what was logged to the disk.
-    pub(crate) fn sync(&self, now: Timestamp) -> Result<(), LogError> {
+    /// Forces what was logged to the disk, and gives the logs up, so that another engine can go on with them. Whoever still
+    /// has a handle is refused from now on.
+    pub(crate) fn close(&self, now: Timestamp) -> Result<(), LogError> {
         let mut writer = lock(&self.writer);
-        writer.log.sync(now)?;
-        writer.events.sync(now)
+        let (samples, events) = (writer.log.close(now), writer.events.close(now));
+        samples.and(events)
     }
 }

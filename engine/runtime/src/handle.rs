@@ -339,8 +339,8 @@ impl Watchfire {
             Ok(Err(error)) => tracing::warn!(%error, "the last attempts to deliver are not remembered"),
             Err(_) => tracing::warn!("the last attempts to deliver are not remembered: the store does not answer"),
         }
-        if let Err(error) = self.inner.data.sync(self.inner.clock.now()) {
-            tracing::error!(%error, "the input log could not be synced");
+        if let Err(error) = self.inner.data.close(self.inner.clock.now()) {
+            tracing::error!(%error, "the input log could not be forced to the disk");
         }
     }
 

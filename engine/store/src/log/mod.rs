@@ -82,6 +82,9 @@ pub enum LogError {
         /// Its format.
         version: u16,
     },
+    /// It was closed: somebody else may have it by now.
+    #[error("the log is closed, since the engine has shut down")]
+    Closed,
     /// One entry is longer than a frame can be.
     #[error("an entry has {bytes} bytes, the limit is {max}", max = segment::PAYLOAD_BYTES_MAX)]
     TooLarge {
@@ -164,8 +167,8 @@ struct Segment {
 #[derive(Debug)]
 pub struct Log {
     settings: LogSettings,
-    /// Holds the lock for as long as the log lives.
-    _lock: File,
+    /// Holds the lock until the log is closed, or for as long as it lives.
+    lock: Option<File>,
     /// In order; the last one is being written.
     segments: Vec<Segment>,
     file: File,
@@ -245,7 +248,7 @@ impl Log {
         segments.push(segment);
         let log = Log {
             settings,
-            _lock: lock,
+            lock: Some(lock),
             segments,
             file,
             dictionary: WriteDictionary::default(),
@@ -258,6 +261,21 @@ impl Log {
             stats: LogStats::default(),
         };
         Ok((log, opened))
+    }
+
+    /// Forces what was written to the disk, and lets others open the directory. Nothing is written, dropped or removed after
+    /// that, however long the value lives.
+    ///
+    /// # Errors
+    /// If the file system says no; it is closed nevertheless.
+    pub fn close(&mut self, now: Timestamp) -> Result<(), LogError> {
+        let synced = self.sync(now);
+        self.lock = None;
+        synced
+    }
+
+    fn is_own(&self) -> Result<(), LogError> {
+        self.lock.as_ref().map(|_| ()).ok_or(LogError::Closed)
     }
 
     /// Stages an entry that was accepted at `at`; [`Log::commit`] writes it. Very many samples or events come back as
@@ -376,6 +394,7 @@ impl Log {
     /// If the file system says no, such as on a full disk. None of the staged entries may be acknowledged then; the log
     /// stays usable.
     pub fn commit(&mut self) -> Result<Position, LogError> {
+        self.is_own()?;
         let Some(segment) = self.segments.last_mut() else { return Ok(Position { segment: 0, offset: 0 }) };
         let end = Position { segment: segment.number, offset: segment.bytes + self.staged.len() as u64 };
         let written = self.file.write_all(&self.staged);
@@ -426,6 +445,7 @@ impl Log {
     }
 
     fn begin_next_segment(&mut self) -> Result<(), LogError> {
+        self.is_own()?;
         if self.settings.sync != SyncPolicy::Never && self.unsynced {
             self.sync_file()?;
         }
@@ -505,6 +525,7 @@ impl Log {
     }
 
     fn drop_while(&mut self, mut old: impl FnMut(&Segment) -> bool) -> Result<usize, LogError> {
+        self.is_own()?;
         let mut dropped = 0;
         while self.segments.len() > 1 && old(&self.segments[0]) {
             let path = &self.segments[0].path;
@@ -538,6 +559,7 @@ impl Log {
     /// # Errors
     /// If the file system says no.
     pub fn begin_snapshot(&self, at: Timestamp) -> Result<SnapshotWriter, LogError> {
+        self.is_own()?;
         SnapshotWriter::begin(&self.settings.dir, self.end(), at, self.settings.sync != SyncPolicy::Never)
     }
 
@@ -554,6 +576,7 @@ impl Log {
     /// # Errors
     /// If the file system says no.
     pub fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), LogError> {
+        self.is_own()?;
         fs::remove_file(&snapshot.path).map_err(io_error("cannot remove", &snapshot.path))
     }
 
@@ -563,6 +586,7 @@ impl Log {
     /// # Errors
     /// If the file system says no.
     pub fn drop_covered(&mut self) -> Result<(), LogError> {
+        self.is_own()?;
         let snapshots = self.snapshots()?;
         for old in snapshots.iter().skip(SNAPSHOTS_KEPT) {
             fs::remove_file(&old.path).map_err(io_error("cannot remove", &old.path))?;

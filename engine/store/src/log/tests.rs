@@ -234,6 +234,22 @@ fn only_one_process_has_it() {
 }
 
 #[test]
+fn what_is_closed_belongs_to_somebody_else_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    written(&dir);
+    let (mut log, _) = Log::open(settings(&dir)).unwrap();
+    let before = replayed(&log, ReplayFrom::Start).0;
+    log.close(at(20)).unwrap();
+    let (next, _) = Log::open(settings(&dir)).unwrap();
+    let (time, entry) = entries().remove(0);
+    let late = log.append(time, &entry);
+    assert!(matches!(late, Err(LogError::Closed)), "{late:?}");
+    assert!(matches!(log.drop_before(Timestamp::MAX), Err(LogError::Closed)));
+    assert!(matches!(log.begin_snapshot(time), Err(LogError::Closed)));
+    assert_eq!(replayed(&next, ReplayFrom::Start).0, before);
+}
+
+#[test]
 fn other_files_are_put_aside_and_newer_ones_stop_it() {
     let dir = TempDir::new().unwrap();
     written(&dir);
