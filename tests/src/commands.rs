@@ -301,6 +301,7 @@ fn silences() -> Result<()> {
             (&["silence", "expire", "nothing"], "must be of type uuid"),
             (&["silence", "expire", "00000000-0000-4000-8000-000000000000"], "not found"),
             (&["alert", "query", "a=b", "Disk"], "Disk"),
+            (&["alert", "query", "\"no such"], "not closed"),
         ] {
             let said = run(wrong)?;
             ensure!(said.code == 1 && said.err.contains(words), "{wrong:?}: {}: {}", said.code, said.err);

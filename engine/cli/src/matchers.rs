@@ -23,7 +23,7 @@ pub(crate) fn matchers(given: &[String]) -> Result<Vec<Matcher>> {
     for (index, text) in given.iter().enumerate() {
         match parse_matchers(text) {
             Ok(parsed) => matchers.extend(parsed),
-            Err(_) if index == 0 && !text.contains(['=', '~', '{']) => {
+            Err(_) if index == 0 && !text.contains(['=', '~', '{', '"']) => {
                 matchers.push(Matcher::equal(ALERT_NAME_LABEL, text.clone()));
             }
             Err(error) => bail!("{text}: {error}"),
