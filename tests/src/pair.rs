@@ -14,6 +14,7 @@ const NEEDS: &[Tool] = &[Tool::Binary, Tool::Postgres];
 pub(crate) const CASES: &[Case] = &[
     Case { name: "pair::each_page_comes_under_one_key_while_engines_are_killed", needs: NEEDS, run: storm },
     Case { name: "pair::what_is_asked_of_one_holds_on_the_other", needs: NEEDS, run: asked },
+    Case { name: "pair::to_read_what_is_kept_may_take_longer_than_the_lease_lasts", needs: NEEDS, run: slow_to_read },
     Case { name: "pair::an_engine_that_was_stopped_tells_nobody_when_it_wakes_up", needs: NEEDS, run: stopped },
 ];
 
@@ -102,6 +103,39 @@ fn storm() -> Result<()> {
             ensure!(keys.len() == 1, "{name} was told under {} keys: {keys:?}", keys.len());
         }
         println!("{} alerts accepted, {} requests received, {KILLS} kills", accepted.len(), received.len());
+        Ok(())
+    })
+}
+
+fn slow_to_read() -> Result<()> {
+    block_on(async {
+        let (database, sink) = (Database::make("slow")?, Sink::start().await?);
+        let config = config(&database, &sink);
+        let mut first = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let second = Engine::start(&[("watchfire.yml", &config)]).await?;
+        post(&first, &["Before".to_owned()]).await?;
+        sink.until("the first engine tells", |received| keys(received).contains_key("Before")).await?;
+        let locked = database.lock_records()?;
+        first.kill()?;
+        let lease = || database.value("SELECT term || ' ' || until FROM lease");
+        let before = lease()?;
+        let term = |lease: &str| lease.split(' ').next().unwrap_or_default().to_owned();
+        let taken = eventually("the second engine has the lease", async || {
+            Ok(Some(lease()?).filter(|now| term(now) != term(&before)))
+        })
+        .await?;
+        // It cannot read what it is to decide about, and does not lose the lease over it.
+        let mut renewed = BTreeSet::from([taken.clone()]);
+        eventually("the lease is renewed", async || {
+            renewed.insert(lease()?);
+            Ok((renewed.len() > 8).then_some(()))
+        })
+        .await?;
+        ensure!(renewed.iter().all(|now| term(now) == term(&taken)), "it was lost in between: {renewed:?}");
+        drop(locked);
+        until_decides(&second, true).await?;
+        post(&second, &["After".to_owned()]).await?;
+        sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration as StdDuration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
-use watchfire_alerting::{Leave, Record, Tenure, Term, Turn};
+use watchfire_alerting::{Claim, Leave, Record, Tenure, Term, Turn, Wish};
 use watchfire_model::{Duration, Timestamp};
 use watchfire_plugin::{State, StateLimits};
 use watchfire_store::{Store, StoreError, Watch};
@@ -22,6 +22,10 @@ use crate::owner::Request;
 
 /// What is kept is read again after at least so many times the time that it took last.
 const REST: u32 = 10;
+
+/// What is kept must be read in this time, or in twice as long the next time. A connection that hangs must not keep an
+/// engine from deciding that has the lease.
+const READING_MAX: StdDuration = StdDuration::from_secs(60);
 
 /// What everybody knows about this engine's tenure.
 #[derive(Clone)]
@@ -98,7 +102,7 @@ impl Tenant {
         // The requests that the owner has and that are not done with.
         let mut handed: BTreeSet<i64> = BTreeSet::new();
         let mut rest = Stopwatch::start();
-        let mut rest_until = StdDuration::ZERO;
+        let (mut rest_until, mut reading_max) = (StdDuration::ZERO, READING_MAX);
         let mut answers = true;
         loop {
             if follow.is_none() {
@@ -122,22 +126,30 @@ impl Tenant {
                 Ok(claim) => self.tenure.send_modify(|tenure| {
                     // While it rests it does not look whether there is news.
                     let holds = tenure.term().is_some();
-                    let held = matches!(claim, watchfire_alerting::Claim::Held(_));
+                    let held = matches!(claim, Claim::Held(_));
                     if holds || held || rest.elapsed() >= rest_until {
                         turn = tenure.answered(asked_at, claim);
                     }
                 }),
                 Err(_) => self.tenure.send_modify(Tenure::unanswered),
             }
-            if let Some(turn) = turn {
+            if turn.is_some() {
                 handed.clear();
                 let took = Stopwatch::start();
-                if let Err(error) = self.follow_turn(turn).await {
-                    tracing::error!(%error, "what is kept cannot be read");
-                    // It is asked for again as if nothing had been answered.
-                    self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(span));
+                let mut read = true;
+                while let Some(next) = turn {
+                    turn = self.follow(next, pause, reading_max).await.unwrap_or_else(|error| {
+                        tracing::error!(%error, "what is kept cannot be read");
+                        // It is asked for again as if nothing had been answered.
+                        self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(span));
+                        read = false;
+                        None
+                    });
                 }
-                rest_until = took.elapsed() * REST;
+                (rest_until, reading_max) = match read {
+                    true => (took.elapsed() * REST, READING_MAX),
+                    false => (StdDuration::ZERO, reading_max * 2),
+                };
                 rest = Stopwatch::start();
             }
             self.metrics.deciding.set(i64::from(self.tenure.borrow().term().is_some()));
@@ -160,14 +172,58 @@ impl Tenant {
         }
     }
 
-    /// Does what follows from an answer of the store.
-    async fn follow_turn(&self, turn: Turn) -> Result<(), StoreError> {
-        let records = match turn {
-            Turn::TakeOver(_) => self.store.restore().await?.records,
-            Turn::StepDown | Turn::Refresh => self.store.look().await?.records,
-        };
-        self.history.catch_up(!matches!(turn, Turn::Refresh)).await?;
-        let (states, records) = plugin_states(records, StateLimits::STANDARD);
+    /// Does what follows from an answer of the store, or says what is to be done in its place.
+    ///
+    /// What is to be read may take longer than a lease lasts. It is kept meanwhile: two engines that lost it over their
+    /// reading to each other would never decide. And who only looks takes it should it become free.
+    async fn follow(
+        &self,
+        turn: Turn,
+        pause: StdDuration,
+        reading_max: StdDuration,
+    ) -> Result<Option<Turn>, StoreError> {
+        // In a task of its own, since much of it is computing, during which nothing else of this task goes on.
+        let mut reading = tokio::task::JoinSet::new();
+        reading.spawn(read(Arc::clone(&self.store), Arc::clone(&self.history), turn));
+        tokio::select! {
+            read = tokio::time::timeout(reading_max, reading.join_next()) => {
+                let Ok(read) = read else { return Err(StoreError::TooSlow { after: reading_max }) };
+                match read {
+                    Some(Ok(read)) => self.begin(turn, read?),
+                    Some(Err(defect)) => {
+                        tracing::error!(%defect, "what is kept was not read to its end");
+                        self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(tenure.span()));
+                    }
+                    None => {}
+                }
+                Ok(None)
+            }
+            other = self.turned(pause) => Ok(Some(other)),
+            () = self.owner.closed() => Ok(None),
+        }
+    }
+
+    /// Asks for the lease until this engine gets or loses it.
+    async fn turned(&self, pause: StdDuration) -> Turn {
+        loop {
+            tokio::time::sleep(pause).await;
+            let (asked_at, span, wish) =
+                (self.standing.now(), self.tenure.borrow().span(), self.tenure.borrow().wish());
+            let claim = self.store.claim(&self.engine, wish, span);
+            // Without an answer it is asked again.
+            let Ok(Ok(claim)) = tokio::time::timeout(span.to_std(), claim).await else { continue };
+            // Whether there is news is asked after the reading.
+            if matches!((wish, claim), (Wish::Keep(_), _) | (_, Claim::Held(_))) {
+                let mut turn = None;
+                self.tenure.send_modify(|tenure| turn = tenure.answered(asked_at, claim));
+                if let Some(turn) = turn {
+                    return turn;
+                }
+            }
+        }
+    }
+
+    fn begin(&self, turn: Turn, (states, records): Kept) {
         let term = match turn {
             Turn::TakeOver(term) => {
                 tracing::warn!(term = term.0, records = records.len(), "this engine decides from now on");
@@ -182,11 +238,10 @@ impl Tenant {
         };
         // Without an owner the process is ending.
         drop(self.owner.send(Request::Turn { term, records }));
-        Ok(())
     }
 
     /// What plugins remember is what the engine before had kept.
-    fn take_states(&self, mut kept: HashMap<watchfire_model::RuleId, Arc<std::sync::Mutex<State>>>) {
+    fn take_states(&self, mut kept: States) {
         for (rule, ready) in &self.rules.load().rules {
             let state = kept.remove(rule).and_then(Arc::into_inner).and_then(|state| state.into_inner().ok());
             let mut own = lock(&ready.state);
@@ -214,6 +269,22 @@ impl Tenant {
             drop(self.owner.send(Request::Requested { inputs: fresh, unreadable }));
         }
     }
+}
+
+/// What plugins remember, by rule.
+type States = HashMap<watchfire_model::RuleId, Arc<std::sync::Mutex<State>>>;
+
+/// What is kept: of plugins, and everything else.
+type Kept = (States, Vec<Record>);
+
+/// Reads what is kept for an engine whose turn it is, or is not any more.
+async fn read(store: Arc<Store>, history: Arc<History>, turn: Turn) -> Result<Kept, StoreError> {
+    let records = match turn {
+        Turn::TakeOver(_) => store.restore().await?.records,
+        Turn::StepDown | Turn::Refresh => store.look().await?.records,
+    };
+    history.catch_up(!matches!(turn, Turn::Refresh)).await?;
+    Ok(plugin_states(records, StateLimits::STANDARD))
 }
 
 /// The records that a follower was asked to change: silences, as they came out.

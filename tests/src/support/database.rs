@@ -1,6 +1,7 @@
 //! A database of its own on the PostgreSQL server that the tests may use.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -39,6 +40,26 @@ impl Database {
         self.tell_server(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name))
     }
 
+    /// Nobody can read what is kept until the answer is dropped.
+    pub(crate) fn lock_records(&self) -> Result<Locked> {
+        let mut psql = Command::new("psql");
+        psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url()]);
+        let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdin = child.stdin.as_mut().context("it has an input")?;
+        stdin.write_all(b"BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut line)?;
+        ensure!(line.trim() == "locked", "what is kept could not be locked");
+        Ok(Locked(child))
+    }
+
+    /// The one value that a query answers.
+    pub(crate) fn value(&self, sql: &str) -> Result<String> {
+        let told = Command::new("psql").args(["-qtA", "-d", &self.url(), "-c", sql]).output()?;
+        ensure!(told.status.success(), "{sql}: {}", String::from_utf8_lossy(&told.stderr));
+        Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    }
+
     fn end_connections(&self) -> Result<()> {
         let name = &self.name;
         self.tell_server(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"))
@@ -56,5 +77,16 @@ impl Drop for Database {
     fn drop(&mut self) {
         // The server is made for the tests and ends with them.
         drop(self.tell_server(&format!("DROP DATABASE {} WITH (FORCE)", self.name)));
+    }
+}
+
+/// A session of its own, which gives up what it has locked when it ends.
+pub(crate) struct Locked(Child);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // It ends by itself; the test fails elsewhere if it does not.
+        drop(self.0.wait());
     }
 }
