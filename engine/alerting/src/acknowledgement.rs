@@ -185,7 +185,11 @@ impl Engine {
     fn pass_on(&mut self, key: &GroupKey) {
         let Some(mut group) = self.groups.remove(key) else { return };
         for index in 0..group.targets.len() {
-            self.pass_on_acknowledgement(&mut group, index);
+            let target = &group.targets[index];
+            // It may be about what the receiver does not know yet.
+            if target.entry.firing.iter().any(|f| self.is_acknowledged_after(f, target.passed_on)) {
+                self.pass_on_acknowledgement(&mut group, index);
+            }
         }
         self.put_back(group);
     }
@@ -211,9 +215,18 @@ impl Engine {
     }
 
     /// Whether somebody looks after an alert now, and not only later.
-    fn is_looked_after(&self, fingerprint: Fingerprint) -> bool {
+    pub(crate) fn is_looked_after(&self, fingerprint: Fingerprint) -> bool {
+        self.looked_after_since(fingerprint).is_some()
+    }
+
+    /// Whether somebody said after a time that they look after an alert.
+    pub(crate) fn is_acknowledged_after(&self, fingerprint: Fingerprint, time: Timestamp) -> bool {
+        self.looked_after_since(fingerprint).is_some_and(|at| at > time)
+    }
+
+    fn looked_after_since(&self, fingerprint: Fingerprint) -> Option<Timestamp> {
         let acknowledgement = self.alerts.get(fingerprint).and_then(StoredAlert::acknowledgement);
-        acknowledgement.is_some_and(|acknowledgement| !acknowledgement.snooze)
+        acknowledgement.filter(|acknowledgement| !acknowledgement.snooze).map(|acknowledgement| acknowledgement.at)
     }
 
     /// Its time is over, or it was taken back: the alert is open again, and told again if it was quiet.
@@ -237,7 +250,7 @@ impl Engine {
             if let Some(member) = group.members.get_mut(&fingerprint) {
                 mark(member);
             }
-            self.count_as_unknown(&mut group, fingerprint);
+            self.count_as_unknown(&mut group, &[fingerprint]);
             for index in 0..group.targets.len() {
                 self.look_at_target(&mut group, index);
             }
@@ -245,13 +258,10 @@ impl Engine {
         }
     }
 
-    /// Makes the receivers of a group count as not knowing that an alert fires.
-    pub(crate) fn count_as_unknown(&mut self, group: &mut Group, fingerprint: Fingerprint) {
-        for target in &mut group.targets {
-            if target.entry.firing.remove(fingerprint) {
-                let record = target.record();
-                self.persist(Record::Target(record));
-            }
+    /// Makes the receivers of a group count as not knowing that alerts fire.
+    pub(crate) fn count_as_unknown(&mut self, group: &mut Group, alerts: &[Fingerprint]) {
+        for record in group.count_as_unknown(alerts) {
+            self.persist(Record::Target(record));
         }
     }
 

@@ -107,10 +107,12 @@ impl StoredAlert {
         }
     }
 
-    pub(crate) fn restored(mut record: AlertRecord, shared: &mut SharedNames) -> StoredAlert {
+    pub(crate) fn restored(mut record: AlertRecord, now: Timestamp, shared: &mut SharedNames) -> StoredAlert {
         let ended = record.alert.ends_at.filter(|_| record.resolved);
+        let said = record.acknowledgement.as_mut().map(|acknowledgement| &mut acknowledgement.at);
+        record.begins.iter_mut().chain(said).for_each(|at| *at = now.min(*at));
         // A sender may say of an alert that began just now that it ended long ago.
-        let changed_at = ended.max(record.begins.last().copied()).unwrap_or(Timestamp::MIN);
+        let changed_at = ended.max(record.begins.last().copied()).map_or(Timestamp::MIN, |at| at.min(now));
         record.memberships.shrink_to_fit();
         let has_seldom = record.acknowledgement.is_some() || !record.begins.is_empty();
         let seldom = Seldom {
@@ -232,6 +234,10 @@ impl AlertStore {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Fingerprint, &StoredAlert)> {
         self.alerts.iter().map(|(fingerprint, stored)| (*fingerprint, stored.as_ref()))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut StoredAlert> {
+        self.alerts.values_mut().map(Box::as_mut)
     }
 
     pub(crate) fn fingerprints(&self) -> Vec<Fingerprint> {

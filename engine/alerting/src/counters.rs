@@ -68,7 +68,7 @@ counters! {
     stale_answers,
     /// Resolved notifications that were sent only because they had been promised.
     promised_resolves,
-    /// Alerts whose promised end can no longer be told because the receiver is gone.
+    /// Alerts whose promised end cannot be told because the receiver is gone.
     resolves_lost_to_removed_receivers,
     /// Flushes of alert groups.
     flushes,

@@ -18,9 +18,9 @@ use crate::silence::Silences;
 use crate::timers::{Timer, Timers};
 use crate::turns::Turns;
 use crate::{
-    Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, Integration, NotificationId,
-    Output, Reason, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
-    TargetKey, TimeInterval,
+    Change, Counters, Definitions, EvaluationId, GoneIntegration, GroupKey, HistoryEntry, Input, Instance, Integration,
+    NotificationId, Output, Reason, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey,
+    Subject, TargetKey, TimeInterval,
 };
 
 /// A clock that goes back by less than this is taken to stand still.
@@ -65,6 +65,8 @@ pub struct Engine {
     pub(crate) routes: RouteTable,
     pub(crate) route_identities: Vec<RouteIdentity>,
     pub(crate) receivers: BTreeMap<Arc<str>, Vec<Integration>>,
+    /// Integrations that are not defined any more and know something of groups, by receiver.
+    pub(crate) gone: BTreeMap<Arc<str>, Vec<GoneIntegration>>,
     pub(crate) intervals: BTreeMap<Arc<str>, TimeInterval>,
     pub(crate) asked_routes: BTreeMap<RouteRequestId, AskedRoute>,
     pub(crate) last_route_request_id: u64,
@@ -111,6 +113,7 @@ impl Engine {
             routes: RouteTable::default(),
             route_identities: Vec::new(),
             receivers: BTreeMap::new(),
+            gone: BTreeMap::new(),
             intervals: BTreeMap::new(),
             asked_routes: BTreeMap::new(),
             last_route_request_id: 0,
@@ -128,6 +131,13 @@ impl Engine {
     /// the silences that it was asked for mean anything.
     pub fn watching(settings: Settings) -> Engine {
         Engine { watches: true, ..Engine::new(settings) }
+    }
+
+    /// Takes the place of an engine of the same process. What that one asked for may still be answered, which must not be
+    /// taken for an answer to what this one asks.
+    pub fn takes_the_place_of(&mut self, before: &Engine) {
+        self.last_evaluation_id = self.last_evaluation_id.max(before.last_evaluation_id);
+        self.last_route_request_id = self.last_route_request_id.max(before.last_route_request_id);
     }
 
     /// Takes one input, then lets everything happen that is due. Afterwards all outputs are to be drained with
@@ -219,6 +229,7 @@ impl Engine {
                 Timer::AgeHistory => self.age_history_due(),
                 Timer::RateLimit(key) => self.rate_limit_due(&key),
                 Timer::Forget(fingerprint) => self.forget_due(fingerprint),
+                Timer::GoneIntegrations => self.gone_integrations_due(),
             }
         }
     }
@@ -253,17 +264,18 @@ impl Engine {
             self.timers.set(Timer::silence(&silence.id), now + self.settings.silence_retention);
             self.persist(Record::Silence(silence));
         }
+        for gone in self.gone.values_mut().flatten() {
+            gone.since = gone.since.min(now);
+        }
         let mut timers = Vec::new();
         for group in self.groups.iter_mut() {
             group.next_flush = group.next_flush - by;
             group.unanswered_since = group.unanswered_since.map(|since| since - by);
             timers.push((Timer::flush(&group.key), group.next_flush));
             for target in &mut group.targets {
-                target.entry.notified_at = target.entry.notified_at.map(|at| at.min(now));
+                target.entry = std::mem::take(&mut target.entry).at_latest(now);
                 target.failing_since = target.failing_since.map(|at| at.min(now));
-                if let Some(refused) = &mut target.entry.refused {
-                    refused.at = refused.at.min(now);
-                }
+                target.passed_on = target.passed_on - by;
                 if let Some(pending) = &mut target.pending {
                     pending.next_attempt = pending.next_attempt - by;
                 }
@@ -272,6 +284,7 @@ impl Engine {
         for told_at in self.similar.values_mut() {
             *told_at = *told_at - by;
         }
+        self.alerts.iter_mut().for_each(|stored| stored.clock_stepped_back(by));
         for timer in self.timers.relative() {
             if let Some(at) = self.timers.get(&timer) {
                 timers.push((timer, at - by));

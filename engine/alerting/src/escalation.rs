@@ -51,7 +51,7 @@ impl Engine {
         group.escalated.clear();
         self.timers.cancel(Timer::escalation(&group.key));
         self.dirty_groups.insert(group.key.clone());
-        for dropped in group.sync_targets(&self.receivers) {
+        for dropped in group.sync_targets(&self.receivers, &self.gone) {
             self.drop_target(dropped);
         }
     }
@@ -85,7 +85,7 @@ impl Engine {
         if !told.is_empty() {
             self.counters.escalations += 1;
             self.dirty_groups.insert(key.clone());
-            let dropped = group.sync_targets(&self.receivers);
+            let dropped = group.sync_targets(&self.receivers, &self.gone);
             dropped.into_iter().for_each(|target| self.drop_target(target));
             for index in 0..group.targets.len() {
                 if told.contains(&group.targets[index].key.receiver) {

@@ -1,9 +1,10 @@
 //! Flapping: an alert that comes and goes is told once and then left alone until it has made up its mind.
 
-use watchfire_model::{Fingerprint, Timestamp};
+use watchfire_model::{Duration, Fingerprint, Timestamp};
 
 use crate::Engine;
 use crate::alert_store::{Seldom, StoredAlert};
+use crate::group::Target;
 use crate::policy::FlapDamping;
 use crate::route_table::Node;
 
@@ -26,6 +27,26 @@ impl StoredAlert {
     pub(crate) fn damped(&self, node: Option<&Node>, now: Timestamp) -> Option<Timestamp> {
         let damping = node.and_then(|node| node.policy.flap_damping)?;
         self.damped_until(damping).filter(|until| *until > now)
+    }
+
+    /// Until when its end is not told to a group's targets, if it has ended and comes and goes. Once it was told it stays
+    /// told, also where a clock that is set back brings the time back in which it was not.
+    pub(crate) fn damped_end(&self, node: Option<&Node>, now: Timestamp, targets: &[Target]) -> Option<Timestamp> {
+        let until = self.damped(node, now).filter(|_| self.resolved)?;
+        let fingerprint = self.alert.fingerprint();
+        let began = self.seldom().and_then(|seldom| seldom.begins.last().copied());
+        let told = |t: &Target| t.entry.resolved.contains(fingerprint) && t.entry.notified_at >= began;
+        (!targets.iter().any(told)).then_some(until)
+    }
+
+    /// The clock went back: it is damped for no longer than it would have been, and what was said of it was said before
+    /// what will be.
+    pub(crate) fn clock_stepped_back(&mut self, by: Duration) {
+        if self.seldom().is_some() {
+            let Seldom { begins, changed_at, acknowledgement, .. } = self.seldom_mut();
+            let said = acknowledgement.as_mut().map(|acknowledgement| &mut acknowledgement.at);
+            begins.iter_mut().chain([changed_at]).chain(said).for_each(|at| *at = *at - by);
+        }
     }
 
     /// Whether its changes are not told by a route now.
@@ -55,7 +76,7 @@ impl Engine {
             let Some(mut group) = self.groups.remove(key) else { continue };
             let node = self.routes.find(&group.route);
             if !before && self.alerts.get(fingerprint).is_some_and(|stored| stored.is_damped(node, now)) {
-                self.count_as_unknown(&mut group, fingerprint);
+                self.count_as_unknown(&mut group, &[fingerprint]);
             }
             self.groups.insert(group);
         }

@@ -74,25 +74,36 @@ impl Engine {
         let mut done = Vec::new();
         for (fingerprint, member) in &group.members {
             let node = self.routes.find(&group.route);
-            let over = |stored: &StoredAlert| stored.resolved && !stored.is_damped(node, self.now);
+            let targets = &group.targets;
+            let over = |stored: &StoredAlert| stored.resolved && stored.damped_end(node, self.now, targets).is_none();
             let resolved = self.alerts.get(*fingerprint).is_none_or(over);
             if resolved && !group.awaits(*fingerprint) {
                 done.push((*fingerprint, member.told));
             }
         }
         let key = group.key.clone();
+        for (fingerprint, _) in &done {
+            group.members.remove(fingerprint);
+        }
+        let over = group.is_over();
+        if !over && !done.is_empty() {
+            // Who wants no ends has not been told of these, and must hear of them should they fire again.
+            let ended: Vec<Fingerprint> = done.iter().map(|(fingerprint, _)| *fingerprint).collect();
+            self.count_as_unknown(&mut group, &ended);
+        }
         for (fingerprint, told) in done {
-            group.members.remove(&fingerprint);
             let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
-            // Not persisted: after a restart the group would find again that there is nothing to tell.
             stored.memberships.retain(|membership| membership.group != key);
+            if !over {
+                // Else it would be here again after a restart, and its end would be told again.
+                self.dirty_alerts.insert(fingerprint);
+            }
             if !told {
                 let reason = Reason::Suppress(SuppressReason::EndedUntold);
                 let entry = HistoryEntry { at: self.now, reason, target: None, notification: None };
                 self.note(fingerprint, Arc::new(entry));
             }
         }
-        let over = group.is_over();
         self.groups.insert(group);
         if over {
             self.drop_group(&key);
@@ -109,11 +120,12 @@ impl Engine {
         let node = self.routes.find(&group.route);
         let muted = node.and_then(|node| self.muted(node, self.now));
         let mut reasons = Vec::new();
-        let no_integration = group.targets.is_empty().then(|| SuppressReason::NoIntegration(group.receiver.clone()));
+        let is_reached = group.targets.iter().any(|target| target.integration.is_some());
+        let no_integration = (!is_reached).then(|| SuppressReason::NoIntegration(group.receiver.clone()));
         for (fingerprint, member) in &mut group.members {
             let Some(stored) = self.alerts.get(*fingerprint) else { continue };
             // One that flaps counts as firing until it has made up its mind.
-            let damped = stored.damped(node, self.now).filter(|_| stored.resolved);
+            let damped = stored.damped_end(node, self.now, &group.targets);
             let is_resolved = stored.resolved && damped.is_none();
             let mut suppressed = self.suppressed(stored, muted.as_ref());
             if let (None, Some(until)) = (&suppressed, held.get(fingerprint)) {
@@ -158,7 +170,8 @@ impl Engine {
         let Some(node) = self.routes.find(&group.route).filter(|node| !node.policy.rate_limits.0.is_empty()) else {
             return BTreeMap::new();
         };
-        let known = |f: Fingerprint| group.awaits(f) || group.targets.iter().any(|t| t.entry.firing.contains(f));
+        let reached = || group.targets.iter().filter(|target| target.integration.is_some());
+        let known = |f: Fingerprint| group.awaits(f) || reached().any(|target| target.entry.firing.contains(f));
         let news = group.members.iter().filter(|(fingerprint, member)| !member.detached && !known(**fingerprint));
         let held = news.filter_map(|(fingerprint, _)| {
             let stored = self.alerts.get(*fingerprint).filter(|stored| !stored.resolved)?;
@@ -213,29 +226,20 @@ impl Engine {
         let told = |here: &FingerprintSet, f: Fingerprint| current && here.contains(f) || entry.owed.contains(f);
         let mut content = Content {
             firing: survey.firing.iter().filter(|f| told(&survey.attached, *f)).collect(),
-            resolved: survey.resolved.iter().filter(|f| told(&survey.resolved_open, *f)).collect(),
+            resolved: survey.resolved.iter().filter(|f| send_resolved && told(&survey.resolved_open, *f)).collect(),
         };
         let open = !survey.open.is_empty();
-        let terms = Terms { now, repeat_interval, repeat, open, send_resolved, current };
+        let terms = Terms { now, repeat_interval, repeat, open, current };
         let mut verdict = decide(entry, &content, &survey.attached, terms);
         if verdict == Verdict::Nothing && target.waits_to_pass_on() && !open && !content.firing.is_empty() {
             // It is still so, and the receiver does not know it yet.
             content.resolved = FingerprintSet::new();
             verdict = Verdict::Notify(NotifyReason::Acknowledgement);
         }
-        if verdict == Verdict::Forget {
-            for fingerprint in content.resolved.iter() {
-                target.entry.firing.remove(fingerprint);
-            }
-            let record = target.record();
-            self.persist(Record::Target(record));
-        }
+        self.forget_unwanted_ends(group, index, survey);
         let Verdict::Notify(reason) = verdict else {
             return self.withdraw(group, index, DeliveryReason::Withdrawn);
         };
-        if !group.targets[index].send_resolved {
-            content.resolved = FingerprintSet::new();
-        }
         let reason = self.refine(group, index, survey, reason);
         let target = &group.targets[index];
         let same = |pending: &Pending| pending.firing == content.firing && pending.resolved == content.resolved;
@@ -256,6 +260,23 @@ impl Engine {
         } else if let Some(target) = group.targets.get(index) {
             self.timers.set(Timer::Attempt(target.key.clone()), next_attempt);
         }
+    }
+
+    /// Who wants to know of no ends is told again what fires again; whether an end is muted does not matter to it.
+    fn forget_unwanted_ends(&mut self, group: &mut Group, index: usize, survey: &Survey) {
+        let target = &mut group.targets[index];
+        if target.send_resolved {
+            return;
+        }
+        let ended: Vec<Fingerprint> = survey.resolved.iter().filter(|f| target.entry.firing.remove(*f)).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let (record, key) = (target.record(), target.key.clone());
+        self.persist(Record::Target(record));
+        let reason = Reason::Suppress(SuppressReason::SendResolvedOff);
+        let entry = Arc::new(HistoryEntry { at: self.now, reason, target: Some(key), notification: None });
+        ended.into_iter().for_each(|fingerprint| self.note(fingerprint, entry.clone()));
     }
 
     pub(crate) fn create_notification(
@@ -396,7 +417,7 @@ impl Engine {
 
     /// Takes a notification back that waits for its next attempt. If it was tried, the receiver may know it; what that
     /// means for the future is in the log entry and must survive.
-    fn withdraw(&mut self, group: &mut Group, index: usize, reason: DeliveryReason) {
+    pub(crate) fn withdraw(&mut self, group: &mut Group, index: usize, reason: DeliveryReason) {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
         self.notifications.remove(&pending.id);

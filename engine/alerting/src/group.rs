@@ -7,8 +7,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
 use crate::notification_log::Content;
 use crate::{
-    FingerprintSet, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason, OutboxEntry, RouteId,
-    SuppressReason, TargetKey, TargetRecord,
+    FingerprintSet, GoneIntegration, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason,
+    OutboxEntry, RouteId, SuppressReason, TargetKey, TargetRecord,
 };
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
@@ -62,6 +62,9 @@ pub(crate) struct Target {
     pub(crate) entry: LogEntry,
     /// In a box, because most targets have none.
     pub(crate) pending: Option<Box<Pending>>,
+    /// When it was decided to tell it last that somebody looks after what fires; the least time before that. Not kept over
+    /// a restart, after which that is told once more with the next notification.
+    pub(crate) passed_on: Timestamp,
     /// A flush came by while an attempt was under way, so the target is looked at again when that ends.
     pub(crate) look_again: bool,
     pub(crate) failures: u32,
@@ -135,6 +138,18 @@ impl Group {
         self.targets.iter().any(|target| target.awaits(fingerprint))
     }
 
+    /// Makes the receivers count as not knowing that alerts fire. What is to be kept is returned.
+    pub(crate) fn count_as_unknown(&mut self, alerts: &[Fingerprint]) -> Vec<TargetRecord> {
+        let knew = self.targets.iter_mut().filter_map(|target| {
+            let before = target.entry.firing.len();
+            for fingerprint in alerts {
+                target.entry.firing.remove(*fingerprint);
+            }
+            (target.entry.firing.len() < before).then(|| target.record())
+        });
+        knew.collect()
+    }
+
     /// Whether nothing is left to be done here.
     pub(crate) fn is_over(&self) -> bool {
         self.members.is_empty() && self.targets.iter().all(|target| target.pending.is_none())
@@ -152,9 +167,13 @@ impl Group {
 
     /// Brings the targets in line with the receivers as they are defined now.
     ///
-    /// A target that is no longer current stays for as long as it has a promise to keep and can be reached. Those that
-    /// are dropped are returned.
-    pub(crate) fn sync_targets(&mut self, receivers: &BTreeMap<Arc<str>, Vec<Integration>>) -> Vec<Target> {
+    /// A target that is no longer current stays for as long as it has a promise to keep and can be reached, or may come
+    /// back. Those that are dropped are returned.
+    pub(crate) fn sync_targets(
+        &mut self,
+        receivers: &BTreeMap<Arc<str>, Vec<Integration>>,
+        gone: &BTreeMap<Arc<str>, Vec<GoneIntegration>>,
+    ) -> Vec<Target> {
         let integrations = |receiver: &str| receivers.get(receiver).map_or(&[][..], Vec::as_slice);
         for target in &mut self.targets {
             target.current = false;
@@ -188,13 +207,14 @@ impl Group {
         }
         let is_kept = |target: &Target| {
             let promises = !target.entry.owed.is_empty() || target.pending.is_some();
-            target.current || (target.integration.is_some() && promises)
+            target.current || (target.integration.is_some() && promises) || target.is_one_of(gone)
         };
         let dropped = self.targets.extract_if(.., |target| !is_kept(target)).collect();
         // The same order after a restart, in which they are found by their records.
         let own = &self.receiver;
         self.targets.sort_by(|a, b| {
-            let place = |t: &Target| (t.key.receiver != *own, t.key.receiver.clone(), t.integration);
+            let place =
+                |t: &Target| (t.integration.is_none(), t.key.receiver != *own, t.key.receiver.clone(), t.integration);
             place(a).cmp(&place(b))
         });
         dropped
@@ -212,10 +232,18 @@ impl Target {
             current: false,
             entry: LogEntry::default(),
             pending: None,
+            passed_on: Timestamp::MIN,
             look_again: false,
             failures: 0,
             failing_since: None,
         }
+    }
+
+    /// Whether it knows something, and its integration is one of those that may come back.
+    pub(crate) fn is_one_of(&self, gone: &BTreeMap<Arc<str>, Vec<GoneIntegration>>) -> bool {
+        let knows = !self.entry.owed.is_empty() || !self.entry.firing.is_empty();
+        let own = gone.get(&self.key.receiver).into_iter().flatten();
+        knows && own.into_iter().any(|gone| gone.integration.key == self.key.integration)
     }
 
     /// Whether the receiver was told that the alert fires or ended, or may have been.
@@ -229,7 +257,8 @@ impl Target {
         self.pending.as_ref().is_some_and(|pending| pending.reason == NotifyReason::Acknowledgement)
     }
 
-    fn awaits(&self, fingerprint: Fingerprint) -> bool {
+    /// Whether something is still to be told to it about an alert, or an attempt to tell it is under way.
+    pub(crate) fn awaits(&self, fingerprint: Fingerprint) -> bool {
         let told = |pending: &Pending| pending.firing.contains(fingerprint) || pending.resolved.contains(fingerprint);
         self.entry.owed.contains(fingerprint) || self.pending.as_deref().is_some_and(told)
     }

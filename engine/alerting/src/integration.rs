@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use watchfire_model::Timestamp;
+
 use crate::{IntegrationKey, IntegrationSpec, SettingsDigest};
 
 /// An integration of a receiver with its identity.
@@ -18,18 +20,29 @@ pub struct Integration {
     pub takes_acknowledgements: bool,
 }
 
+/// An integration that the configuration does not have any more. Until it is forgotten it is the same if it comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoneIntegration {
+    /// What it was.
+    pub integration: Integration,
+    /// Since when it is gone.
+    pub since: Timestamp,
+}
+
 impl Integration {
     /// The integrations of a receiver, in the order of the configuration, with the identities that they had among the
-    /// `known` ones; without any, those of a receiver that never was there before.
+    /// `known` ones or those that are `gone` since long before; without any, those of a receiver that never was there
+    /// before.
     ///
     /// One with the same settings is the same, wherever it stands. What is left over was edited, by a rotated secret for
-    /// example, if it stands where one of its kind is gone: behind the same one that was recognised, or before them all.
-    /// Anything else is new, and takes over nothing from one that is gone.
-    pub fn identify(known: &[Integration], specs: &[IntegrationSpec]) -> Vec<Integration> {
+    /// example, if it stands where one of its kind is gone just now: behind the same one that was recognised, or before
+    /// them all. Anything else is new, and takes over nothing from one that is gone.
+    pub fn identify(known: &[Integration], gone: &[GoneIntegration], specs: &[IntegrationSpec]) -> Vec<Integration> {
+        let gone_before = || gone.iter().map(|gone| &gone.integration);
         let mut recognised = BTreeSet::new();
         let mut numbers: Vec<Option<u32>> = Vec::with_capacity(specs.len());
         for spec in specs {
-            let same = known.iter().find(|known| {
+            let same = known.iter().chain(gone_before()).find(|known| {
                 (&known.key.kind, known.settings) == (&spec.kind, spec.settings) && !recognised.contains(&known.key)
             });
             recognised.extend(same.map(|known| &known.key));
@@ -45,7 +58,8 @@ impl Integration {
             }
         }
         last.clear();
-        let mut taken: BTreeSet<(&str, u32)> = known.iter().map(|known| (&*known.key.kind, known.key.number)).collect();
+        let all = known.iter().chain(gone_before());
+        let mut taken: BTreeSet<(&str, u32)> = all.map(|known| (&*known.key.kind, known.key.number)).collect();
         let mut integrations = Vec::with_capacity(specs.len());
         for (spec, number) in specs.iter().zip(numbers) {
             let kind = &*spec.kind;
@@ -105,22 +119,34 @@ mod tests {
             ("w1 w2", "w2 w9", "w1 w2"),
         ];
         for (before, after, expected) in table {
-            let before = Integration::identify(&[], &specs(before));
-            let after_all = Integration::identify(&before, &specs(after));
+            let before = Integration::identify(&[], &[], &specs(before));
+            let after_all = Integration::identify(&before, &[], &specs(after));
             let shown: Vec<String> =
                 after_all.iter().map(|one| format!("{}{}", one.key.kind, one.key.number)).collect();
             assert_eq!(shown.join(" "), expected, "{before:?} {after}");
-            assert_eq!(Integration::identify(&after_all, &specs(after)), after_all);
+            assert_eq!(Integration::identify(&after_all, &[], &specs(after)), after_all);
+        }
+    }
+
+    #[test]
+    fn what_is_gone_comes_back_as_what_it_was_and_nothing_else_takes_its_place() {
+        let since = Timestamp::from_secs(1);
+        let before = Integration::identify(&[], &[], &specs("w1 w2"));
+        let gone: Vec<_> = before.into_iter().map(|integration| GoneIntegration { integration, since }).collect();
+        for (after, expected) in [("w2", "w1"), ("w9", "w2"), ("w9 w1", "w2 w0"), ("w2 w1", "w1 w0")] {
+            let back = Integration::identify(&[], &gone, &specs(after));
+            let shown: Vec<String> = back.iter().map(|one| format!("{}{}", one.key.kind, one.key.number)).collect();
+            assert_eq!(shown.join(" "), expected, "{after}");
         }
     }
 
     #[test]
     fn a_number_is_free_again_when_what_had_it_is_forgotten() {
-        let mut known = Integration::identify(&[], &specs("w1"));
+        let mut known = Integration::identify(&[], &[], &specs("w1"));
         for settings in 2..50 {
             // One more stands behind, then the one before it goes.
-            known = Integration::identify(&known, &specs(&format!("w{} w{settings}", settings - 1)));
-            known = Integration::identify(&known, &specs(&format!("w{settings}")));
+            known = Integration::identify(&known, &[], &specs(&format!("w{} w{settings}", settings - 1)));
+            known = Integration::identify(&known, &[], &specs(&format!("w{settings}")));
         }
         assert!(known[0].key.number < 2, "{known:?}");
     }

@@ -18,6 +18,7 @@ mod fingerprints;
 mod flapping;
 mod flush;
 mod forward;
+mod gone;
 mod group;
 mod groups;
 mod history;
@@ -66,7 +67,7 @@ pub use id::{
 };
 pub use inhibition::{InhibitRule, InhibitSource};
 pub use input::{ActiveInstance, DeliveryOutcome, Evaluation, EvaluationResult, Input, SilenceCommand};
-pub use integration::Integration;
+pub use integration::{GoneIntegration, Integration};
 pub use interval::{DayRange, IntervalError, MinuteRange, MonthRange, TimeInterval, TimeSpec, WeekdayRange, YearRange};
 pub use output::{Cause, Delivery, EvaluateRequest, Output, RouteRequest};
 pub use policy::{EscalationStep, FlapDamping, Notify, Policy, RateLimits, Repeat, SimilarKey};

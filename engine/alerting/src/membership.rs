@@ -1,16 +1,16 @@
 //! Which alert belongs to which group: routing, router plugins, joining and leaving.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
-use crate::group::{Group, Member};
+use crate::group::{Group, Member, Target};
 use crate::timers::Timer;
 use crate::{
-    DeliveryReason, Engine, GroupKey, LimitReason, Membership, Output, Reason, RecordKey, RouteId, RouteRequest,
-    RouteRequestId, Subject, SuppressReason,
+    DeliveryReason, Engine, GroupKey, LimitReason, Membership, Output, Reason, Record, RecordKey, RouteId,
+    RouteRequest, RouteRequestId, Subject, SuppressReason,
 };
 
 /// The label by which the group of alerts that found no room differs from one that the configuration asks for.
@@ -79,8 +79,10 @@ impl Engine {
             undecided.push(node.id.clone());
             let decided = stored.suppressed_by_router(&node.id).is_some()
                 || stored.memberships.iter().any(|membership| {
-                    let group = self.groups.get(&membership.group);
-                    !membership.detached && group.is_some_and(|group| group.route == node.id)
+                    let group = self.groups.get(&membership.group).filter(|group| group.route == node.id);
+                    // Where the receiver that it chose is gone, nobody is told.
+                    let is_told = group.is_some_and(|group| self.receivers.contains_key(&group.receiver));
+                    !membership.detached && is_told
                 });
             if occasion == Occasion::Begins || !decided {
                 self.to_route.entry(node.id.clone()).or_default().push(fingerprint);
@@ -96,11 +98,11 @@ impl Engine {
     pub(crate) fn ask_routers(&mut self) {
         for (route, alerts) in std::mem::take(&mut self.to_route) {
             let Some(plugin) = self.routes.find(&route).and_then(|node| node.router.clone()) else { continue };
-            let mut asked = Vec::new();
+            let (mut asked, mut seen) = (Vec::new(), BTreeSet::new());
             let mut shown: Vec<Alert> = Vec::new();
             for fingerprint in alerts {
                 let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
-                if asked.contains(&fingerprint) {
+                if !seen.insert(fingerprint) {
                     continue;
                 }
                 stored.routes_pending += 1;
@@ -162,8 +164,10 @@ impl Engine {
         decision: Decision,
         failed: bool,
     ) {
-        // A reload may have taken the route away; the alert was routed anew then.
-        let Some(node) = self.routes.find(route) else { return };
+        // A reload may have taken the route or its router away, or have put another route before it; the alert was routed
+        // anew then.
+        let matched = self.routes.match_labels(labels).into_iter().find(|node| node.id == *route);
+        let Some(node) = matched.filter(|node| node.router.is_some()) else { return };
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let resolved = stored.resolved;
         let mut wanted = Vec::new();
@@ -241,6 +245,14 @@ impl Engine {
         if !self.groups.contains(&wanted.key) {
             self.create_group(fingerprint, &wanted, occasion);
         }
+        if occasion == Occasion::Begins && self.waits_for_gone_integrations_only(&wanted.key, fingerprint) {
+            let next_flush = self.first_flush(fingerprint, &wanted, occasion);
+            if let Some(group) = self.groups.get_mut(&wanted.key) {
+                (group.flushed, group.changed, group.next_flush) = (false, true, next_flush);
+            }
+            self.timers.set(Timer::flush(&wanted.key), next_flush);
+            self.dirty_groups.insert(wanted.key.clone());
+        }
         let (Some(group), Some(stored)) = (self.groups.get_mut(&wanted.key), self.alerts.get_mut(fingerprint)) else {
             return;
         };
@@ -260,10 +272,23 @@ impl Engine {
         self.mark_changed(&wanted.key);
     }
 
+    /// Whether all that a group still has to tell is for integrations that went, so that what begins now begins it anew.
+    fn waits_for_gone_integrations_only(&self, key: &GroupKey, fingerprint: Fingerprint) -> bool {
+        let Some(group) = self.groups.get(key).filter(|group| group.flushed) else { return false };
+        let (gone, there): (Vec<&Target>, Vec<&Target>) =
+            group.targets.iter().partition(|target| target.integration.is_none());
+        let is_over = |f: Fingerprint| {
+            self.alerts.get(f).is_none_or(|stored| stored.resolved) && !there.iter().any(|target| target.awaits(f))
+        };
+        !gone.is_empty()
+            && there.iter().all(|target| target.pending.is_none())
+            && group.members.keys().all(|f| *f == fingerprint || is_over(*f))
+    }
+
     /// A new group waits for `group_wait`, or not at all if its first alert is older than that (alertmanager
     /// `dispatch/dispatch.go`). That exception is not for a reload: there it would send everything at once, before the
     /// alerts that inhibit have found their way.
-    fn create_group(&mut self, fingerprint: Fingerprint, wanted: &Wanted, occasion: Occasion) {
+    fn first_flush(&self, fingerprint: Fingerprint, wanted: &Wanted, occasion: Occasion) -> Timestamp {
         let (wait, _) = self.pace(self.routes.find(&wanted.route), &wanted.labels);
         let starts_at = self.alerts.get(fingerprint).map_or(self.now, |stored| stored.alert.starts_at);
         let next_flush = match occasion {
@@ -271,7 +296,11 @@ impl Engine {
             Occasion::Begins | Occasion::Reload => self.now + wait,
             Occasion::Held { until } => until,
         };
-        let next_flush = next_flush.max(self.dispatch_from);
+        next_flush.max(self.dispatch_from)
+    }
+
+    fn create_group(&mut self, fingerprint: Fingerprint, wanted: &Wanted, occasion: Occasion) {
+        let next_flush = self.first_flush(fingerprint, wanted, occasion);
         let mut group = Group {
             key: wanted.key.clone(),
             since: self.now,
@@ -288,7 +317,7 @@ impl Engine {
             escalated: Vec::new(),
             targets: Vec::new(),
         };
-        group.sync_targets(&self.receivers);
+        group.sync_targets(&self.receivers, &self.gone);
         self.timers.set(Timer::flush(&group.key), next_flush);
         self.dirty_groups.insert(group.key.clone());
         self.groups.insert(Box::new(group));
@@ -311,7 +340,10 @@ impl Engine {
         } else {
             group.members.remove(&fingerprint);
             stored.memberships.retain(|membership| membership.group != *key);
-            if group.is_over() {
+            let is_over = group.is_over();
+            let unknown = if is_over { Vec::new() } else { group.count_as_unknown(&[fingerprint]) };
+            unknown.into_iter().for_each(|record| self.persist(Record::Target(record)));
+            if is_over {
                 self.drop_group(key);
             }
         }
@@ -362,8 +394,16 @@ impl Engine {
     pub(crate) fn rejoin(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let groups = &mut self.groups;
+        let ended_before = |time| stored.resolved && stored.alert.updated_at < time;
         stored.memberships.retain_mut(|membership| {
+            // One of the same name may have come since the alert left the one that it was in, which was over by then.
+            // What a target awaits counts more than times, since a clock may have been set back in between.
             let Some(group) = groups.get_mut(&membership.group) else { return false };
+            if !group.awaits(fingerprint) && ended_before(group.created_at) {
+                // Found again like this at every start, so it need not be kept.
+                let _records = group.count_as_unknown(&[fingerprint]);
+                return false;
+            }
             let member = Member { detached: membership.detached, told: true, ..Member::default() };
             group.members.insert(fingerprint, member);
             membership.group = group.key.clone();

@@ -9,7 +9,7 @@ use crate::{FingerprintSet, LogEntry, NotifyReason, Repeat};
 pub(crate) struct Content {
     /// Firing alerts that may be told.
     pub(crate) firing: FingerprintSet,
-    /// Ended alerts that may be told; those that were promised are among them whatever is muted.
+    /// Ended alerts that may be told, none to who wants no ends; those that were promised are among them whatever is muted.
     pub(crate) resolved: FingerprintSet,
 }
 
@@ -18,9 +18,6 @@ pub(crate) struct Content {
 pub(crate) enum Verdict {
     /// Tell it.
     Notify(NotifyReason),
-    /// Alerts ended, but the receiver does not want to know: only forget that they fired, so that it is told should they
-    /// fire again.
-    Forget,
     /// Nothing to tell.
     Nothing,
     /// The receiver refused exactly this.
@@ -35,7 +32,6 @@ pub(crate) struct Terms {
     pub(crate) repeat: Repeat,
     /// Whether something is told that nobody looks after; else nothing is repeated.
     pub(crate) open: bool,
-    pub(crate) send_resolved: bool,
     /// Whether the route still sends alerts here; if not, only promised ends are told.
     pub(crate) current: bool,
 }
@@ -57,7 +53,7 @@ pub(crate) fn decide(entry: &LogEntry, content: &Content, attached: &Fingerprint
 }
 
 fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintSet, terms: Terms) -> Verdict {
-    let promised = terms.send_resolved && content.resolved.iter().any(|f| entry.owed.contains(f));
+    let promised = content.resolved.iter().any(|f| entry.owed.contains(f));
     let promise = if promised { Verdict::Notify(NotifyReason::PromisedResolve) } else { Verdict::Nothing };
     if !terms.current {
         return promise;
@@ -67,14 +63,11 @@ fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintS
         return Verdict::Notify(if first { NotifyReason::FirstNotification } else { NotifyReason::NewAlertsInGroup });
     }
     let ended = content.resolved.iter().any(|f| entry.firing.contains(f));
-    if ended && !terms.send_resolved {
-        return Verdict::Forget;
-    }
     if content.firing.is_empty() {
         // What fired for the receiver and is neither told nor told to have ended is muted; that changes nothing.
         return if ended { Verdict::Notify(NotifyReason::AllAlertsResolved) } else { promise };
     }
-    if promised || terms.send_resolved && entry.notified_at.is_some() && !content.resolved.is_subset(&entry.resolved) {
+    if promised || entry.notified_at.is_some() && !content.resolved.is_subset(&entry.resolved) {
         return Verdict::Notify(NotifyReason::NewResolvedAlerts);
     }
     let due = entry.notified_at.is_some_and(|at| match terms.repeat {
@@ -88,6 +81,15 @@ fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintS
 }
 
 impl LogEntry {
+    /// What was said later than this was said then.
+    pub(crate) fn at_latest(mut self, latest: Timestamp) -> LogEntry {
+        self.notified_at = self.notified_at.map(|at| at.min(latest));
+        if let Some(refused) = &mut self.refused {
+            refused.at = refused.at.min(latest);
+        }
+        self
+    }
+
     /// An attempt with this content begins. From now on the receiver may know, so ends must follow what fires, and what
     /// ended counts as unknown to it should it fire again.
     pub(crate) fn attempted(&mut self, firing: &FingerprintSet, resolved: &FingerprintSet, send_resolved: bool) {
@@ -129,26 +131,24 @@ mod tests {
         let notify = Verdict::Notify;
         // Entry: firing, resolved, owed, age in seconds. Now: firing, resolved.
         let table = [
-            (("", "", "", None), ("a", ""), true, notify(FirstNotification)),
-            (("", "", "", None), ("", "a"), true, Verdict::Nothing),
-            (("a", "", "a", Some(1)), ("a", ""), true, Verdict::Nothing),
-            (("a", "", "a", Some(1)), ("ab", ""), true, notify(NewAlertsInGroup)),
-            (("ab", "", "ab", Some(1)), ("a", ""), true, Verdict::Nothing),
-            (("a", "", "a", Some(1)), ("", "a"), true, notify(AllAlertsResolved)),
-            (("a", "", "", Some(1)), ("", "a"), false, Verdict::Forget),
-            (("ab", "", "ab", Some(1)), ("a", "b"), true, notify(NewResolvedAlerts)),
-            (("ab", "", "", Some(1)), ("a", "b"), false, Verdict::Forget),
-            (("a", "b", "a", Some(1)), ("a", "b"), true, Verdict::Nothing),
-            (("a", "b", "ab", Some(1)), ("a", "b"), true, notify(NewResolvedAlerts)),
-            (("", "a", "", Some(1)), ("", "a"), true, Verdict::Nothing),
-            (("", "a", "", Some(1)), ("a", ""), true, notify(NewAlertsInGroup)),
-            (("a", "", "a", Some(100)), ("a", ""), true, Verdict::Nothing),
-            (("a", "", "a", Some(101)), ("a", ""), true, notify(RepeatIntervalElapsed)),
+            (("", "", "", None), ("a", ""), notify(FirstNotification)),
+            (("", "", "", None), ("", "a"), Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("a", ""), Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("ab", ""), notify(NewAlertsInGroup)),
+            (("ab", "", "ab", Some(1)), ("a", ""), Verdict::Nothing),
+            (("a", "", "a", Some(1)), ("", "a"), notify(AllAlertsResolved)),
+            (("ab", "", "ab", Some(1)), ("a", "b"), notify(NewResolvedAlerts)),
+            (("a", "b", "a", Some(1)), ("a", "b"), Verdict::Nothing),
+            (("a", "b", "ab", Some(1)), ("a", "b"), notify(NewResolvedAlerts)),
+            (("", "a", "", Some(1)), ("", "a"), Verdict::Nothing),
+            (("", "a", "", Some(1)), ("a", ""), notify(NewAlertsInGroup)),
+            (("a", "", "a", Some(100)), ("a", ""), Verdict::Nothing),
+            (("a", "", "a", Some(101)), ("a", ""), notify(RepeatIntervalElapsed)),
             // Everything that fires is muted: nothing was said to have ended, so nothing is told or forgotten.
-            (("a", "", "a", Some(101)), ("", ""), true, Verdict::Nothing),
-            (("", "", "a", None), ("", "a"), true, notify(PromisedResolve)),
+            (("a", "", "a", Some(101)), ("", ""), Verdict::Nothing),
+            (("", "", "a", None), ("", "a"), notify(PromisedResolve)),
         ];
-        for ((firing, resolved, owed, age), (now_firing, now_resolved), send_resolved, expected) in table {
+        for ((firing, resolved, owed, age), (now_firing, now_resolved), expected) in table {
             let now = Timestamp::from_secs(10_000);
             let entry = LogEntry {
                 firing: set(firing),
@@ -159,7 +159,7 @@ mod tests {
             };
             let content = Content { firing: set(now_firing), resolved: set(now_resolved) };
             let repeat = Repeat::Compatible;
-            let terms = Terms { now, repeat_interval, repeat, open: true, send_resolved, current: true };
+            let terms = Terms { now, repeat_interval, repeat, open: true, current: true };
             let verdict = decide(&entry, &content, &content.firing, terms);
             assert_eq!(verdict, expected, "{entry:?} {content:?}");
         }
@@ -181,7 +181,7 @@ mod tests {
             let notified_at = Some(now - Duration::from_millis(age));
             let entry = LogEntry { firing: set("a"), owed: set("a"), notified_at, ..LogEntry::default() };
             let content = Content { firing: set("a"), resolved: set("") };
-            let terms = Terms { now, repeat_interval, repeat, open, send_resolved: true, current: true };
+            let terms = Terms { now, repeat_interval, repeat, open, current: true };
             assert_eq!(decide(&entry, &content, &content.firing, terms), expected, "{repeat:?} {age} {open}");
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         let refused = crate::Refusal { firing: set("a"), resolved: set(""), at: now, reason: "no".into() };
         let entry = LogEntry { refused: Some(Box::new(refused)), ..LogEntry::default() };
         let (repeat_interval, repeat) = (Duration::from_secs(100), Repeat::Compatible);
-        let terms = Terms { now, repeat_interval, repeat, open: true, send_resolved: true, current: true };
+        let terms = Terms { now, repeat_interval, repeat, open: true, current: true };
         let verdict = |firing: &str, terms| {
             let content = Content { firing: set(firing), resolved: set("") };
             decide(&entry, &content, &content.firing, terms)

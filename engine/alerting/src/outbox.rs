@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use watchfire_model::Duration;
 
+use crate::alert_store::StoredAlert;
 use crate::group::Group;
 use crate::id::StableHash;
 use crate::timers::Timer;
@@ -35,6 +36,7 @@ impl Engine {
             target.entry.attempted(&pending.firing, &pending.resolved, target.send_resolved);
         }
         let (id, attempt) = (pending.id, pending.attempt);
+        let looked_after = !pending.firing.is_empty() && pending.firing.iter().all(|f| self.is_looked_after(f));
         let delivery = Delivery {
             id,
             attempt,
@@ -48,6 +50,7 @@ impl Engine {
             reason: pending.reason,
             folded: pending.folded,
             unsaid_firing: pending.unsaid.firing.len(),
+            looked_after,
             alerts: pending.alerts.clone(),
             at: pending.created_at,
             receipt: target.entry.receipt.clone(),
@@ -145,19 +148,23 @@ impl Engine {
         if pending.in_flight {
             self.turns.give_back(&target.key);
         }
+        // What the receiver has just learnt of may be looked after already, and others since it was told so last.
+        let known = &target.entry.firing;
+        let is_news = |f| !known.contains(f) || self.is_acknowledged_after(f, target.passed_on);
+        let pass_on = pending.firing.iter().any(is_news);
         target.failures = 0;
         target.failing_since = None;
         let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
         let passed_on = pending.reason == NotifyReason::Acknowledgement;
-        if !passed_on {
-            target.entry.delivered(pending.firing, pending.resolved, self.now);
+        match passed_on {
+            true => target.passed_on = pending.created_at,
+            false => target.entry.delivered(pending.firing, pending.resolved, self.now),
         }
         target.entry.receipt = receipt.clone();
         self.counters.deliveries += 1;
         self.arm_repeat(group, index);
         self.finish(group, index, pending.id, told, DeliveryReason::Delivered { receipt });
-        if !passed_on {
-            // It may have been acknowledged while the receiver was being told.
+        if !passed_on && pass_on {
             self.pass_on_acknowledgement(group, index);
         }
     }
@@ -169,7 +176,7 @@ impl Engine {
         target.failures = 0;
         target.failing_since = None;
         let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
-        if pending.attempt == 1 {
+        if pending.attempt == 1 && target.send_resolved {
             // It was refused at once, so the receiver knows no more than before.
             target.entry.owed = pending.owed_before;
         }
@@ -195,8 +202,15 @@ impl Engine {
         let give_up = if pending.firing.is_empty() { settings.resolved_give_up } else { settings.firing_give_up };
         if now.since(since) > give_up {
             let told: Vec<_> = pending.firing.iter().chain(pending.resolved.iter()).collect();
+            // What still fires is told again at the next flush, and with it the ends that are not that old.
+            let is_old = |stored: &StoredAlert| {
+                let ended = stored.alert.ends_at.map_or(stored.alert.updated_at, |at| at.max(stored.alert.updated_at));
+                now.since(ended) > settings.resolved_give_up
+            };
             for fingerprint in pending.resolved.iter() {
-                target.entry.owed.remove(fingerprint);
+                if pending.firing.is_empty() || self.alerts.get(fingerprint).is_none_or(is_old) {
+                    target.entry.owed.remove(fingerprint);
+                }
             }
             target.pending = None;
             target.failures = 0;

@@ -93,6 +93,8 @@ pub struct Delivery {
     pub folded: usize,
     /// How many alerts fire that the receiver knows and that are not said again, where only changes are told.
     pub unsaid_firing: usize,
+    /// Whether somebody looks after all that fires: a message that is updated shows it.
+    pub looked_after: bool,
     /// The alerts, firing ones first and without an end, then resolved ones.
     pub alerts: Arc<[Alert]>,
     /// When it was decided to send it.

@@ -156,7 +156,7 @@ impl Engine {
             .map(|group| {
                 let node = self.routes.find(&group.route);
                 let muted = node.and_then(|node| self.muted(node, now));
-                let damped = |stored: &StoredAlert| stored.damped(node, now).filter(|_| stored.resolved);
+                let damped = |stored: &StoredAlert| stored.damped_end(node, now, &group.targets);
                 let members = group.members.iter().filter_map(|(f, m)| Some((*f, m, self.alerts.get(*f)?)));
                 let mut members: Vec<_> = members.collect();
                 members.sort_by(|a, b| a.2.alert.labels.cmp(&b.2.alert.labels));

@@ -8,8 +8,8 @@ use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
 
 use crate::{
-    Acknowledgement, FingerprintSet, GroupKey, HistoryEntry, Instance, Integration, NotificationId, NotifyReason,
-    RouteId, Silence, SimilarKey, TargetKey,
+    Acknowledgement, FingerprintSet, GoneIntegration, GroupKey, HistoryEntry, Instance, Integration, NotificationId,
+    NotifyReason, RouteId, Silence, SimilarKey, TargetKey,
 };
 
 /// One durable fact: written under its key, replacing what was there.
@@ -226,6 +226,8 @@ pub struct RouteIdentity {
 pub struct IntegrationsRecord {
     /// By receiver, in the order of the configuration.
     pub receivers: BTreeMap<Arc<str>, Vec<Integration>>,
+    /// By receiver, those that are gone and still know something.
+    pub gone: BTreeMap<Arc<str>, Vec<GoneIntegration>>,
 }
 
 /// What was decided about an alert, also for a while after it was forgotten.

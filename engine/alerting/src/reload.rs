@@ -1,6 +1,6 @@
 //! Starting and reloading: new definitions take the place of old ones and nothing that is unchanged notices (C2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, RuleGroupId, RuleId, STALE_NAN, Timestamp};
@@ -16,15 +16,17 @@ use crate::rule::RuleState;
 use crate::schedule::ScheduledGroup;
 use crate::timers::Timer;
 use crate::{
-    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Integration, IntegrationsRecord, Life,
-    Membership, Output, Reason, ReceiverSpec, Record, RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind,
-    RuleReason, RuleSpec, StateReason, Subject,
+    Definitions, Dispatch, Engine, GroupKey, InstanceRecord, InstanceState, Life, Membership, Output, Reason, Record,
+    RecordKey, RouteId, RoutesRecord, RuleGroupSpec, RuleKind, RuleReason, RuleSpec, StateReason, Subject,
 };
 
 impl Engine {
     /// Takes what was persisted; nothing is due before the first reload has said what is defined.
+    ///
+    /// What is said to have been later than now was written by a clock that has been set back since. It counts as of now,
+    /// so that nobody waits until the clock comes there again.
     pub(crate) fn restore(&mut self, records: Vec<Record>) {
-        let (mut targets, mut lines) = (Vec::new(), ReadBack::new());
+        let (mut targets, mut lines, now) = (Vec::new(), ReadBack::new(), self.now);
         for record in records {
             match record {
                 Record::Instance(record) => {
@@ -32,10 +34,11 @@ impl Engine {
                 }
                 Record::Alert(record) => {
                     let fingerprint = record.alert.fingerprint();
-                    let stored = StoredAlert::restored(record, &mut self.alerts.shared);
+                    let stored = StoredAlert::restored(record, now, &mut self.alerts.shared);
                     self.restore_alert(fingerprint, stored);
                 }
-                Record::Group(record) => {
+                Record::Group(mut record) => {
+                    record.unanswered_since = record.unanswered_since.map(|since| since.min(now));
                     self.groups.insert(Box::new(Group::restored(record)));
                 }
                 Record::Silence(silence) => {
@@ -44,7 +47,10 @@ impl Engine {
                 }
                 Record::Target(record) => targets.push(record),
                 Record::Routes(record) => self.route_identities = record.routes,
-                Record::Integrations(record) => self.receivers = record.receivers,
+                Record::Integrations(record) => {
+                    (self.receivers, self.gone) = (record.receivers, record.gone);
+                    self.gone.values_mut().flatten().for_each(|gone| gone.since = gone.since.min(now));
+                }
                 Record::History(record) => {
                     self.history.restore(record, &mut lines);
                     self.timers.set_if_unset(Timer::AgeHistory, self.now);
@@ -52,7 +58,7 @@ impl Engine {
                 Record::Schedule(record) => drop(self.restored_schedules.insert(record.rule, record.until)),
                 Record::RateLimit(record) => {
                     // How long it holds is known when the routes are; see [`Engine::arm_rate_limits`].
-                    self.similar.insert(record.key, record.told_at.min(self.now));
+                    self.similar.insert(record.key, record.told_at.min(now));
                 }
                 Record::PluginState(_) | Record::Deleted(_) => {}
             }
@@ -63,8 +69,10 @@ impl Engine {
                 self.delete(RecordKey::target(record.since, &record.target));
                 continue;
             };
-            target.entry = record.entry;
-            if let Some(pending) = record.pending {
+            target.entry = record.entry.at_latest(now);
+            if let Some(mut pending) = record.pending {
+                pending.failing_since = pending.failing_since.map(|since| since.min(now));
+                pending.next_attempt = pending.next_attempt.min(now + self.settings.retry_after_max);
                 let (id, due) = (pending.id, pending.next_attempt);
                 target.restore_pending(pending);
                 self.notifications.insert(id, target.key.clone());
@@ -191,7 +199,11 @@ impl Engine {
         for (id, until) in std::mem::take(&mut self.restored_schedules) {
             before.entry(id).or_insert_with(|| restored_orphan(id, Vec::new())).restore_schedule(until);
         }
-        self.hand_over(&mut before, &added);
+        self.hand_over(&mut before, &mut added);
+        // What an editor removed a moment ago may be what it has put elsewhere now.
+        let mut removed = std::mem::take(&mut self.removed_rules);
+        self.hand_over(&mut removed, &mut added);
+        self.removed_rules = removed;
         for (id, state) in before {
             let interval = intervals.get(&state.group).copied().unwrap_or(Duration::from_mins(1));
             self.remove_rule(id, state, interval);
@@ -206,8 +218,9 @@ impl Engine {
     }
 
     /// A rule of the same name in a group of the same name is the same rule in a renamed file, or with edited labels. If
-    /// there are several, they are paired in order, provided there are as many new ones as old ones.
-    fn hand_over(&mut self, before: &mut BTreeMap<RuleId, RuleState>, added: &[RuleId]) {
+    /// there are several, they are paired in order, provided there are as many new ones as old ones. What has found its
+    /// place is taken out of both.
+    fn hand_over(&mut self, before: &mut BTreeMap<RuleId, RuleState>, added: &mut Vec<RuleId>) {
         type Names = (Arc<str>, Arc<str>, bool);
         let names = |state: &RuleState| -> Names {
             let recording = matches!(state.spec.kind, RuleKind::Recording);
@@ -218,20 +231,24 @@ impl Engine {
             old.entry(names(state)).or_default().push((state.position, *id));
         }
         let mut new: BTreeMap<Names, Vec<RuleId>> = BTreeMap::new();
-        for id in added {
+        for id in &*added {
             if let Some(state) = self.rules.get(id) {
                 new.entry(names(state)).or_default().push(*id);
             }
         }
+        let mut placed = BTreeSet::new();
         for (names, new) in new {
             let Some(mut old) = old.remove(&names).filter(|old| old.len() == new.len()) else { continue };
             old.sort_unstable();
             for ((_, old), new) in old.into_iter().zip(new) {
                 if let Some(state) = before.remove(&old) {
+                    self.timers.cancel(Timer::RuleRemoved(old));
                     self.take_over(old, state, new);
+                    placed.insert(new);
                 }
             }
         }
+        added.retain(|id| !placed.contains(id));
     }
 
     fn take_over(&mut self, old: RuleId, state: RuleState, new: RuleId) {
@@ -317,14 +334,8 @@ impl Engine {
 
     fn reload_dispatch(&mut self, dispatch: &Dispatch, first: bool) {
         self.intervals = dispatch.time_intervals.iter().map(|i| (i.name.as_str().into(), i.clone())).collect();
-        let own = |receiver: &ReceiverSpec| {
-            (receiver.name.clone(), Integration::identify(self.integrations(&receiver.name), &receiver.integrations))
-        };
-        let receivers: BTreeMap<_, _> = dispatch.receivers.iter().map(own).collect();
-        if receivers != self.receivers {
-            self.receivers = receivers.clone();
-            self.persist(Record::Integrations(IntegrationsRecord { receivers }));
-        }
+        let integrations_before = (self.receivers.clone(), self.gone.clone());
+        self.identify_integrations(&dispatch.receivers);
         let routers_before: Vec<_> = self.routes.routers();
         let identities = identify(&self.route_identities, &dispatch.route);
         self.routes = RouteTable::new(&dispatch.route, &identities);
@@ -340,6 +351,10 @@ impl Engine {
         let keys: Vec<GroupKey> = self.groups.in_order().into_iter().map(|group| group.key.clone()).collect();
         for key in keys {
             self.reload_group(&key, first);
+        }
+        self.forget_gone_of_no_use();
+        if integrations_before != (self.receivers.clone(), self.gone.clone()) {
+            self.keep_integrations();
         }
         // A router that is new or has another configuration is asked about everything; what was decided before holds
         // until it has answered. After a restart what was decided before it still holds.
@@ -386,7 +401,7 @@ impl Engine {
         let before = group.escalated.len();
         group.escalated.retain(|receiver| steps.iter().any(|step| step.receiver == *receiver));
         changed |= group.escalated.len() < before;
-        let dropped = group.sync_targets(&self.receivers);
+        let dropped = group.sync_targets(&self.receivers, &self.gone);
         for target in &mut group.targets {
             // A reload may have repaired what made the receiver refuse.
             target.entry.refused = None;
@@ -405,7 +420,10 @@ impl Engine {
         for target in dropped {
             self.drop_target(target);
         }
-        let Some(group) = self.groups.remove(key) else { return };
+        let Some(mut group) = self.groups.remove(key) else { return };
+        for index in 0..group.targets.len() {
+            self.set_aside_if_gone(&mut group, index);
+        }
         self.timers.cancel(Timer::escalation(key));
         self.arm_escalation(&group);
         for index in 0..group.targets.len() {
@@ -426,6 +444,10 @@ impl Engine {
         for fingerprint in target.entry.owed.iter() {
             self.promise_lost(fingerprint, &target.key.receiver);
         }
+        self.forget_target(target);
+    }
+
+    pub(crate) fn forget_target(&mut self, target: Target) {
         self.timers.cancel(Timer::Attempt(target.key.clone()));
         self.timers.cancel(Timer::Repeat(target.key.clone()));
         if let Some(pending) = target.pending {

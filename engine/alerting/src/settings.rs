@@ -57,8 +57,11 @@ pub struct Settings {
     pub alert_retention: Duration,
     /// How long an expired silence is kept.
     pub silence_retention: Duration,
-    /// How long what a receiver knows is remembered after its group is gone, and how long a refused end is kept.
+    /// How long a refused end is kept.
     pub log_retention: Duration,
+    /// How long what an integration knows is kept after it went from the configuration: if it comes back within that time,
+    /// it is told the ends that it is owed, and not again what it has taken. Ended alerts wait for it meanwhile.
+    pub gone_integration_retention: Duration,
     /// After what time a router plugin that did not answer is passed over.
     pub router_deadline: Duration,
     /// How long an alert from outside whose end came while the engine was down may still be sent again, and how long the
@@ -120,6 +123,7 @@ impl Default for Settings {
             alert_retention: Duration::from_mins(15),
             silence_retention: Duration::from_hours(120),
             log_retention: Duration::from_hours(120),
+            gone_integration_retention: Duration::from_hours(1),
             router_deadline: Duration::from_secs(2),
             restart_grace: Duration::from_mins(5),
             attempts_max: 256,

@@ -41,6 +41,8 @@ pub(crate) enum Timer {
     Attempt(Arc<TargetKey>),
     /// An alert that ended may be forgotten.
     Forget(Fingerprint),
+    /// An integration that is not defined any more may be forgotten.
+    GoneIntegrations,
     /// New lines of histories are to be kept.
     KeepHistory,
     /// Histories may be too old.
@@ -134,7 +136,7 @@ impl Timers {
             Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
             Timer::RuleSlot(_) | Timer::Flush(_) => false,
             Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
-            Timer::KeepHistory | Timer::AgeHistory => true,
+            Timer::KeepHistory | Timer::AgeHistory | Timer::GoneIntegrations => true,
             Timer::RuleRemoved(_) | Timer::Arrival(_) | Timer::EvaluationLost(_) => true,
             Timer::RouteLost(_) | Timer::Attempt(_) | Timer::Forget(_) => true,
         });

@@ -83,7 +83,7 @@ fn preview(options: &Preview) -> Result<ExitCode> {
     let settings =
         Settings { external_url: config.server.external_url.clone().unwrap_or_default(), ..Settings::default() };
     let deliverer = Deliverer::new(settings, &config.receivers, &templates, provider);
-    let integrations = Integration::identify(&[], &receiver.integrations);
+    let integrations = Integration::identify(&[], &[], &receiver.integrations);
     let mut failed = false;
     for delivery in deliveries_of(&options.receiver, integrations, &alerts, now) {
         say!("# {} {}", options.receiver, delivery.integration);

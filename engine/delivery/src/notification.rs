@@ -46,6 +46,8 @@ pub struct Notification {
     pub trends: BTreeMap<Fingerprint, Trend>,
     /// What is to be told.
     pub topic: Topic,
+    /// Whether somebody looks after all that fires.
+    pub looked_after: bool,
     /// What the receiver answered about the group last, such as which message it became; empty if it knows nothing.
     pub receipt: String,
     /// What earlier attempts have done of it, as the channel said in [`DeliveryOutcome::Partly`]; empty if nothing.
@@ -85,6 +87,7 @@ impl Notification {
             route_labels: BTreeMap::new(),
             trends: BTreeMap::new(),
             topic: Topic::Alerts,
+            looked_after: false,
             receipt: String::new(),
             done: String::new(),
         }
@@ -126,6 +129,7 @@ impl Notification {
                 NotifyReason::Acknowledgement => Topic::Acknowledged,
                 _ => Topic::Alerts,
             },
+            looked_after: delivery.looked_after || delivery.reason == NotifyReason::Acknowledgement,
             receipt: delivery.receipt.to_string(),
             done: delivery.done.to_string(),
             ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)

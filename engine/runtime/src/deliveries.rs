@@ -315,6 +315,7 @@ pub fn deliveries_of(
         route_labels: Arc::default(),
         folded: 0,
         unsaid_firing: 0,
+        looked_after: false,
         route_id: RouteId("test".into()),
         reason: if resolved { NotifyReason::AllAlertsResolved } else { NotifyReason::FirstNotification },
         alerts: Arc::clone(&alerts),

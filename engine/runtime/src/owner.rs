@@ -136,7 +136,9 @@ impl Owner {
     /// Begins anew with what is kept, as after a restart, deciding or only showing it.
     fn turn(&mut self, now: Timestamp, term: Option<Term>, records: Vec<Record>) {
         let (settings, definitions) = (self.engine.settings().clone(), self.engine.definitions().cloned());
-        self.engine = if term.is_some() { Engine::new(settings) } else { Engine::watching(settings) };
+        let mut engine = if term.is_some() { Engine::new(settings) } else { Engine::watching(settings) };
+        engine.takes_the_place_of(&self.engine);
+        self.engine = engine;
         self.term = term;
         self.engine.handle(now, Input::Restore(records));
         if let Some(definitions) = definitions {

@@ -3,7 +3,8 @@
 //! Each scenario pages, then something keeps the alert quiet or moves it elsewhere while it ends.
 
 use watchfire_alerting::{
-    DeliveryOutcome, GroupBy, InhibitRule, InhibitSource, MinuteRange, Settings, TimeInterval, TimeSpec,
+    DeliveryOutcome, Dispatch, GroupBy, InhibitRule, InhibitSource, Input, MinuteRange, Record, Settings, TimeInterval,
+    TimeSpec,
 };
 use watchfire_model::{Duration, Matcher};
 
@@ -270,4 +271,125 @@ fn a_receiver_that_is_removed_is_said_to_have_been_owed() {
     w.resolve(&["A"]);
     w.advance_to(Duration::from_hours(1));
     w.expect(&[]);
+}
+
+/// Everything in one group, to a receiver that wants no ends.
+fn without_ends() -> World {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    dispatch.receivers[0].integrations[0].send_resolved = false;
+    World::new(dispatch)
+}
+
+#[test]
+fn a_refire_after_a_muted_end_pages_again_where_ends_are_not_wanted() {
+    let mut w = without_ends();
+    w.fire(&["A", "B"]);
+    w.silence("A", "30m");
+    w.at("1m").resolve(&["A"]);
+    w.at("33m").fire(&["A"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +A +B", "35m ops new_alerts_in_group +A +B"]);
+}
+
+#[test]
+fn an_end_is_owed_through_an_outage_that_outlasts_several_notifications_of_what_else_fires() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    let mut w = World::new(dispatch);
+    w.fire(&["A", "B"]);
+    w.at("1m").resolve(&["A"]);
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "down".to_owned() }));
+    w.at("60h");
+    assert_eq!(w.engine.counters().given_up, 2);
+    w.answers.clear();
+    w.log.clear();
+    w.at("61h");
+    let ends: Vec<_> = w.log.iter().filter(|line| line.ends_with("+B -A")).collect();
+    assert_eq!((w.log.len(), ends.len()), (1, 1), "{:?}", w.log);
+    // Not for ever: what nobody could be told of for days keeps no room.
+    w.at("62h").fire(&["C"]);
+    w.at("63h");
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "down".to_owned() }));
+    w.resolve(&["C"]);
+    w.at("250h");
+    let known: Vec<_> = w.engine.alerts(w.now).iter().map(|view| view.alert.name().to_owned()).collect();
+    assert_eq!(known, ["B"]);
+}
+
+#[test]
+fn a_receiver_that_wants_no_ends_any_more_is_owed_none_by_what_it_refuses() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    let mut w = World::new(dispatch);
+    w.fire(&["A"]);
+    w.answers.insert("ops".to_owned(), None);
+    w.at("1m").fire(&["B"]);
+    w.at("6m");
+    w.expect(&["0s ops first_notification +A", "5m ops new_alerts_in_group +A +B"]);
+    w.reload_dispatch(|dispatch| dispatch.receivers[0].integrations[0].send_resolved = false);
+    let (id, attempt) = (w.deliveries[1].id, w.deliveries[1].attempt);
+    w.input(Input::Delivered { id, attempt, outcome: DeliveryOutcome::Rejected { reason: "400".to_owned() } });
+    w.resolve(&["A", "B"]);
+    w.at("1h");
+    assert!(w.engine.alert_groups(w.now).is_empty() && w.engine.alerts(w.now).is_empty());
+}
+
+#[test]
+fn when_its_receiver_is_gone_for_a_while() {
+    let gone = |dispatch: &mut Dispatch| {
+        dispatch.receivers = vec![receiver("other")];
+        dispatch.route.receiver = "other".into();
+    };
+    let back = |dispatch: &mut Dispatch| {
+        dispatch.receivers.push(receiver("ops"));
+        dispatch.route.receiver = "ops".into();
+    };
+    // An end comes while it is gone, and it comes back over a restart, or nothing happens to the alert.
+    for ends in [true, false] {
+        let mut w = paged();
+        w.reload_dispatch(gone);
+        if ends {
+            w.at("1m").resolve(&["A"]);
+        }
+        w.at("40m");
+        w.crash("1s");
+        w.log.clear();
+        w.reload_dispatch(back);
+        w.at("55m");
+        w.expect(if ends { &["45m ops all_alerts_resolved -A"] } else { &[] });
+        w.resolve(&["A"]);
+        w.at("2h");
+        assert_eq!(w.log.iter().filter(|line| line.contains("ops ")).count(), usize::from(!ends), "{:?}", w.log);
+        assert!(w.engine.alert_groups(w.now).is_empty() && w.engine.alerts(w.now).is_empty());
+        let kept = w.committed.values().find_map(|record| match record {
+            Record::Integrations(record) => Some(record.gone.len()),
+            _ => None,
+        });
+        assert_eq!(kept, Some(0), "nothing is remembered of it that is of no use");
+    }
+    // After an hour it is a new one.
+    let mut w = paged();
+    w.reload_dispatch(gone);
+    w.at("1m").resolve(&["A"]);
+    w.at("62m");
+    assert!(w.engine.alert_groups(w.now).is_empty() && w.engine.alerts(w.now).is_empty());
+    w.reload_dispatch(back);
+    w.at("2h");
+    w.expect(&[]);
+}
+
+#[test]
+fn while_its_receiver_is_gone_a_new_alert_waits_no_longer_than_in_a_new_group() {
+    let mut w = paged();
+    w.reload_dispatch(|dispatch| {
+        dispatch.receivers = vec![receiver("other")];
+        dispatch.route.receiver = "other".into();
+    });
+    w.at("10m").resolve(&["A"]);
+    w.at("20m");
+    w.log.clear();
+    w.at("21m").fire(&["B"]);
+    w.at("25m");
+    w.expect(&["21m other first_notification +B"]);
 }

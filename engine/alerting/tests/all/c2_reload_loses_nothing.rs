@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use watchfire_alerting::{
-    AcknowledgeCommand, AcknowledgeWhat, Definitions, Dispatch, EscalationStep, FlapDamping, GroupBy, Input, Notify,
-    Policy, RateLimits, Record, Repeat, RuleGroupSpec, Settings,
+    AcknowledgeCommand, AcknowledgeWhat, Definitions, DeliveryOutcome, Dispatch, EscalationStep, FlapDamping, GroupBy,
+    Input, Notify, Policy, RateLimits, Record, Repeat, RuleGroupSpec, RuleSpec, Settings,
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, RuleGroupId};
 
-use crate::world::{World, alerting, at_once, integration, receiver, recording, route_for, rule_group, to_ops};
+use crate::world::{START, World, alerting, at_once, integration, receiver, recording, route_for, rule_group, to_ops};
 
 fn groups() -> Vec<RuleGroupSpec> {
     vec![rule_group(vec![alerting(1, "5m", "10m"), alerting(2, "0s", "0s")])]
@@ -252,4 +252,78 @@ fn an_edited_file_at_a_restart_leaves_each_integration_what_it_knows() {
     w.crash("1m");
     w.at("1h");
     assert_eq!(told(&mut w), []);
+}
+
+#[test]
+fn a_rule_that_an_editor_moves_in_two_steps_is_the_same_rule() {
+    let mut w = World::with(Settings::default(), vec![rule_group(vec![alerting(1, "10m", "0s")])], at_once());
+    w.find(1, &["A"]);
+    w.find(2, &["A"]);
+    w.at("8m10s");
+    w.reload(vec![], at_once());
+    w.at("8m20s");
+    let moved = RuleSpec { name: "rule1".into(), ..alerting(2, "10m", "0s") };
+    w.reload(
+        vec![RuleGroupSpec { id: RuleGroupId(60_000), file: "b.yml".into(), ..rule_group(vec![moved]) }],
+        at_once(),
+    );
+    w.at("1h");
+    w.expect(&["11m ops first_notification +A"]);
+    w.crash("1s");
+    w.at("2h").expect(&[]);
+}
+
+#[test]
+fn a_restart_tells_no_end_again() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    let mut w = World::new(dispatch);
+    w.fire(&["A", "B"]);
+    w.at("1m").resolve(&["A"]);
+    w.at("6m").fire(&["C"]);
+    w.at("10m").fire(&["D"]);
+    w.silence("D", "100h");
+    w.expect(&[
+        "0s ops first_notification +A +B",
+        "5m ops new_resolved_alerts +B -A",
+        "10m ops new_alerts_in_group +B +C",
+    ]);
+    w.crash("1s");
+    w.at("30m").expect(&[]);
+    // Nor in a group that is there again after it was over.
+    w.resolve(&["B", "C", "D"]);
+    w.at("36m").fire(&["E"]);
+    w.expect(&["35m ops all_alerts_resolved -B -C", "36m ops first_notification +E"]);
+    w.crash("1s");
+    w.at("1h").expect(&[]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_the_engine_was_down_makes_nobody_wait() {
+    let mut dispatch = at_once();
+    dispatch.receivers.push(receiver("fails"));
+    let fails = route_for(&dispatch.route, "B", "fails");
+    dispatch.route.routes = vec![fails];
+    dispatch.route.policy.flap_damping = Some(FlapDamping { times: 2, within: Duration::from_mins(10) });
+    let mut w = World::new(dispatch);
+    let retry = DeliveryOutcome::Retry { after: None, reason: "down".to_owned() };
+    w.answers.insert("fails".to_owned(), Some(retry));
+    w.fire(&["A", "B"]);
+    // It flaps, and nobody is told of its end for a while.
+    w.at("1m").resolve(&["A"]);
+    w.at("2m").fire(&["A"]);
+    w.at("20s");
+    w.resolve(&["A"]);
+    w.answers.clear();
+    w.log.clear();
+    w.now = w.now - Duration::from_hours(48);
+    let restarted = w.now.since(START);
+    w.crash("1s");
+    w.advance_to(restarted + Duration::from_mins(70));
+    let ended = |w: &World, line: &str| w.log.iter().filter(|told| told.ends_with(line)).count();
+    assert_eq!((ended(&w, "+B"), ended(&w, "-A")), (1, 1), "{:?}", w.log);
+    // What is repeated is repeated as if it had been told just then.
+    w.log.clear();
+    w.advance_to(restarted + Duration::from_hours(6));
+    assert_eq!(ended(&w, "repeat_interval_elapsed +B"), 1, "{:?}", w.log);
 }

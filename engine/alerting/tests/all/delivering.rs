@@ -1,7 +1,8 @@
 //! Attempts to deliver, and router plugins.
 
 use watchfire_alerting::{
-    AlertViewState, DeliveryOutcome, Dispatch, GroupBy, Input, NotifyReason, ReceiverSpec, Settings,
+    AcknowledgeCommand, AcknowledgeWhat, AlertViewState, DeliveryOutcome, Dispatch, Engine, GroupBy, Input,
+    NotifyReason, ReceiverSpec, Settings,
 };
 use watchfire_model::{Alert, Duration};
 use watchfire_plugin::{Decision, PluginError};
@@ -103,6 +104,58 @@ fn a_refusal_is_visible_and_not_repeated_until_something_changes() {
     w.at("1m").resolve(&["A"]);
     w.at("1h");
     w.expect(&["0s ops first_notification +A"]);
+}
+
+#[test]
+fn an_acknowledgement_is_passed_on_once() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    dispatch.receivers[0].integrations[0].takes_acknowledgements = true;
+    let mut w = World::new(dispatch);
+    let acknowledge = |w: &mut World, name: &str| {
+        let (what, by) = (AcknowledgeWhat::Alert(labels(name).fingerprint()), "ada".to_owned());
+        let set = AcknowledgeCommand::Set { what, by, comment: String::new(), until: None, snooze: false };
+        w.input(Input::Acknowledge(set));
+    };
+    let looked_after = |w: &mut World| w.deliveries.drain(..).map(|one| one.looked_after).collect::<Vec<_>>();
+    w.fire(&["A", "B", "C"]);
+    for name in ["A", "B", "C"] {
+        acknowledge(&mut w, name);
+    }
+    w.expect(&["0s ops first_notification +A +B +C", "0s ops acknowledgement +A +B +C"]);
+    // What is told after that says so itself, and is followed by no second line.
+    w.at("1m").resolve(&["C"]);
+    w.at("9m").resolve(&["B"]);
+    w.at("11m");
+    w.expect(&["5m ops new_resolved_alerts +A +B -C", "10m ops new_resolved_alerts +A -B"]);
+    assert_eq!(looked_after(&mut w), [false, true, true, true]);
+    // Others are another matter, also those that were looked after before the receiver knew them.
+    w.fire(&["D"]);
+    w.at("16m");
+    acknowledge(&mut w, "D");
+    w.fire(&["E"]);
+    acknowledge(&mut w, "E");
+    w.at("21m");
+    w.expect(&[
+        "15m ops new_alerts_in_group +A +D",
+        "16m ops acknowledgement +A +D",
+        "20m ops new_alerts_in_group +A +D +E",
+        "20m ops acknowledgement +A +D +E",
+    ]);
+    assert_eq!(looked_after(&mut w), [false, true, true, true]);
+    // One that comes while the receiver fails is passed on behind what is told then.
+    w.fire(&["F"]);
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Retry { after: None, reason: "down".to_owned() }));
+    w.at("25m30s");
+    acknowledge(&mut w, "F");
+    w.answers.clear();
+    w.log.clear();
+    w.at("40m");
+    let told: Vec<&str> = w.log.iter().map(|line| line.rsplit_once("ops ").unwrap().1).collect();
+    assert!(
+        told[0].ends_with("new_alerts_in_group +A +D +E +F") && told[1..] == ["acknowledgement +A +D +E +F"],
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -219,4 +272,49 @@ fn reasons_have_words_that_can_be_read_back() {
     for reason in NotifyReason::ALL {
         assert_eq!(NotifyReason::parse(reason.as_str()), Some(reason));
     }
+}
+
+#[test]
+fn a_router_answers_for_its_own_route_only_and_chooses_again_when_its_choice_is_gone() {
+    let to_night = |_: &Alert| Ok(Decision { receivers: vec!["night".to_owned()], ..Decision::default() });
+    // While it thinks, a reload takes the router away, or puts a route before it.
+    for taken_away in [true, false] {
+        let mut w = World::new(with_router());
+        w.fire(&["A"]);
+        let question = w.routes_asked[0].clone();
+        w.reload_dispatch(|dispatch| match taken_away {
+            true => dispatch.route.router = None,
+            false => dispatch.route.routes = vec![route_for(&dispatch.route, "A", "day")],
+        });
+        let result = question.alerts.iter().map(to_night).collect();
+        w.input(Input::Routed { id: question.id, result });
+        w.at("1h");
+        w.expect(&[if taken_away { "0s ops first_notification +A" } else { "0s day first_notification +A" }]);
+    }
+    // The receiver that it chose goes before anybody was told.
+    let mut dispatch = with_router();
+    dispatch.route.group_wait = Duration::from_mins(1);
+    let mut w = World::new(dispatch);
+    w.router = Some(to_night);
+    w.fire(&["A"]);
+    w.reload_dispatch(|dispatch| dispatch.receivers.retain(|receiver| &*receiver.name != "night"));
+    w.at("1h");
+    w.expect(&["1m ops first_notification +A"]);
+}
+
+#[test]
+fn an_engine_takes_no_answer_for_its_own_that_the_one_before_it_asked_for() {
+    let mut w = World::new(with_router());
+    w.fire(&["A"]);
+    let before = w.routes_asked[0].clone();
+    let mut next = Engine::new(w.settings.clone());
+    next.takes_the_place_of(&w.engine);
+    w.engine = next;
+    w.input(Input::Restore(w.committed.values().cloned().collect()));
+    w.input(Input::Reload(w.definitions.clone()));
+    let asked = w.routes_asked[1].clone();
+    let answer = |name: &str| Ok(vec![Decision { receivers: vec![name.to_owned()], ..Decision::default() }]);
+    w.input(Input::Routed { id: before.id, result: answer("night") });
+    w.input(Input::Routed { id: asked.id, result: answer("day") });
+    w.expect(&["0s day first_notification +A"]);
 }

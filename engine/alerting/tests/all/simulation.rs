@@ -13,20 +13,23 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use watchfire_alerting::{
-    AcknowledgeCommand, AcknowledgeWhat, ActiveInstance, Definitions, Delivery, DeliveryOutcome, Dispatch, Engine,
-    EscalationStep, EvaluateRequest, Evaluation, EvaluationResult, FlapDamping, GroupBy, InhibitRule, InhibitSource,
-    Input, NotificationId, Notify, NotifyReason, Output, PluginUse, Policy, RateLimits, Reason, Record, RecordKey,
-    Recurrence, Repeat, Route, RouteRequest, RuleGroupSpec, Settings, SilenceDraft, SilenceState, StateReason, Subject,
-    Unsaved,
+    AcknowledgeCommand, AcknowledgeWhat, ActiveInstance, AlertRecord, Definitions, Delivery, DeliveryOutcome, Engine,
+    EvaluateRequest, Evaluation, EvaluationResult, Input, NotificationId, NotifyReason, Output, Reason, Record,
+    RecordKey, Recurrence, RouteRequest, Settings, SilenceDraft, SilenceState, StateReason, Subject, Unsaved,
 };
-use watchfire_model::{
-    Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleGroupId, RuleId, Timestamp,
-};
+use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
-use crate::world::{START, alerting, external, instances, receiver, rule_group};
+use crate::world::{START, external, instances};
+
+mod definitions;
+
+use definitions::{NO_ENDS, VARIANTS, alert_labels, dispatch, groups};
 
 const RULES: u64 = 6;
+
+/// Who has ended for so long has been looked at by all groups.
+const LONG: Duration = Duration::from_mins(30);
 
 /// xorshift64*; the only source of chance.
 pub(crate) struct Chance(pub(crate) u64);
@@ -64,6 +67,7 @@ enum Mode {
 struct LastTold {
     id: NotificationId,
     firing: BTreeSet<Fingerprint>,
+    ended: BTreeSet<Fingerprint>,
     /// When its delivery was known to the engine, by the clock and counted in deliveries.
     known: Option<(Timestamp, u64)>,
 }
@@ -93,6 +97,10 @@ struct Simulation {
     routes: BTreeMap<String, String>,
     /// What each target was told last, to find pages that tell nothing new.
     last: BTreeMap<(String, String), LastTold>,
+    /// When each target was known to have been told that an alert ended, counted in deliveries.
+    ends_known: BTreeMap<((String, String), Fingerprint), u64>,
+    /// Since when an alert has ended that fired.
+    ended_at: BTreeMap<Fingerprint, Timestamp>,
     /// When an alert's state changed last, counted in deliveries.
     changed: BTreeMap<Fingerprint, u64>,
     deliveries: u64,
@@ -102,95 +110,24 @@ struct Simulation {
     checks: u64,
 }
 
-/// Alerts of rules and alerts from outside never have the same labels here, so that the simulation knows what fires.
-fn alert_labels(number: u64, source: &str) -> Labels {
-    let team = ["a", "b", "r", "x"][(number % 4) as usize];
-    let severity = if number.is_multiple_of(5) { "critical" } else { "warning" };
-    Labels::from_pairs([
-        ("alertname", format!("N{}", number % 7)),
-        ("number", number.to_string()),
-        ("severity", severity.to_owned()),
-        ("source", source.to_owned()),
-        ("team", team.to_owned()),
-    ])
-}
-
-fn dispatch(variant: u64) -> Dispatch {
-    let mut dispatch = Dispatch::to(receiver("ops"));
-    let receivers = ["a", "b", "day", "night", "lead", "boss", "unrelated"];
-    dispatch.receivers.extend(receivers.map(receiver));
-    for integration in dispatch.receivers.iter_mut().flat_map(|receiver| &mut receiver.integrations) {
-        integration.takes_acknowledgements = true;
+/// A receiver, and the integration if that is one that wants no ends.
+fn who(delivery: &Delivery) -> String {
+    match &*delivery.integration.kind {
+        NO_ENDS => format!("{} {NO_ENDS}", delivery.receiver),
+        _ => delivery.receiver.to_string(),
     }
-    let by = |names: &[&str]| GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
-    let root = &mut dispatch.route;
-    root.group_by = by(&["alertname"]);
-    root.group_wait = Duration::from_secs(10);
-    root.group_interval = Duration::from_mins(2);
-    root.repeat_interval = Duration::from_hours(4);
-    root.policy.rate_limits = RateLimits([("warning".to_owned(), Duration::from_mins(9))].into());
-    root.policy.flap_damping = Some(FlapDamping { times: 2, within: Duration::from_mins(6) });
-    let team = |root: &Route, name: &str| root.child(vec![Matcher::equal("team", name)]);
-    let changes = Policy { repeat: Repeat::Exact, notify: Notify::Changes, ..Policy::default() };
-    let step =
-        |minutes, receiver: &str| EscalationStep { after: Duration::from_mins(minutes), receiver: receiver.into() };
-    let escalates = Policy { escalation: vec![step(7, "lead"), step(20, "boss")], ..root.policy.clone() };
-    let mut a = Route {
-        receiver: "a".into(),
-        group_by: by(&["team"]),
-        continue_matching: true,
-        policy: changes,
-        ..team(root, "a")
-    };
-    let b = Route {
-        receiver: "b".into(),
-        group_by: GroupBy::All,
-        group_wait: Duration::ZERO,
-        policy: escalates,
-        ..team(root, "b")
-    };
-    let plugin = PluginUse { plugin: "hours".to_owned(), config_json: "{}".to_owned() };
-    let r = Route { router: Some(plugin), ..team(root, "r") };
-    let unrelated = Route { receiver: "unrelated".into(), ..team(root, "nobody") };
-    if variant & 1 == 1 {
-        a.matchers.push(Matcher::equal("absent", ""));
-    }
-    root.routes = if variant & 2 == 2 { vec![unrelated, r, a, b] } else { vec![a, b, r] };
-    if variant & 4 == 4 {
-        dispatch.receivers.reverse();
-    }
-    let severity = |value: &str| vec![Matcher::equal("severity", value)];
-    let source = InhibitSource { matchers: severity("critical"), equal: vec!["team".to_owned()] };
-    dispatch.inhibit_rules =
-        vec![InhibitRule { name: None, sources: vec![source], target_matchers: severity("warning") }];
-    dispatch
-}
-
-fn groups(variant: u64) -> Vec<RuleGroupSpec> {
-    let group = |number: u64| {
-        let rules = (0..3).map(|i| number * 3 + i);
-        let kinds = [("0s", "0s"), ("2m", "0s"), ("1m", "3m")];
-        let mut rules: Vec<_> = rules.zip(kinds).map(|(id, (for_, keep))| alerting(id, for_, keep)).collect();
-        if variant & 8 == 8 {
-            rules.reverse();
-        }
-        RuleGroupSpec { id: RuleGroupId(number * 7_000), rules, in_order: number == 0, ..rule_group(vec![]) }
-    };
-    let mut groups = vec![group(0), group(1)];
-    match variant & 48 {
-        16 => groups.reverse(),
-        // Rules that are gone for a while.
-        32 => drop(groups[1].rules.pop()),
-        _ => {}
-    }
-    groups
 }
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         // So few attempts at one time that turns are waited for.
-        let settings =
-            Settings { history_retention: Duration::from_hours(100), attempts_max: 3, ..Settings::default() };
+        let settings = Settings {
+            history_retention: Duration::from_hours(100),
+            attempts_max: 3,
+            // A receiver that goes comes back when things settle, however long that takes.
+            gone_integration_retention: Duration::from_hours(1_000),
+            ..Settings::default()
+        };
         let definitions = Arc::new(Definitions { groups: groups(0), dispatch: dispatch(0), resend_delay: None });
         let mut simulation = Simulation {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
@@ -211,6 +148,8 @@ impl Simulation {
             keys: BTreeMap::new(),
             routes: BTreeMap::new(),
             last: BTreeMap::new(),
+            ends_known: BTreeMap::new(),
+            ended_at: BTreeMap::new(),
             changed: BTreeMap::new(),
             deliveries: 0,
             reasons: BTreeMap::new(),
@@ -237,7 +176,11 @@ impl Simulation {
                 // An answer that comes after the notification was taken back, because it is silenced say, is not waited for.
                 let waits = self.engine.outbox().iter().any(|notification| notification.id == *id);
                 let known = waits.then_some((self.now, self.deliveries));
-                self.last.values_mut().filter(|last| last.id == *id).for_each(|last| last.known = known);
+                for (target, last) in self.last.iter_mut().filter(|(_, last)| last.id == *id) {
+                    last.known = known;
+                    let ended = last.ended.iter().filter(|_| waits);
+                    self.ends_known.extend(ended.map(|alert| ((target.clone(), *alert), self.deliveries)));
+                }
             }
             self.engine.handle(self.now, input.clone());
             self.twin.handle(self.now, input);
@@ -266,6 +209,10 @@ impl Simulation {
             match output {
                 Output::Persist(record) => match &**record {
                     Record::Deleted(key) => drop(self.committed.remove(key)),
+                    Record::Alert(alert) => {
+                        self.ends_or_begins(alert);
+                        self.committed.insert(record.key(), (**record).clone());
+                    }
                     record => drop(self.committed.insert(record.key(), record.clone())),
                 },
                 Output::Changed(change) => {
@@ -281,6 +228,17 @@ impl Simulation {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Who wants no ends must hear of an alert again that ended for long and fires again.
+    fn ends_or_begins(&mut self, record: &AlertRecord) {
+        let alert = record.alert.fingerprint();
+        if record.resolved {
+            self.ended_at.entry(alert).or_insert(self.now);
+        } else if self.ended_at.remove(&alert).is_some_and(|at| self.now.since(at) > LONG) {
+            let without = self.told.iter_mut().filter(|((to, _, told), _)| to.ends_with(NO_ENDS) && *told == alert);
+            without.for_each(|(_, fires)| *fires = false);
         }
     }
 
@@ -360,7 +318,7 @@ impl Simulation {
         let mode = self.modes.get(&*delivery.receiver).copied().unwrap_or(Mode::Works);
         if matches!(mode, Mode::Works | Mode::Slow | Mode::TakesAndFails | Mode::TakesAndIsSilent) {
             for alert in delivery.alerts.iter() {
-                let key = (delivery.receiver.to_string(), delivery.group_key.to_string(), alert.fingerprint());
+                let key = (who(delivery), delivery.group_key.to_string(), alert.fingerprint());
                 self.told.insert(key, alert.ends_at.is_none());
             }
         }
@@ -396,12 +354,24 @@ impl Simulation {
             let snoozed = acknowledgement.is_some_and(|said| said.snooze && said.at < self.now);
             assert!(!snoozed, "told to fire while it is snoozed: {delivery:?}");
         }
+        if delivery.reason == NotifyReason::FirstNotification && (delivery.at, delivery.attempt) == (self.now, 1) {
+            let leads_here = |alert: &Alert| {
+                let routes = self.definitions.dispatch.route(&alert.labels);
+                routes.into_iter().any(|route| match route.router {
+                    None => route.receiver == delivery.receiver,
+                    Some(_) => ["ops", "day", "night"].contains(&&*delivery.receiver),
+                })
+            };
+            assert!(delivery.alerts.iter().any(leads_here), "no route leads there: {delivery:?}");
+        }
         let content: Vec<_> = delivery.alerts.iter().map(|a| (a.fingerprint(), a.ends_at.is_none())).collect();
         let known = self.contents.entry(delivery.id).or_insert_with(|| content.clone());
         assert_eq!(*known, content, "one id, two contents");
         let (route, receiver) = (delivery.route_id.to_string(), delivery.receiver.to_string());
-        let group = (route.clone(), receiver.clone(), delivery.group_labels.to_string());
         let key = delivery.group_key.to_string();
+        // Where a router chooses, it chooses who is told about which group.
+        let of_router = if key.starts_with(&format!("{route}/")) { "router" } else { "" };
+        let group = (format!("{route}{of_router}"), receiver.clone(), delivery.group_labels.to_string());
         assert_eq!(*self.keys.entry(group).or_insert_with(|| key.clone()), key, "a second key for a group");
         if ["a", "b"].contains(&receiver.as_str()) {
             assert_eq!(
@@ -418,21 +388,31 @@ impl Simulation {
             // That somebody looks after it is news, and no page.
             return;
         }
-        let target = (delivery.receiver.to_string(), delivery.group_key.to_string());
-        let firing: BTreeSet<Fingerprint> =
-            delivery.alerts.iter().filter(|a| a.ends_at.is_none()).map(Alert::fingerprint).collect();
+        let target = (who(delivery), delivery.group_key.to_string());
+        let (ended, firing): (Vec<&Alert>, Vec<&Alert>) = delivery.alerts.iter().partition(|a| a.ends_at.is_some());
+        // An end that is still to come, by a clock that was set back, may come a second time.
+        let to_come = |alert: &&Alert| alert.ends_at.is_some_and(|at| at > self.now);
+        let may_be_again: BTreeSet<Fingerprint> =
+            ended.iter().copied().filter(to_come).map(Alert::fingerprint).collect();
+        let all = |alerts: Vec<&Alert>| alerts.into_iter().map(Alert::fingerprint).collect::<BTreeSet<Fingerprint>>();
+        let (firing, ended) = (all(firing), all(ended));
         if let Some(last) = self.last.get(&target).filter(|last| last.id != delivery.id)
             && let Some((known, deliveries)) = last.known
         {
             let unchanged = |f: &Fingerprint| {
                 last.firing.contains(f) && self.changed.get(f).is_none_or(|changed| *changed < deliveries)
             };
-            let news = firing.len() < delivery.alerts.len() || !firing.iter().all(unchanged);
+            let known_to_end = |f: &Fingerprint| {
+                let known = self.ends_known.get(&(target.clone(), *f));
+                !may_be_again.contains(f)
+                    && known.is_some_and(|known| self.changed.get(f).is_none_or(|changed| changed < known))
+            };
+            let news = !ended.iter().all(known_to_end) || !firing.iter().all(unchanged);
             let soon = self.now.since(known) < Duration::from_hours(4);
             assert!(news || !soon, "told again without news, first at {known}: {delivery:?}");
         }
         if self.last.get(&target).is_none_or(|last| last.id != delivery.id) {
-            self.last.insert(target, LastTold { id: delivery.id, firing, known: None });
+            self.last.insert(target, LastTold { id: delivery.id, firing, ended, known: None });
         }
     }
 
@@ -465,8 +445,13 @@ impl Simulation {
         self.held.clear();
         self.engine = Engine::new(self.settings.clone());
         self.twin = Engine::new(self.settings.clone());
-        let down = self.chance.below(60_000);
-        self.now += Duration::from_millis(i64::try_from(down).unwrap());
+        let down = Duration::from_millis(i64::try_from(self.chance.below(60_000)).unwrap());
+        // The clock may have been set meanwhile.
+        if self.chance.one_in(5) {
+            self.set_back(down.times(10))
+        } else {
+            self.now += down
+        }
         self.input(Input::Restore(records));
         self.input(Input::Reload(self.definitions.clone()));
     }
@@ -494,6 +479,14 @@ impl Simulation {
         }
         self.crash();
         committed
+    }
+
+    fn set_back(&mut self, by: Duration) {
+        self.now = self.now - by;
+        // Waits go on for as long as they would have, so nothing is known since a time to come.
+        for last in self.last.values_mut() {
+            last.known = last.known.map(|(at, deliveries)| (at.min(self.now), deliveries));
+        }
     }
 
     fn outside(&mut self, number: u64, ends: bool) -> Input {
@@ -557,7 +550,7 @@ impl Simulation {
             }
             69..=71 => self.expire_a_silence(),
             72..=77 => {
-                let variant = self.chance.below(64);
+                let variant = self.chance.below(VARIANTS);
                 self.reload(variant);
             }
             78 => self.crash(),
@@ -587,11 +580,8 @@ impl Simulation {
             86..=91 => self.answer_held(),
             92 => self.now += Duration::from_secs(i64::try_from(self.chance.below(7_200)).unwrap()),
             93 => {
-                self.now = self.now - Duration::from_secs(i64::try_from(self.chance.below(600)).unwrap());
-                // Waits go on for as long as they would have, so nothing is known since a time to come.
-                for last in self.last.values_mut() {
-                    last.known = last.known.map(|(at, deliveries)| (at.min(self.now), deliveries));
-                }
+                let by = Duration::from_secs(i64::try_from(self.chance.below(600)).unwrap());
+                self.set_back(by);
                 self.input(Input::Tick);
             }
             94..=95 => self.input(Input::Touched(vec![RuleId(number % RULES), RuleId(number % 2)])),
@@ -688,6 +678,7 @@ impl Simulation {
                     self.told.iter().any(|((to, _, alert), fires)| *fires && to == receiver && alert == fingerprint)
                 };
                 let somebody = match route.router {
+                    None if &*route.receiver == "a" => knows("a") && knows(&format!("a {NO_ENDS}")),
                     None => knows(&route.receiver),
                     Some(_) => ["ops", "day", "night"].into_iter().any(knows),
                 };
@@ -695,7 +686,7 @@ impl Simulation {
             }
         }
         for ((receiver, key, fingerprint), fires) in &self.told {
-            let known = firing.contains_key(fingerprint);
+            let known = firing.contains_key(fingerprint) || receiver.ends_with(NO_ENDS);
             assert!(!fires || known, "{receiver} was never told that {fingerprint} of {key} ended");
         }
         assert!(self.engine.outbox().is_empty(), "{:?}", self.engine.outbox());
@@ -709,7 +700,7 @@ impl Simulation {
         }
         self.finds.clear();
         self.settle();
-        assert!(self.told.values().all(|fires| !fires));
+        assert!(self.told.iter().all(|((to, ..), fires)| !fires || to.ends_with(NO_ENDS)));
         self.pass(Duration::from_hours(1));
         // Silences and what was refused are kept for days, in which rules need not be evaluated.
         self.definitions = Arc::new(Definitions { groups: vec![], dispatch: dispatch(0), resend_delay: None });
@@ -756,6 +747,10 @@ fn whatever_happens_receivers_learn_what_is_true() {
     let steps = setting("WATCHFIRE_SIM_STEPS").unwrap_or(100_000);
     match setting("WATCHFIRE_SIM_SEED") {
         Some(seed) => run(seed, steps),
-        None => (1..=4).for_each(|seed| run(seed, steps / 4)),
+        None => std::thread::scope(|scope| {
+            for seed in 1..=4 {
+                scope.spawn(move || run(seed, steps / 4));
+            }
+        }),
     }
 }

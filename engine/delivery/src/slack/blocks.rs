@@ -8,9 +8,9 @@ use watchfire_plugin::{AlertView, Message};
 
 use super::interactive::{ACKNOWLEDGE, SILENCE};
 use super::{HEADER_CHARS_MAX, SECTION_CHARS_MAX, UNIT, escape, shorten_markup};
+use crate::Notification;
 use crate::text::ellipsis;
 use crate::view::{display_name, is_link, number, span};
-use crate::{Notification, Topic};
 
 /// Alerts that are shown one by one; the rest is a number. Slack folds long messages and nobody scrolls through them.
 const ALERTS_SHOWN_MAX: usize = 10;
@@ -87,9 +87,9 @@ fn context(text: &str) -> Value {
 }
 
 fn headline(notification: &Notification) -> String {
-    let sign = match (notification.status(), notification.topic, notification.severity()) {
+    let sign = match (notification.status(), notification.looked_after, notification.severity()) {
         (AlertStatus::Resolved, _, _) => "✅",
-        (_, Topic::Acknowledged, _) => "👀",
+        (_, true, _) => "👀",
         (_, _, Severity::Critical | Severity::Error) => "🔥",
         (_, _, Severity::Warning) => "⚠️",
         (_, _, Severity::Info) => "ℹ️",
@@ -102,9 +102,9 @@ fn headline(notification: &Notification) -> String {
 /// What a phone shows: plain text, so nothing is escaped twice.
 fn fallback(notification: &Notification) -> String {
     let firing = notification.firing().count();
-    let state = match (notification.status(), notification.topic) {
+    let state = match (notification.status(), notification.looked_after) {
         (AlertStatus::Resolved, _) => "RESOLVED".to_owned(),
-        (_, Topic::Acknowledged) => "ACKNOWLEDGED".to_owned(),
+        (_, true) => "ACKNOWLEDGED".to_owned(),
         _ => format!("FIRING:{firing}"),
     };
     let common = ["summary", "message", "description"].iter().find_map(|k| notification.common_annotations.get(k));
@@ -132,7 +132,7 @@ fn one_line(text: &str) -> String {
 fn state_line(notification: &Notification) -> String {
     let (firing, resolved) = (notification.firing().count(), notification.resolved().count());
     let mut parts = Vec::new();
-    if notification.topic == Topic::Acknowledged {
+    if notification.looked_after && notification.status() == AlertStatus::Firing {
         parts.push("*acknowledged*".to_owned());
     }
     if firing > 0 {
@@ -252,14 +252,25 @@ fn buttons(notification: &Notification, interactive: bool) -> Vec<Value> {
         let id = text.to_ascii_lowercase().replace(' ', "_");
         json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url, "action_id": id})
     });
-    let acts: &[(&str, &str)] = match interactive && notification.status() == AlertStatus::Firing {
-        true => &[("Acknowledge", ACKNOWLEDGE), ("Silence for 1 h", SILENCE)],
-        false => &[],
+    let acts = if interactive { acts(notification) } else { Vec::new() };
+    acts.into_iter().chain(links).collect()
+}
+
+/// The buttons that act, alone: below an attachment that is the receiver's own.
+pub(super) fn acting(notification: &Notification, color: &str) -> Option<Value> {
+    let acts = acts(notification);
+    (!acts.is_empty()).then(|| json!({"color": color, "blocks": [{"type": "actions", "elements": acts}]}))
+}
+
+fn acts(notification: &Notification) -> Vec<Value> {
+    let acts: &[(&str, &str)] = match notification.status() {
+        AlertStatus::Firing => &[("Acknowledge", ACKNOWLEDGE), ("Silence for 1 h", SILENCE)],
+        AlertStatus::Resolved => &[],
     };
-    let acts = acts.iter().filter(|(_, id)| *id != ACKNOWLEDGE || notification.topic != Topic::Acknowledged);
-    let acts = acts.map(|(text, id)| {
+    let acts = acts.iter().filter(|(_, id)| *id != ACKNOWLEDGE || !notification.looked_after);
+    let button = |(text, id): &(&str, &str)| {
         let value = notification.group_hash();
         json!({"type": "button", "text": {"type": "plain_text", "text": text}, "action_id": id, "value": value})
-    });
-    acts.chain(links).collect()
+    };
+    acts.map(button).collect()
 }

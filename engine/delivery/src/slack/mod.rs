@@ -17,7 +17,7 @@ pub(crate) use run::Telling;
 pub use limits::{BLOCKS_MAX, HEADER_CHARS_MAX, SECTION_CHARS_MAX, TEXT_CHARS_MAX};
 
 use crate::text::{Unit, cut};
-use crate::{BuildError, Notification, Request, Topic};
+use crate::{BuildError, Notification, Request};
 
 /// Where messages go that are sent with a bot's token.
 pub const POST_MESSAGE_URL: &str = "https://slack.com/api/chat.postMessage";
@@ -52,11 +52,12 @@ pub struct Fields {
     pub classic: Option<Classic>,
 }
 
-/// The colour of a notification's bar: by the worst severity while it fires, green when it is over.
+/// The colour of a notification's bar: by the worst severity while it fires and nobody looks after it, green when it is
+/// over.
 pub fn color(notification: &Notification) -> &'static str {
-    match (notification.status(), notification.topic, notification.severity()) {
+    match (notification.status(), notification.looked_after, notification.severity()) {
         (AlertStatus::Resolved, _, _) => "#2eb67d",
-        (_, Topic::Acknowledged, _) => "#7c5cff",
+        (_, true, _) => "#7c5cff",
         (_, _, Severity::Critical) => "#e01e5a",
         (_, _, Severity::Error) => "#e8590c",
         (_, _, Severity::Warning) => "#ecb22e",
@@ -103,9 +104,10 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
         (Some(message), _) => merge_message(&mut payload, fields, message, notification, color),
         (None, Some(classic)) => {
             let mut attachment = classic.attachment();
-            let color = Value::from(color);
-            attachment.entry("color").or_insert(color);
-            payload.insert("attachments".to_owned(), vec![Value::Object(attachment)].into());
+            attachment.entry("color").or_insert_with(|| color.into());
+            let acting = fields.interactive.then(|| blocks::acting(notification, color)).flatten();
+            let attachments: Vec<Value> = std::iter::once(Value::Object(attachment)).chain(acting).collect();
+            payload.insert("attachments".to_owned(), attachments.into());
         }
         (None, None) => {
             let attachment = blocks::attachment(notification, color, fields.interactive, &mut notes);

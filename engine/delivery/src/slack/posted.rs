@@ -55,21 +55,27 @@ pub fn update(post: &Request, posted: &Posted) -> Request {
     with_payload(post, post.url.replace("chat.postMessage", "chat.update"), payload)
 }
 
-/// The request that tells in the thread what changed. New alerts are shown in the channel too, because a changed message
-/// makes no sound.
+/// The request that tells in the thread what changed. What calls for somebody is shown in the channel too, because neither
+/// a changed message nor a thread that nobody follows makes a sound.
 pub fn reply(post: &Request, fields: &Fields, notification: &Notification, posted: &Posted) -> Request {
     let mut payload = payload_of(post);
     payload.retain(|name, _| matches!(name.as_str(), "username" | "icon_emoji" | "icon_url"));
     payload.insert("channel".to_owned(), posted.channel.as_str().into());
     payload.insert("thread_ts".to_owned(), posted.ts.as_str().into());
     payload.insert("text".to_owned(), line(notification).into());
-    if notification.reason == "new_alerts_in_group" {
+    if calls_for_somebody(notification) {
         payload.insert("reply_broadcast".to_owned(), true.into());
     }
     if fields.link_names {
         payload.insert("link_names".to_owned(), true.into());
     }
     with_payload(post, post.url.clone(), payload)
+}
+
+/// Whether it is told that something fires, and not only that less does or that somebody looks after it.
+fn calls_for_somebody(notification: &Notification) -> bool {
+    let fires = notification.status() == AlertStatus::Firing && notification.topic == Topic::Alerts;
+    fires && !matches!(notification.reason.as_str(), "new_resolved_alerts" | "promised_resolve")
 }
 
 fn line(notification: &Notification) -> String {

@@ -59,7 +59,7 @@ impl Telling {
                         }
                     };
                 }
-                DeliveryOutcome::Rejected { reason } if is_gone(&reason) => {}
+                DeliveryOutcome::Rejected { reason } | DeliveryOutcome::Retry { reason, .. } if is_gone(&reason) => {}
                 other => return other,
             }
         }

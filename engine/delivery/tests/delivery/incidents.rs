@@ -62,6 +62,20 @@ async fn a_failure_among_several_events_repeats_them_under_the_same_keys() {
     assert!(keys.chunks(2).all(|pair| pair == &keys[..2]), "{keys:?}");
 }
 
+#[tokio::test]
+async fn an_event_that_is_refused_costs_the_others_nothing() {
+    let pagerduty = Double::pagerduty().await.unwrap();
+    let url = pagerduty.url();
+    let deliverer =
+        deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, dedup_key: alert}}]"));
+    pagerduty.fail_next([Fault::status(400)]);
+    let outcome = said(&deliverer.deliver(&delivery("pagerduty[0]")).await);
+    assert_eq!(outcome, "delivered: HTTP 202: Event processed; refused: HTTP 400");
+    assert_eq!((pagerduty.received().len(), pagerduty.taken().len()), (2, 1));
+    pagerduty.fail_next([Fault::status(400), Fault::status(413)]);
+    assert_eq!(said(&deliverer.deliver(&delivery("pagerduty[0]")).await), "rejected: HTTP 400");
+}
+
 /// What is acknowledged here is acknowledged where it can be seen.
 #[tokio::test]
 async fn an_acknowledgement_is_shown_by_incidents_and_messages() {
@@ -108,11 +122,33 @@ async fn changes_open_no_incident_and_have_no_end() {
 
 #[tokio::test]
 async fn old_integrations_are_told_in_their_own_version() {
-    let deliverer = deliverer("  pagerduty_configs: [{service_key: old-service-key}]");
-    let request = deliverer.preview(&delivery("pagerduty[0]")).unwrap().remove(0);
-    assert_eq!(request.url, "https://events.pagerduty.com/generic/2010-04-15/create_event.json");
-    let event: Value = serde_json::from_slice(&request.body).unwrap();
-    assert_eq!([&event["event_type"], &event["service_key"]], ["trigger", "<secret>"]);
+    let service = Double::echo().await.unwrap();
+    let europe = "https://events.eu.pagerduty.com/v2/enqueue";
+    let templated = "{{ .GroupLabels.cluster }}-service-key";
+    let deliverer = deliverer(&format!(
+        "
+  pagerduty_configs:
+  - {{service_key: old-service-key}}
+  - {{service_key: old-service-key, routing_key: {KEY}, url: '{europe}'}}
+  - {{service_key: '{templated}', url: '{}', details: {{all: '{{{{ range .Alerts }}}}{{{{ .Annotations }}}}{{{{ end }}}}'}}}}
+",
+        service.url(),
+    ));
+    for (integration, host) in [("pagerduty[0]", "events.pagerduty.com"), ("pagerduty[1]", "events.eu.pagerduty.com")] {
+        let request = deliverer.preview(&delivery(integration)).unwrap().remove(0);
+        assert_eq!(request.url, format!("https://{host}/generic/2010-04-15/create_event.json"));
+        let event: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!([&event["event_type"], &event["service_key"]], ["trigger", "<secret>"]);
+    }
+    let mut large = delivery("pagerduty[2]");
+    let mut alert = large.alerts[0].clone();
+    alert.annotations = [("description", "y".repeat(300_000).as_str())].into();
+    large.alerts = [alert.clone(), alert].into();
+    deliverer.deliver(&large).await;
+    let received = service.received().remove(0);
+    assert_eq!(received.json()["service_key"], "eu-service-key");
+    let details = received.json()["details"].to_string();
+    assert!(received.body.len() <= 512_000 && details.contains("more characters"), "{} bytes", received.body.len());
 }
 
 /// Delivers as the state machine does: with what the receiver answered last.
@@ -134,9 +170,14 @@ async fn a_bot_updates_its_message_and_continues_in_the_thread() {
     ));
     let mut receipt = String::new();
     let mut told = Vec::new();
-    let mut more = delivery("slack[0]");
+    let [mut more, mut repeated, mut fewer] = [(); 3].map(|()| delivery("slack[0]"));
     more.reason = NotifyReason::NewAlertsInGroup;
-    for delivery in [delivery("slack[0]"), more, resolved(delivery("slack[0]")), delivery("slack[0]")] {
+    repeated.reason = NotifyReason::RepeatIntervalElapsed;
+    // Somebody looks after the one that still fires.
+    fewer.alerts = [fewer.alerts[0].clone(), resolved(delivery("slack[0]")).alerts[1].clone()].into();
+    (fewer.reason, fewer.looked_after) = (NotifyReason::NewResolvedAlerts, true);
+    let over = resolved(delivery("slack[0]"));
+    for delivery in [delivery("slack[0]"), more, repeated, fewer, over, delivery("slack[0]")] {
         told.push(tell(&deliverer, &mut receipt, delivery).await);
     }
     // The message was deleted meanwhile: a new one takes its place.
@@ -165,6 +206,8 @@ async fn a_bot_updates_its_message_and_continues_in_the_thread() {
             [
                 "delivered: channel C00000001, ts 1795209600.000100",
                 "delivered: channel C00000001, ts 1795209600.000100",
+                "delivered: channel C00000001, ts 1795209600.000100",
+                "delivered: channel C00000001, ts 1795209600.000100",
                 "delivered: channel C00000001, ts 1795209600.000100, over",
                 "delivered: channel C00000001, ts 1795209600.000100",
                 "delivered: channel C00000001, ts 1795209600.000100",
@@ -173,6 +216,10 @@ async fn a_bot_updates_its_message_and_continues_in_the_thread() {
                 "/api/chat.postMessage \"#alerts\" null \"#e01e5a\" broadcast null acts 2 null",
                 "/api/chat.update \"C00000001\" null \"#e01e5a\" broadcast null acts 2 null",
                 "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast true acts 0 \"🔥 2 firing: a:9090, b:9090\"",
+                "/api/chat.update \"C00000001\" null \"#e01e5a\" broadcast null acts 2 null",
+                "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast true acts 0 \"🔥 2 firing: a:9090, b:9090\"",
+                "/api/chat.update \"C00000001\" null \"#7c5cff\" broadcast null acts 1 null",
+                "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast null acts 0 \"🔥 1 firing: a:9090  ·  ✅ resolved: b:9090\"",
                 "/api/chat.update \"C00000001\" null \"#2eb67d\" broadcast null acts 0 null",
                 "/api/chat.postMessage \"C00000001\" \"1795209600.000100\" null broadcast null acts 0 \"✅ resolved: a:9090, b:9090\"",
                 "/api/chat.postMessage \"#alerts\" null \"#e01e5a\" broadcast null acts 2 null",
@@ -182,6 +229,30 @@ async fn a_bot_updates_its_message_and_continues_in_the_thread() {
         )
     "##]]
     .assert_debug_eq(&(told, sent));
+}
+
+#[tokio::test]
+async fn messages_of_ones_own_have_the_buttons_too() {
+    let slack = Double::slack().await.unwrap();
+    let deliverer = deliverer(&format!(
+        "  slack_configs: [{{api_url: '{}', signing_secret: shh-secret, text: mine}}]",
+        slack.url()
+    ));
+    let looked_after = Delivery { looked_after: true, ..delivery("slack[0]") };
+    for delivery in [delivery("slack[0]"), looked_after, resolved(delivery("slack[0]"))] {
+        assert_eq!(said(&deliverer.deliver(&delivery).await), "delivered: ok");
+    }
+    let acts: Vec<String> = slack
+        .taken()
+        .iter()
+        .map(|received| {
+            let attachments = received.json()["attachments"].take();
+            assert_eq!(attachments[0]["text"], "mine");
+            let elements = attachments[1]["blocks"][0]["elements"].as_array().cloned().unwrap_or_default();
+            elements.iter().map(|element| element["action_id"].to_string()).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert_eq!(acts, ["\"watchfire_acknowledge\" \"watchfire_silence\"", "\"watchfire_silence\"", ""]);
 }
 
 #[tokio::test]

@@ -132,6 +132,7 @@ pub(crate) fn delivery(integration: &str) -> Delivery {
         reason: NotifyReason::FirstNotification,
         folded: 0,
         unsaid_firing: 0,
+        looked_after: false,
         alerts: alerts.into(),
         at: NOW,
         receipt: "".into(),

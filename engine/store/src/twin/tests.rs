@@ -6,8 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use watchfire_alerting::{
-    Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GroupKey, GroupRecord,
-    HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, Integration, IntegrationKey,
+    Acknowledgement, AlertRecord, Delivery, DeliveryOutcome, DeliveryReason, FingerprintSet, GoneIntegration, GroupKey,
+    GroupRecord, HistoryEntry, HistoryRecord, Instance, InstanceRecord, InstanceState, Integration, IntegrationKey,
     IntegrationsRecord, LogEntry, Membership, NotificationId, NotifyReason, OutboxEntry, RateLimitRecord, Reason,
     Recurrence, Refusal, RouteId, RouteIdentity, RoutesRecord, ScheduleRecord, SettingsDigest, Silence, SilenceId,
     SimilarKey, StateReason, SuppressReason, TargetKey, TargetRecord,
@@ -253,9 +253,13 @@ fn any_integrations() -> impl Strategy<Value = Record> {
             takes_acknowledgements,
         },
     );
-    let receiver = (".{0,4}".prop_map(|name| name.into()), vec(integration, 0..3));
-    vec(receiver, 0..3)
-        .prop_map(|receivers| Record::Integrations(IntegrationsRecord { receivers: receivers.into_iter().collect() }))
+    let gone =
+        (integration.clone(), any_time()).prop_map(|(integration, since)| GoneIntegration { integration, since });
+    let name = || ".{0,4}".prop_map(|name| name.into());
+    (vec((name(), vec(integration, 0..3)), 0..3), vec((name(), vec(gone, 0..3)), 0..3)).prop_map(|(receivers, gone)| {
+        let (receivers, gone) = (receivers.into_iter().collect(), gone.into_iter().collect());
+        Record::Integrations(IntegrationsRecord { receivers, gone })
+    })
 }
 
 fn any_rate_limit() -> impl Strategy<Value = Record> {
@@ -367,6 +371,7 @@ prop_compose! {
             reason,
             folded: folded.into(),
             unsaid_firing: unsaid_firing.into(),
+            looked_after: false,
             alerts: alerts.into(),
             at: decided_at,
             receipt: receipt.into(),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use watchfire_alerting as alerting;
 use watchfire_alerting::{
-    AlertRecord, GroupKey, GroupRecord, InstanceRecord, InstanceState, Integration, IntegrationKey, IntegrationsRecord,
-    Membership, RateLimitRecord, RouteId, RouteIdentity, RoutesRecord, ScheduleRecord, SettingsDigest, SilenceId,
+    AlertRecord, GoneIntegration, GroupKey, GroupRecord, InstanceRecord, InstanceState, Integration, IntegrationKey,
+    IntegrationsRecord, Membership, RateLimitRecord, RouteId, RouteIdentity, RoutesRecord, ScheduleRecord,
+    SettingsDigest, SilenceId,
 };
 use watchfire_model as model;
 use watchfire_model::Matcher;
@@ -359,6 +360,16 @@ impl TryFrom<Routes> for RoutesRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Integrations {
     receivers: BTreeMap<Arc<str>, Vec<IntegrationTwin>>,
+    /// Not there in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    gone: BTreeMap<Arc<str>, Vec<GoneTwin>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct GoneTwin {
+    #[serde(flatten)]
+    integration: IntegrationTwin,
+    since: Millis,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -372,36 +383,61 @@ struct IntegrationTwin {
     takes_acknowledgements: bool,
 }
 
-impl From<&IntegrationsRecord> for Integrations {
-    fn from(record: &IntegrationsRecord) -> Integrations {
-        let twin = |integration: &Integration| IntegrationTwin {
+impl From<&Integration> for IntegrationTwin {
+    fn from(integration: &Integration) -> IntegrationTwin {
+        IntegrationTwin {
             kind: integration.key.kind.clone(),
             number: integration.key.number,
             settings: integration.settings.to_string(),
             send_resolved: integration.send_resolved,
             takes_acknowledgements: integration.takes_acknowledgements,
-        };
-        let of = |(name, own): (&Arc<str>, &Vec<Integration>)| (name.clone(), own.iter().map(twin).collect());
-        Integrations { receivers: record.receivers.iter().map(of).collect() }
+        }
     }
+}
+
+impl TryFrom<IntegrationTwin> for Integration {
+    type Error = String;
+
+    fn try_from(twin: IntegrationTwin) -> Result<Integration, String> {
+        let settings = SettingsDigest::parse(&twin.settings);
+        Ok(Integration {
+            key: IntegrationKey { kind: twin.kind, number: twin.number },
+            settings: settings.ok_or_else(|| format!("{:?} is no digest of settings", twin.settings))?,
+            send_resolved: twin.send_resolved,
+            takes_acknowledgements: twin.takes_acknowledgements,
+        })
+    }
+}
+
+impl From<&IntegrationsRecord> for Integrations {
+    fn from(record: &IntegrationsRecord) -> Integrations {
+        let gone = |one: &GoneIntegration| GoneTwin { integration: (&one.integration).into(), since: one.since.into() };
+        Integrations {
+            receivers: by_receiver(&record.receivers, |own| own.iter().map(Into::into).collect()),
+            gone: by_receiver(&record.gone, |own| own.iter().map(gone).collect()),
+        }
+    }
+}
+
+fn by_receiver<T, U>(all: &BTreeMap<Arc<str>, T>, twins: impl Fn(&T) -> U) -> BTreeMap<Arc<str>, U> {
+    all.iter().map(|(name, own)| (name.clone(), twins(own))).collect()
 }
 
 impl TryFrom<Integrations> for IntegrationsRecord {
     type Error = String;
 
     fn try_from(twin: Integrations) -> Result<IntegrationsRecord, String> {
-        let integration = |twin: IntegrationTwin| {
-            let settings = SettingsDigest::parse(&twin.settings);
-            Ok::<_, String>(Integration {
-                key: IntegrationKey { kind: twin.kind, number: twin.number },
-                settings: settings.ok_or_else(|| format!("{:?} is no digest of settings", twin.settings))?,
-                send_resolved: twin.send_resolved,
-                takes_acknowledgements: twin.takes_acknowledgements,
-            })
+        let gone = |twin: GoneTwin| {
+            Ok::<_, String>(GoneIntegration { integration: twin.integration.try_into()?, since: twin.since.into() })
         };
-        let of = |(name, own): (Arc<str>, Vec<IntegrationTwin>)| {
-            Ok((name, own.into_iter().map(integration).collect::<Result<_, String>>()?))
-        };
-        Ok(IntegrationsRecord { receivers: twin.receivers.into_iter().map(of).collect::<Result<_, String>>()? })
+        let mut record = IntegrationsRecord::default();
+        for (name, own) in twin.receivers {
+            let own = own.into_iter().map(Integration::try_from).collect::<Result<_, _>>()?;
+            record.receivers.insert(name, own);
+        }
+        for (name, own) in twin.gone {
+            record.gone.insert(name, own.into_iter().map(gone).collect::<Result<_, _>>()?);
+        }
+        Ok(record)
     }
 }
