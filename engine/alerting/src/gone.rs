@@ -22,7 +22,7 @@ impl Engine {
             (spec.name.clone(), Integration::identify(known, gone(&spec.name), &spec.integrations))
         };
         let receivers: BTreeMap<Arc<str>, Vec<Integration>> = receivers.iter().map(own).collect();
-        let mut gone: BTreeMap<Arc<str>, Vec<GoneIntegration>> = BTreeMap::new();
+        let mut gone: Vec<(Arc<str>, GoneIntegration)> = Vec::new();
         let just_now = |integration| GoneIntegration { integration, since: self.now };
         let before = self.gone.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one.clone())));
         let were_there = self.receivers.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one.clone())));
@@ -30,10 +30,14 @@ impl Engine {
             let key = &one.integration.key;
             let is_there = receivers.get(name).is_some_and(|own| own.iter().any(|own| own.key == *key));
             if !is_there && one.since > self.now - self.settings.gone_integration_retention {
-                gone.entry(name.clone()).or_default().push(one);
+                gone.push((name.clone(), one));
             }
         }
-        (self.receivers, self.gone) = (receivers, gone);
+        // Whoever went last is the likeliest to come back.
+        gone.sort_by_key(|(_, one)| std::cmp::Reverse(one.since));
+        gone.truncate(self.settings.gone_integrations_max);
+        (self.receivers, self.gone) = (receivers, BTreeMap::new());
+        gone.into_iter().for_each(|(name, one)| self.gone.entry(name).or_default().push(one));
     }
 
     /// Takes back what is on its way to an integration that is gone, and says what it is owed if it has just gone.

@@ -33,7 +33,7 @@ impl Engine {
 
     /// The numbers of things that are bounded, by name, with their bounds: alerts and the bytes of their texts, alert
     /// groups, silences and those of them that recur, what rate limits remember, histories, attempts to deliver.
-    pub fn usage(&self) -> [(&'static str, usize, usize); 8] {
+    pub fn usage(&self) -> [(&'static str, usize, usize); 9] {
         [
             ("alerts", self.alerts.len(), self.settings.alerts_max),
             ("alerts_bytes", self.alerts.bytes(), self.settings.alerts_bytes_max),
@@ -42,6 +42,7 @@ impl Engine {
             ("silences_recurring", self.silences.recurring(), self.settings.silences_max),
             ("rate_limits", self.similar.len(), self.settings.rate_limits_max),
             ("histories", self.history.len(), self.settings.history_alerts_max),
+            ("gone_integrations", self.gone.values().map(Vec::len).sum(), self.settings.gone_integrations_max),
             ("attempts", self.turns.under_way(), self.settings.attempts_max),
         ]
     }

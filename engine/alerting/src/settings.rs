@@ -62,6 +62,8 @@ pub struct Settings {
     /// How long what an integration knows is kept after it went from the configuration: if it comes back within that time,
     /// it is told the ends that it is owed, and not again what it has taken. Ended alerts wait for it meanwhile.
     pub gone_integration_retention: Duration,
+    /// How many such integrations are kept; those that went first are forgotten.
+    pub gone_integrations_max: usize,
     /// After what time a router plugin that did not answer is passed over.
     pub router_deadline: Duration,
     /// How long an alert from outside whose end came while the engine was down may still be sent again, and how long the
@@ -124,6 +126,7 @@ impl Default for Settings {
             silence_retention: Duration::from_hours(120),
             log_retention: Duration::from_hours(120),
             gone_integration_retention: Duration::from_hours(1),
+            gone_integrations_max: 1_000,
             router_deadline: Duration::from_secs(2),
             restart_grace: Duration::from_mins(5),
             attempts_max: 256,

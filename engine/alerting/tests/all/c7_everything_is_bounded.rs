@@ -323,3 +323,22 @@ fn an_idle_engine_writes_nothing() {
     let labels = Labels::from_pairs([("alertname", "A")]);
     assert!(w.engine.alert(w.now, labels.fingerprint()).is_some());
 }
+
+#[test]
+fn of_integrations_that_went_only_the_last_are_remembered() {
+    let settings = Settings { gone_integrations_max: 2, ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    fire(&mut w, &names(0..1));
+    for (turn, name) in ["second", "third", "fourth", "ops"].into_iter().enumerate() {
+        w.at(&format!("{}m", 10 * turn + 1));
+        w.reload_dispatch(|dispatch| {
+            dispatch.receivers = vec![receiver(name)];
+            dispatch.route.receiver = name.into();
+        });
+        w.at(&format!("{}m", 10 * turn + 10));
+        assert_eq!(used(&w, "gone_integrations"), ((turn + 1).min(2), 2));
+    }
+    // The first one is not known any more.
+    let told = w.log.iter().filter(|line| line.ends_with("ops first_notification +N000")).count();
+    assert_eq!(told, 2, "{:?}", w.log);
+}
