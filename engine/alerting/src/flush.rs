@@ -94,10 +94,9 @@ impl Engine {
         for (fingerprint, told) in done {
             let Some(stored) = self.alerts.get_mut(fingerprint) else { continue };
             stored.memberships.retain(|membership| membership.group != key);
-            if !over {
-                // Else it would be here again after a restart, and its end would be told again.
-                self.dirty_alerts.insert(fingerprint);
-            }
+            // Also where the group is over: else the alert would be in the next one of this name after a restart, and its
+            // end would be told again. Times do not say which group it was in, since clocks are set back.
+            self.dirty_alerts.insert(fingerprint);
             if !told {
                 let reason = Reason::Suppress(SuppressReason::EndedUntold);
                 let entry = HistoryEntry { at: self.now, reason, target: None, notification: None };

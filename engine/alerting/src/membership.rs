@@ -394,16 +394,8 @@ impl Engine {
     pub(crate) fn rejoin(&mut self, fingerprint: Fingerprint) {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let groups = &mut self.groups;
-        let ended_before = |time| stored.resolved && stored.alert.updated_at < time;
         stored.memberships.retain_mut(|membership| {
-            // One of the same name may have come since the alert left the one that it was in, which was over by then.
-            // What a target awaits counts more than times, since a clock may have been set back in between.
             let Some(group) = groups.get_mut(&membership.group) else { return false };
-            if !group.awaits(fingerprint) && ended_before(group.created_at) {
-                // Found again like this at every start, so it need not be kept.
-                let _records = group.count_as_unknown(&[fingerprint]);
-                return false;
-            }
             let member = Member { detached: membership.detached, told: true, ..Member::default() };
             group.members.insert(fingerprint, member);
             membership.group = group.key.clone();

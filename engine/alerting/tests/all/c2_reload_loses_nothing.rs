@@ -296,6 +296,14 @@ fn a_restart_tells_no_end_again() {
     w.expect(&["35m ops all_alerts_resolved -B -C", "36m ops first_notification +E"]);
     w.crash("1s");
     w.at("1h").expect(&[]);
+    // However the clock was set in between.
+    w.resolve(&["E"]);
+    w.at("1h2m").expect(&["1h1m ops all_alerts_resolved -E"]);
+    w.now = START + Duration::from_mins(50);
+    w.fire(&["F"]);
+    w.expect(&["50m ops first_notification +F"]);
+    w.crash("1s");
+    w.at("2h").expect(&[]);
 }
 
 #[test]
