@@ -81,6 +81,8 @@ struct Simulation {
     settings: Settings,
     committed: BTreeMap<RecordKey, Record>,
     definitions: Arc<Definitions>,
+    /// Those that the engine has taken up: what was due before it was asked to is done by the ones before.
+    in_force: Arc<Definitions>,
     /// What each rule finds.
     finds: BTreeMap<RuleId, BTreeSet<u64>>,
     evaluation_fails: bool,
@@ -124,6 +126,9 @@ impl Simulation {
         let settings = Settings {
             history_retention: Duration::from_hours(100),
             attempts_max: 3,
+            // As long may an attempt wait after a start with a clock that was set back, since a receiver may have asked for
+            // it: longer than any backoff, and no longer than it takes to settle.
+            retry_after_max: Duration::from_mins(7),
             // A receiver that goes comes back when things settle, however long that takes.
             gone_integration_retention: Duration::from_hours(1_000),
             ..Settings::default()
@@ -137,6 +142,7 @@ impl Simulation {
             settings,
             committed: BTreeMap::new(),
             definitions: definitions.clone(),
+            in_force: definitions.clone(),
             finds: BTreeMap::new(),
             evaluation_fails: false,
             router_fails: false,
@@ -245,6 +251,9 @@ impl Simulation {
     fn execute(&mut self, outputs: Vec<Output>, inputs: &mut VecDeque<Input>) {
         for output in outputs {
             match output {
+                Output::Changed(change) if change.reason == Reason::Reloaded => {
+                    self.in_force = self.definitions.clone();
+                }
                 Output::Persist(_) | Output::Append(_) | Output::Forward(_) | Output::Changed(_) => {}
                 Output::Confirm if self.chance.one_in(4) => self.held.push_back(Input::Confirmed),
                 Output::Confirm => inputs.push_back(Input::Confirmed),
@@ -356,7 +365,7 @@ impl Simulation {
         }
         if delivery.reason == NotifyReason::FirstNotification && (delivery.at, delivery.attempt) == (self.now, 1) {
             let leads_here = |alert: &Alert| {
-                let routes = self.definitions.dispatch.route(&alert.labels);
+                let routes = self.in_force.dispatch.route(&alert.labels);
                 routes.into_iter().any(|route| match route.router {
                     None => route.receiver == delivery.receiver,
                     Some(_) => ["ops", "day", "night"].contains(&&*delivery.receiver),
