@@ -172,7 +172,7 @@ impl Engine {
         };
         match acknowledgement.until {
             Some(until) => self.timers.set(Timer::Acknowledgement(fingerprint), until),
-            None => self.timers.cancel(Timer::Acknowledgement(fingerprint)),
+            None => self.timers.cancel(&Timer::Acknowledgement(fingerprint)),
         }
         stored.seldom_mut().acknowledgement = Some(acknowledgement);
         self.dirty_alerts.insert(fingerprint);
@@ -234,7 +234,7 @@ impl Engine {
         let Some(stored) = self.alerts.get_mut(fingerprint) else { return };
         let Some(ended) = stored.take_acknowledgement() else { return };
         let labels = stored.alert.labels.clone();
-        self.timers.cancel(Timer::Acknowledgement(fingerprint));
+        self.timers.cancel(&Timer::Acknowledgement(fingerprint));
         self.dirty_alerts.insert(fingerprint);
         self.tell(&labels, None, None, Reason::AcknowledgementEnded { snooze: ended.snooze });
         if ended.snooze {

@@ -23,7 +23,7 @@ impl Engine {
         let next = steps.iter().find(|step| !group.escalated.contains(&step.receiver));
         match (group.unanswered_since, next) {
             (Some(since), Some(step)) => self.timers.set_if_unset(timer, since + step.after),
-            _ => self.timers.cancel(timer),
+            _ => self.timers.cancel(&timer),
         }
     }
 
@@ -49,7 +49,7 @@ impl Engine {
         }
         group.unanswered_since = None;
         group.escalated.clear();
-        self.timers.cancel(Timer::escalation(&group.key));
+        self.timers.cancel(&Timer::escalation(&group.key));
         self.dirty_groups.insert(group.key.clone());
         for dropped in group.sync_targets(&self.receivers, &self.gone) {
             self.drop_target(dropped);

@@ -421,7 +421,7 @@ impl Engine {
         let Some(pending) = target.pending.take() else { return };
         self.notifications.remove(&pending.id);
         let key = target.key.clone();
-        self.timers.cancel(Timer::Attempt(key.clone()));
+        self.timers.cancel(&Timer::Attempt(key.clone()));
         self.persist_target(group, index);
         self.emit(Subject::Notification { id: pending.id, target: key }, Reason::Delivery(reason));
     }
@@ -445,7 +445,7 @@ impl Engine {
         let timer = Timer::Repeat(group.targets[index].key.clone());
         match self.repeat_at(group, index) {
             Some(at) if at >= self.now => self.timers.set(timer, at),
-            Some(_) | None => self.timers.cancel(timer),
+            Some(_) | None => self.timers.cancel(&timer),
         }
     }
 

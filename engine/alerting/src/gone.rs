@@ -73,7 +73,7 @@ impl Engine {
             Some(since) => {
                 self.timers.set(Timer::GoneIntegrations, since + self.settings.gone_integration_retention);
             }
-            None => self.timers.cancel(Timer::GoneIntegrations),
+            None => self.timers.cancel(&Timer::GoneIntegrations),
         }
     }
 

@@ -24,7 +24,7 @@ impl Engine {
                 stored.rules.sort_unstable();
                 alert.ends_at = None;
                 alert.timeout = false;
-                self.timers.cancel(Timer::AlertEnd(fingerprint));
+                self.timers.cancel(&Timer::AlertEnd(fingerprint));
                 self.dirty_alerts.insert(fingerprint);
             }
             return;
@@ -156,7 +156,7 @@ impl Engine {
             }
             self.tell(&labels, None, None, StateReason::Received);
         }
-        self.timers.cancel(Timer::Forget(fingerprint));
+        self.timers.cancel(&Timer::Forget(fingerprint));
         let mut stored = match self.alerts.remove(fingerprint) {
             Some(old) => old.begins_anew(alert),
             None => StoredAlert::new(alert, self.now),
@@ -199,11 +199,11 @@ impl Engine {
             stored.seldom_mut().changed_at = self.now;
         }
         if stored.take_acknowledgement().is_some() {
-            self.timers.cancel(Timer::Acknowledgement(fingerprint));
+            self.timers.cancel(&Timer::Acknowledgement(fingerprint));
         }
         let labels = stored.alert.labels.clone();
         self.inhibitor.remove(&labels);
-        self.timers.cancel(Timer::AlertEnd(fingerprint));
+        self.timers.cancel(&Timer::AlertEnd(fingerprint));
         self.timers.set(Timer::Forget(fingerprint), self.now + self.settings.alert_retention);
         self.dirty_alerts.insert(fingerprint);
         self.mark_groups_changed(fingerprint);

@@ -132,7 +132,7 @@ impl Engine {
             self.counters.stale_answers += 1;
             return;
         };
-        self.timers.cancel(Timer::RouteLost(id));
+        self.timers.cancel(&Timer::RouteLost(id));
         let result = result.and_then(|decisions| {
             if decisions.len() == asked.alerts.len() {
                 return Ok(decisions);
@@ -353,13 +353,13 @@ impl Engine {
     /// Forgets a group and what its receivers knew.
     pub(crate) fn drop_group(&mut self, key: &GroupKey) {
         let Some(group) = self.groups.remove(key) else { return };
-        self.timers.cancel(Timer::flush(key));
-        self.timers.cancel(Timer::escalation(key));
+        self.timers.cancel(&Timer::flush(key));
+        self.timers.cancel(&Timer::escalation(key));
         self.dirty_groups.remove(key);
         self.delete(RecordKey::group(group.since, key));
         for target in group.targets {
-            self.timers.cancel(Timer::Attempt(target.key.clone()));
-            self.timers.cancel(Timer::Repeat(target.key.clone()));
+            self.timers.cancel(&Timer::Attempt(target.key.clone()));
+            self.timers.cancel(&Timer::Repeat(target.key.clone()));
             if let Some(pending) = target.pending {
                 if pending.in_flight {
                     self.turns.give_back(&target.key);

@@ -244,7 +244,7 @@ impl Engine {
         let target = &group.targets[index];
         let key = target.key.clone();
         self.notifications.remove(&id);
-        self.timers.cancel(Timer::Attempt(key.clone()));
+        self.timers.cancel(&Timer::Attempt(key.clone()));
         self.persist_target(group, index);
         let reason = Reason::Delivery(reason);
         let (target, notification) = (Some(key.clone()), Some(id));

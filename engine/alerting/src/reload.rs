@@ -188,7 +188,7 @@ impl Engine {
         }
         for id in old_groups.into_keys() {
             for timer in [Timer::RuleSlot(id), Timer::Arrival(id), Timer::EvaluationLost(id)] {
-                self.timers.cancel(timer);
+                self.timers.cancel(&timer);
             }
         }
         let rule_groups = &self.rule_groups;
@@ -212,7 +212,7 @@ impl Engine {
 
     fn come_back(&mut self, id: RuleId) -> Option<RuleState> {
         let state = self.removed_rules.remove(&id)?;
-        self.timers.cancel(Timer::RuleRemoved(id));
+        self.timers.cancel(&Timer::RuleRemoved(id));
         self.emit(Subject::Rule(id), RuleReason::CameBack.into());
         Some(state)
     }
@@ -242,7 +242,7 @@ impl Engine {
             old.sort_unstable();
             for ((_, old), new) in old.into_iter().zip(new) {
                 if let Some(state) = before.remove(&old) {
-                    self.timers.cancel(Timer::RuleRemoved(old));
+                    self.timers.cancel(&Timer::RuleRemoved(old));
                     self.take_over(old, state, new);
                     placed.insert(new);
                 }
@@ -424,7 +424,7 @@ impl Engine {
         for index in 0..group.targets.len() {
             self.set_aside_if_gone(&mut group, index);
         }
-        self.timers.cancel(Timer::escalation(key));
+        self.timers.cancel(&Timer::escalation(key));
         self.arm_escalation(&group);
         for index in 0..group.targets.len() {
             self.arm_repeat(&group, index);
@@ -448,8 +448,8 @@ impl Engine {
     }
 
     pub(crate) fn forget_target(&mut self, target: Target) {
-        self.timers.cancel(Timer::Attempt(target.key.clone()));
-        self.timers.cancel(Timer::Repeat(target.key.clone()));
+        self.timers.cancel(&Timer::Attempt(target.key.clone()));
+        self.timers.cancel(&Timer::Repeat(target.key.clone()));
         if let Some(pending) = target.pending {
             if pending.in_flight {
                 self.turns.give_back(&target.key);

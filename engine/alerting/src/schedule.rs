@@ -247,7 +247,7 @@ impl Engine {
         if !group.touched.is_empty() {
             self.timers.set(Timer::Arrival(id), now.max(run.at + coalesce));
         }
-        self.timers.cancel(Timer::EvaluationLost(id));
+        self.timers.cancel(&Timer::EvaluationLost(id));
         self.arm_slot(id);
     }
 

@@ -1,6 +1,10 @@
 //! All timers of the engine as one table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap};
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use watchfire_model::{Fingerprint, RuleGroupId, RuleId, Timestamp};
@@ -63,76 +67,93 @@ impl Timer {
     }
 }
 
-/// A timer to be found again, in an order that is quick to compare: keys of groups are long, have much in common and lie
-/// apart, so that not even their hashes are looked for there.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ToFind {
-    hash: u64,
-    timer: Timer,
-}
-
-impl ToFind {
-    fn new(timer: Timer) -> ToFind {
-        let hash = match &timer {
-            Timer::AlertEnd(alert) | Timer::Acknowledgement(alert) | Timer::Forget(alert) => alert.0,
-            Timer::Flush(group) | Timer::Escalation(group) => group.hash(),
-            Timer::Repeat(target) | Timer::Attempt(target) => target.group.hash(),
-            _ => 0,
-        };
-        ToFind { hash, timer }
+impl Hash for Timer {
+    /// By what is hashed already, and that is enough: keys of groups are long, have much in common and lie apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        discriminant(self).hash(state);
+        match self {
+            Timer::AlertEnd(alert) | Timer::Acknowledgement(alert) | Timer::Forget(alert) => alert.hash(state),
+            Timer::Flush(group) | Timer::Escalation(group) => group.hash(state),
+            Timer::Repeat(target) | Timer::Attempt(target) => state.write_u64(target.group.hash()),
+            Timer::RuleSlot(rules) | Timer::Arrival(rules) | Timer::EvaluationLost(rules) => rules.hash(state),
+            Timer::Silence(id) => id.hash(state),
+            Timer::RateLimit(key) => key.hash(state),
+            Timer::RuleRemoved(rule) => rule.hash(state),
+            Timer::RouteLost(request) => request.hash(state),
+            Timer::GoneIntegrations | Timer::KeepHistory | Timer::AgeHistory => {}
+        }
     }
 }
 
+/// Settings that do not hold any more and may stay in the queue, beside as many as hold.
+const STALE_MIN: usize = 64;
+
 /// Each timer is set at most once.
+///
+/// Most timers are put off or cancelled and never due, such as the time by which an attempt under way should have been
+/// answered. So a setting that does not hold any more stays in the queue until its turn comes or until there are too many
+/// of them, which costs far less than to look for it there.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    by_time: BTreeSet<(Timestamp, Timer)>,
-    by_timer: BTreeMap<ToFind, Timestamp>,
+    settings: HashMap<Timer, Timestamp>,
+    /// The settings, the next one first, and some that were. The first one always holds.
+    queue: BinaryHeap<Reverse<(Timestamp, Timer)>>,
 }
 
 impl Timers {
     /// Sets a timer, replacing an earlier setting.
     pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
-        if let Some(old) = self.by_timer.insert(ToFind::new(timer.clone()), at) {
-            if old == at {
-                return;
-            }
-            // The set owns its copy of the key, so the lookup needs one too; the parts are reference counted.
-            self.by_time.remove(&(old, timer.clone()));
+        // What is cloned is a number or reference counted.
+        if self.settings.insert(timer.clone(), at) == Some(at) {
+            return;
         }
-        self.by_time.insert((at, timer));
+        self.queue.push(Reverse((at, timer)));
+        self.tidy();
     }
 
     /// Sets a timer only if it is not set.
     pub(crate) fn set_if_unset(&mut self, timer: Timer, at: Timestamp) {
-        if self.get(&timer).is_none() {
-            self.set(timer, at);
+        if let Entry::Vacant(free) = self.settings.entry(timer) {
+            self.queue.push(Reverse((at, free.key().clone())));
+            free.insert(at);
         }
     }
 
     /// Unsets a timer.
-    pub(crate) fn cancel(&mut self, timer: Timer) {
-        let timer = ToFind::new(timer);
-        if let Some(at) = self.by_timer.remove(&timer) {
-            self.by_time.remove(&(at, timer.timer));
+    pub(crate) fn cancel(&mut self, timer: &Timer) {
+        if self.settings.remove(timer).is_some() {
+            self.tidy();
         }
     }
 
     /// When a timer is due.
     pub(crate) fn get(&self, timer: &Timer) -> Option<Timestamp> {
-        // What is cloned is a number or reference counted.
-        self.by_timer.get(&ToFind::new(timer.clone())).copied()
+        self.settings.get(timer).copied()
+    }
+
+    /// Takes settings that do not hold any more out of the queue: those that come first, and all if they are too many.
+    fn tidy(&mut self) {
+        if self.queue.len() > 2 * self.settings.len() + STALE_MIN {
+            // Not by taking some out: a timer that was put off and back again would be there twice for ever.
+            let settings = self.settings.iter().map(|(timer, at)| Reverse((*at, timer.clone())));
+            self.queue = settings.collect();
+        }
+        while let Some(Reverse((at, timer))) = self.queue.peek()
+            && self.settings.get(timer) != Some(at)
+        {
+            self.queue.pop();
+        }
     }
 
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.queue.peek().map(|Reverse((at, _))| *at)
     }
 
     /// The timers that wait for a span of time and not for a time that somebody set, those of alert groups and rule
     /// groups' slots excepted, whose times are also kept elsewhere. In their order.
     pub(crate) fn relative(&self) -> Vec<Timer> {
-        let relative = self.by_timer.keys().map(|known| &known.timer).filter(|timer| match timer {
+        let relative = self.settings.keys().filter(|timer| match timer {
             Timer::Silence(_) | Timer::AlertEnd(_) | Timer::Acknowledgement(_) => false,
             Timer::RuleSlot(_) | Timer::Flush(_) => false,
             Timer::RateLimit(_) | Timer::Repeat(_) | Timer::Escalation(_) => true,
@@ -150,14 +171,17 @@ impl Timers {
         if self.next()? > now {
             return None;
         }
-        let timer = ToFind::new(self.by_time.pop_first()?.1);
-        self.by_timer.remove(&timer);
-        Some(timer.timer)
+        let Reverse((_, timer)) = self.queue.pop()?;
+        self.settings.remove(&timer);
+        self.tidy();
+        Some(timer)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -175,7 +199,7 @@ mod tests {
         timers.set(Timer::AlertEnd(Fingerprint(3)), at(1));
         timers.set_if_unset(Timer::AlertEnd(Fingerprint(3)), at(2));
         timers.set(Timer::RuleSlot(RuleGroupId(7)), at(2));
-        timers.cancel(Timer::RuleSlot(RuleGroupId(7)));
+        timers.cancel(&Timer::RuleSlot(RuleGroupId(7)));
         assert_eq!(timers.next(), Some(at(1)));
         let mut due = Vec::new();
         while let Some(timer) = timers.pop_due(at(4)) {
@@ -186,5 +210,57 @@ mod tests {
             [Timer::AlertEnd(Fingerprint(3)), Timer::AlertEnd(Fingerprint(2)), Timer::Forget(Fingerprint(1))]
         );
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn timers_that_are_put_off_again_and_again_take_no_more_room_than_those_that_are_set() {
+        let mut timers = Timers::default();
+        for round in 0..1_000 {
+            for alert in 0..100 {
+                timers.set(Timer::AlertEnd(Fingerprint(alert)), Timestamp::from_secs(1_000 + round % 7));
+            }
+            assert!(timers.queue.len() <= 2 * 100 + STALE_MIN + 1, "{} after round {round}", timers.queue.len());
+        }
+        (1..100).for_each(|alert| timers.cancel(&Timer::AlertEnd(Fingerprint(alert))));
+        assert!(timers.queue.len() <= 2 + STALE_MIN);
+        assert_eq!(timers.pop_due(Timestamp::from_secs(2_000)), Some(Timer::AlertEnd(Fingerprint(0))));
+        assert_eq!(timers.pop_due(Timestamp::from_secs(2_000)), None);
+    }
+
+    proptest! {
+        /// Whatever is set, put off, cancelled and taken, in whatever order: as in a list that is looked through.
+        #[test]
+        fn timers_are_due_as_in_a_list(steps in prop::collection::vec((0_u8..4, 0_u64..6, 0_i64..9), 0..400)) {
+            let mut timers = Timers::default();
+            let mut list: Vec<(Timestamp, Timer)> = Vec::new();
+            for (what, which, at) in steps {
+                let at = Timestamp::from_secs(at);
+                let timer = if which < 3 { Timer::Forget(Fingerprint(which)) } else { Timer::AlertEnd(Fingerprint(which)) };
+                let set = list.iter().position(|(_, known)| *known == timer);
+                match what {
+                    0 => {
+                        set.map(|set| list.remove(set));
+                        list.push((at, timer.clone()));
+                        timers.set(timer, at);
+                    }
+                    1 => {
+                        if set.is_none() {
+                            list.push((at, timer.clone()));
+                        }
+                        timers.set_if_unset(timer, at);
+                    }
+                    2 => {
+                        set.map(|set| list.remove(set));
+                        timers.cancel(&timer);
+                    }
+                    _ => {
+                        list.sort();
+                        let due = list.first().is_some_and(|(first, _)| *first <= at).then(|| list.remove(0).1);
+                        prop_assert_eq!(timers.pop_due(at), due);
+                    }
+                }
+                prop_assert_eq!(timers.next(), list.iter().map(|(at, _)| *at).min());
+            }
+        }
     }
 }
