@@ -66,10 +66,15 @@ pub struct TargetKey {
 impl GroupKey {
     /// The key of the group with these labels under a route, `receiver` being given where a router plugin chose it.
     pub fn new(route: &RouteId, receiver: Option<&str>, labels: &Labels) -> GroupKey {
-        match receiver {
-            None => GroupKey::from_text(format!("{route}:{labels}")),
-            Some(receiver) => GroupKey::from_text(format!("{route}/{receiver:?}:{labels}")),
-        }
+        // Room for what stands between names and values too, unless one needs escapes: it is made for every alert.
+        let mut text = String::with_capacity(route.0.len() + labels.packed_bytes() + 4 * (labels.len() + 1));
+        text.push_str(&route.0);
+        // Nothing fails that writes into memory.
+        let _written = match receiver {
+            None => write!(text, ":{labels}"),
+            Some(receiver) => write!(text, "/{receiver:?}:{labels}"),
+        };
+        GroupKey::from_text(text)
     }
 
     /// The key that [`GroupKey::as_str`] gave.

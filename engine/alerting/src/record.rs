@@ -1,8 +1,9 @@
 //! What survives a restart.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, ptr};
 
 use watchfire_model::{Alert, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::StateWrite;
@@ -43,7 +44,7 @@ pub enum Record {
 }
 
 /// Under what a record is kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecordKey {
     /// The kind of the record, a stable word.
     pub kind: &'static str,
@@ -319,31 +320,31 @@ impl RecordKey {
     }
 
     /// Of a time and identities as hexadecimal digits. Several keys are made for each notification, so that it matters how.
-    fn since(kind: &'static str, since: Timestamp, identity: &[u64]) -> RecordKey {
-        let mut key = String::with_capacity(13 + 16 * identity.len());
+    fn since<const N: usize>(kind: &'static str, since: Timestamp, identity: [u64; N]) -> RecordKey {
+        let mut key = Digits { text: [0; KEY_BYTES], length: 0 };
         // Keys did not always begin with a time.
         if since != Timestamp::EPOCH {
-            put_hex(&mut key, since.as_millis().cast_unsigned(), 12);
-            key.push('/');
+            key.number(since.as_millis().cast_unsigned(), 12);
+            key.put(b"/");
         }
-        identity.iter().for_each(|part| put_hex(&mut key, *part, 16));
-        RecordKey { kind, key: key.into() }
+        identity.iter().for_each(|part| key.number(*part, 16));
+        RecordKey { kind, key: key.as_str().into() }
     }
 
     pub(crate) fn alert(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
-        RecordKey::since(Record::ALERT, since, &[fingerprint.0])
+        RecordKey::since(Record::ALERT, since, [fingerprint.0])
     }
 
     pub(crate) fn group(since: Timestamp, key: &GroupKey) -> RecordKey {
-        RecordKey::since(Record::GROUP, since, &[key.hash()])
+        RecordKey::since(Record::GROUP, since, [key.hash()])
     }
 
     pub(crate) fn target(since: Timestamp, target: &TargetKey) -> RecordKey {
-        RecordKey::since(Record::TARGET, since, &[target.group.hash(), target.hash()])
+        RecordKey::since(Record::TARGET, since, [target.group.hash(), target.hash()])
     }
 
     pub(crate) fn history(since: Timestamp, fingerprint: Fingerprint) -> RecordKey {
-        RecordKey::since(Record::HISTORY, since, &[fingerprint.0])
+        RecordKey::since(Record::HISTORY, since, [fingerprint.0])
     }
 
     pub(crate) fn rate_limit(key: &SimilarKey) -> RecordKey {
@@ -356,21 +357,57 @@ impl RecordKey {
     }
 }
 
+impl PartialOrd for RecordKey {
+    fn partial_cmp(&self, other: &RecordKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RecordKey {
+    /// By kind and by key. What is decided at one time is sorted by them for each commit, so that it matters that most
+    /// kinds are the same word at the same place.
+    fn cmp(&self, other: &RecordKey) -> Ordering {
+        let kind = if ptr::eq(self.kind, other.kind) { Ordering::Equal } else { self.kind.cmp(other.kind) };
+        kind.then_with(|| self.key.cmp(&other.key))
+    }
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.key)
     }
 }
 
-/// Appends a number in at least so many hexadecimal digits.
-fn put_hex(out: &mut String, number: u64, digits_min: u32) {
-    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min) as usize;
-    let mut text = [0; 16];
-    for (place, digit) in text.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+/// The longest key: a time, a slash and two identities.
+const KEY_BYTES: usize = 16 + 1 + 2 * 16;
+
+/// A key as it is written: a time, a slash and at most two identities, in a place of its own, so that the key itself is all
+/// that takes memory.
+struct Digits {
+    text: [u8; KEY_BYTES],
+    length: usize,
+}
+
+impl Digits {
+    fn put(&mut self, text: &[u8]) {
+        self.text[self.length..][..text.len()].copy_from_slice(text);
+        self.length += text.len();
     }
-    // All of them are ASCII.
-    out.push_str(str::from_utf8(&text[text.len() - digits..]).unwrap_or_default());
+
+    /// A number in at least so many hexadecimal digits.
+    fn number(&mut self, number: u64, digits_min: u32) {
+        let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(digits_min) as usize;
+        let mut text = [0; 16];
+        for (place, digit) in text.iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+        }
+        self.put(&text[text.len() - digits..]);
+    }
+
+    fn as_str(&self) -> &str {
+        // All of them are ASCII.
+        str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

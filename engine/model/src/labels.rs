@@ -257,7 +257,7 @@ impl Labels {
     }
 
     /// Bytes of its names and values with their lengths, as if it shared no names.
-    pub(crate) fn packed_bytes(&self) -> usize {
+    pub fn packed_bytes(&self) -> usize {
         self.0.names.len() + self.0.values.len()
     }
 }
