@@ -33,6 +33,19 @@ impl Secret {
     fn new(text: String) -> Secret {
         Secret { finder: Finder::new(&text).into_owned(), text }
     }
+
+    /// A text without it, if it is in it.
+    fn hidden(&self, text: &str) -> Option<String> {
+        let mut found = self.finder.find_iter(text.as_bytes()).peekable();
+        found.peek()?;
+        let (mut shown, mut from) = (String::with_capacity(text.len()), 0);
+        for at in found {
+            shown.extend([&text[from..at], MARK]);
+            from = at + self.text.len();
+        }
+        shown.push_str(&text[from..]);
+        Some(shown)
+    }
 }
 
 impl std::fmt::Debug for Redactor {
@@ -75,11 +88,8 @@ impl Redactor {
 
     /// `text` without the secrets. Most texts hold none and come back as they are.
     pub fn text<'a>(&self, text: impl Into<Cow<'a, str>>) -> String {
-        let hidden = |text: Cow<'a, str>, secret: &Secret| match secret.finder.find(text.as_bytes()) {
-            Some(_) => Cow::Owned(text.replace(&secret.text, MARK)),
-            None => text,
-        };
-        self.secrets.iter().fold(text.into(), hidden).into_owned()
+        let hide = |text: Cow<'a, str>, secret: &Secret| secret.hidden(&text).map_or(text, Cow::Owned);
+        self.secrets.iter().fold(text.into(), hide).into_owned()
     }
 
     /// The request as it may be shown.

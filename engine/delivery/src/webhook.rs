@@ -1,13 +1,12 @@
 //! Webhooks: Alertmanager's JSON, version 4, or the user's own payload.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
 use serde_json::Value;
-use watchfire_model::{AlertStatus, Annotations, Labels, Timestamp};
+use watchfire_model::{AlertStatus, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Message};
 
+use crate::request::JsonWriter;
 use crate::{BuildError, Notification, Request};
 
 /// The time that Go's zero `time.Time` prints: the end of an alert that still fires.
@@ -36,10 +35,10 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
         (Some(message), _) => custom(&fields.url, message),
         (None, Some(payload)) => Request::post_json(&fields.url, payload),
         (None, None) => {
-            let mut request = Request::post_json(&fields.url, &Payload::new(notification, fields.max_alerts));
+            let mut body = body(notification, fields.max_alerts);
             // Go's encoder ends its output with a line feed.
-            request.body.push(b'\n');
-            request
+            body.push(b'\n');
+            Request::post(&fields.url, body)
         }
     };
     request.set_header("Idempotency-Key", &notification.id);
@@ -65,91 +64,48 @@ fn custom(url: &str, message: &Message) -> Request {
 
 /// The body of the request as JSON, as Alertmanager's `webhook.Message` is encoded.
 pub fn payload(notification: &Notification, max_alerts: usize) -> Value {
-    // Maps in it have texts as keys, so that it always has a value.
-    serde_json::to_value(Payload::new(notification, max_alerts)).unwrap_or_default()
+    // What was just written can be read.
+    serde_json::from_slice(&body(notification, max_alerts)).unwrap_or_default()
 }
 
-/// The fields in Alertmanager's order.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload<'a> {
-    receiver: &'a str,
-    status: &'static str,
-    alerts: Vec<PayloadAlert<'a>>,
-    #[serde(rename = "notification_reason")]
-    notification_reason: &'a str,
-    #[serde(serialize_with = "labels")]
-    group_labels: &'a Labels,
-    #[serde(serialize_with = "labels")]
-    common_labels: &'a Labels,
-    #[serde(serialize_with = "texts")]
-    common_annotations: &'a Annotations,
-    route_labels: &'a BTreeMap<String, String>,
-    #[serde(rename = "externalURL")]
-    external_url: &'a str,
-    version: &'static str,
-    group_key: &'a str,
-    truncated_alerts: usize,
+/// The same as text, its fields in Alertmanager's order.
+fn body(notification: &Notification, max_alerts: usize) -> Vec<u8> {
+    let truncated = truncated(notification, max_alerts);
+    let sent = &notification.alerts[..notification.alerts.len() - truncated];
+    let mut json = JsonWriter::new();
+    json.object(|json| {
+        json.name("receiver").text(&notification.receiver);
+        json.name("status").text(notification.status().as_str());
+        json.name("alerts").array(sent.iter(), alert);
+        json.name("notification_reason").text(crate::view::reason(&notification.reason));
+        json.name("groupLabels").texts(pairs(&notification.group_labels));
+        json.name("commonLabels").texts(pairs(&notification.common_labels));
+        json.name("commonAnnotations").texts(notification.common_annotations.iter());
+        json.name("routeLabels").texts(notification.route_labels.iter().map(|(name, text)| (&**name, &**text)));
+        json.name("externalURL").text(&notification.external_url);
+        json.name("version").text("4");
+        json.name("groupKey").text(&notification.group_key);
+        json.name("truncatedAlerts").number(truncated);
+    });
+    json.finish()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PayloadAlert<'a> {
-    status: &'static str,
-    #[serde(serialize_with = "labels")]
-    labels: &'a Labels,
-    #[serde(serialize_with = "texts")]
-    annotations: &'a Annotations,
-    starts_at: String,
-    ends_at: Cow<'static, str>,
-    #[serde(rename = "generatorURL")]
-    generator_url: &'a str,
-    fingerprint: String,
+fn alert(json: &mut JsonWriter, view: &AlertView) {
+    let alert = &view.alert;
+    let end = alert.ends_at.filter(|_| view.status == AlertStatus::Resolved);
+    json.object(|json| {
+        json.name("status").text(view.status.as_str());
+        json.name("labels").texts(pairs(&alert.labels));
+        json.name("annotations").texts(alert.annotations.iter());
+        json.name("startsAt").text(&go_time(alert.starts_at));
+        json.name("endsAt").text(&end.map_or(Cow::Borrowed(ZERO_TIME), |end| go_time(end).into()));
+        json.name("generatorURL").text(&alert.generator_url);
+        json.name("fingerprint").text(&alert.fingerprint().to_string());
+    });
 }
 
-impl<'a> Payload<'a> {
-    fn new(notification: &'a Notification, max_alerts: usize) -> Payload<'a> {
-        let truncated = truncated(notification, max_alerts);
-        let sent = &notification.alerts[..notification.alerts.len() - truncated];
-        Payload {
-            receiver: &notification.receiver,
-            status: notification.status().as_str(),
-            alerts: sent.iter().map(PayloadAlert::new).collect(),
-            notification_reason: crate::view::reason(&notification.reason),
-            group_labels: &notification.group_labels,
-            common_labels: &notification.common_labels,
-            common_annotations: &notification.common_annotations,
-            route_labels: &notification.route_labels,
-            external_url: &notification.external_url,
-            version: "4",
-            group_key: &notification.group_key,
-            truncated_alerts: truncated,
-        }
-    }
-}
-
-impl<'a> PayloadAlert<'a> {
-    fn new(view: &'a AlertView) -> PayloadAlert<'a> {
-        let alert = &view.alert;
-        let end = alert.ends_at.filter(|_| view.status == AlertStatus::Resolved);
-        PayloadAlert {
-            status: view.status.as_str(),
-            labels: &alert.labels,
-            annotations: &alert.annotations,
-            starts_at: go_time(alert.starts_at),
-            ends_at: end.map_or(Cow::Borrowed(ZERO_TIME), |end| go_time(end).into()),
-            generator_url: &alert.generator_url,
-            fingerprint: alert.fingerprint().to_string(),
-        }
-    }
-}
-
-fn labels<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(labels.iter().map(|label| (label.name, label.value)))
-}
-
-fn texts<S: Serializer>(annotations: &Annotations, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(annotations.iter())
+fn pairs(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+    labels.iter().map(|label| (label.name, label.value))
 }
 
 fn truncated(notification: &Notification, max_alerts: usize) -> usize {

@@ -4,6 +4,7 @@ mod client;
 mod oauth2;
 mod redirect;
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -195,9 +196,15 @@ impl Connection {
 
     async fn once(&self, request: &Request, bytes_max: usize) -> Result<Fetched, DeliveryOutcome> {
         let client = self.client.get();
-        let prepared = self.prepare(&client, request).map_err(|reason| DeliveryOutcome::Rejected { reason })?;
-        let follows = self.config.follow_redirects;
-        match tokio::time::timeout(self.timeout, exchange(&client, prepared, follows, bytes_max)).await {
+        let prepare = || self.prepare(&client, request);
+        let prepared = prepare().map_err(|reason| DeliveryOutcome::Rejected { reason })?;
+        let response = async {
+            match self.config.follow_redirects {
+                true => redirect::execute(&client, prepared, || prepare().ok()).await,
+                false => Ok(client.execute(prepared).await?),
+            }
+        };
+        match tokio::time::timeout(self.timeout, exchange(response, bytes_max)).await {
             Ok(Ok(fetched)) => Ok(fetched),
             Ok(Err(error)) => Err(of_error(&error, self.timeout)),
             Err(_) => Err(timed_out(self.timeout)),
@@ -245,22 +252,20 @@ pub(crate) fn wall_clock() -> Timestamp {
 /// like become spaces: none can begin another header, and an alert whose text has one costs no page.
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let error = || format!("the header {name:?} cannot be sent");
-    let line = value.trim().replace(char::is_control, " ");
+    let mut line = Cow::Borrowed(value.trim());
+    if line.contains(char::is_control) {
+        line = line.replace(char::is_control, " ").into();
+    }
     let value = HeaderValue::from_bytes(line.as_bytes()).map_err(|_| error())?;
     Ok((name.parse().map_err(|_| error())?, value))
 }
 
-/// Sends a request and reads at most `bytes_max` of its answer.
+/// Waits for an answer and reads at most `bytes_max` of it.
 async fn exchange(
-    client: &reqwest::Client,
-    request: reqwest::Request,
-    follow_redirects: bool,
+    response: impl Future<Output = Result<reqwest::Response, ExchangeError>>,
     bytes_max: usize,
 ) -> Result<Fetched, ExchangeError> {
-    let mut response = match follow_redirects {
-        true => redirect::execute(client, request).await?,
-        false => client.execute(request).await?,
-    };
+    let mut response = response.await?;
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut fetched = Fetched {
         status: response.status().as_u16(),

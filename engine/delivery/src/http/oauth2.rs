@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use watchfire_config::{OAuth2, Tree};
 
-use super::{Client, End, chain, current, exchange, wall_clock};
+use super::{Client, End, chain, current, exchange, redirect, wall_clock};
 use crate::notification::encode;
 use crate::outcome::bounded;
 
@@ -130,7 +130,9 @@ impl Tokens {
         form.extend(config.endpoint_params.iter().map(|(name, value)| (name.clone(), value.clone())));
         let failed = |reason: &dyn Display| format!("the OAuth 2 server cannot be asked: {reason}");
         let request = request.form(&form).build().map_err(|error| failed(&chain(&error.without_url())))?;
-        let fetched = exchange(&client, request, true, ANSWER_BYTES_MAX).await;
+        let first = request.try_clone();
+        let again = || first.as_ref().and_then(reqwest::Request::try_clone);
+        let fetched = exchange(redirect::execute(&client, request, again), ANSWER_BYTES_MAX).await;
         let fetched = fetched.map_err(|error| failed(&error))?;
         match fetched.end {
             End::Whole => Ok((fetched.status, fetched.body)),

@@ -42,38 +42,51 @@ impl From<reqwest::Error> for ExchangeError {
 /// 307 and 308 ask for the same request again, which only its own server gets. 301, 302 and 303 ask for another page, which
 /// is got from whatever server it is on, though without the headers of the request if that is another one. No request
 /// says where it came from (`Referer`), since addresses of receivers are secrets.
-pub(super) async fn execute(client: &Client, mut request: Request) -> Result<Response, ExchangeError> {
-    let mut followed = 0;
-    loop {
-        let again = request.try_clone();
-        let response = client.execute(request).await?;
-        let (Some(mut next), Some(to)) = (again, target(&response)) else { return Ok(response) };
-        let same = is_same_server(next.url(), &to);
-        match response.status() {
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
-                if !same && *next.method() != Method::GET {
-                    let (status, to) = (response.status().as_u16(), to.origin().ascii_serialization());
-                    return Err(ExchangeError::Elsewhere { status, to });
-                }
-            }
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
-                *next.method_mut() = Method::GET;
-                *next.body_mut() = None;
-                next.headers_mut().remove(reqwest::header::CONTENT_TYPE);
-            }
-            _ => return Ok(response),
-        }
+///
+/// Nearly no request is redirected, so that none is kept: `again` makes the first one once more.
+pub(super) async fn execute(
+    client: &Client,
+    request: Request,
+    again: impl Fn() -> Option<Request>,
+) -> Result<Response, ExchangeError> {
+    let mut response = client.execute(request).await?;
+    let mut last = None;
+    for followed in 0.. {
+        let Some(to) = target(&response) else { return Ok(response) };
+        let Some(next) = last.take().or_else(&again) else { return Ok(response) };
+        let Some(next) = following(&response, next, to)? else { return Ok(response) };
         if followed == REDIRECTS_MAX {
-            return Err(ExchangeError::TooManyRedirects);
+            break;
         }
-        followed += 1;
-        if !same {
-            next.headers_mut().clear();
-            *next.body_mut() = None;
-        }
-        *next.url_mut() = to;
-        request = next;
+        last = next.try_clone();
+        response = client.execute(next).await?;
     }
+    Err(ExchangeError::TooManyRedirects)
+}
+
+/// The request that an answer asks for, made from the one that was answered.
+fn following(response: &Response, mut next: Request, to: Url) -> Result<Option<Request>, ExchangeError> {
+    let same = is_same_server(next.url(), &to);
+    match response.status() {
+        StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+            if !same && *next.method() != Method::GET {
+                let (status, to) = (response.status().as_u16(), to.origin().ascii_serialization());
+                return Err(ExchangeError::Elsewhere { status, to });
+            }
+        }
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
+            *next.method_mut() = Method::GET;
+            *next.body_mut() = None;
+            next.headers_mut().remove(reqwest::header::CONTENT_TYPE);
+        }
+        _ => return Ok(None),
+    }
+    if !same {
+        next.headers_mut().clear();
+        *next.body_mut() = None;
+    }
+    *next.url_mut() = to;
+    Ok(Some(next))
 }
 
 /// Where an answer redirects to, if it names an address.
