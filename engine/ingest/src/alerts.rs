@@ -87,7 +87,12 @@ pub fn decode(
     if body.trim_ascii().is_empty() {
         return Err(ErrorAnswer::coded(422, 602, "alerts in body is required"));
     }
-    let elements = match serde_json::from_slice(body).map_err(ErrorAnswer::unparsable)? {
+    // Whether all of it is UTF-8 is found sooner than whether each text is. What is not is read for the sake of the message.
+    let shaped = match str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    };
+    let elements = match shaped.map_err(ErrorAnswer::unparsable)? {
         Json::Is(Elements(elements)) => elements,
         Json::Null => Vec::new(),
         Json::Other(kind) => {
