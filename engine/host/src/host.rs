@@ -87,8 +87,7 @@ pub enum Source<'a> {
     File(&'a Path),
 }
 
-/// A plugin that is compiled and checked, but not yet in use. What depends on it can be opened from here, to see
-/// whether the new version takes the configuration that is live.
+/// A plugin that is compiled and checked, but not yet in use.
 pub struct Candidate {
     plugin: Arc<Loaded>,
     path: Option<PathBuf>,
@@ -135,8 +134,8 @@ impl Host {
         Ok(self.install(self.prepare(name, source, PluginPolicy { limits, ..PluginPolicy::default() })?))
     }
 
-    /// Does everything of [`Host::load`] but the last step, so that the rules which use the plugin can be opened with
-    /// the new version before it takes over.
+    /// Does everything of [`Host::load`] but the last step, so that it can be seen whether the new version opens as the
+    /// rules have it configured before it takes over.
     ///
     /// # Errors
     /// As for [`Host::load`].
@@ -407,6 +406,29 @@ impl Candidate {
         }
         Ok(())
     }
+
+    /// Whether it opens with a configuration with which the version in use opens. Both are opened apart from all work:
+    /// failures before do not put it off, and one here counts for nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, where the version in use can.
+    pub fn opens_as_before(&self, host: &Host, kind: Kind, address: &str, config: &str) -> Result<(), PluginError> {
+        let error = match opens(&self.plugin, kind, address, config) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let before = host.find(address).and_then(|plugin| opens(&plugin, kind, address, config));
+        if before.is_ok() { Err(error) } else { Ok(()) }
+    }
+}
+
+fn opens(plugin: &Loaded, kind: Kind, address: &str, config: &str) -> Result<(), PluginError> {
+    let apart = Arc::new(plugin.apart(plugin.limits));
+    match kind {
+        Kind::Condition => open_condition(&apart, address, config).map(drop),
+        Kind::Router => open_router(&apart, address, config).map(drop),
+        Kind::Formatter => open_formatter(&apart, address, config).map(drop),
+    }
 }
 
 /// One call of what a plugin offers under its own name, in a fresh instance.
@@ -427,24 +449,6 @@ fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Resu
         }
     };
     called.map_err(|error| Failure::from(&error))
-}
-
-impl Provider for Candidate {
-    fn descriptors(&self) -> Vec<Descriptor> {
-        self.plugin.info.descriptors.clone()
-    }
-
-    fn open_condition(&self, name: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
-        open_condition(&self.plugin, name, config)
-    }
-
-    fn open_router(&self, name: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
-        open_router(&self.plugin, name, config)
-    }
-
-    fn open_formatter(&self, name: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
-        open_formatter(&self.plugin, name, config)
-    }
 }
 
 fn open_condition(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {

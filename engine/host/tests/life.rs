@@ -50,7 +50,7 @@ fn a_candidate_can_be_tried_before_it_takes_over() {
     let host = Host::new(settings()).unwrap();
     load(&host, "evil", &saying("one.")).unwrap();
     let candidate = host.prepare("evil", Source::Bytes(&saying("two.")), PluginPolicy::default()).unwrap();
-    assert_eq!(says(&mut candidate.open_condition("evil", "{}").unwrap()), "the plugin failed: two.");
+    candidate.opens_as_before(&host, Kind::Condition, "evil", "{}").unwrap();
     assert_eq!(says(&mut host.open_condition("evil", "{}").unwrap()), "the plugin failed: one.");
     let info = host.install(candidate);
     assert_eq!(host.info("evil"), Some(info));
@@ -353,6 +353,36 @@ fn a_formatter_that_cannot_be_opened_is_suspended() {
     load(&host, "evil", &Fixture { data: refusing, ..formatter }.build()).unwrap();
     for _ in 0..5 {
         assert!(host.open_formatter("evil", "{}").err().unwrap().to_string().starts_with("invalid configuration"));
+    }
+}
+
+/// A version that cannot be opened does not keep a better one from taking its place, whether it has failed at work before
+/// or fails here for a second time.
+#[test]
+fn a_broken_version_does_not_stand_in_the_way_of_a_mended_one() {
+    let refusing = r#"(data (i32.const 256) "\01\00\00\00\00\00\00\00")"#;
+    for kind in ["router", "formatter"] {
+        let fixture = Fixture { kind, ..GOOD };
+        let asked = if kind == "router" { Kind::Router } else { Kind::Formatter };
+        for failed_before in [true, false] {
+            let host = Host::new(settings()).unwrap();
+            load(&host, "evil", &Fixture { open: "unreachable", ..fixture }.build()).unwrap();
+            if failed_before {
+                assert!(host.open_router("evil", "{}").is_err() && host.open_formatter("evil", "{}").is_err());
+            }
+            let failures = host.counters()[0].1.failures.clone();
+            let wasm = Fixture { data: refusing, ..fixture }.build();
+            let mended = host.prepare("evil", Source::Bytes(&wasm), PluginPolicy::default()).unwrap();
+            for _receiver in 0..2 {
+                assert_eq!(mended.opens_as_before(&host, asked, "evil", "{}"), Ok(()), "{kind} {failed_before}");
+            }
+            // What is tried here is no work that has failed.
+            assert_eq!(host.counters()[0].1.failures, failures);
+            // The one that opens keeps its place.
+            load(&host, "evil", &fixture.build()).unwrap();
+            let error = mended.opens_as_before(&host, asked, "evil", "{}").unwrap_err().to_string();
+            assert!(error.starts_with("invalid configuration"), "{error}");
+        }
     }
 }
 

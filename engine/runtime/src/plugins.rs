@@ -5,7 +5,7 @@ use std::path::Path;
 use watchfire_alerting::Route;
 use watchfire_config::{Config, Diagnostic};
 use watchfire_host::{Candidate, Host, Lock, PluginCounters, PluginInfo, PluginPolicy, Policy, Suspension};
-use watchfire_plugin::{Kind, PluginError, PluginUse, Provider};
+use watchfire_plugin::{Kind, PluginUse};
 use watchfire_rules::RuleFile;
 
 use crate::Watchfire;
@@ -97,26 +97,12 @@ fn routers<'a>(route: &'a Route, uses: &mut Vec<Use<'a>>) {
     route.routes.iter().for_each(|child| routers(child, uses));
 }
 
-impl Use<'_> {
-    fn opens(&self, provider: &dyn Provider) -> Result<(), PluginError> {
-        let PluginUse { plugin, config_json } = self.usage;
-        match self.kind {
-            Kind::Condition => provider.open_condition(plugin, config_json).map(drop),
-            Kind::Router => provider.open_router(plugin, config_json).map(drop),
-            Kind::Formatter => provider.open_formatter(plugin, config_json).map(drop),
-        }
-    }
-}
-
 /// Whether a new version may take over: it must open wherever the old one does.
 fn approve(uses: &[Use<'_>], host: &Host, name: &str, candidate: &Candidate) -> Result<(), String> {
     let concerned = uses.iter().filter(|used| used.usage.plugin.split('/').next() == Some(name));
-    for used in concerned {
-        if let Err(error) = used.opens(candidate)
-            && used.opens(host).is_ok()
-        {
-            return Err(format!("the new version cannot be opened as {} has it configured: {error}", used.place));
-        }
+    for Use { kind, usage, place } in concerned {
+        let opened = candidate.opens_as_before(host, *kind, &usage.plugin, &usage.config_json);
+        opened.map_err(|error| format!("the new version cannot be opened as {place} has it configured: {error}"))?;
     }
     Ok(())
 }
