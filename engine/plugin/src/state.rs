@@ -62,13 +62,13 @@ pub struct StateWrite {
 pub struct State {
     committed: BTreeMap<String, Arc<Vec<u8>>>,
     staged: BTreeMap<String, Option<Arc<Vec<u8>>>>,
-    /// Bytes of keys and values, staged writes included.
+    /// Bytes of the plugin's keys and values, staged writes included. The host's are not the plugin's to be limited.
     bytes: usize,
     limits: StateLimits,
 }
 
 fn bytes_of(entries: &BTreeMap<String, Arc<Vec<u8>>>) -> usize {
-    entries.iter().map(|(key, value)| key.len() + value.len()).sum()
+    entries.iter().filter(|(key, _)| !is_hosts(key)).map(|(key, value)| key.len() + value.len()).sum()
 }
 
 impl State {
@@ -117,10 +117,7 @@ impl State {
         let noted = self.read(VERSION_KEY).map(|noted| noted.as_slice());
         let is_signed = noted.and_then(<[u8]>::split_first_chunk) == Some((&version.to_le_bytes(), plugin.as_bytes()));
         if !is_empty && !is_signed {
-            // These bytes are not the plugin's, so that its limits do not count.
-            let replaced = noted.map_or(0, |old| VERSION_KEY.len() + old.len());
             let signature = [&version.to_le_bytes()[..], plugin.as_bytes()].concat();
-            self.bytes = self.bytes - replaced + VERSION_KEY.len() + signature.len();
             self.staged.insert(VERSION_KEY.to_owned(), Some(Arc::new(signature)));
         }
     }
@@ -169,7 +166,7 @@ impl State {
         }
     }
 
-    /// Bytes of keys and values, staged writes included.
+    /// Bytes of the plugin's keys and values, staged writes included.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -236,7 +233,6 @@ impl State {
             Some(value) => drop(self.committed.insert(UNUSED_KEY.to_owned(), Arc::clone(value))),
             None => drop(self.committed.remove(UNUSED_KEY)),
         }
-        self.bytes = bytes_of(&self.committed);
         vec![StateWrite { key: UNUSED_KEY.to_owned(), value }]
     }
 
@@ -301,6 +297,24 @@ mod tests {
         state.set("a", vec![]).unwrap();
         state.set("c", vec![0; 8]).unwrap();
         assert_eq!(state.bytes(), 1 + 9 + 9);
+    }
+
+    /// What the host notes in it takes none of the plugin's room, neither in this call nor in the next.
+    #[test]
+    fn a_full_state_can_be_rewritten_in_every_call() {
+        let mut state = small();
+        for call in 0..3 {
+            for key in ["a", "b"] {
+                state.delete(key);
+                state.set(key, vec![call; 8]).unwrap();
+            }
+            state.set("c", vec![call; 1]).unwrap();
+            state.sign("p", u32::from(call));
+            state.commit();
+            state.set_unused_since(Some(1));
+            state.set_unused_since(None);
+            assert_eq!(state.bytes(), 20, "{call}");
+        }
     }
 
     #[test]
