@@ -130,16 +130,36 @@ impl<G: Guest> Opened<G> {
             plugin.counters.failed(&error);
             return Err(error);
         };
-        let result = self.call_guarded(at, state, run).and_then(|answer| check(answer, &self.limits));
-        match &result {
-            Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.lock().succeeded(),
-            Err(error) => {
-                if self.breaker.lock().failed(at, &error.to_string()) {
-                    tracing::warn!(plugin = &*self.plugin.name, name = self.name, %error, "plugin suspended");
+        self.trace = Some(Trace::default());
+        let result = match self.started() {
+            Ok(live) => {
+                let result = self.call_guarded(live, at, state, run).and_then(|answer| check(answer, &self.limits));
+                match &result {
+                    Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.lock().succeeded(),
+                    Err(error) => self.note_failure(at, error),
                 }
+                result
             }
-        }
+            Err(error) => {
+                if is_its_fault(&error) {
+                    self.note_failure(at, &error);
+                }
+                Err(error)
+            }
+        };
         result.inspect_err(|error| self.plugin.counters.failed(error))
+    }
+
+    /// The instance; a fresh one where there is none.
+    fn started(&mut self) -> Result<Live<G>, PluginError> {
+        let started = |_| Opened::start(&self.plugin, &self.name, &self.config, &self.limits);
+        self.live.take().ok_or(()).or_else(started)
+    }
+
+    fn note_failure(&self, at: Timestamp, error: &PluginError) {
+        if self.breaker.lock().failed(at, &error.to_string()) {
+            tracing::warn!(plugin = &*self.plugin.name, name = self.name, %error, "plugin suspended");
+        }
     }
 
     /// Keeps the last call if it failed or somebody wants to see it. `input` and `answer` are asked for only then.
@@ -167,19 +187,17 @@ impl<G: Guest> Opened<G> {
         });
     }
 
+    /// Keeps the instance for the next call unless it trapped.
     fn call_guarded<T>(
         &mut self,
+        mut live: Live<G>,
         at: Timestamp,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
     ) -> Result<T, PluginError> {
-        let Opened { plugin, name, config, limits, live, trace, .. } = self;
-        let trace = trace.insert(Trace::default());
+        let Opened { plugin, name, limits, .. } = self;
         let _running = plugin.sandbox.run();
-        let Live { store, guest, handle } = match live {
-            Some(live) => live,
-            None => live.insert(Opened::start(plugin, name, config, limits)?),
-        };
+        let Live { store, guest, handle } = &mut live;
         store.data_mut().begin(at);
         store.set_epoch_deadline(plugin.sandbox.ticks(limits.call_time));
         plugin.refuel(store);
@@ -211,22 +229,21 @@ impl<G: Guest> Opened<G> {
             }
             None => run(store),
         };
-        trace.nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        trace.instructions = plugin.instructions(store);
-        plugin.counters.called(trace.nanoseconds);
-        plugin.counters.spent(trace.instructions);
+        let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let instructions = plugin.instructions(store);
+        plugin.counters.called(nanoseconds);
+        plugin.counters.spent(instructions);
         let context = store.data_mut();
         context.end();
-        trace.log = mem::take(&mut context.log.lines);
-        trace.memory_bytes = context.limiter.memory_bytes as u64;
+        let log = mem::take(&mut context.log.lines);
+        let memory_bytes = context.limiter.memory_bytes as u64;
+        self.trace = Some(Trace { log, memory_bytes, nanoseconds, instructions });
         match outcome {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(from_guest(error, limits)),
-            Err(error) => {
-                let error = classify(&error, store.data(), limits, limits.call_time);
-                *live = None;
-                Err(error)
+            Ok(answer) => {
+                self.live = Some(live);
+                answer.map_err(|error| from_guest(error, &self.limits))
             }
+            Err(error) => Err(classify(&error, live.store.data(), &self.limits, self.limits.call_time)),
         }
     }
 }

@@ -386,6 +386,27 @@ fn a_broken_version_does_not_stand_in_the_way_of_a_mended_one() {
     }
 }
 
+/// That others take all instances is no fault of the one that finds none.
+#[test]
+fn a_formatter_that_finds_no_room_to_be_opened_is_not_suspended() {
+    let breaker = BreakerSettings { failures_max: 2, ..BreakerSettings::STANDARD };
+    let host = Host::new(HostSettings { breaker, instances_max: 2, ..settings() }).unwrap();
+    load(&host, "evil", &Fixture { kind: "formatter", evaluate: "unreachable", ..GOOD }.build()).unwrap();
+    load(&host, "good", &GOOD.build()).unwrap();
+    let told = || {
+        let answer = host.open_formatter("evil", "{}").and_then(|mut formatter| formatter.format(&group()));
+        answer.unwrap_err().to_string()
+    };
+    let trapped = "the plugin trapped: wasm `unreachable` instruction executed (in evaluate)";
+    assert_eq!(told(), trapped);
+    let others = [(); 2].map(|()| host.open_condition("good", "{}").unwrap());
+    for _ in 0..3 {
+        assert_eq!(told(), "the plugin passed its limit of 2 instances of instances");
+    }
+    drop(others);
+    assert_eq!((told().as_str(), host.suspensions().len()), (trapped, 1));
+}
+
 #[test]
 fn names_that_come_and_go_are_not_remembered_for_ever() {
     let host = Host::new(settings()).unwrap();
