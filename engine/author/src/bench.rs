@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use watchfire_host::{Host, HostSettings, Source, is_plugin_name};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits};
+use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits, ask};
 
 use crate::{AuthorError, component, tested_config};
 
@@ -65,11 +65,11 @@ pub fn bench(plugin: &Path, config: Option<&str>, sizes: &[usize]) -> Result<Vec
                     let batch = batch(*items);
                     let (mut state, mut none) = (fresh(), fresh());
                     let call = measure(|| {
-                        condition.evaluate(&batch, &mut state)?;
+                        ask(condition.as_mut(), &batch, &mut state)?;
                         state.commit();
                         Ok(())
                     });
-                    let empty = measure(|| nothing.evaluate(&batch, &mut none).map(drop));
+                    let empty = measure(|| ask(nothing.as_mut(), &batch, &mut none).map(drop));
                     (call.map_err(failed)?, Some(empty.map_err(failed)?))
                 }
                 Kind::Router => {

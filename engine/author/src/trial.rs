@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use watchfire_host::{BreakerSettings, CaseReport, Failure, Host, HostSettings, Input, Recording, Source, Trace};
-use watchfire_plugin::{Kind, Limits, PluginError, Provider, State};
+use watchfire_plugin::{Kind, Limits, PluginError, Provider, State, ask};
 
 use crate::AuthorError;
 use crate::document::Document;
@@ -68,7 +68,7 @@ impl Trial {
                 self.host.record(PLUGIN, 1);
                 let limits = self.host.limits(PLUGIN).unwrap_or(self.limits);
                 let mut state = State::new(limits.state(), state.clone());
-                drop(condition.evaluate(batch, &mut state));
+                drop(ask(condition.as_mut(), batch, &mut state));
             }
             Input::Router(at, alerts) => {
                 let mut router = self.host.open_router(&address, config)?;

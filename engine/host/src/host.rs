@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wasmtime::component::Linker;
 use watchfire_model::Duration;
-use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State};
+use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State, ask};
 
 use crate::cache::Cache;
 use crate::cases::CaseReport;
@@ -438,7 +438,7 @@ fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Resu
             let mut state = State::new(plugin.limits.state(), remembered.clone());
             plugin
                 .open_condition(part, config)
-                .and_then(|mut opened| opened.evaluate(batch, &mut state))
+                .and_then(|mut opened| ask(opened.as_mut(), batch, &mut state))
                 .map(|outcome| Answer::Condition(outcome, state.staged()))
         }
         Input::Router(at, alerts) => {

@@ -6,8 +6,8 @@ use std::mem;
 
 use watchfire_model::{AlertStatus, Severity, Timestamp};
 use watchfire_plugin::{
-    AlertView, Batch, Condition, Decision, Formatter, Limits, Message, MessageGroup, Outcome, PluginError, Router,
-    State,
+    AlertView, Batch, Condition, Decision, Formatter, Limits, Message, MessageGroup, Outcome, Owner, PluginError,
+    Router, State,
 };
 
 use crate::bindings::v0_2::watchfire::plugin::{alerts, types};
@@ -60,6 +60,10 @@ impl<G: ConditionGuest> Condition for Opened<G> {
             |outcome| Answer::Condition(outcome.clone(), state.staged()),
         );
         result
+    }
+
+    fn owner(&self) -> Owner {
+        self.owner()
     }
 
     fn limit(&mut self, limits: Limits) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Kind, Limits, PluginError, State, StateLimits};
+use watchfire_plugin::{Kind, Limits, Owner, PluginError, State, StateLimits};
 
 use crate::breaker::SharedBreaker;
 use crate::context::{Context, Refused};
@@ -162,6 +162,13 @@ impl<G: Guest> Opened<G> {
         }
     }
 
+    /// Whose what it remembers is.
+    pub(crate) fn owner(&self) -> Owner {
+        let manifest = self.plugin.info.manifest.as_ref();
+        let version = self.plugin.state_version(G::KIND, &self.name);
+        Owner::new(manifest.map(|manifest| manifest.name.as_str()), &self.name, version)
+    }
+
     /// Keeps the last call if it failed or somebody wants to see it. `input` and `answer` are asked for only then.
     pub(crate) fn record<R>(
         &mut self,
@@ -211,19 +218,11 @@ impl<G: Guest> Opened<G> {
         let outcome = match state {
             Some(lent) => {
                 let empty = State::new(StateLimits::STANDARD, BTreeMap::new());
-                let mut remembered = mem::replace(lent, empty);
-                remembered.hand_to(name);
-                store.data_mut().state = Some(remembered);
-                let version = plugin.state_version(G::KIND, name);
-                store.data_mut().state_version = version;
+                store.data_mut().state = Some(mem::replace(lent, empty));
+                store.data_mut().state_version = plugin.state_version(G::KIND, name);
                 let outcome = run(store);
                 if let Some(returned) = store.data_mut().state.take() {
                     *lent = returned;
-                }
-                if matches!(outcome, Ok(Ok(_))) {
-                    lent.sign(name, version);
-                } else {
-                    lent.rollback();
                 }
                 outcome
             }

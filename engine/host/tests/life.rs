@@ -8,9 +8,9 @@ use std::path::Path;
 use expect_test::expect;
 use support::fixture::{Fixture, GOOD};
 use support::{batch, group, load, settings, state};
-use watchfire_host::{BreakerSettings, Cases, Host, HostSettings, PluginPolicy, Policy, Source};
+use watchfire_host::{BreakerSettings, Cases, Host, HostSettings, Manifest, PluginPolicy, Policy, Source};
 use watchfire_model::{Duration, Timestamp};
-use watchfire_plugin::{Condition, Kind, Limits, MessageGroup, Provider};
+use watchfire_plugin::{Condition, Kind, Limits, MessageGroup, Provider, ask};
 
 /// A plugin whose condition answers with an error of this text; four letters.
 fn saying(text: &'static str) -> Vec<u8> {
@@ -58,15 +58,25 @@ fn a_candidate_can_be_tried_before_it_takes_over() {
 }
 
 /// A plugin that carries cases.
-fn carrying(mut wasm: Vec<u8>, cases: &str) -> Vec<u8> {
-    let name = Cases::SECTION;
-    let size = 1 + name.len() + cases.len();
+fn carrying(wasm: Vec<u8>, cases: &str) -> Vec<u8> {
+    with_section(wasm, Cases::SECTION, cases)
+}
+
+/// A plugin that says what it is called.
+fn called(name: Option<&str>, wasm: Vec<u8>) -> Vec<u8> {
+    let Some(name) = name else { return wasm };
+    let manifest = format!(r#"{{"name": "{name}", "version": "1.0.0", "contract": "0.2.0", "language": "wat"}}"#);
+    with_section(wasm, Manifest::SECTION, &manifest)
+}
+
+fn with_section(mut wasm: Vec<u8>, name: &str, content: &str) -> Vec<u8> {
+    let size = 1 + name.len() + content.len();
     // A custom section: its number, its size as LEB128 in as many bytes as any size takes, its name, its content.
     wasm.push(0);
     wasm.extend((0..5).map(|i| ((size >> (7 * i)) & 0x7f) as u8 | if i < 4 { 0x80 } else { 0 }));
     wasm.push(name.len() as u8);
     wasm.extend_from_slice(name.as_bytes());
-    wasm.extend_from_slice(cases.as_bytes());
+    wasm.extend_from_slice(content.as_bytes());
     wasm
 }
 
@@ -533,10 +543,9 @@ fn a_new_version_gets_the_state_and_its_version() {
         let fixture = if failing { Fixture { evaluate: "unreachable", ..fixture } } else { fixture };
         load(&host, "evil", &fixture.build()).unwrap();
         let mut condition = host.open_condition("evil", "{}").unwrap();
-        match condition.evaluate(&batch(0, &[]), &mut remembered) {
-            Ok(_) => drop(remembered.commit()),
-            Err(_) => remembered.rollback(),
-        }
+        let answer = ask(condition.as_mut(), &batch(0, &[]), &mut remembered);
+        assert_eq!(answer.is_err(), failing);
+        remembered.commit();
         let noted = u32::from_le_bytes(remembered.get("evil").unwrap().try_into().unwrap());
         found.push((noted, remembered.version().unwrap()));
     }
@@ -556,13 +565,26 @@ fn another_plugin_does_not_get_the_state() {
     // It calls itself by the other word.
     let good = Fixture { data: r#"(data (i32.const 36) "\84")"#, ..GOOD };
     let mut remembered = state();
-    // The name of the file says nothing.
-    for (file, fixture, expected) in [("a", evil, true), ("b", evil, true), ("a", good, false), ("c", evil, true)] {
-        load(&host, file, &fixture.build()).unwrap();
+    // The name of the file says nothing. That of the plugin does, since all templates have a part of one name.
+    for (step, (file, name, fixture, expected)) in [
+        ("a", None, evil, true),
+        ("b", None, evil, true),
+        ("a", None, good, false),
+        ("c", None, evil, true),
+        ("c", Some("p"), GOOD, true),
+        ("d", Some("p"), GOOD, true),
+        ("c", Some("q"), GOOD, false),
+        ("c", Some("p"), evil, true),
+        ("c", None, GOOD, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        load(&host, file, &called(name, fixture.build())).unwrap();
         let mut condition = host.open_condition(file, "{}").unwrap();
-        condition.evaluate(&batch(0, &[]), &mut remembered).unwrap();
+        ask(condition.as_mut(), &batch(0, &[]), &mut remembered).unwrap();
         remembered.commit();
-        assert_eq!(remembered.get("evil").is_some(), expected, "{file}");
+        assert_eq!(remembered.get("evil").is_some(), expected, "{step}");
     }
 }
 

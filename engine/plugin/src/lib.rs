@@ -15,11 +15,11 @@ mod state;
 mod usage;
 
 pub use batch::Batch;
-pub use condition::{Condition, Failing, Finding, Outcome};
+pub use condition::{Condition, Failing, Finding, Outcome, ask};
 pub use error::PluginError;
 pub use formatter::{Formatter, Message, MessageGroup, Method, Target};
 pub use limits::Limits;
 pub use provider::{Descriptor, Kind, Provider};
 pub use router::{AlertView, Decision, Router};
-pub use state::{State, StateError, StateLimits, StateWrite};
+pub use state::{Owner, State, StateError, StateLimits, StateWrite};
 pub use usage::PluginUse;

@@ -22,8 +22,8 @@ impl StateLimits {
         StateLimits { key_bytes_max: 256, value_bytes_max: 64 << 10, total_bytes_max: 1 << 20 };
 }
 
-/// The key under which stands of which plugin the other values are, and in which version of their layout: four bytes and
-/// a name. Before names were noted it was the four bytes alone. No plugin may write it.
+/// The key under which stands whose the other values are, and in which version of their layout: four bytes and a name.
+/// Before names were noted it was the four bytes alone, then the part's name alone. No plugin may write it.
 const VERSION_KEY: &str = "watchfire:state-version";
 
 /// The key under which stands since when no rule needs it: milliseconds since 1970. No plugin may read or write it.
@@ -32,6 +32,29 @@ const UNUSED_KEY: &str = "watchfire:unused-since";
 /// Whether a key is the host's and not the plugin's.
 fn is_hosts(key: &str) -> bool {
     key == VERSION_KEY || key == UNUSED_KEY
+}
+
+/// Whose what is remembered is, and in which version of its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The plugin's name and the part's with a slash between them; the part's alone where the plugin has none.
+    name: String,
+    part: String,
+    version: u32,
+}
+
+impl Owner {
+    /// A part of a plugin, by the names that the two have for themselves, which stay when a file is renamed. Parts of
+    /// different plugins may be called the same.
+    pub fn new(plugin: Option<&str>, part: &str, version: u32) -> Owner {
+        let name = plugin.map_or_else(|| part.to_owned(), |plugin| format!("{plugin}/{part}"));
+        Owner { name, part: part.to_owned(), version }
+    }
+
+    /// Whether this is the one that was noted, be it from when only parts were.
+    fn is(&self, noted: &[u8]) -> bool {
+        noted == self.name.as_bytes() || noted == self.part.as_bytes()
+    }
 }
 
 /// Why a write was refused.
@@ -100,24 +123,35 @@ impl State {
         self.read(VERSION_KEY).and_then(|noted| noted.first_chunk().copied()).map(u32::from_le_bytes)
     }
 
-    /// Hands it to a plugin, by the name that it has for itself, which stays when its file is renamed. What another plugin
-    /// remembered is no use to this one and would take its room: it is staged to be deleted.
-    pub fn hand_to(&mut self, plugin: &str) {
-        let owner = self.read(VERSION_KEY).and_then(|noted| noted.get(4..)).unwrap_or_default();
-        if owner.is_empty() || owner == plugin.as_bytes() {
+    /// Lends it for one call. What another owner remembered is no use to this one and would take its room: it is staged to
+    /// be deleted. What is remembered after the call is signed; a call that fails leaves everything as it was.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn lend<T, E>(&mut self, owner: &Owner, call: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
+        self.hand_to(owner);
+        let result = call(self);
+        match result {
+            Ok(_) => self.sign(owner),
+            Err(_) => self.rollback(),
+        }
+        result
+    }
+
+    fn hand_to(&mut self, owner: &Owner) {
+        let noted = self.read(VERSION_KEY).and_then(|noted| noted.get(4..)).unwrap_or_default();
+        if noted.is_empty() || owner.is(noted) {
             return;
         }
         self.staged = self.committed.keys().map(|key| (key.clone(), None)).collect();
         self.bytes = 0;
     }
 
-    /// Notes the plugin and the version of its layout, if anything is remembered.
-    pub fn sign(&mut self, plugin: &str, version: u32) {
-        let is_empty = self.committed.is_empty() && self.staged.values().all(Option::is_none);
-        let noted = self.read(VERSION_KEY).map(|noted| noted.as_slice());
-        let is_signed = noted.and_then(<[u8]>::split_first_chunk) == Some((&version.to_le_bytes(), plugin.as_bytes()));
-        if !is_empty && !is_signed {
-            let signature = [&version.to_le_bytes()[..], plugin.as_bytes()].concat();
+    /// Notes the owner, if anything is remembered.
+    fn sign(&mut self, owner: &Owner) {
+        let signature = [&owner.version.to_le_bytes()[..], owner.name.as_bytes()].concat();
+        let is_signed = self.read(VERSION_KEY).is_some_and(|noted| **noted == signature);
+        if !is_signed && self.entries().next().is_some() {
             self.staged.insert(VERSION_KEY.to_owned(), Some(Arc::new(signature)));
         }
     }
@@ -304,12 +338,14 @@ mod tests {
     fn a_full_state_can_be_rewritten_in_every_call() {
         let mut state = small();
         for call in 0..3 {
-            for key in ["a", "b"] {
-                state.delete(key);
-                state.set(key, vec![call; 8]).unwrap();
-            }
-            state.set("c", vec![call; 1]).unwrap();
-            state.sign("p", u32::from(call));
+            let rewrite = |state: &mut State| {
+                for key in ["a", "b"] {
+                    state.delete(key);
+                    state.set(key, vec![call; 8])?;
+                }
+                state.set("c", vec![call; 1])
+            };
+            state.lend(&Owner::new(None, "p", u32::from(call)), rewrite).unwrap();
             state.commit();
             state.set_unused_since(Some(1));
             state.set_unused_since(None);
@@ -317,15 +353,20 @@ mod tests {
         }
     }
 
+    /// What a call does that stages what it is told to.
+    fn writing(key: &'static str, value: Option<u8>) -> impl FnOnce(&mut State) -> Result<(), StateError> {
+        move |state| value.map_or(Ok(()), |value| state.set(key, vec![value]))
+    }
+
     #[test]
     fn the_version_of_the_layout_is_kept_with_what_it_is_about() {
         let mut state = State::new(StateLimits::STANDARD, BTreeMap::new());
-        state.sign("p", 1);
+        let owner = |version| Owner::new(None, "p", version);
+        state.lend(&owner(1), writing("a", None)).unwrap();
         assert_eq!((state.version(), state.commit()), (None, vec![]));
-        state.set("a", vec![1]).unwrap();
-        state.sign("p", 1);
+        state.lend(&owner(1), writing("a", Some(1))).unwrap();
         assert_eq!((state.version(), state.commit().len()), (Some(1), 2));
-        state.sign("p", 2);
+        state.lend(&owner(2), writing("a", None)).unwrap();
         state.rollback();
         assert_eq!(state.version(), Some(1));
         assert!(state.set(VERSION_KEY, vec![0; 4]).is_err());
@@ -335,28 +376,42 @@ mod tests {
 
     #[test]
     fn another_plugin_begins_with_nothing() {
-        let kept = |state: &State| state.committed().map(|(key, value)| (key.to_owned(), value.to_vec())).collect();
         // As it was written before names were noted: whose it is is not known, and it stays.
         let old = BTreeMap::from([("a".to_owned(), vec![1]), (VERSION_KEY.to_owned(), vec![1, 0, 0, 0])]);
         let mut state = State::new(StateLimits::STANDARD, old);
-        for (plugin, remembered) in [("p", Some(&[1][..])), ("p", Some(&[1][..])), ("q", None), ("q", Some(&[2][..]))] {
-            state.hand_to(plugin);
-            assert_eq!(state.get("a"), remembered, "{plugin}");
-            if remembered.is_none() {
-                assert_eq!((state.bytes(), state.version()), (0, None));
-                // A call that fails leaves everything as it was.
-                state.rollback();
-                assert_eq!(state.get("a"), Some(&[1][..]));
-                state.hand_to(plugin);
-                state.set("a", vec![2]).unwrap();
-            }
-            state.sign(plugin, 1);
+        for (number, (plugin, part, finds, noted)) in (2_u8..).zip([
+            (None, "above", Some(1), "above"),
+            // The name of a part alone was noted before the plugin's was: it is taken once.
+            (Some("p"), "above", Some(2), "p/above"),
+            (Some("p"), "above", Some(3), "p/above"),
+            (Some("q"), "above", None, "q/above"),
+            (Some("q"), "below", None, "q/below"),
+            (None, "below", None, "below"),
+            (Some("below"), "below", Some(7), "below/below"),
+            (Some("q"), "below", None, "q/below"),
+        ]) {
+            let owner = Owner::new(plugin, part, 1);
+            let before: Vec<_> = state.committed().map(|(key, value)| (key.to_owned(), value.to_vec())).collect();
+            let failed = state.lend(&owner, |state| {
+                let found = state.get("a").map(|value| value[0]);
+                assert_eq!((found, state.bytes()), (finds, finds.map_or(0, |_| 2)), "{owner:?}");
+                state.set("b", vec![])?;
+                state.set("", vec![0; 1 << 20])
+            });
+            assert!(failed.is_err());
+            // A call that fails leaves everything as it was.
+            let after: Vec<_> = state.committed().map(|(key, value)| (key.to_owned(), value.to_vec())).collect();
+            assert_eq!((after, state.commit()), (before, vec![]));
+            state.lend(&owner, writing("a", Some(number))).unwrap();
             state.commit();
-            assert_eq!(state.bytes(), bytes_of(&state.committed));
+            // What is durable is what is in force.
+            let signature = [&[1, 0, 0, 0], noted.as_bytes()].concat();
+            let kept: Vec<_> = state.committed().collect();
+            assert_eq!(kept, [("a", &[number][..]), (VERSION_KEY, &signature)]);
         }
-        // What is durable is what is in force.
-        let read: BTreeMap<String, Vec<u8>> = kept(&state);
-        assert_eq!(read, BTreeMap::from([("a".to_owned(), vec![2]), (VERSION_KEY.to_owned(), vec![1, 0, 0, 0, b'q'])]));
+        // One that remembers nothing leaves nothing.
+        state.lend(&Owner::new(Some("r"), "above", 1), writing("a", None)).unwrap();
+        assert_eq!((state.commit().len(), state.is_empty()), (2, true));
     }
 
     #[test]

@@ -1,10 +1,8 @@
-//! Asking a condition plugin, and checking what it answers.
-
-use std::collections::BTreeSet;
+//! What a condition plugin is asked about.
 
 use watchfire_events::{CompiledQuery, EventHit};
 use watchfire_model::{Event, Timestamp};
-use watchfire_plugin::{Batch, Condition, Outcome, PluginError, State};
+use watchfire_plugin::Batch;
 use watchfire_promql::VectorSample;
 
 /// The batch for the result of an expression: one row per series. Native histograms have no number and are left out.
@@ -19,20 +17,4 @@ pub(crate) fn batch_of_events(at: Timestamp, query: &CompiledQuery, hits: Vec<Ev
     let series = hits.iter().map(|hit| (hit.labels.clone(), hit.events.iter().map(row)));
     let batch = Batch::new(at, series);
     Batch { events: hits.into_iter().flat_map(|hit| hit.events).collect(), ..batch }
-}
-
-/// Evaluates, and holds the plugin to its contract: every index exists and is named once.
-pub(crate) fn ask(condition: &mut dyn Condition, state: &mut State, batch: &Batch) -> Result<Outcome, PluginError> {
-    let outcome = condition.evaluate(batch, state)?;
-    let count = batch.series.len();
-    let mut seen = BTreeSet::new();
-    for index in outcome.findings.iter().map(|finding| finding.series).chain(outcome.unknown.iter().copied()) {
-        if index as usize >= count {
-            return Err(PluginError::InvalidOutput(format!("it names series {index}, the batch has {count}")));
-        }
-        if !seen.insert(index) {
-            return Err(PluginError::InvalidOutput(format!("it names series {index} twice")));
-        }
-    }
-    Ok(outcome)
 }

@@ -6,11 +6,11 @@ use std::fmt;
 use thiserror::Error;
 use watchfire_events::EventHit;
 use watchfire_model::{Duration, Labels, METRIC_NAME_LABEL, Severity, Timestamp};
-use watchfire_plugin::{Batch, Condition, PluginError, State};
+use watchfire_plugin::{Batch, Condition, PluginError, State, ask};
 use watchfire_promql::{Answer, Expr, Options, Plan, QueryError, Stop, Tracked, Value, VectorSample};
 use watchfire_tsdb::SampleValue;
 
-use crate::condition::{ask, batch_of_events, batch_of_samples};
+use crate::condition::{batch_of_events, batch_of_samples};
 use crate::instances::ElementIndex;
 use crate::labels::{Element, Labeler, SEVERITY_LABEL, Surroundings};
 use crate::presence::presence;
@@ -428,12 +428,11 @@ fn decide(
     let labels = |index: u32| batch.series[index as usize].clone();
     let last = |index: u32| batch.last(index as usize).unwrap_or(f64::NAN);
     let plugin = &condition.usage.plugin;
-    let outcome = match (ask(opened.condition, opened.state, batch), condition.on_error) {
+    let outcome = match (ask(opened.condition, batch, opened.state), condition.on_error) {
         (Ok(outcome), _) => outcome,
         (Err(error), OnError::Unknown) => return Err(EvaluateError::Condition { plugin: plugin.clone(), error }),
         (Err(error), on_error) => {
-            // The evaluation goes on, and with it what is committed; what the failed call wrote must not be.
-            opened.state.rollback();
+            // The evaluation goes on, and with it what is committed; what the failed call wrote is forgotten.
             let summary = format!("the condition {plugin} failed: {error}");
             evaluator.failure = Some(error);
             if on_error == OnError::Keep {

@@ -6,12 +6,12 @@ use std::sync::{Arc, RwLock};
 use watchfire_events::{EventHit, EventQuery, EventWindows, FieldMatcher, Window};
 use watchfire_model::{Duration, Event, FieldValue, Labels, RuleId, Sample, Severity, Timestamp};
 use watchfire_plugin::{
-    Batch, Condition, Finding, Limits, Outcome as PluginOutcome, PluginError, PluginUse, State, StateLimits,
+    Batch, Condition, Finding, Limits, Outcome as PluginOutcome, Owner, PluginError, PluginUse, State, StateLimits,
 };
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::{
     Alerting, ConditionUse, EvaluateError, Evaluator, EventSource, ExprSource, Instance, OnError, OpenCondition,
-    Outcome, Position, Prepared, Remote, Rule, RuleKind, Series, Source, evaluate,
+    Outcome, Position, Prepared, Remote, Rule, RuleKind, Series, Source, builtin, evaluate,
 };
 use watchfire_template::prometheus::RuleTemplate;
 use watchfire_tsdb::{SampleValue, Settings, Tsdb};
@@ -238,6 +238,10 @@ impl Condition for Fixed {
         self.1.push(batch.clone());
         self.0.clone()
     }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "fixed", 1)
+    }
 }
 
 /// Writes to the series while it computes.
@@ -252,6 +256,10 @@ impl Condition for Writes {
         )
         .map_err(|error| PluginError::Trap(error.to_string()))?;
         Ok(PluginOutcome { findings: vec![finding(0, Severity::Critical, 1.0)], unknown: Vec::new() })
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "writes", 1)
     }
 }
 
@@ -268,6 +276,37 @@ fn nothing_waits_for_a_condition_to_write_series() {
     let rule = with_condition(alert(expression("sum by (host) (m)"), &[], &[("s", text)]));
     let got = shown(&evaluate(&rule, AT, &mut evaluator));
     assert!(got.contains(r#""s": "2 seen""#), "{got}");
+}
+
+/// What conditions in Rust remember is kept apart as that of components is; the built-in one goes on with its twin's.
+#[test]
+fn a_native_condition_finds_nothing_of_another_ones() {
+    let (db, external, options) = (store(), Labels::empty(), Options::default());
+    let rule = with_condition(alert(expression("sum by (host) (m)"), &[], &[]));
+    let limits = StateLimits { total_bytes_max: 600, ..StateLimits::STANDARD };
+    let mut state = State::new(limits, BTreeMap::new());
+    let keys = |state: &State| state.entries().map(|(key, _)| key.to_owned()).collect::<Vec<_>>();
+    for (owner, bytes, remains) in [
+        (Owner::new(Some("other"), "other", 1), 590, false),
+        (Owner::new(None, "other", 1), 590, false),
+        (Owner::new(Some(builtin::EWMA_ANOMALY), builtin::EWMA_ANOMALY, 1), 190, true),
+    ] {
+        state.lend(&owner, |state| state.set("all", vec![0; bytes])).unwrap();
+        state.commit();
+        let mut condition = builtin::EwmaAnomaly::open("{}").unwrap();
+        let mut evaluator = Evaluator {
+            condition: Some(OpenCondition { condition: &mut condition, state: &mut state }),
+            ..Evaluator::new(&db, &external, &options)
+        };
+        evaluate(&rule, AT, &mut evaluator).unwrap();
+        state.commit();
+        let kept = keys(&state);
+        assert_eq!(kept.contains(&"all".to_owned()), remains, "{owner:?}: {kept:?}");
+        // It is signed: the next one does not find it either.
+        let found = state.lend(&Owner::new(None, "next", 1), |state| Ok::<_, ()>(keys(state)));
+        assert_eq!(found, Ok(vec![]), "{owner:?}");
+        state.clear();
+    }
 }
 
 fn finding(series: u32, severity: Severity, value: f64) -> Finding {

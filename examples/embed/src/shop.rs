@@ -16,8 +16,8 @@ use watchfire::config::{FixedEnvironment, Source, load_config, load_rules};
 use watchfire::delivery::{Channel, Notification, Sending};
 use watchfire::model::{Event, FieldValue, Sample, Severity};
 use watchfire::plugin::{
-    Batch, Condition, Descriptor, Finding, Formatter, Kind, Outcome, PluginError, Provider, Router as RouterPlugin,
-    State as Memory,
+    Batch, Condition, Descriptor, Finding, Formatter, Kind, Outcome, Owner, PluginError, Provider,
+    Router as RouterPlugin, State as Memory,
 };
 
 /// Where alerts go: a receiver without integrations of its own, to which the pager below is added.
@@ -136,6 +136,10 @@ impl Condition for SlowerThanPromised {
             summary: "slower than promised".to_owned(),
         });
         Ok(Outcome { findings: findings.collect(), unknown: Vec::new() })
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(Some("shop"), NAME, 1)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value as Json};
 use watchfire_model::{Fingerprint, Severity};
-use watchfire_plugin::{Batch, Condition, Finding, Outcome, PluginError, State};
+use watchfire_plugin::{Batch, Condition, Finding, Outcome, Owner, PluginError, State};
 
+use super::EWMA_ANOMALY;
 use super::series_table::SeriesTable;
 
 /// The JSON Schema of the configuration.
@@ -21,6 +22,8 @@ pub(super) const CONFIG_SCHEMA: &str = r#"{
   "not": {"required": ["alpha", "half_life"]}
 }"#;
 
+/// The version of the layout of its state.
+pub(super) const STATE_VERSION: u32 = 1;
 /// Where the state lies.
 const PREFIX: &str = "ewma/";
 /// Mean and variance as `f64`, the number of samples as `u32`, little-endian.
@@ -188,6 +191,11 @@ impl Condition for EwmaAnomaly {
         }
         table.save(state, self.forget_after)?;
         Ok(outcome)
+    }
+
+    /// The twin's, so that each goes on with what the other one remembers.
+    fn owner(&self) -> Owner {
+        Owner::new(Some(EWMA_ANOMALY), EWMA_ANOMALY, STATE_VERSION)
     }
 }
 

@@ -22,7 +22,7 @@ impl Provider for Builtins {
             summary: "Fires when a series leaves its own exponentially weighted mean by many standard deviations."
                 .to_owned(),
             config_schema: ewma::CONFIG_SCHEMA.to_owned(),
-            state_version: 1,
+            state_version: ewma::STATE_VERSION,
         }]
     }
 

@@ -8,7 +8,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use watchfire_config::{FixedEnvironment, Source, load_config, load_rules};
 use watchfire_model::{Alert, Annotations, Event, Labels, Sample, Timestamp};
 use watchfire_plugin::{
-    AlertView, Batch, Condition, Decision, Descriptor, Formatter, Kind, Outcome, PluginError, Provider, Router, State,
+    AlertView, Batch, Condition, Decision, Descriptor, Formatter, Kind, Outcome, Owner, PluginError, Provider, Router,
+    State,
 };
 
 use crate::Watchfire;
@@ -29,6 +30,10 @@ impl Condition for Patient {
             assert!(told.is_err(), "the end of the channel is what it is told");
         }
         Ok(Outcome::default())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "patient", 1)
     }
 }
 

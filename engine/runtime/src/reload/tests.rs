@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::UnboundedSender;
 use watchfire_model::Event;
-use watchfire_plugin::{Batch, Condition, Descriptor, Formatter, Kind, Outcome, PluginError, Provider, Router, State};
+use watchfire_plugin::{
+    Batch, Condition, Descriptor, Formatter, Kind, Outcome, Owner, PluginError, Provider, Router, State,
+};
 
 use crate::{ReloadError, Watchfire};
 
@@ -21,6 +23,10 @@ impl Condition for Counting {
             self.0.send(count).expect("the test listens until the engine has stopped");
         }
         Ok(Outcome::default())
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "counting", 1)
     }
 }
 

@@ -6,8 +6,8 @@ use watchfire_alerting::Delivery;
 use watchfire_config::{Config, FixedEnvironment};
 use watchfire_model::{Severity, Timestamp};
 use watchfire_plugin::{
-    AlertView, Batch, Condition, Decision, Descriptor, Finding, Formatter, Outcome, PluginError, Provider, Router,
-    State,
+    AlertView, Batch, Condition, Decision, Descriptor, Finding, Formatter, Outcome, Owner, PluginError, Provider,
+    Router, State,
 };
 use watchfire_scenario::{Renderer, Tools, run_file};
 
@@ -32,6 +32,10 @@ impl Condition for ThirdTime {
         }
         Ok(outcome)
     }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "third-time", 1)
+    }
 }
 
 /// In trouble above 10; fails where a value is negative.
@@ -50,6 +54,10 @@ impl Condition for Fragile {
             }
         }
         Ok(outcome)
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(None, "fragile", 1)
     }
 }
 
