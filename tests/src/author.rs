@@ -333,9 +333,13 @@ fn mistakes() -> Result<()> {
     let (code, told) = run(&["plugin", "build", "first", "--from", "first/build/first.wasm"])?;
     ensure!(code == Some(1) && told.contains("it has a section `watchfire:manifest` already"), "{told}");
     let many: String = (0..65).map(|number| format!("  - name: case {number}\n")).collect();
-    std::fs::write(&cases, format!("condition: above-zero\ncases:\n{many}"))?;
-    let (code, told) = run(&["plugin", "build", "first"])?;
-    ensure!(code == Some(1) && told.starts_with("error: first/tests: a plugin carries at most 64 cases"), "{told}");
+    let long = format!("  - {{name: long, series: [{{labels: {{}}, values: [{}1]}}]}}\n", "1, ".repeat(100_000));
+    for (text, counted) in [(many, "here are 65 of "), (long, "here are 1 of ")] {
+        std::fs::write(&cases, format!("condition: above-zero\ncases:\n{text}"))?;
+        let (code, told) = run(&["plugin", "build", "first"])?;
+        let expected = "error: first/tests: a plugin carries at most 64 cases";
+        ensure!(code == Some(1) && told.starts_with(expected) && told.contains(counted), "{told}");
+    }
     std::fs::remove_file(&cases)?;
     let (code, told) = run(&["plugin", "test", "first"])?;
     ensure!(code == Some(0) && told.starts_with("There are no cases; tests/*.yml says"), "{told}");

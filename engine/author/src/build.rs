@@ -65,23 +65,25 @@ fn compile(project: &Project) -> Result<Vec<u8>, AuthorError> {
 fn complete(project: &Project, mut wasm: Vec<u8>, output: Option<&Path>) -> Result<Built, AuthorError> {
     manifest::refuse_complete(&wasm)?;
     manifest::embed(&mut wasm, &project.manifest)?;
-    let (mut count, mut bytes) = (0, 0);
+    let (mut count, mut bytes, mut values) = (0, 0, 0);
     for file in project.cases()? {
         // Read as cases too, so that a mistake in them is told here and not where the plugin is used.
         let document = Document::open(&file)?;
         count += document.cases()?.len();
         let json = document.read::<serde_json::Value>()?.to_string();
         bytes += json.len();
+        values += watchfire_host::values(json.as_bytes());
         manifest::embed_cases(&mut wasm, &json);
     }
     let (most, largest) = (Cases::EMBEDDED_MAX, Cases::EMBEDDED_BYTES_MAX);
-    if count > most || bytes > largest {
+    let most_values = Cases::EMBEDDED_VALUES_MAX;
+    if count > most || bytes > largest || values > most_values {
         return Err(AuthorError::Content {
             place: project.folder.join("tests").display().to_string(),
             message: format!(
-                "a plugin carries at most {most} cases of {largest} bytes together, since an engine runs them before it \
-                 takes the plugin; here are {count} of {bytes} bytes: keep those that matter there and test the rest in \
-                 the language itself"
+                "a plugin carries at most {most} cases of {largest} bytes and {most_values} values together, since an \
+                 engine runs them before it takes the plugin; here are {count} of {bytes} bytes and {values} values: keep \
+                 those that matter there and test the rest in the language itself"
             ),
         });
     }

@@ -238,8 +238,11 @@ impl Cases {
     pub const SECTION: &str = "watchfire:cases";
     /// Cases that a plugin may carry with it; more would make loading slow.
     pub const EMBEDDED_MAX: usize = 64;
-    /// Bytes of these files: as JSON they take some times as much when they are read.
+    /// Bytes of these files.
     pub const EMBEDDED_BYTES_MAX: usize = 4 << 20;
+    /// Values in these files, lists and objects included: an event that takes three bytes there takes hundreds when it is
+    /// read.
+    pub const EMBEDDED_VALUES_MAX: usize = 100_000;
 
     /// What a plugin's file carries.
     ///
@@ -255,6 +258,10 @@ impl Cases {
         let (bytes, limit) = (sections.iter().map(|json| json.len()).sum::<usize>(), Cases::EMBEDDED_BYTES_MAX);
         if bytes > limit {
             return Err(malformed(&format!("they take {bytes} bytes, the limit is {limit}")));
+        }
+        let (values, limit) = (sections.iter().map(|json| values(json)).sum::<usize>(), Cases::EMBEDDED_VALUES_MAX);
+        if values > limit {
+            return Err(malformed(&format!("they hold {values} values, the limit is {limit}")));
         }
         let files = sections.into_iter().map(|json| {
             let cases: Cases = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
@@ -348,6 +355,23 @@ impl Cases {
             CaseReport { name: case.name.clone(), failures: run.judge(&input, answer), trace }
         }))
     }
+}
+
+/// The values in a JSON text, without reading any: each stands after a comma or begins its list or object. Empty ones
+/// count as if they held one.
+pub fn values(json: &[u8]) -> usize {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let begins_value = |byte: &&u8| {
+        let escaped = std::mem::take(&mut is_escaped);
+        match **byte {
+            b'"' if !escaped => is_text = !is_text,
+            b'\\' if is_text => is_escaped = !escaped,
+            b',' | b'[' | b'{' => return !is_text,
+            _ => {}
+        }
+        false
+    };
+    1 + json.iter().filter(begins_value).count()
 }
 
 /// One case to be run.

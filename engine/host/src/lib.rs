@@ -35,7 +35,7 @@ mod survey;
 mod wasi;
 
 pub use breaker::Suspension;
-pub use cases::{CaseReport, Cases, Misplaced};
+pub use cases::{CaseReport, Cases, Misplaced, values};
 pub use counters::PluginCounters;
 pub use error::{HostError, LoadError, RecordingError};
 pub use host::{Candidate, Host, Source, is_plugin_name};

@@ -98,6 +98,10 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
     let spinning = Fixture { evaluate: "(loop $forever br $forever) unreachable", ..GOOD }.build();
     let many = format!(r#"{{"condition": "good", "cases": [{}]}}"#, vec![r#"{"name": "n"}"#; 65].join(","));
     let large = format!(r#"{{"condition": "good", "cases": [{{"name": "{}"}}]}}"#, "n".repeat(4 << 20));
+    let events = vec!["{}"; 50_000].join(",");
+    let small = format!(
+        r#"{{"condition": "good", "cases": [{{"name": "\",[{{\\", "series": [{{"labels": {{}}, "events": [{events}]}}]}}]}}"#
+    );
     let unknown = r#"{"condition": "good", "cases": [{"name": "b", "series": [{"labels": {}}], "unknown": [{}]}]}"#;
     let remembering = Fixture {
         imports: r#"(import "watchfire:plugin/state@0.2.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#,
@@ -113,6 +117,7 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
         ("about nothing", carrying(GOOD.build(), r#"{"cases": []}"#), "name one of `condition`"),
         ("too many", carrying(GOOD.build(), &many), "there are 65, the limit is 64"),
         ("too large", carrying(GOOD.build(), &large), "bytes, the limit is 4194304"),
+        ("too many small things", carrying(GOOD.build(), &small), "they hold 100010 values, the limit is 100000"),
         ("unknown series alone", carrying(GOOD.build(), unknown), r#"expected as unknown ["{}"], got []"#),
         ("more state than is allowed", carrying(remembering.build(), finds_nothing), "the plugin trapped"),
     ] {
