@@ -342,10 +342,10 @@ impl Cases {
         mut call: impl FnMut(&str, &str, &Input) -> (Result<Answer, Failure>, Trace),
     ) -> Result<impl Iterator<Item = CaseReport>, &'static str> {
         let (kind, name) = self.subject()?;
-        let mut state = BTreeMap::new();
-        Ok(self.cases.iter().enumerate().map(move |(number, case)| {
-            let steps = STEP.times(i64::try_from(number).unwrap_or(0));
-            let at = case.at.map_or(Timestamp::from_millis(START_MS) + steps, Timestamp::from_millis);
+        let (mut state, mut next) = (BTreeMap::new(), Timestamp::from_millis(START_MS));
+        Ok(self.cases.iter().map(move |case| {
+            let at = case.at.map_or(next, Timestamp::from_millis);
+            next = at + STEP;
             let run = Run { file: self, case, at };
             let input = run.input(kind, &state);
             let (answer, trace) = call(name, &run.config(), &input);

@@ -148,6 +148,14 @@ fn a_version_that_fails_the_tests_that_it_carries_never_takes_over() {
     let at = r#"{"condition": "good", "cases": [{"name": "t", "at": -9223372036854775808, "series": [
         {"labels": {}, "values": [1, 2]}]}]}"#;
     assert_eq!(told(&carrying(GOOD.build(), at)), None);
+    // Without a time of its own a case is a minute after the one before, whatever that one's is.
+    let early = Fixture {
+        imports: r#"(import "watchfire:plugin/input@0.2.0" "eval-time-ms" (func $at (result i64)))"#,
+        evaluate: "(if (i64.gt_s (call $at) (i64.const 160000)) (then (unreachable))) (i32.const 512)",
+        ..GOOD
+    };
+    let times = r#"{"condition": "good", "cases": [{"name": "a", "at": 100000, "findings": []}, {"name": "b", "findings": []}]}"#;
+    assert_eq!(told(&carrying(early.build(), times)), None);
     // What a test provokes is no failure of the plugin's work.
     assert_eq!(told(&carrying(saying("one."), fails)), None);
     assert!(host.counters().iter().all(|(_, counters)| counters.calls == 0 && counters.failures.is_empty()));
