@@ -1,5 +1,7 @@
 //! Which plugins are trusted: pins, lock files, signatures, grants, and what a registry hands out.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -13,6 +15,7 @@ use crate::fixture::{Fixture, GOOD};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "trust::only_what_is_pinned_locked_and_granted_is_loaded", needs: &[Tool::Binary], run: locked },
+    Case { name: "trust::a_lock_file_lies_where_it_likes", needs: &[Tool::Binary], run: locked_elsewhere },
     Case {
         name: "trust::only_what_is_signed_is_loaded",
         needs: &[Tool::Binary, Tool::Program("minisign")],
@@ -104,6 +107,36 @@ fn locked() -> Result<()> {
     std::fs::write(folder.join("plugins/good.wasm"), b"\x7fELF\x02\x01\x01")?;
     configure(folder, "limits: {call_timeout: 1s}")?;
     expect(folder, verify, 1, "this is not WebAssembly")?;
+    Ok(())
+}
+
+/// Beside the plugins or not, a link or not, and wherever the command runs: what is written is the same, and
+/// `sha256sum` finds the plugins from the folder in which the lock file lies.
+fn locked_elsewhere() -> Result<()> {
+    for (lock, from) in [
+        ("plugins.lock", "."),
+        ("plugins.lock", "locks"),
+        ("locks/plugins.lock", "."),
+        ("locks/plugins.lock", "plugins"),
+        ("plugins/plugins.lock", "locks"),
+    ] {
+        let folder = prepared(&format!("lock: {lock}"))?;
+        let folder = folder.path();
+        let (real, lock, config) = (folder.join("real.lock"), folder.join(lock), folder.join("watchfire.yml"));
+        std::fs::create_dir(folder.join("locks"))?;
+        std::fs::write(&real, "")?;
+        std::fs::set_permissions(&real, Permissions::from_mode(0o640))?;
+        symlink(&real, &lock)?;
+        let config = config.to_string_lossy();
+        expect(&folder.join(from), &["plugin", "lock", &config], 0, "new      good")?;
+        let beside = lock.parent().context("it lies in a folder")?;
+        let checked = Command::new("sha256sum").args(["--check", "plugins.lock"]).current_dir(beside).output()?;
+        ensure!(checked.status.success(), "{lock:?} from {from}: {checked:?}");
+        let text = std::fs::read_to_string(&real)?;
+        ensure!(!text.contains(&*folder.to_string_lossy()), "it can be moved with the plugins: {text}");
+        let mode = real.metadata()?.permissions().mode();
+        ensure!(mode & 0o777 == 0o640 && lock.is_symlink(), "{lock:?}: {mode:o}");
+    }
     Ok(())
 }
 

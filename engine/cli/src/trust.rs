@@ -1,7 +1,7 @@
 //! `watchfire plugin lock`, `verify` and `pull`: what an operator says about plugins that others built.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -67,18 +67,37 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     for name in before.digests.keys().filter(|name| !after.digests.contains_key(*name)) {
         say!("gone     {name}");
     }
-    let beside = path.parent().unwrap_or(Path::new("."));
-    let shown = dir.strip_prefix(beside).unwrap_or(dir);
-    put(path, after.text(shown).as_bytes())?;
+    put(path, after.text(&from_beside(path, dir)?).as_bytes())?;
     say!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts a file in its place at once, since an engine may be reading it.
+/// The way to a folder from where a file lies, wherever the command runs: `sha256sum --check` is run beside the file.
+fn from_beside(file: &Path, folder: &Path) -> Result<PathBuf> {
+    let (file, folder) = (std::path::absolute(file)?, std::path::absolute(folder)?);
+    let beside = file.parent().unwrap_or(&file);
+    // As it is called, be it a link, where no way up is needed: that leads elsewhere from behind a link.
+    if let Ok(below) = folder.strip_prefix(beside) {
+        return Ok(below.to_owned());
+    }
+    let real = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+    let (beside, folder) = (real(beside)?, real(&folder)?);
+    let shared = beside.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let up = beside.components().skip(shared).map(|_| Component::ParentDir);
+    Ok(up.chain(folder.components().skip(shared)).collect())
+}
+
+/// Puts a file in its place at once, since an engine may be reading it. A link stays one, and who may read the file may
+/// go on doing so.
 fn put(path: &Path, content: &[u8]) -> Result<()> {
+    let before = std::fs::metadata(path).ok();
+    let path = &if before.is_some() { path.canonicalize()? } else { path.to_owned() };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.partial"));
     std::fs::write(&partial, content).with_context(|| partial.display().to_string())?;
+    if let Some(before) = before {
+        std::fs::set_permissions(&partial, before.permissions()).with_context(|| partial.display().to_string())?;
+    }
     std::fs::rename(&partial, path).with_context(|| path.display().to_string())
 }
 
