@@ -283,6 +283,11 @@ fn dev_goes_on() -> Result<()> {
             std::fs::write(path(file), &text)?;
             says(round, "1 cases passed").await?;
         }
+        // As while a branch is checked out.
+        std::fs::rename(path("plugin.yml"), folder.path().join("away.yml"))?;
+        says(1, "it has no plugin.yml").await?;
+        std::fs::rename(folder.path().join("away.yml"), path("plugin.yml"))?;
+        says(5, "1 cases passed").await?;
         Ok(())
     });
     dev.kill()?;

@@ -59,9 +59,15 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
     let live = options.url.as_deref().map(|url| Live::new(url, options.expr.as_deref())).transpose()?;
     // What a condition remembers of live data survives a save, as it would in an engine.
     let mut state = BTreeMap::new();
+    // Where there never was a plugin, none is awaited. One that is away for a moment, as while a branch is checked out,
+    // comes back with a save.
+    let mut was_there = false;
     loop {
         let saved = watchfire_author::saved(&options.folder);
-        let good = match Round::begin(options, paint) {
+        let begun = Round::begin(options, paint);
+        let is_there = !matches!(&begun, Err(error) if matches!(error.downcast_ref(), Some(AuthorError::NoProject(_))));
+        was_there |= is_there;
+        let good = match begun {
             Ok((round, mut good)) => loop {
                 if let Some(live) = &live {
                     good &= round.live(live, &mut state).await;
@@ -70,10 +76,7 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
                     break good;
                 }
             },
-            // A folder that is not there is not mended by a save; a mistake in any of its files is.
-            Err(error) if options.once || matches!(error.downcast_ref(), Some(AuthorError::NoProject(_))) => {
-                return Err(error);
-            }
+            Err(error) if options.once || !was_there => return Err(error),
             Err(error) => {
                 if let Some(error) = super::tell_place(error) {
                     say!("  {} {error:#}", paint.bad("failed:"));
