@@ -12,8 +12,9 @@ impl<const N: usize> Table<N> {
         Table { rows: vec![heading.map(str::to_owned)] }
     }
 
+    /// What others wrote may stand in a row: it does not steer the terminal.
     pub(crate) fn row(&mut self, row: [String; N]) {
-        self.rows.push(row);
+        self.rows.push(row.map(|cell| visible(&cell)));
     }
 
     /// Whether there is nothing but the heading.
@@ -38,7 +39,44 @@ impl<const N: usize> fmt::Display for Table<N> {
     }
 }
 
+/// A text with its control characters written out.
+fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut visible, c| {
+        if c.is_control() {
+            visible.extend(c.escape_default());
+        } else {
+            visible.push(c);
+        }
+        visible
+    })
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn counted(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        let mut table = Table::new(["MATCHERS", "COMMENT"]);
+        for (matchers, comment) in [
+            ("team=\"a\u{1b}]0;owned\u{7}\"", "erases\u{1b}[1A\u{1b}[2Kthe line above"),
+            ("über=\"\u{9b}31m\"", "two\r\nlines\tand \\n"),
+        ] {
+            table.row([matchers, comment].map(str::to_owned));
+        }
+        let lines: Vec<String> = table.to_string().lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines,
+            [
+                r"MATCHERS                     COMMENT",
+                r#"team="a\u{1b}]0;owned\u{7}"  erases\u{1b}[1A\u{1b}[2Kthe line above"#,
+                r#"über="\u{9b}31m"             two\r\nlines\tand \n"#,
+            ]
+        );
+    }
 }
