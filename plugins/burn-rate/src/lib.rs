@@ -63,7 +63,7 @@ impl Condition for BurnRate {
             let message = format!("must be between 0 and 1, such as 0.999; is {}", config.objective);
             return Err(Error::config("/objective", message));
         }
-        if let Some(at) = config.windows.iter().position(|windows| !(windows.factor > 0.0)) {
+        if let Some(at) = config.windows.iter().position(|windows| windows.factor.is_nan() || windows.factor <= 0.0) {
             return Err(Error::config(format!("/windows/{at}/factor"), "must be above 0"));
         }
         Ok(BurnRate(config))
