@@ -88,7 +88,28 @@ static inline size_t wf_json_end(wf_text json, size_t at) {
   return at;
 }
 
-/// What stands between the quotes of a JSON string, in memory of its own with a zero byte behind it.
+/// The number that four hexadecimal digits spell.
+static inline uint32_t wf_hex4(const uint8_t *at) {
+  char digits[5] = {0};
+  memcpy(digits, at, 4);
+  return (uint32_t)strtoul(digits, NULL, 16);
+}
+
+/// Writes a character as UTF-8; answers how many bytes it takes.
+static inline size_t wf_utf8(uint32_t character, uint8_t *out) {
+  if (character < 0x80) {
+    out[0] = (uint8_t)character;
+    return 1;
+  }
+  size_t more = character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
+  static const uint8_t first[] = {0, 0xc0, 0xe0, 0xf0};
+  for (size_t i = more; i > 0; i--, character >>= 6) out[i] = (uint8_t)(0x80 | (character & 0x3f));
+  out[0] = (uint8_t)(first[more] | character);
+  return more + 1;
+}
+
+/// What stands between the quotes of a JSON string, in memory of its own with a zero byte behind it. A `\u0000` is a zero
+/// byte, too: what reads up to one ends there, and `len` counts what follows.
 static inline wf_text wf_unquote(wf_text quoted) {
   static const char marks[] = "bfnrt", meant[] = "\b\f\n\r\t";
   wf_text text = {(uint8_t *)malloc(quoted.len + 1), 0};
@@ -99,11 +120,20 @@ static inline wf_text wf_unquote(wf_text quoted) {
       const char *mark = strchr(marks, c);
       if (mark) c = (uint8_t)meant[mark - marks];
       if (c == 'u' && at + 4 < quoted.len) {
-        // The host writes nothing so but control characters, each of which is one byte.
-        char digits[5] = {0};
-        memcpy(digits, quoted.ptr + at + 1, 4);
-        c = (uint8_t)strtoul(digits, NULL, 16);
+        uint32_t character = wf_hex4(quoted.ptr + at + 1);
         at += 4;
+        // What is beyond the first 65,536 characters is written as a pair; half of one means nothing.
+        bool is_high = character >= 0xd800 && character < 0xdc00;
+        if (is_high && at + 6 < quoted.len && quoted.ptr[at + 1] == '\\' && quoted.ptr[at + 2] == 'u') {
+          uint32_t low = wf_hex4(quoted.ptr + at + 3);
+          if (low >= 0xdc00 && low < 0xe000) {
+            character = 0x10000 + ((character - 0xd800) << 10) + (low - 0xdc00);
+            at += 6;
+          }
+        }
+        if (character >= 0xd800 && character < 0xe000) character = 0xfffd;
+        text.len += wf_utf8(character, text.ptr + text.len);
+        continue;
       }
     }
     text.ptr[text.len++] = c;
