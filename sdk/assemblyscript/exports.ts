@@ -52,11 +52,15 @@ function open<T>(offers: Offer<T>[], opened: T[], name: usize, nameBytes: usize,
   for (let i = 0; i < offers.length; i++) {
     if (offers[i].name != wanted) continue;
     const made = offers[i].open(config);
-    if (config.message.length > 0) {
+    const isRefused = refused(answer);
+    const invalid = config.message;
+    if (invalid != null) {
       store<u8>(answer, 1);
+      // Of the contract's errors the first, `invalid-config`.
+      store<u8>(answer, 0, 4);
       abi.storeText(answer + 8, config.path);
-      abi.storeText(answer + 16, config.message);
-    } else {
+      abi.storeText(answer + 16, invalid);
+    } else if (!isRefused) {
       opened.push(made);
       store<u32>(answer, opened.length - 1, 4);
     }
@@ -94,7 +98,7 @@ export function formatter_close(_handle: u32): void {}
 /** Makes an answer one that says why there is none, if the plugin said so. */
 function refused(answer: usize): bool {
   const message = takeRefusal();
-  if (message.length == 0) return false;
+  if (message == null) return false;
   store<u8>(answer, 1);
   // Of the contract's errors the second, `bad-input`.
   store<u8>(answer, 1, 4);

@@ -22,13 +22,13 @@ export function log(level: Level, message: string): void {
 export class Config {
   /** Where it cannot be used (a JSON pointer such as `/limit`), and what would be right; empty while it can. */
   path: string = "";
-  message: string = "";
+  message: string | null = null;
 
   constructor(private json: string) {}
 
   /** Says that it cannot be used. What is said first counts. */
   refuse(path: string, message: string): void {
-    if (this.message.length == 0) {
+    if (this.message == null) {
       this.path = path;
       this.message = message;
     }
@@ -342,17 +342,17 @@ export function offerFormatter(name: string, summary: string, schema: string, op
   formatters.push(new Offer<Formatter>(name, summary, schema, open));
 }
 
-let refusal: string = "";
+let refusal: string | null = null;
 
-/** Says that this input cannot be handled; the next one may be. What the call answers then is not looked at. */
+/** Says that this input cannot be handled; the next one may be. What the call or `open` answers then is not looked at. */
 export function badInput(message: string): void {
   refusal = message;
 }
 
-/** What was said so since it was asked last; empty where nothing was. */
-export function takeRefusal(): string {
+/** What was said so since it was asked last; null where nothing was. */
+export function takeRefusal(): string | null {
   const said = refusal;
-  refusal = "";
+  refusal = null;
   return said;
 }
 
