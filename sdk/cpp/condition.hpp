@@ -37,40 +37,16 @@ class Batch {
   std::span<const double> latest() const { return {latest_.ptr, latest_.len}; }
 
   /// The stable ids of the series: the keys for what is remembered per series.
-  std::vector<uint64_t> ids() const {
-    plugin_list_u64_t list;
-    watchfire_plugin_input_series_ids(&list);
-    std::vector<uint64_t> ids(list.ptr, list.ptr + list.len);
-    plugin_list_u64_free(&list);
-    return ids;
-  }
+  std::vector<uint64_t> ids() const { return take(watchfire_plugin_input_series_ids, plugin_list_u64_free); }
 
   /// Where each series' rows begin, and at last the number of rows.
-  std::vector<uint32_t> offsets() const {
-    plugin_list_u32_t list;
-    watchfire_plugin_input_offsets(&list);
-    std::vector<uint32_t> offsets(list.ptr, list.ptr + list.len);
-    plugin_list_u32_free(&list);
-    return offsets;
-  }
+  std::vector<uint32_t> offsets() const { return take(watchfire_plugin_input_offsets, plugin_list_u32_free); }
 
   /// The rows' times in milliseconds since 1970.
-  std::vector<int64_t> timestamps() const {
-    plugin_list_s64_t list;
-    watchfire_plugin_input_timestamps(&list);
-    std::vector<int64_t> timestamps(list.ptr, list.ptr + list.len);
-    plugin_list_s64_free(&list);
-    return timestamps;
-  }
+  std::vector<int64_t> timestamps() const { return take(watchfire_plugin_input_timestamps, plugin_list_s64_free); }
 
   /// The rows' values.
-  std::vector<double> values() const {
-    plugin_list_f64_t list;
-    watchfire_plugin_input_values(&list);
-    std::vector<double> values(list.ptr, list.ptr + list.len);
-    plugin_list_f64_free(&list);
-    return values;
-  }
+  std::vector<double> values() const { return take(watchfire_plugin_input_values, plugin_list_f64_free); }
 
   /// One label of one series. Ask for those that fire, not for all.
   std::optional<std::string> label(uint32_t series, const char *name) const {
@@ -91,6 +67,16 @@ class Batch {
   }
 
  private:
+  /// A column, copied from where the bindings put it.
+  template <class List>
+  static std::vector<std::remove_pointer_t<decltype(List::ptr)>> take(void (*ask)(List *), void (*free)(List *)) {
+    List list;
+    ask(&list);
+    std::vector<std::remove_pointer_t<decltype(List::ptr)>> column(list.ptr, list.ptr + list.len);
+    free(&list);
+    return column;
+  }
+
   plugin_list_f64_t latest_;
 };
 
