@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "pair::each_page_comes_under_one_key_while_engines_are_killed", needs: NEEDS, run: storm },
     Case { name: "pair::what_is_asked_of_one_holds_on_the_other", needs: NEEDS, run: asked },
     Case { name: "pair::to_read_what_is_kept_may_take_longer_than_the_lease_lasts", needs: NEEDS, run: slow_to_read },
+    Case { name: "pair::who_cannot_read_what_is_kept_gives_the_lease_back", needs: NEEDS, run: cannot_read },
     Case { name: "pair::an_engine_that_was_stopped_tells_nobody_when_it_wakes_up", needs: NEEDS, run: stopped },
 ];
 
@@ -132,6 +133,30 @@ fn slow_to_read() -> Result<()> {
         })
         .await?;
         ensure!(renewed.iter().all(|now| term(now) == term(&taken)), "it was lost in between: {renewed:?}");
+        drop(locked);
+        until_decides(&second, true).await?;
+        post(&second, &["After".to_owned()]).await?;
+        sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
+        Ok(())
+    })
+}
+
+fn cannot_read() -> Result<()> {
+    block_on(async {
+        let (database, sink) = (Database::make("cannot_read")?, Sink::start().await?);
+        // Who finds something locked is told so at once.
+        database.value(&format!("ALTER DATABASE {} SET lock_timeout = '20ms'", database.name()))?;
+        let config = config(&database, &sink).replace("lease: 1s", "lease: 4s");
+        let mut first = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let second = Engine::start(&[("watchfire.yml", &config)]).await?;
+        post(&first, &["Before".to_owned()]).await?;
+        sink.until("the first engine tells", |received| keys(received).contains_key("Before")).await?;
+        let locked = database.lock_records()?;
+        first.kill()?;
+        eventually("the second engine leaves the lease to whoever can read", async || {
+            Ok((database.value("SELECT until FROM lease")? == "-infinity").then_some(()))
+        })
+        .await?;
         drop(locked);
         until_decides(&second, true).await?;
         post(&second, &["After".to_owned()]).await?;

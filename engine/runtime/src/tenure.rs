@@ -23,9 +23,31 @@ use crate::owner::Request;
 /// What is kept is read again after at least so many times the time that it took last.
 const REST: u32 = 10;
 
-/// What is kept must be read in this time, or in twice as long the next time. A connection that hangs must not keep an
-/// engine from deciding that has the lease.
+/// What is kept must be read in this time, or in twice as long after each time it took too long, up to
+/// [`READING_LONGEST`]. A connection that hangs must not keep an engine from deciding that has the lease.
 const READING_MAX: StdDuration = StdDuration::from_secs(60);
+const READING_LONGEST: StdDuration = StdDuration::from_secs(480);
+
+/// Why what is kept was not read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It panicked, which is a defect.
+    #[error("it was not read to its end: {0}")]
+    Defect(#[from] tokio::task::JoinError),
+}
+
+impl ReadError {
+    /// How long it may take the next time, if it might take `max` this time. Only what took too long may take longer:
+    /// what fails otherwise fails as fast the next time, and would hold up who has the lease without a bound in the end.
+    fn reading_max(&self, max: StdDuration) -> StdDuration {
+        match self {
+            ReadError::Store(StoreError::TooSlow { .. }) => (max * 2).min(READING_LONGEST),
+            ReadError::Store(_) | ReadError::Defect(_) => max,
+        }
+    }
+}
 
 /// What everybody knows about this engine's tenure.
 #[derive(Clone)]
@@ -136,19 +158,20 @@ impl Tenant {
             if turn.is_some() {
                 handed.clear();
                 let took = Stopwatch::start();
-                let mut read = true;
+                let mut failure = None;
                 while let Some(next) = turn {
                     turn = self.follow(next, pause, reading_max).await.unwrap_or_else(|error| {
-                        tracing::error!(%error, "what is kept cannot be read");
-                        // It is asked for again as if nothing had been answered.
-                        self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(span));
-                        read = false;
+                        failure = Some(error);
                         None
                     });
                 }
-                (rest_until, reading_max) = match read {
-                    true => (took.elapsed() * REST, READING_MAX),
-                    false => (StdDuration::ZERO, reading_max * 2),
+                (rest_until, reading_max) = match failure {
+                    None => (took.elapsed() * REST, READING_MAX),
+                    Some(error) => {
+                        tracing::error!(%error, "what is kept cannot be read");
+                        self.give_up(patience).await;
+                        (StdDuration::ZERO, error.reading_max(reading_max))
+                    }
                 };
                 rest = Stopwatch::start();
             }
@@ -181,25 +204,33 @@ impl Tenant {
         turn: Turn,
         pause: StdDuration,
         reading_max: StdDuration,
-    ) -> Result<Option<Turn>, StoreError> {
+    ) -> Result<Option<Turn>, ReadError> {
         // In a task of its own, since much of it is computing, during which nothing else of this task goes on.
         let mut reading = tokio::task::JoinSet::new();
         reading.spawn(read(Arc::clone(&self.store), Arc::clone(&self.history), turn));
         tokio::select! {
             read = tokio::time::timeout(reading_max, reading.join_next()) => {
-                let Ok(read) = read else { return Err(StoreError::TooSlow { after: reading_max }) };
-                match read {
-                    Some(Ok(read)) => self.begin(turn, read?),
-                    Some(Err(defect)) => {
-                        tracing::error!(%defect, "what is kept was not read to its end");
-                        self.tenure.send_modify(|tenure| *tenure = Tenure::sharing(tenure.span()));
-                    }
-                    None => {}
+                let read = read.map_err(|_| StoreError::TooSlow { after: reading_max })?;
+                if let Some(read) = read {
+                    self.begin(turn, read??);
                 }
                 Ok(None)
             }
             other = self.turned(pause) => Ok(Some(other)),
             () = self.owner.closed() => Ok(None),
+        }
+    }
+
+    /// Leaves the lease to an engine that can read what is kept, and asks for it again as if nothing had been answered.
+    async fn give_up(&self, patience: StdDuration) {
+        let mut term = None;
+        self.tenure.send_modify(|tenure| {
+            term = tenure.term();
+            *tenure = Tenure::sharing(tenure.span());
+        });
+        if let Some(term) = term {
+            // If this fails it runs out by itself.
+            let _released = tokio::time::timeout(patience, self.store.release(term)).await;
         }
     }
 
@@ -295,3 +326,25 @@ pub(crate) fn silences(records: Vec<Record>) -> Vec<watchfire_alerting::Silence>
 
 /// How long a lease lasts that is not renewed, at least.
 pub(crate) const SPAN_MIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_took_too_long_may_take_longer_the_next_time_and_there_is_an_end_to_it() {
+        let slow = || StoreError::TooSlow { after: READING_MAX };
+        for (errors, expected) in [
+            (Vec::new(), 60),
+            (vec![slow()], 120),
+            (vec![slow(), slow()], 240),
+            ((0..100).map(|_| slow()).collect(), 480),
+            ((0..100).map(|_| StoreError::TermOver).collect(), 60),
+            (vec![slow(), StoreError::TermOver], 120),
+        ] {
+            let told = format!("{errors:?}");
+            let max = errors.into_iter().fold(READING_MAX, |max, error| ReadError::from(error).reading_max(max));
+            assert_eq!(max.as_secs(), expected, "{told}");
+        }
+    }
+}

@@ -23,6 +23,11 @@ impl Database {
         Ok(database)
     }
 
+    /// What the server calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How an engine reaches it.
     pub(crate) fn url(&self) -> String {
         let base = self.server.rsplit_once('/').map_or(self.server.as_str(), |(base, _)| base);
