@@ -36,8 +36,8 @@ pub(crate) struct Pools {
 #[derive(Debug)]
 pub(crate) struct Client {
     transport: Transport,
-    /// What the files held when it was made.
-    made: Mutex<(Vec<String>, reqwest::Client)>,
+    /// What the files held when it was made; nothing if that could not be read.
+    made: Mutex<(Option<Vec<String>>, reqwest::Client)>,
 }
 
 impl Client {
@@ -46,13 +46,15 @@ impl Client {
         Ok(Client { transport, made })
     }
 
-    /// The pool as the files are now; as they were before if they cannot be used, as while they are being replaced.
+    /// The pool as the files are now; as they were before if they cannot be read or used, as while they are being replaced.
     pub(crate) fn get(&self) -> reqwest::Client {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let files = self.transport.files();
-        if files != made.0 {
+        if files.is_some() && files != made.0 {
             match build_client(&self.transport) {
-                Ok(client) => *made = (files, client),
+                // They are read once more to make it. What has changed in between is looked at by the next request.
+                Ok(client) if self.transport.files() == files => *made = (files, client),
+                Ok(_) => {}
                 Err(reason) => tracing::warn!("certificates that changed are not used: {reason}"),
             }
         }
@@ -61,11 +63,11 @@ impl Client {
 }
 
 impl Transport {
-    /// What the files of certificates and keys hold now.
-    fn files(&self) -> Vec<String> {
+    /// What the files of certificates and keys hold now; nothing if one of them cannot be read.
+    fn files(&self) -> Option<Vec<String>> {
         let tls = &self.tls;
-        let credentials = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten();
-        credentials.filter(|credential| credential.path().is_some()).map(current).collect()
+        let paths = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten().filter_map(|credential| credential.path());
+        paths.map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 }
 
@@ -296,13 +298,25 @@ GgIhAKSTejsIhtZv4gnz8SZSKs07KzZMMx8ntg9/H6z/fuAl
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, OLD).unwrap();
-        let ca = Credential::File { path: file.display().to_string(), content: None };
+        let at_load = watchfire_config::Secret::new(OLD.to_owned());
+        let ca = Credential::File { path: file.display().to_string(), content: Some(at_load) };
         let tls = TlsConfig { ca: Some(ca), ..TlsConfig::default() };
         let client = Pools::default().client(&HttpConfig { tls, ..HttpConfig::default() }).unwrap();
-        for (written, used) in [(OLD, OLD), ("-----BEGIN CERT", OLD), (NEW, NEW), ("", NEW)] {
-            std::fs::write(&file, written).unwrap();
+        let gone = None;
+        for (written, used) in [
+            (Some(OLD), OLD),
+            (Some("-----BEGIN CERT"), OLD),
+            (Some(NEW), NEW),
+            (Some(""), NEW),
+            (gone, NEW),
+            (Some(NEW), NEW),
+        ] {
+            match written {
+                Some(written) => std::fs::write(&file, written).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
             client.get();
-            assert_eq!(client.made.lock().unwrap().0, [used.trim()], "{written}");
+            assert_eq!(client.made.lock().unwrap().0, Some(vec![used.to_owned()]), "{written:?}");
         }
     }
 }
