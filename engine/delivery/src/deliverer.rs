@@ -361,9 +361,10 @@ impl Deliverer {
                 let nothing = || DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
                 together(outcomes).unwrap_or_else(nothing)
             }
-            (Made::Slack(telling, more), Target::Slack(_, connection)) => {
+            (Made::Slack(telling, mut more), Target::Slack(_, connection)) => {
+                let outcome = telling.run(notification, connection, &mut run.exchanges, &mut more).await;
                 notes.extend(more.iter().map(|note| redactor.text(note)));
-                telling.run(notification, connection, &mut run.exchanges).await
+                outcome
             }
             (Made::Templated(prepared, more), Target::Templated(templated, connection, kept)) => {
                 notes.extend(more.iter().map(|note| redactor.text(note)));

@@ -70,28 +70,45 @@ pub(crate) fn is_no_entry(status: u16) -> bool {
     matches!(status, 401 | 403 | 404 | 405 | 407)
 }
 
+/// The words in which Slack says what passes by itself.
+const SLACK_PASSING: [&str; 7] = [
+    "fatal_error",
+    "internal_error",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+];
+/// And those about the token or the channel, which somebody can mend.
+const SLACK_NO_ENTRY: [&str; 10] = [
+    "access_denied",
+    "account_inactive",
+    "channel_not_found",
+    "invalid_auth",
+    "is_archived",
+    "missing_scope",
+    "not_authed",
+    "not_in_channel",
+    "token_expired",
+    "token_revoked",
+];
+
+/// Whether Slack, or what stands before it, lets nobody in: as [`is_no_entry`] with its own words.
+pub(crate) fn is_no_entry_at_slack(answer: &Answer) -> bool {
+    is_no_entry(answer.status) || slack_error(answer).is_some_and(|error| SLACK_NO_ENTRY.contains(&error.as_str()))
+}
+
+/// The word for what is wrong, if something is.
+fn slack_error(answer: &Answer) -> Option<String> {
+    let body: Value = serde_json::from_str(&answer.body).ok()?;
+    (body.get("ok").and_then(Value::as_bool) == Some(false))
+        .then(|| body.get("error").and_then(Value::as_str).unwrap_or("unknown error").to_owned())
+}
+
 /// Slack's Web API answers 200 whatever happened, and says in the body what did. What is about the message is final; what
-/// passes, and what is about the token or the channel, which somebody can mend, is not.
+/// passes, and what is about the token or the channel, is not.
 fn of_slack(answer: &Answer, said: &str, at: Timestamp) -> DeliveryOutcome {
-    const TEMPORARY: [&str; 17] = [
-        "access_denied",
-        "account_inactive",
-        "channel_not_found",
-        "fatal_error",
-        "internal_error",
-        "invalid_auth",
-        "is_archived",
-        "missing_scope",
-        "not_authed",
-        "not_in_channel",
-        "rate_limited",
-        "ratelimited",
-        "request_timeout",
-        "service_unavailable",
-        "team_added_to_org",
-        "token_expired",
-        "token_revoked",
-    ];
     let parsed: Option<Value> = serde_json::from_str(&answer.body).ok();
     // A webhook says `ok` and nothing else. Any other text is an error of its own, or the page of something in between.
     if parsed.is_none() && !matches!(answer.body.trim(), "ok" | "") {
@@ -101,13 +118,11 @@ fn of_slack(answer: &Answer, said: &str, at: Timestamp) -> DeliveryOutcome {
             false => DeliveryOutcome::Rejected { reason },
         };
     }
-    let ok = parsed.as_ref().and_then(|body| body.get("ok")).and_then(Value::as_bool);
-    if ok != Some(false) {
+    let Some(error) = slack_error(answer) else {
         return DeliveryOutcome::Delivered { receipt: receipt_of_slack(parsed.as_ref(), said) };
-    }
-    let error = parsed.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str).unwrap_or("unknown error");
+    };
     let reason = bounded(&format!("Slack: {error}"));
-    match TEMPORARY.contains(&error) {
+    match SLACK_PASSING.iter().chain(&SLACK_NO_ENTRY).any(|word| *word == error) {
         true => DeliveryOutcome::Retry { after: retry_after(answer, at), reason },
         false => DeliveryOutcome::Rejected { reason },
     }

@@ -7,7 +7,7 @@ use super::Fields;
 use super::posted::{self, Posted};
 use crate::deliverer::Exchange;
 use crate::http::Connection;
-use crate::outcome::Dialect;
+use crate::outcome::{Dialect, bounded, is_no_entry_at_slack};
 use crate::{Notification, Request};
 
 /// What is to be told.
@@ -44,6 +44,7 @@ impl Telling {
         notification: &Notification,
         connection: &Connection,
         exchanges: &mut Vec<Exchange>,
+        notes: &mut Vec<String>,
     ) -> DeliveryOutcome {
         if let Some(posted) = self.known(notification) {
             let outcome = send(posted::update(&self.post, &posted), notification, connection, exchanges).await;
@@ -51,13 +52,18 @@ impl Telling {
             match outcome {
                 DeliveryOutcome::Delivered { .. } => {
                     let reply = posted::reply(&self.post, &self.fields, notification, &posted);
-                    return match send(reply, notification, connection, exchanges).await {
-                        again @ (DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. }) => again,
-                        // The message itself says it all; a thread that takes no reply costs nothing.
-                        DeliveryOutcome::Delivered { .. } | DeliveryOutcome::Rejected { .. } => {
-                            DeliveryOutcome::Delivered { receipt: Posted { over, ..posted }.receipt() }
-                        }
-                    };
+                    let outcome = send(reply, notification, connection, exchanges).await;
+                    let answer = exchanges.last().and_then(|exchange| exchange.answer.as_ref());
+                    let no_entry = answer.is_some_and(is_no_entry_at_slack);
+                    match outcome {
+                        DeliveryOutcome::Delivered { .. } => {}
+                        // The message itself says it all. What takes the update and no reply may go on doing so, and the
+                        // message would count as not delivered for as long.
+                        DeliveryOutcome::Rejected { reason } => notes.push(no_reply(&reason)),
+                        DeliveryOutcome::Retry { reason, .. } if no_entry => notes.push(no_reply(&reason)),
+                        other => return other,
+                    }
+                    return DeliveryOutcome::Delivered { receipt: Posted { over, ..posted }.receipt() };
                 }
                 DeliveryOutcome::Rejected { reason } | DeliveryOutcome::Retry { reason, .. } if is_gone(&reason) => {}
                 other => return other,
@@ -84,6 +90,10 @@ async fn send(
     let sent = connection.send(&mut request, Dialect::Slack, notification.at).await;
     exchanges.push(Exchange { request, answer: sent.answer });
     sent.outcome
+}
+
+fn no_reply(reason: &str) -> String {
+    bounded(&format!("the message is updated, but its thread takes no reply: {reason}"))
 }
 
 fn is_gone(reason: &str) -> bool {

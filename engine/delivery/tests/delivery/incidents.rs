@@ -275,6 +275,34 @@ async fn an_update_that_is_cut_short_is_told_again_as_the_same_message() {
 }
 
 #[tokio::test]
+async fn a_thread_that_takes_no_reply_holds_nothing_up_unless_that_passes() {
+    let slack = Double::slack().await.unwrap();
+    let api = format!("http://{}/api/chat.postMessage", slack.address());
+    let deliverer =
+        deliverer(&format!("  slack_configs: [{{app_url: '{api}', app_token: xoxb-1234, channel: '#alerts'}}]"));
+    let answers = |status: u16, body: &str| Fault::Answer { status, headers: Vec::new(), body: body.to_owned() };
+    let known = "channel C00000001, ts 1795209600.000100";
+    let updated = |reason: &str| {
+        let note = format!("the message is updated, but its thread takes no reply: {reason}");
+        (format!("delivered: {known}"), vec![note])
+    };
+    let again = |reason: &str| (format!("retry: {reason}"), vec![]);
+    for (status, body, (outcome, notes)) in [
+        (200, r#"{"ok":false,"error":"restricted_action"}"#, updated("Slack: restricted_action")),
+        (200, r#"{"ok":false,"error":"not_in_channel"}"#, updated("Slack: not_in_channel")),
+        (200, r#"{"ok":false,"error":"missing_scope"}"#, updated("Slack: missing_scope")),
+        (403, "", updated("HTTP 403")),
+        (200, r#"{"ok":false,"error":"ratelimited"}"#, again("Slack: ratelimited")),
+        (503, "", again("HTTP 503")),
+    ] {
+        slack.fail_next([answers(200, r#"{"ok":true}"#), answers(status, body)]);
+        let attempt = deliverer.attempt(&Delivery { receipt: known.into(), ..delivery("slack[0]") }).await;
+        assert_eq!((said(&attempt.outcome), attempt.notes), (outcome, notes), "{status} {body}");
+        assert_eq!(attempt.exchanges.len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn without_a_token_or_when_switched_off_every_message_is_new() {
     let slack = Double::slack().await.unwrap();
     let (hook, api) = (slack.url(), format!("http://{}/api/chat.postMessage", slack.address()));
