@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Annotations, Duration, Labels, RuleId, Timestamp};
+use watchfire_model::{Alert, Annotations, Duration, Fingerprint, Labels, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError, StateWrite};
 use watchfire_tsdb::SampleValue;
 
@@ -138,6 +138,15 @@ pub enum DeliveryOutcome {
     /// The receiver does not want it and never will.
     Rejected {
         /// What it said.
+        reason: String,
+    },
+    /// Of several messages, of which each tells of one alert, it has some and does not want the others and never will.
+    RejectedInPart {
+        /// The alerts of those that it does not want.
+        alerts: Vec<Fingerprint>,
+        /// What it answered to the others, for people.
+        receipt: String,
+        /// What it said to these.
         reason: String,
     },
 }

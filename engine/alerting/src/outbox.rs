@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use watchfire_model::Duration;
+use watchfire_model::{Duration, Fingerprint};
 
 use crate::alert_store::StoredAlert;
 use crate::group::Group;
 use crate::id::StableHash;
 use crate::timers::Timer;
 use crate::{
-    Delivery, DeliveryOutcome, DeliveryReason, Engine, HistoryEntry, NotificationId, NotifyReason, Output, Reason,
-    Record, Refusal, Subject, TargetKey,
+    Delivery, DeliveryOutcome, DeliveryReason, Engine, FingerprintSet, HistoryEntry, NotificationId, NotifyReason,
+    Output, Reason, Record, Refusal, Subject, TargetKey,
 };
 
 impl Engine {
@@ -119,7 +119,13 @@ impl Engine {
         };
         let current = pending.in_flight && pending.attempt == attempt;
         match outcome {
-            DeliveryOutcome::Delivered { receipt } => self.attempt_delivered(&mut group, index, receipt.into()),
+            DeliveryOutcome::Delivered { receipt } => {
+                self.attempt_delivered(&mut group, index, receipt.into(), None);
+            }
+            DeliveryOutcome::RejectedInPart { alerts, receipt, reason } if current => {
+                let rejected = Some((alerts.into_iter().collect(), reason.into()));
+                self.attempt_delivered(&mut group, index, receipt.into(), rejected);
+            }
             DeliveryOutcome::Retry { after, reason } if current => {
                 self.attempt_failed(&mut group, index, after, reason.into());
             }
@@ -132,9 +138,10 @@ impl Engine {
             DeliveryOutcome::Rejected { reason } if current => {
                 self.attempt_rejected(&mut group, index, reason.into());
             }
-            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } | DeliveryOutcome::Rejected { .. } => {
-                self.counters.stale_answers += 1;
-            }
+            DeliveryOutcome::Retry { .. }
+            | DeliveryOutcome::Partly { .. }
+            | DeliveryOutcome::Rejected { .. }
+            | DeliveryOutcome::RejectedInPart { .. } => self.counters.stale_answers += 1,
         }
         if group.targets[index].look_again && !group.targets[index].pending.as_ref().is_some_and(|p| p.in_flight) {
             self.look_at_target(&mut group, index);
@@ -142,7 +149,14 @@ impl Engine {
         self.put_back(group);
     }
 
-    fn attempt_delivered(&mut self, group: &mut Group, index: usize, receipt: Arc<str>) {
+    /// The receiver has all of it, or all but some alerts, of which it did not want to be told.
+    fn attempt_delivered(
+        &mut self,
+        group: &mut Group,
+        index: usize,
+        receipt: Arc<str>,
+        rejected: Option<(FingerprintSet, Arc<str>)>,
+    ) {
         let target = &mut group.targets[index];
         let Some(pending) = target.pending.take() else { return };
         if pending.in_flight {
@@ -154,16 +168,35 @@ impl Engine {
         let pass_on = pending.firing.iter().any(is_news);
         target.failures = 0;
         target.failing_since = None;
-        let told = pending.firing.iter().chain(pending.resolved.iter()).collect::<Vec<_>>();
-        let passed_on = pending.reason == NotifyReason::Acknowledgement;
-        match passed_on {
-            true => target.passed_on = pending.created_at,
-            false => target.entry.delivered(pending.firing, pending.resolved, self.now),
+        let (id, passed_on) = (pending.id, pending.reason == NotifyReason::Acknowledgement);
+        let all = pending.firing.iter().chain(pending.resolved.iter());
+        let is_refused = |f: &Fingerprint| rejected.as_ref().is_some_and(|(alerts, _)| alerts.contains(*f));
+        let (refused, told): (Vec<_>, Vec<_>) = all.partition(is_refused);
+        match (passed_on, &rejected) {
+            (true, _) => target.passed_on = pending.created_at,
+            (false, None) => target.entry.delivered(pending.firing, pending.resolved, self.now),
+            (false, Some((_, reason))) => {
+                let knew = |f: &Fingerprint| target.entry.firing.contains(*f);
+                let firing = pending.firing.iter().filter(|f| !is_refused(f) || knew(f)).collect();
+                let resolved = pending.resolved.iter().filter(|f| !is_refused(f)).collect();
+                target.entry.delivered(firing, resolved, self.now);
+                if pending.attempt == 1 && target.send_resolved {
+                    // They were refused at once, so the receiver knows no more of them than before.
+                    let news = refused.iter().filter(|f| !pending.owed_before.contains(**f));
+                    news.for_each(|f| drop(target.entry.owed.remove(*f)));
+                }
+                let (firing, resolved, reason) = (pending.firing, pending.resolved, reason.clone());
+                target.entry.refused = Some(Box::new(Refusal { firing, resolved, at: self.now, reason }));
+            }
         }
         target.entry.receipt = receipt.clone();
         self.counters.deliveries += 1;
         self.arm_repeat(group, index);
-        self.finish(group, index, pending.id, told, DeliveryReason::Delivered { receipt });
+        self.finish(group, index, id, told, DeliveryReason::Delivered { receipt });
+        if let Some((_, error)) = rejected {
+            self.counters.rejections += 1;
+            self.say(group.targets[index].key.clone(), id, refused, DeliveryReason::Rejected { error });
+        }
         if !passed_on && pass_on {
             self.pass_on_acknowledgement(group, index);
         }
@@ -238,18 +271,22 @@ impl Engine {
         group: &Group,
         index: usize,
         id: NotificationId,
-        told: Vec<watchfire_model::Fingerprint>,
+        told: Vec<Fingerprint>,
         reason: DeliveryReason,
     ) {
-        let target = &group.targets[index];
-        let key = target.key.clone();
+        let key = group.targets[index].key.clone();
         self.notifications.remove(&id);
         self.timers.cancel(&Timer::Attempt(key.clone()));
         self.persist_target(group, index);
+        self.say(key, id, told, reason);
+    }
+
+    /// Says in the histories of alerts what became of telling them.
+    fn say(&mut self, key: Arc<TargetKey>, id: NotificationId, alerts: Vec<Fingerprint>, reason: DeliveryReason) {
         let reason = Reason::Delivery(reason);
         let (target, notification) = (Some(key.clone()), Some(id));
         let entry = Arc::new(HistoryEntry { at: self.now, reason: reason.clone(), target, notification });
-        for fingerprint in told {
+        for fingerprint in alerts {
             self.note(fingerprint, entry.clone());
         }
         self.emit(Subject::Notification { id, target: key }, reason);

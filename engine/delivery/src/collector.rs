@@ -48,7 +48,8 @@ impl Collector {
             Err(
                 DeliveryOutcome::Retry { reason, .. }
                 | DeliveryOutcome::Partly { reason, .. }
-                | DeliveryOutcome::Rejected { reason },
+                | DeliveryOutcome::Rejected { reason }
+                | DeliveryOutcome::RejectedInPart { reason, .. },
             ) => Err(Redactor::new(secrets.iter().map(String::as_str).chain(own)).text(&reason)),
         }
     }

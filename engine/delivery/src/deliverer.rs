@@ -10,7 +10,7 @@ use futures::FutureExt;
 use thiserror::Error;
 use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey, SettingsDigest};
 use watchfire_config::{PluginUse, Receiver};
-use watchfire_model::Timestamp;
+use watchfire_model::{Fingerprint, Timestamp};
 use watchfire_plugin::{Message, Provider};
 
 use crate::grant::Grant;
@@ -235,6 +235,9 @@ impl Deliverer {
             DeliveryOutcome::Rejected { reason } => {
                 tracing::error!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "rejected: {reason}");
             }
+            DeliveryOutcome::RejectedInPart { reason, .. } => {
+                tracing::error!(receiver, kind, id = %delivery.id, attempt = delivery.attempt, "rejected in part: {reason}");
+            }
         }
         attempt
     }
@@ -346,20 +349,31 @@ impl Deliverer {
             }
         };
         match (made, &integration.target) {
-            (Made::Http(requests, dialect), Target::PagerDuty(_, connection) | Target::Webhook(_, connection, _)) => {
-                let mut outcomes = Vec::new();
-                for mut request in requests {
+            (Made::Http(None, _), _) => DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() },
+            (
+                Made::Http(Some(mut request), dialect),
+                Target::PagerDuty(_, connection) | Target::Webhook(_, connection, _),
+            ) => {
+                let sent = connection.send(&mut request, dialect, notification.at).await;
+                run.exchanges.push(Exchange { request, answer: sent.answer });
+                sent.outcome
+            }
+            (Made::EachAlert(requests, dialect), Target::PagerDuty(_, connection)) => {
+                let mut answers = Vec::new();
+                for (alert, mut request) in requests {
                     let sent = connection.send(&mut request, dialect, notification.at).await;
                     run.exchanges.push(Exchange { request, answer: sent.answer });
-                    let again = matches!(sent.outcome, DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. });
-                    outcomes.push(sent.outcome);
-                    // All are made again then. One that is refused says nothing about those that follow.
-                    if again {
-                        break;
+                    match sent.outcome {
+                        DeliveryOutcome::Delivered { receipt } => answers.push((alert, Ok(receipt))),
+                        // One that is refused says nothing about those that follow.
+                        DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => {
+                            answers.push((alert, Err(reason)));
+                        }
+                        // All are made again.
+                        again @ (DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. }) => return again,
                     }
                 }
-                let nothing = || DeliveryOutcome::Delivered { receipt: "there was nothing to send".to_owned() };
-                together(outcomes).unwrap_or_else(nothing)
+                each_alert(answers)
             }
             (Made::Slack(telling, mut more), Target::Slack(_, connection)) => {
                 let outcome = telling.run(notification, connection, &mut run.exchanges, &mut more).await;
@@ -378,8 +392,11 @@ impl Deliverer {
                     run.exchanges.push(Exchange { request, answer: None });
                     outcomes.push(outcome);
                 }
-                let nobody = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
-                together(outcomes).unwrap_or_else(nobody)
+                let (outcome, refused) = together(outcomes);
+                notes.extend(
+                    refused.iter().map(|reason| bounded(&redactor.text(format!("a mail was refused: {reason}")))),
+                );
+                outcome
             }
             // `make` answers with what its target sends.
             _ => DeliveryOutcome::Rejected { reason: "the integration cannot send".to_owned() },
@@ -408,7 +425,8 @@ impl Deliverer {
         let mut secrets = Vec::new();
         let made = integration.make(&self.library, &notification, message.as_ref(), &mut secrets)?;
         let requests = match (made, &integration.target) {
-            (Made::Http(requests, _), _) => requests,
+            (Made::Http(request, _), _) => request.into_iter().collect(),
+            (Made::EachAlert(requests, _), _) => requests.into_iter().map(|(_, request)| request).collect(),
             (Made::Slack(telling, more), _) => {
                 notes.extend(more);
                 telling.requests(&notification)
@@ -558,28 +576,61 @@ fn redacted(outcome: DeliveryOutcome, redactor: &Redactor) -> DeliveryOutcome {
         DeliveryOutcome::Retry { after, reason } => DeliveryOutcome::Retry { after, reason: redactor.text(reason) },
         DeliveryOutcome::Partly { done, reason } => DeliveryOutcome::Partly { done, reason: redactor.text(reason) },
         DeliveryOutcome::Rejected { reason } => DeliveryOutcome::Rejected { reason: redactor.text(reason) },
+        DeliveryOutcome::RejectedInPart { alerts, receipt, reason } => {
+            DeliveryOutcome::RejectedInPart { alerts, receipt: redactor.text(receipt), reason: redactor.text(reason) }
+        }
     }
 }
 
-/// What several messages of one notification came to: to be tried again if one is, else delivered if one was, with what
-/// was refused in its receipt. Nothing if there were none.
-fn together(mut outcomes: Vec<DeliveryOutcome>) -> Option<DeliveryOutcome> {
+/// What messages of one notification came to of which each tells of one alert: the answer or why it was refused. Who was
+/// refused one knows nothing of that alert, whatever became of the others.
+fn each_alert(answers: Vec<(Fingerprint, Result<String, String>)>) -> DeliveryOutcome {
+    let count = answers.len();
+    let (mut alerts, mut reasons, mut receipt) = (Vec::new(), Vec::new(), "there was nothing to send".to_owned());
+    for (alert, answer) in answers {
+        match answer {
+            Ok(last) => receipt = last,
+            Err(reason) => {
+                alerts.push(alert);
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons.dedup();
+    let reason = reasons.join("; ");
+    match alerts.len() {
+        0 => DeliveryOutcome::Delivered { receipt },
+        refused if refused == count => DeliveryOutcome::Rejected { reason: bounded(&reason) },
+        refused => {
+            let reason = bounded(&format!("{refused} of {count} alerts are refused: {reason}"));
+            DeliveryOutcome::RejectedInPart { alerts, receipt, reason }
+        }
+    }
+}
+
+/// What several mails of one notification came to, each of which tells somebody all of it: to be tried again if one is,
+/// else delivered if one was, with the reasons why others were refused in its receipt and beside it.
+fn together(mut outcomes: Vec<DeliveryOutcome>) -> (DeliveryOutcome, Vec<String>) {
     let rank = |outcome: &DeliveryOutcome| match outcome {
         DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } => 0,
         DeliveryOutcome::Delivered { .. } => 1,
-        DeliveryOutcome::Rejected { .. } => 2,
+        DeliveryOutcome::Rejected { .. } | DeliveryOutcome::RejectedInPart { .. } => 2,
     };
     outcomes.sort_by_key(rank);
     let mut outcomes = outcomes.into_iter();
-    let first = outcomes.next()?;
-    let DeliveryOutcome::Delivered { receipt } = first else { return Some(first) };
+    let nobody = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
+    let first = outcomes.next().unwrap_or_else(nobody);
+    let DeliveryOutcome::Delivered { receipt } = first else { return (first, Vec::new()) };
     let refused = outcomes.filter_map(|outcome| match outcome {
         DeliveryOutcome::Rejected { reason } => Some(reason),
         _ => None,
     });
-    let refused = refused.collect::<Vec<_>>().join("; ");
-    let receipt = if refused.is_empty() { receipt } else { bounded(&format!("{receipt}; refused: {refused}")) };
-    Some(DeliveryOutcome::Delivered { receipt })
+    let refused: Vec<String> = refused.collect();
+    let receipt = match refused.is_empty() {
+        true => receipt,
+        false => bounded(&format!("{receipt}; refused: {}", refused.join("; "))),
+    };
+    (DeliveryOutcome::Delivered { receipt }, refused)
 }
 
 /// A mail in the shape of a request, for people to look at.

@@ -7,6 +7,7 @@ use watchfire_config::{
     Channel as Configured, Credential, EmailConfig, HttpConfig, Integration as Settings, PagerDutyConfig,
     PagerDutyIncident, PluginUse, SlackConfig, Threading, WebhookConfig,
 };
+use watchfire_model::Fingerprint;
 use watchfire_plugin::Message;
 
 use crate::grant::Grant;
@@ -49,8 +50,10 @@ pub(crate) enum Target {
 
 /// What an integration made of a notification.
 pub(crate) enum Made {
-    /// Requests, one after the other.
-    Http(Vec<Request>, Dialect),
+    /// A request; nothing if there is nothing to be sent.
+    Http(Option<Request>, Dialect),
+    /// Requests, one after the other, each of which tells of one alert.
+    EachAlert(Vec<(Fingerprint, Request)>, Dialect),
     Slack(Box<slack::Telling>, Vec<String>),
     Templated(Box<Prepared>, Vec<String>),
     /// Mails, one after the other.
@@ -175,9 +178,13 @@ impl Integration {
         renderer: &mut Renderer<'_>,
     ) -> Result<Made, BuildError> {
         let notes = |renderer: &mut Renderer<'_>| std::mem::take(&mut renderer.notes);
-        let (mut requests, dialect) = match &self.target {
+        let (mut request, dialect) = match &self.target {
+            Target::PagerDuty(config, _) if config.incident == PagerDutyIncident::Alert && !config.change => {
+                let events = pagerduty_events(config, library, notification, message, renderer)?;
+                return Ok(Made::EachAlert(events, Dialect::PagerDuty));
+            }
             Target::PagerDuty(config, _) => {
-                (pagerduty_requests(config, library, notification, message, renderer)?, Dialect::PagerDuty)
+                (pagerduty_event(config, notification, message, renderer)?, Dialect::PagerDuty)
             }
             Target::Slack(config, _) => {
                 let fields = slack_fields(config, renderer)?;
@@ -187,7 +194,7 @@ impl Integration {
             }
             Target::Webhook(config, ..) => {
                 let fields = webhook_fields(config, renderer)?;
-                (vec![webhook::build(&fields, notification, message)?], Dialect::Plain)
+                (Some(webhook::build(&fields, notification, message)?), Dialect::Plain)
             }
             Target::Templated(templated, ..) => {
                 let prepared = templated.prepare(notification, message, renderer)?;
@@ -204,10 +211,10 @@ impl Integration {
             Target::Custom(_) => return Err(BuildError::setting("receiver", "is a channel of the embedding program")),
             Target::Broken(reason) => return Err(BuildError::setting("receiver", reason.clone())),
         };
-        if let Some(request) = requests.first_mut() {
+        if let Some(request) = &mut request {
             request.notes.append(&mut renderer.notes);
         }
-        Ok(Made::Http(requests, dialect))
+        Ok(Made::Http(request, dialect))
     }
 }
 
@@ -244,35 +251,44 @@ fn timeout(settings: &Settings, limit: Option<Duration>) -> Duration {
     own.or(limit).unwrap_or(default)
 }
 
-/// The events of a notification: one for the group or one for each alert; none for the end of what was a change.
-fn pagerduty_requests(
+/// The events of a notification, one for each alert.
+fn pagerduty_events(
     config: &PagerDutyConfig,
     library: &Library,
     notification: &Notification,
     message: Option<&Message>,
     renderer: &mut Renderer<'_>,
-) -> Result<Vec<Request>, BuildError> {
-    if config.incident == PagerDutyIncident::Alert && !config.change {
-        let mut requests = Vec::new();
-        for alone in notification.one_by_one() {
-            let mut own = Renderer::new(library, &alone);
-            let dedup_key = alone.alerts.first().map(|view| pagerduty::alert_key(&view.alert));
-            let fields = pagerduty::Fields { dedup_key, ..pagerduty_fields(config, &mut own)? };
-            requests.push(pagerduty_request(config, &fields, &alone, message)?);
-            renderer.notes.append(&mut own.notes);
-            renderer.secrets.append(&mut own.secrets);
-        }
-        renderer.notes.sort();
-        renderer.notes.dedup();
-        return Ok(requests);
+) -> Result<Vec<(Fingerprint, Request)>, BuildError> {
+    let mut events = Vec::new();
+    for (view, alone) in notification.alerts.iter().zip(notification.one_by_one()) {
+        let mut own = Renderer::new(library, &alone);
+        let dedup_key = Some(pagerduty::alert_key(&view.alert));
+        let fields = pagerduty::Fields { dedup_key, ..pagerduty_fields(config, &mut own)? };
+        events.push((view.alert.fingerprint(), pagerduty_request(config, &fields, &alone, message)?));
+        renderer.notes.append(&mut own.notes);
+        renderer.secrets.append(&mut own.secrets);
     }
+    renderer.notes.sort();
+    renderer.notes.dedup();
+    if let Some((_, first)) = events.first_mut() {
+        first.notes.append(&mut renderer.notes);
+    }
+    Ok(events)
+}
+
+/// The event for the group; none for the end of what was a change.
+fn pagerduty_event(
+    config: &PagerDutyConfig,
+    notification: &Notification,
+    message: Option<&Message>,
+    renderer: &mut Renderer<'_>,
+) -> Result<Option<Request>, BuildError> {
     let fields = pagerduty_fields(config, renderer)?;
     if config.change {
         let happened = notification.firing().next().is_some();
-        let change = happened.then(|| pagerduty::build_change(&fields, notification, message));
-        return Ok(change.transpose()?.into_iter().collect());
+        return happened.then(|| pagerduty::build_change(&fields, notification, message)).transpose();
     }
-    Ok(vec![pagerduty_request(config, &fields, notification, message)?])
+    pagerduty_request(config, &fields, notification, message).map(Some)
 }
 
 fn pagerduty_request(

@@ -79,7 +79,8 @@ impl Prometheus {
         let fetched = fetched.map_err(|outcome| match outcome {
             DeliveryOutcome::Retry { reason, .. }
             | DeliveryOutcome::Partly { reason, .. }
-            | DeliveryOutcome::Rejected { reason } => PrometheusError::Unreachable(redactor.text(&reason)),
+            | DeliveryOutcome::Rejected { reason }
+            | DeliveryOutcome::RejectedInPart { reason, .. } => PrometheusError::Unreachable(redactor.text(&reason)),
             DeliveryOutcome::Delivered { receipt } => PrometheusError::Unreachable(receipt),
         })?;
         match fetched.end {

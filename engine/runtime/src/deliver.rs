@@ -53,7 +53,9 @@ impl Sender {
                 DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
                     ("retry", Some(reason.as_str()))
                 }
-                DeliveryOutcome::Rejected { reason } => ("rejected", Some(reason.as_str())),
+                DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => {
+                    ("rejected", Some(reason.as_str()))
+                }
             };
             span.record("error", error);
             let mut labels = label("receiver", &*delivery.receiver);

@@ -99,7 +99,8 @@ async fn run(
                 DeliveryOutcome::Delivered { .. } => "sent",
                 DeliveryOutcome::Retry { reason, .. }
                 | DeliveryOutcome::Partly { reason, .. }
-                | DeliveryOutcome::Rejected { reason } => {
+                | DeliveryOutcome::Rejected { reason }
+                | DeliveryOutcome::RejectedInPart { reason, .. } => {
                     tracing::warn!(alertmanager = alertmanager.url(), alerts = batch.len(), "not told: {reason}");
                     "failed"
                 }

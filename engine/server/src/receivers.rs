@@ -118,7 +118,7 @@ pub(crate) fn record(record: &DeliveryRecord) -> Value {
     let (outcome, said) = match &record.attempt.outcome {
         DeliveryOutcome::Delivered { receipt } => ("delivered", receipt),
         DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => ("retry", reason),
-        DeliveryOutcome::Rejected { reason } => ("rejected", reason),
+        DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => ("rejected", reason),
     };
     let exchanges = record.attempt.exchanges.iter().map(|exchange| {
         let answer = exchange.answer.as_ref().map(|answer| json!({"status": answer.status, "body": answer.body}));

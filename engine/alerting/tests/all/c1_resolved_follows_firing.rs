@@ -8,7 +8,7 @@ use watchfire_alerting::{
 };
 use watchfire_model::{Duration, Matcher};
 
-use crate::world::{World, alerting, at_once, receiver, route_for, rule_group};
+use crate::world::{World, alerting, at_once, labels, receiver, route_for, rule_group};
 
 const PAGE: &str = "0s ops first_notification +A";
 
@@ -257,6 +257,39 @@ fn a_refused_end_is_told_after_a_reload_that_may_have_repaired_the_receiver() {
     w.crash("1s");
     w.at("21h");
     w.expect(&["20h5m ops promised_resolve -A"]);
+}
+
+#[test]
+fn what_is_refused_of_a_notification_is_told_no_less_than_if_it_had_been_alone() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    let mut w = World::new(dispatch);
+    let refuses = |w: &mut World, name: &str| {
+        let (alerts, reason) = (vec![labels(name).fingerprint()], "400".to_owned());
+        let outcome = DeliveryOutcome::RejectedInPart { alerts, receipt: "202".to_owned(), reason };
+        w.answers.insert("ops".to_owned(), Some(outcome));
+    };
+    // Of what was refused at once the receiver knows nothing, so that no end of it is owed; of the other it does.
+    refuses(&mut w, "B");
+    w.fire(&["A", "B"]);
+    let owed = |w: &World| w.engine.notification_log()[0].entry.owed.clone();
+    assert_eq!(owed(&w).iter().collect::<Vec<_>>(), [labels("A").fingerprint()]);
+    w.answers.clear();
+    w.at("1h").fire(&["C"]);
+    w.at("2h");
+    w.expect(&["0s ops first_notification +A +B", "1h5m ops new_alerts_in_group +A +B +C"]);
+    // An end that is refused among others is owed as before.
+    refuses(&mut w, "A");
+    w.resolve(&["A", "B", "C"]);
+    w.at("2h6m");
+    w.expect(&["2h5m ops all_alerts_resolved -A -B -C"]);
+    w.answers.clear();
+    w.crash("1s");
+    w.at("5h");
+    w.expect(&["2h10m ops promised_resolve -A"]);
+    assert!(w.engine.notification_log().iter().all(|one| one.entry.owed.is_empty()));
+    let counters = w.engine.counters();
+    assert_eq!((counters.deliveries, counters.rejections), (1, 0), "since the restart");
 }
 
 #[test]

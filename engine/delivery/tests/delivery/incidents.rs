@@ -63,17 +63,30 @@ async fn a_failure_among_several_events_repeats_them_under_the_same_keys() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_refused_costs_the_others_nothing() {
+async fn an_event_that_is_refused_costs_the_others_nothing_and_is_said_to_be() {
     let pagerduty = Double::pagerduty().await.unwrap();
     let url = pagerduty.url();
     let deliverer =
         deliverer(&format!("  pagerduty_configs: [{{url: '{url}', routing_key: {KEY}, dedup_key: alert}}]"));
-    pagerduty.fail_next([Fault::status(400)]);
-    let outcome = said(&deliverer.deliver(&delivery("pagerduty[0]")).await);
-    assert_eq!(outcome, "delivered: HTTP 202: Event processed; refused: HTTP 400");
-    assert_eq!((pagerduty.received().len(), pagerduty.taken().len()), (2, 1));
-    pagerduty.fail_next([Fault::status(400), Fault::status(413)]);
-    assert_eq!(said(&deliverer.deliver(&delivery("pagerduty[0]")).await), "rejected: HTTP 400");
+    let (fires, ended) = (delivery("pagerduty[0]"), resolved(delivery("pagerduty[0]")));
+    let first = fires.alerts[0].fingerprint();
+    for told in [&fires, &ended] {
+        pagerduty.fail_next([Fault::status(400)]);
+        let DeliveryOutcome::RejectedInPart { alerts, receipt, reason } = deliverer.deliver(told).await else {
+            panic!()
+        };
+        assert_eq!((alerts, receipt.as_str()), (vec![first], "HTTP 202: Event processed"));
+        assert_eq!(reason, "1 of 2 alerts are refused: HTTP 400");
+    }
+    assert_eq!((pagerduty.received().len(), pagerduty.taken().len()), (4, 2));
+    // All that were refused are told; what is to be sent again is, whatever was refused before it.
+    for (faults, expected) in [
+        ([Fault::status(400), Fault::status(413)], "rejected: HTTP 400; HTTP 413"),
+        ([Fault::status(400), Fault::too_fast("3")], "retry after 3s: HTTP 429"),
+    ] {
+        pagerduty.fail_next(faults);
+        assert_eq!(said(&deliverer.deliver(&fires).await), expected);
+    }
 }
 
 /// What is acknowledged here is acknowledged where it can be seen.

@@ -155,5 +155,8 @@ pub(crate) fn said(outcome: &DeliveryOutcome) -> String {
         DeliveryOutcome::Retry { after: None, reason } => format!("retry: {reason}"),
         DeliveryOutcome::Partly { done, reason } => format!("partly, {done} is done: {reason}"),
         DeliveryOutcome::Rejected { reason } => format!("rejected: {reason}"),
+        DeliveryOutcome::RejectedInPart { alerts, receipt, reason } => {
+            format!("rejected for {alerts:?}: {reason}; the rest is delivered: {receipt}")
+        }
     }
 }

@@ -173,8 +173,11 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     assert!(attempt.notes.iter().any(|note| note.starts_with("reject@example.org was refused")), "{:?}", attempt.notes);
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"]);
 
-    let outcome = said(&deliverer.deliver(&delivery("email[1]")).await);
+    let attempt = deliverer.attempt(&delivery("email[1]")).await;
+    let outcome = said(&attempt.outcome);
     assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org: "), "{outcome}");
+    let note = "a mail was refused: reject@example.org: ";
+    assert!(attempt.notes.iter().any(|said| said.starts_with(note)), "{:?}", attempt.notes);
     let mut ids = BTreeSet::new();
     for expected in ["first@example.org", "second@example.org"] {
         let mail = server.next_mail().unwrap();

@@ -418,7 +418,7 @@ fn outcome(reply: &Reply) -> &'static str {
         Reply::Now(outcome) | Reply::After(_, outcome) => match outcome {
             DeliveryOutcome::Delivered { .. } => "ok",
             DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } => "retry",
-            DeliveryOutcome::Rejected { .. } => "reject",
+            DeliveryOutcome::Rejected { .. } | DeliveryOutcome::RejectedInPart { .. } => "reject",
         },
         Reply::Never => "nothing",
     }

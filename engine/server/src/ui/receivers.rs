@@ -73,7 +73,9 @@ impl AttemptRow {
             DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
                 ("to retry", "warning", reason)
             }
-            DeliveryOutcome::Rejected { reason } => ("refused", "critical", reason),
+            DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => {
+                ("refused", "critical", reason)
+            }
         };
         let requests = record.attempt.exchanges.iter().map(|exchange| {
             let answer = exchange.answer.as_ref();

@@ -76,7 +76,10 @@ impl From<&DeliveryOutcome> for Outcome {
             DeliveryOutcome::Retry { after, reason } => {
                 Outcome::Retry { after: after.map(Duration::as_millis), reason }
             }
-            DeliveryOutcome::Rejected { reason } => Outcome::Rejected { reason },
+            // And this one that was refused.
+            DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => {
+                Outcome::Rejected { reason }
+            }
         }
     }
 }
