@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) rules: BTreeMap<RuleId, RuleState>,
     /// Rules that are no longer defined, whose alerts end unless they come back soon.
     pub(crate) removed_rules: BTreeMap<RuleId, RuleState>,
+    /// The rules whose places others took at the last reload, with these.
+    pub(crate) heirs: BTreeMap<RuleId, RuleId>,
     /// What was read back, until the first reload says what the rules are.
     pub(crate) restored_instances: BTreeMap<RuleId, Vec<Instance>>,
     /// Up to when the times of rules' cron schedules were done with, until then.
@@ -100,6 +102,7 @@ impl Engine {
             rule_group_order: Vec::new(),
             rules: BTreeMap::new(),
             removed_rules: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             restored_instances: BTreeMap::new(),
             restored_schedules: BTreeMap::new(),
             evaluations: BTreeMap::new(),

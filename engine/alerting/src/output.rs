@@ -30,6 +30,14 @@ pub enum Output {
     Forward(Vec<Alert>),
     /// Ask a router plugin and answer with [`Input::Routed`](crate::Input::Routed).
     Route(RouteRequest),
+    /// A rule took the place of another one, which is not defined any more, and goes on with its alerts: what the other
+    /// one remembers is its from now on, before any later evaluation runs.
+    TookOver {
+        /// The rule whose place it takes.
+        old: RuleId,
+        /// The rule that takes it.
+        new: RuleId,
+    },
     /// Something changed or was decided, for those who watch.
     Changed(Arc<Change>),
 }

@@ -199,6 +199,7 @@ impl Engine {
         for (id, until) in std::mem::take(&mut self.restored_schedules) {
             before.entry(id).or_insert_with(|| restored_orphan(id, Vec::new())).restore_schedule(until);
         }
+        self.heirs.clear();
         self.hand_over(&mut before, &mut added);
         // What an editor removed a moment ago may be what it has put elsewhere now.
         let mut removed = std::mem::take(&mut self.removed_rules);
@@ -267,6 +268,8 @@ impl Engine {
             }
         }
         self.outputs.extend(records.into_iter().map(|record| Output::Persist(Box::new(record))));
+        self.heirs.insert(old, new);
+        self.outputs.push_back(Output::TookOver { old, new });
         self.emit(Subject::Rule(new), RuleReason::TookOver.into());
     }
 

@@ -268,9 +268,10 @@ impl Engine {
 
     pub(crate) fn evaluated(&mut self, evaluation: Evaluation) {
         // Whoever evaluated goes on with what it wrote, whatever becomes of the answer: what is not kept now is never told
-        // again.
+        // again. What a rule wrote whose place another one has taken meanwhile is that one's.
+        let rule = self.heirs.get(&evaluation.rule).copied().unwrap_or(evaluation.rule);
         for write in evaluation.state_writes {
-            self.persist(Record::PluginState(PluginStateRecord { rule: evaluation.rule, write }));
+            self.persist(Record::PluginState(PluginStateRecord { rule, write }));
         }
         let Some(id) = self.evaluations.remove(&evaluation.id) else {
             self.counters.stale_answers += 1;

@@ -270,11 +270,8 @@ impl State {
         vec![StateWrite { key: UNUSED_KEY.to_owned(), value }]
     }
 
-    /// Remembers what another one does, without what it has staged; answers what is to be made durable.
-    pub fn inherit(&mut self, other: &State) -> Vec<StateWrite> {
-        self.staged.clear();
-        self.committed = other.committed.clone();
-        self.bytes = bytes_of(&self.committed);
+    /// All that is remembered but for what is staged, to be made durable in another place.
+    pub fn writes(&self) -> Vec<StateWrite> {
         let write =
             |(key, value): (&String, &Arc<Vec<u8>>)| StateWrite { key: key.clone(), value: Some(value.clone()) };
         self.committed.iter().map(write).collect()

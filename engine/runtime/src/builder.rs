@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
@@ -22,7 +22,7 @@ use watchfire_store::{Database, Store, StoreSettings};
 
 use crate::bounds::Bounds;
 use crate::clock::{Clock, SystemClock};
-use crate::compile::{States, external_url};
+use crate::compile::external_url;
 use crate::data::Data;
 use crate::deliver::Sender;
 use crate::deliveries::{self, History};
@@ -40,6 +40,7 @@ use crate::providers::Providers;
 use crate::recovery::{self, Recovered};
 use crate::refill::Refill;
 use crate::reload::{self, Amendment, Before, ConfigFile, Fresh, Origin, Reloader};
+use crate::remembered::{Remembered, States};
 use crate::tenure::{self, Standing, Tenant};
 use crate::{deadlines, fill};
 
@@ -296,7 +297,8 @@ impl Prepared {
             let (kind, key, reason) = (&aside.kind, &aside.key, &aside.reason);
             tracing::error!(kind, key, reason, "a stored record cannot be read and is put aside");
         }
-        let (mut states, records) = plugin_states(records.records, config.plugins.limits.state());
+        let (states, records) = plugin_states(records.records, config.plugins.limits.state());
+        let remembered = Arc::new(Remembered::new(states));
 
         // Plugins and rules.
         let cache_dir = Some(data_dir.join("plugin-cache"));
@@ -315,7 +317,7 @@ impl Prepared {
         let mut last_good = LastGood::open(data_dir.join("rules.json"));
         let mut reader = RuleReader::default();
         let before = Before { loaded: None, reader: &mut reader, last_good: &mut last_good };
-        let fresh = reload::read(&origin, &host, providers.as_ref(), before, &running, &mut states, now);
+        let fresh = reload::read(&origin, &host, providers.as_ref(), before, &running, &remembered, now);
         let Fresh { mut loaded, mut compiled } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
         last_good.keep();
@@ -397,6 +399,7 @@ impl Prepared {
             forwarder: forwarder.clone(),
             decided,
             changes: changes.clone(),
+            remembered: Arc::clone(&remembered),
             on_ingest,
         };
         tokio::spawn(machine.run(requests));
@@ -404,7 +407,7 @@ impl Prepared {
         metrics.last_reload_successful.set(i64::from(ok));
         metrics.last_reload_seconds.set(now.as_secs_f64());
         let loaded = Arc::new(ArcSwap::from_pointee(loaded));
-        reload::apply(&data, &rules, compiled, Refill::default(), &owner, &metrics, now)
+        reload::apply(&data, &rules, &remembered, compiled, Refill::default(), &owner, &metrics, now)
             .await
             .map_err(|_| StartError::Stopped)?;
         metrics.deciding.set(i64::from(term.is_some()));
@@ -435,7 +438,7 @@ impl Prepared {
             forwarder,
             store_health,
             rules,
-            states,
+            remembered,
             reader,
             last_good,
             data: Arc::clone(&data),
@@ -542,8 +545,7 @@ pub(crate) fn plugin_states(records: Vec<Record>, limits: StateLimits) -> (State
             other => rest.push(other),
         }
     }
-    let state = |values| Arc::new(Mutex::new(State::new(limits, values)));
-    (remembered.into_iter().map(|(rule, values)| (rule, state(values))).collect(), rest)
+    (remembered.into_iter().map(|(rule, values)| (rule, State::new(limits, values))).collect(), rest)
 }
 
 fn size(bytes: u64) -> usize {

@@ -1,24 +1,22 @@
 //! From what is loaded to what runs: rules made ready, plugins opened, and what the state machine needs to know.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use watchfire_alerting::{Definitions, PluginStateRecord, RuleGroupSpec, RuleSpec};
+use watchfire_alerting::{Definitions, RuleGroupSpec, RuleSpec};
 use watchfire_config::{Config, Diagnostic, Level, ServerConfig};
 use watchfire_events::CompiledQuery;
 use watchfire_host::Host;
 use watchfire_model::{Duration, RuleId};
-use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, State, StateLimits};
+use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, StateLimits};
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::dataflow::{Reader, Written, is_chain};
 use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, Source};
 
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
+use crate::remembered::Remembered;
 use crate::remote::{self, Server};
-
-/// What the plugins of each rule remember; kept across reloads.
-pub(crate) type States = HashMap<RuleId, Arc<Mutex<State>>>;
 
 /// Everything that follows from what is loaded.
 pub(crate) struct Compiled {
@@ -28,8 +26,8 @@ pub(crate) struct Compiled {
     pub(crate) keep_unread: bool,
     pub(crate) queries: BTreeMap<RuleId, Arc<CompiledQuery>>,
     pub(crate) definitions: Definitions,
-    /// What has changed in what rules remember.
-    pub(crate) remembered: Vec<PluginStateRecord>,
+    /// All rules that are defined, those among them that are left out.
+    pub(crate) defined: BTreeSet<RuleId>,
     /// What went wrong; the rules concerned are left out or run with what they had.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Rules that are left out.
@@ -44,7 +42,7 @@ pub(crate) fn compile(
     before: &RuleSet,
     providers: &dyn Provider,
     host: &Host,
-    states: &mut States,
+    remembered: &Remembered,
 ) -> Compiled {
     let mut compiled = Compiled {
         rules: RuleSet {
@@ -62,7 +60,12 @@ pub(crate) fn compile(
             dispatch: config.dispatch.clone(),
             resend_delay: (!config.alerting.alertmanagers.is_empty()).then_some(config.alerting.resend_delay),
         },
-        remembered: Vec::new(),
+        defined: files
+            .iter()
+            .flat_map(|file| &file.groups)
+            .flat_map(|group| &group.rules)
+            .map(|rule| rule.id)
+            .collect(),
         diagnostics: Vec::new(),
         quarantined: 0,
     };
@@ -83,7 +86,7 @@ pub(crate) fn compile(
                     continue;
                 }
             };
-            match compiled.add(config, group, rule, server, before, providers, host, states) {
+            match compiled.add(config, group, rule, server, before, providers, host, remembered) {
                 Ok(spec) => rules.push(spec),
                 Err(diagnostic) => {
                     compiled.diagnostics.push(diagnostic);
@@ -132,11 +135,11 @@ impl Compiled {
         before: &RuleSet,
         providers: &dyn Provider,
         host: &Host,
-        states: &mut States,
+        remembered: &Remembered,
     ) -> Result<RuleSpec, Diagnostic> {
         let query_offset = group.query_offset.unwrap_or(config.evaluation.query_offset);
         if let Some(ready) = self.unchanged(rule, query_offset, server.as_ref(), before) {
-            lock(&ready.state).set_limits(state_limits(config, None, host));
+            lock(&ready.state.load()).set_limits(state_limits(config, None, host));
             self.readers.extend(ready.reader.clone());
             let spec = ready.spec.clone();
             self.rules.rules.insert(rule.id, ready);
@@ -186,9 +189,8 @@ impl Compiled {
         let reader = if server.is_none() { Reader::of(rule).map(Arc::new) } else { None };
         self.readers.extend(reader.clone());
         let state_limits = state_limits(config, rule.condition.as_ref(), host);
-        let state =
-            states.entry(rule.id).or_insert_with(|| Arc::new(Mutex::new(State::new(state_limits, BTreeMap::new()))));
-        lock(state).set_limits(state_limits);
+        let state = remembered.place(rule.id, state_limits);
+        lock(&state.load()).set_limits(state_limits);
         let options = &self.rules.options;
         let running =
             before.rules.get(&rule.id).filter(|ready| before.options == *options && same_query(&ready.rule, rule));
@@ -205,8 +207,7 @@ impl Compiled {
             kind: rule.life(),
             generator_url: format!("{}/rules#{}", self.rules.external_url, rule.id).into(),
         };
-        let (rule, state) = (Arc::clone(rule), Arc::clone(state));
-        let quiet = Mutex::default();
+        let (rule, quiet) = (Arc::clone(rule), Mutex::default());
         let ready = Ready {
             rule,
             spec: spec.clone(),

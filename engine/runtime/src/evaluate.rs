@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::field::Empty;
 use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
-use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
+use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
 use watchfire_rules::dataflow::Reader;
 use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Series, Source};
@@ -19,6 +19,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::data::{Data, lock};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
+use crate::remembered::Place;
 use crate::remote::{Server, Servers};
 use crate::screen::{Arrivals, Screen};
 
@@ -60,7 +61,8 @@ pub(crate) struct Ready {
     /// Who answers its queries, if not the series here.
     pub(crate) server: Option<Arc<Server>>,
     pub(crate) condition: Option<Arc<OpenedCondition>>,
-    pub(crate) state: Arc<Mutex<State>>,
+    /// What it remembers.
+    pub(crate) state: Arc<Place>,
     /// Set while the rule is [quiet](crate::screen): how many arrivals it has been found to be so after.
     pub(crate) quiet: Mutex<Option<Arrivals>>,
 }
@@ -280,7 +282,7 @@ impl Worker {
                     }
                     (Ok(Err(error)), _) => Err(error.to_string()),
                     (Err(_), _) => {
-                        lock(&ready.state).rollback();
+                        lock(&ready.state.load()).rollback();
                         Err("the evaluation panicked; this is a defect, please report it".to_owned())
                     }
                 }
@@ -326,7 +328,8 @@ impl Worker {
         // Until it has an answer, whatever arrives is told to the owner.
         *lock(&ready.quiet) = None;
         let arrivals = self.screen.arrivals();
-        let mut state = lock(&ready.state);
+        let state = ready.state.load_full();
+        let mut state = lock(&state);
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
         let mut hits = self.data.windows(request.rule).map(|windows| lock(&windows).evaluate(request.at));
         let mut failure = None;

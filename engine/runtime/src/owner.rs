@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::evaluate::Evaluators;
 use crate::forward::Forwarder;
 use crate::persist::Decided;
+use crate::remembered::Remembered;
 use crate::tenure;
 
 /// Requests that are handled before their outputs are drained: one commit then covers them all.
@@ -47,6 +48,7 @@ pub(crate) struct Owner {
     pub(crate) forwarder: Forwarder,
     pub(crate) decided: mpsc::UnboundedSender<Decided>,
     pub(crate) changes: broadcast::Sender<Arc<Change>>,
+    pub(crate) remembered: Arc<Remembered>,
     /// Whether what arrives starts evaluations.
     pub(crate) on_ingest: bool,
 }
@@ -182,6 +184,7 @@ impl Owner {
                     }
                 }
                 Output::Forward(alerts) => self.forwarder.forward(alerts),
+                Output::TookOver { old, new } => self.remembered.hand_over(old, new),
                 Output::Persist(record) => decided.records.push(record),
                 Output::Confirm => decided.confirm = true,
                 Output::Deliver(delivery) => decided.deliveries.push(delivery),

@@ -19,7 +19,7 @@ use watchfire_rules::RuleFile;
 
 use crate::builder::ingest_limits;
 use crate::clock::Clock;
-use crate::compile::{self, Compiled, States};
+use crate::compile::{self, Compiled};
 use crate::data::Data;
 use crate::evaluate::RuleSet;
 use crate::forward::Forwarder;
@@ -29,8 +29,9 @@ use crate::load::{self, Loaded, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::refill::Refill;
+use crate::remembered::Remembered;
 use crate::watch::{Watch, folder_of};
-use crate::{plugins, remembered, retention, self_alerts};
+use crate::{plugins, retention, self_alerts};
 
 /// Somebody wants everything to be read again.
 pub(crate) struct ReloadRequest {
@@ -135,7 +136,7 @@ pub(crate) struct Reloader {
     pub(crate) delivery: crate::builder::DeliveryParts,
     pub(crate) forwarder: Forwarder,
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
-    pub(crate) states: States,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) reader: RuleReader,
     pub(crate) last_good: LastGood,
     pub(crate) store_health: Arc<Health>,
@@ -202,7 +203,7 @@ pub(crate) fn read(
     providers: &dyn Provider,
     before: Before<'_>,
     running: &RuleSet,
-    states: &mut States,
+    remembered: &Remembered,
     now: Timestamp,
 ) -> Result<Fresh, (Vec<Diagnostic>, String)> {
     let folder = folder(origin);
@@ -222,8 +223,7 @@ pub(crate) fn read(
         }
     };
     let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
-    let mut compiled = compile::compile(&config, &files, running, providers, host, states);
-    compiled.remembered = remembered::follow(states, in_force, &files, now);
+    let mut compiled = compile::compile(&config, &files, running, providers, host, remembered);
     diagnostics.append(&mut compiled.diagnostics);
     compiled.quarantined += quarantined;
     let ok = !diagnostics.iter().any(Diagnostic::is_error) && plugins.iter().all(|plugin| plugin.error.is_none());
@@ -382,16 +382,15 @@ impl Reloader {
         let (running, retention) = (self.rules.load_full(), before.retention);
         // Reading and compiling takes a while, which must not hold up what runs on this thread.
         let (origin, host, providers) = (self.origin.clone(), self.host.clone(), Arc::clone(&self.providers));
-        // After a panic the plugins that run must be found again by what they remember.
-        let (mut states, mut reader) = (self.states.clone(), std::mem::take(&mut self.reader));
+        let (remembered, mut reader) = (Arc::clone(&self.remembered), std::mem::take(&mut self.reader));
         let mut last_good = self.last_good.clone();
         let work = tokio::task::spawn_blocking(move || {
             let known = Before { loaded: Some(&before), reader: &mut reader, last_good: &mut last_good };
-            let fresh = read(&origin, &host, providers.as_ref(), known, &running, &mut states, now);
-            (fresh, states, reader, last_good)
+            let fresh = read(&origin, &host, providers.as_ref(), known, &running, &remembered, now);
+            (fresh, reader, last_good)
         });
-        let (fresh, states, reader, last_good) = work.await.map_err(|_| ReloadError::Defect)?;
-        (self.states, self.reader, self.last_good) = (states, reader, last_good);
+        let (fresh, reader, last_good) = work.await.map_err(|_| ReloadError::Defect)?;
+        (self.reader, self.last_good) = (reader, last_good);
         let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
         let refill = self.refill(&compiled, now - loaded.retention.min(retention), now).await?;
@@ -401,7 +400,7 @@ impl Reloader {
         let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
         self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
-        apply(&self.data, &self.rules, compiled, refill, &self.owner, &self.metrics, now).await?;
+        apply(&self.data, &self.rules, &self.remembered, compiled, refill, &self.owner, &self.metrics, now).await?;
         let errors: Vec<&Diagnostic> = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
         let broken = loaded.plugins.iter().filter_map(|plugin| plugin.error.as_ref());
         let mut first: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -452,31 +451,35 @@ impl Reloader {
 }
 
 /// Puts compiled rules in force, in an order in which no evaluation sees half of them: data first, then the rules, then
-/// the state machine that asks for evaluations.
+/// the state machine that asks for evaluations. Which rule took whose place is known after that.
+#[expect(clippy::too_many_arguments, reason = "the wiring of a reload, called from two places")]
 pub(crate) async fn apply(
     data: &Data,
     rules: &ArcSwap<RuleSet>,
+    remembered: &Arc<Remembered>,
     compiled: Compiled,
     refill: Refill,
     owner: &mpsc::UnboundedSender<Request>,
     metrics: &Metrics,
     now: Timestamp,
 ) -> Result<(), ReloadError> {
-    let Compiled { rules: fresh, readers, keep_unread, queries, definitions, remembered, quarantined, .. } = compiled;
+    let Compiled { rules: fresh, readers, keep_unread, queries, definitions, defined, quarantined, .. } = compiled;
     metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
     data.set_rules(&readers, queries, refill, keep_unread, now);
     rules.store(Arc::new(fresh));
     let (reply, answer) = oneshot::channel();
-    if !remembered.is_empty() {
-        owner.send(Request::Inputs(vec![Input::Remembered(remembered)])).map_err(|_| ReloadError::Closed)?;
-    }
     let input = Input::Reload(Arc::new(definitions) as Arc<Definitions>);
     owner.send(Request::Durable(input, reply)).map_err(|_| ReloadError::Closed)?;
-    match answer.await {
-        // A store that fails is alarmed elsewhere; the rules are in force all the same.
-        Ok(Ok(()) | Err(_)) => Ok(()),
-        Err(_) => Err(ReloadError::Closed),
-    }
+    // A store that fails is alarmed elsewhere; the rules are in force all the same.
+    let _durable = answer.await.map_err(|_| ReloadError::Closed)?;
+    let (remembered, owner) = (Arc::clone(remembered), owner.clone());
+    let tell = move |records| {
+        // Without an owner the process is ending.
+        drop(owner.send(Request::Inputs(vec![Input::Remembered(records)])));
+    };
+    // It waits for evaluations that remember something.
+    let followed = tokio::task::spawn_blocking(move || remembered.follow(&defined, now, tell));
+    followed.await.map_err(|_| ReloadError::Closed)
 }
 
 #[cfg(test)]

@@ -1,164 +1,210 @@
 //! What rules remember, when rules come, go and become others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use watchfire_alerting::PluginStateRecord;
 use watchfire_model::{Duration, RuleId, Timestamp};
-use watchfire_plugin::{State, StateWrite};
-use watchfire_rules::RuleFile;
+use watchfire_plugin::{State, StateLimits, StateWrite};
 
-use crate::compile::States;
 use crate::data::lock;
 
 /// How long what a rule remembered is kept when the rule is gone: it comes back when a deployment that went wrong is
 /// mended. Rules whose labels change with each release would fill the database without an end.
 const UNUSED_KEPT: Duration = Duration::from_hours(14 * 24);
 
-/// Gives what a rule remembered to the rule that it has become, and forgets what no rule has needed for long. `before` are
-/// the rules that were in force, `files` those that will be. Answers what is to be made durable.
-pub(crate) fn follow(
-    states: &mut States,
-    before: &[RuleFile],
-    files: &[RuleFile],
-    now: Timestamp,
-) -> Vec<PluginStateRecord> {
-    let used: BTreeSet<RuleId> = rules(files).map(|(id, _)| id).collect();
-    let mut records = Vec::new();
-    let mut add = |rule: RuleId, writes: Vec<StateWrite>| {
-        records.extend(writes.into_iter().map(|write| PluginStateRecord { rule, write }));
-    };
-    for (old, new) in successors(states, before, files) {
-        let Some(former) = states.remove(&old) else { continue };
-        // An evaluation of the old rule that is under way keeps its own.
-        let mut former = lock(&former).clone();
-        let fresh = || Arc::new(Mutex::new(State::new(former.limits(), BTreeMap::new())));
-        let writes = lock(states.entry(new).or_insert_with(fresh)).inherit(&former);
-        add(new, writes);
-        add(old, former.clear());
-    }
-    states.retain(|rule, state| {
-        let mut state = lock(state);
-        if used.contains(rule) {
-            add(*rule, state.set_unused_since(None));
-            return true;
-        }
-        let since = state.unused_since().map(Timestamp::from_millis);
-        let is_over = state.is_empty() || since.is_some_and(|since| now.since(since) > UNUSED_KEPT);
-        if is_over {
-            add(*rule, state.clear());
-        } else if since.is_none() {
-            add(*rule, state.set_unused_since(Some(now.as_millis())));
-        }
-        !is_over
-    });
-    records
+/// What each rule remembers, as it was kept.
+pub(crate) type States = HashMap<RuleId, State>;
+
+/// Where a rule finds what it remembers. One that takes the place of another shares it with that one, of which an
+/// evaluation may still be under way.
+pub(crate) type Place = ArcSwap<Mutex<State>>;
+
+/// What each rule remembers; kept across reloads.
+///
+/// Places are never locked while the table is: an evaluation locks its own for as long as it takes.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    places: HashMap<RuleId, Arc<Place>>,
+    /// What is not durable yet.
+    handed_over: Vec<HandedOver>,
 }
 
-/// Rules with the names of their groups and their own.
-fn rules(files: &[RuleFile]) -> impl Iterator<Item = (RuleId, (&str, &str))> {
-    let groups = files.iter().flat_map(|file| &file.groups);
-    groups.flat_map(|group| group.rules.iter().map(|rule| (rule.id, (group.name.as_str(), rule.name.as_str()))))
+/// A rule took the place of another one.
+#[derive(Debug)]
+struct HandedOver {
+    old: RuleId,
+    new: RuleId,
+    /// What the new one remembered itself, such as from the last time that it was defined.
+    replaced: Arc<Mutex<State>>,
 }
 
-/// Rules that are gone, each with the one that takes its place, as the state machine pairs them for their alerts: of the
-/// same name in a group of the same name, in order, if as many come as go. Who remembers something has no need of it.
-fn successors(states: &States, before: &[RuleFile], files: &[RuleFile]) -> Vec<(RuleId, RuleId)> {
-    let remembers = |id: &RuleId| states.get(id).is_some_and(|state| !lock(state).is_empty());
-    let ids = |files| rules(files).map(|(id, _)| id).collect::<BTreeSet<RuleId>>();
-    let (old_ids, new_ids) = (ids(before), ids(files));
-    let mut gone: BTreeMap<_, Vec<RuleId>> = BTreeMap::new();
-    for (id, names) in rules(before).filter(|(id, _)| !new_ids.contains(id)) {
-        gone.entry(names).or_default().push(id);
+fn place(state: State) -> Arc<Place> {
+    Arc::new(ArcSwap::from_pointee(Mutex::new(state)))
+}
+
+impl Remembered {
+    pub(crate) fn new(states: States) -> Remembered {
+        let places = states.into_iter().map(|(rule, state)| (rule, place(state))).collect();
+        Remembered(Mutex::new(Table { places, handed_over: Vec::new() }))
     }
-    let mut come: BTreeMap<_, Vec<RuleId>> = BTreeMap::new();
-    for (id, names) in rules(files).filter(|(id, _)| !old_ids.contains(id)) {
-        come.entry(names).or_default().push(id);
+
+    /// That of a rule; an empty one if it remembers nothing yet.
+    pub(crate) fn place(&self, rule: RuleId, limits: StateLimits) -> Arc<Place> {
+        let mut table = lock(&self.0);
+        let fresh = || place(State::new(limits, BTreeMap::new()));
+        Arc::clone(table.places.entry(rule).or_insert_with(fresh))
     }
-    let pairs = come.into_iter().filter_map(|(names, new)| {
-        let old = gone.remove(&names).filter(|old| old.len() == new.len())?;
-        Some(old.into_iter().zip(new))
-    });
-    pairs.flatten().filter(|(old, new)| remembers(old) && !remembers(new)).collect()
+
+    /// A rule takes the place of another one, as the state machine says. It waits for nobody; what this makes of what is
+    /// durable [`follow`](Remembered::follow) tells.
+    pub(crate) fn hand_over(&self, old: RuleId, new: RuleId) {
+        let mut table = lock(&self.0);
+        let Some(heir) = table.places.get(&new).cloned() else { return };
+        let Some(former) = table.places.remove(&old) else { return };
+        let replaced = heir.swap(former.load_full());
+        table.handed_over.push(HandedOver { old, new, replaced });
+    }
+
+    /// Says what is to be made durable after a reload: what has another place now, and what no rule has needed for long,
+    /// which is forgotten. `tell` is called while nobody can write there, so that whatever is written later is told later.
+    pub(crate) fn follow(&self, defined: &BTreeSet<RuleId>, now: Timestamp, tell: impl Fn(Vec<PluginStateRecord>)) {
+        let (handed_over, places) = {
+            let mut table = lock(&self.0);
+            (std::mem::take(&mut table.handed_over), table.places.clone())
+        };
+        let records = |rule: RuleId, writes: Vec<StateWrite>| {
+            writes.into_iter().map(move |write| PluginStateRecord { rule, write }).collect::<Vec<_>>()
+        };
+        for HandedOver { old, new, replaced } in handed_over {
+            let Some(place) = places.get(&new) else { continue };
+            let mut replaced = lock(&replaced);
+            let state = place.load_full();
+            let mut state = lock(&state);
+            state.set_limits(replaced.limits());
+            let forgotten = state.writes().into_iter().map(|write| StateWrite { value: None, ..write }).collect();
+            let mut changed = records(old, forgotten);
+            changed.extend(records(new, replaced.clear()));
+            changed.extend(records(new, state.writes()));
+            if !changed.is_empty() {
+                tell(changed);
+            }
+        }
+        let mut over = Vec::new();
+        for (rule, place) in places {
+            let state = place.load_full();
+            let mut state = lock(&state);
+            let since = state.unused_since().map(Timestamp::from_millis);
+            let is_used = defined.contains(&rule);
+            let is_over = !is_used && (state.is_empty() || since.is_some_and(|since| now.since(since) > UNUSED_KEPT));
+            let writes = match (is_used, is_over, since) {
+                (true, ..) => state.set_unused_since(None),
+                (false, true, _) => state.clear(),
+                (false, false, None) => state.set_unused_since(Some(now.as_millis())),
+                (false, false, Some(_)) => Vec::new(),
+            };
+            if is_over {
+                over.push(rule);
+            }
+            if !writes.is_empty() {
+                tell(records(rule, writes));
+            }
+        }
+        let mut table = lock(&self.0);
+        over.into_iter().for_each(|rule| drop(table.places.remove(&rule)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use watchfire_config::{Source, load_rules};
-    use watchfire_plugin::StateLimits;
+    use std::cell::RefCell;
 
     use super::*;
 
-    fn file(rules: &str) -> Vec<RuleFile> {
-        vec![load_rules(Source { name: "r.yml", text: &format!("groups: [{{name: g, rules: [{rules}]}}]") }).file]
+    const OLD: RuleId = RuleId(1);
+    const NEW: RuleId = RuleId(2);
+
+    fn remembered(states: &[(RuleId, &[u8])]) -> Remembered {
+        let state = |values: &[u8]| {
+            let values = values.iter().map(|value| (format!("k{value}"), vec![*value]));
+            State::new(StateLimits::STANDARD, values.collect())
+        };
+        Remembered::new(states.iter().map(|(rule, values)| (*rule, state(values))).collect())
     }
 
-    fn ids(files: &[RuleFile]) -> Vec<RuleId> {
-        rules(files).map(|(id, _)| id).collect()
-    }
-
-    /// The states of all rules, as they are compiled; what is remembered is in the records.
-    fn states(files: &[RuleFile], records: &[PluginStateRecord]) -> States {
-        let mut remembered: BTreeMap<RuleId, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    /// What a start would find.
+    fn durable(records: &[PluginStateRecord]) -> Vec<(RuleId, Vec<u8>)> {
+        let mut values: BTreeMap<RuleId, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
         for PluginStateRecord { rule, write } in records {
-            let of_rule = remembered.entry(*rule).or_default();
+            let of_rule = values.entry(*rule).or_default();
             match &write.value {
                 Some(value) => drop(of_rule.insert(write.key.clone(), value.to_vec())),
                 None => drop(of_rule.remove(&write.key)),
             }
         }
-        for id in ids(files) {
-            remembered.entry(id).or_default();
-        }
-        let state = |values| Arc::new(Mutex::new(State::new(StateLimits::STANDARD, values)));
-        remembered.into_iter().map(|(id, values)| (id, state(values))).collect()
+        let values = values.into_iter().map(|(rule, values)| (rule, values.into_values().flatten().collect()));
+        values.filter(|(_, values): &(_, Vec<u8>)| !values.is_empty()).collect()
     }
 
-    fn wrote(rule: RuleId, value: u8) -> PluginStateRecord {
-        PluginStateRecord { rule, write: StateWrite { key: "mean".to_owned(), value: Some(Arc::new(vec![value])) } }
+    fn write(place: &Place, value: u8) -> Vec<StateWrite> {
+        let state = place.load();
+        let mut state = lock(&state);
+        state.set(&format!("k{value}"), vec![value]).unwrap();
+        state.commit()
     }
 
-    fn mean(states: &States, id: RuleId) -> Option<u8> {
-        states.get(&id).and_then(|state| Some(lock(state).get("mean")?[0]))
+    fn follow(remembered: &Remembered, defined: &[RuleId], now: Timestamp) -> Vec<PluginStateRecord> {
+        let told = RefCell::new(Vec::new());
+        remembered.follow(&defined.iter().copied().collect(), now, |records| told.borrow_mut().extend(records));
+        told.into_inner()
     }
 
     #[test]
-    fn an_edited_rule_goes_on_with_what_it_remembered() {
-        let first = |release: &str| format!("{{alert: A, expr: up, labels: {{release: '{release}'}}}}");
-        let (before, after) = (file(&first("1")), file(&first("2")));
-        let (old, new) = (ids(&before)[0], ids(&after)[0]);
-        assert_ne!(old, new);
-        let mut records = vec![wrote(old, 7)];
-        let mut live = states(&after, &records);
-        records.extend(follow(&mut live, &before, &after, Timestamp::EPOCH));
-        // What is durable says the same as what is in force.
-        for states in [live, states(&after, &records)] {
-            assert_eq!((mean(&states, new), mean(&states, old)), (Some(7), None));
-        }
-        // Which of two became which of three nobody knows.
-        let two = file(&format!("{}, {}", first("1"), first("2")));
-        let three = file(&["3", "4", "5"].map(first).join(", "));
-        let mut live = states(&three, &[wrote(ids(&two)[0], 7)]);
-        follow(&mut live, &two, &three, Timestamp::EPOCH);
-        assert_eq!((mean(&live, ids(&three)[0]), mean(&live, ids(&two)[0])), (None, Some(7)));
+    fn what_is_written_while_a_rule_becomes_another_is_the_other_ones() {
+        let tell = |rule: RuleId, writes: Vec<StateWrite>| {
+            writes.into_iter().map(|write| PluginStateRecord { rule, write }).collect::<Vec<_>>()
+        };
+        let remembered = remembered(&[]);
+        let mut records = tell(OLD, write(&remembered.place(OLD, StateLimits::STANDARD), 1));
+        records.extend(tell(NEW, write(&remembered.place(NEW, StateLimits::STANDARD), 9)));
+        records.extend(follow(&remembered, &[OLD], Timestamp::EPOCH));
+        let before = remembered.place(OLD, StateLimits::STANDARD);
+        let limits = StateLimits { total_bytes_max: 100, ..StateLimits::STANDARD };
+        let after = remembered.place(NEW, limits);
+        lock(&after.load()).set_limits(limits);
+        // Evaluations of the rule as it was, which were asked for before the reload.
+        records.extend(tell(OLD, write(&before, 2)));
+        remembered.hand_over(OLD, NEW);
+        let late = write(&before, 3);
+        records.extend(follow(&remembered, &[NEW], Timestamp::EPOCH));
+        records.extend(tell(NEW, late));
+        records.extend(tell(NEW, write(&before, 4)));
+        let state = after.load_full();
+        let state = lock(&state);
+        assert_eq!((state.entries().map(|(_, value)| value[0]).collect(), state.limits()), (vec![1, 2, 3, 4], limits));
+        assert_eq!(durable(&records), [(NEW, vec![1, 2, 3, 4])]);
     }
 
     #[test]
     fn what_no_rule_has_needed_for_two_weeks_is_forgotten() {
-        let (there, gone) = (file("{alert: A, expr: up}"), file(""));
-        let rule = ids(&there)[0];
         let day = |days: i64| Timestamp::EPOCH + Duration::from_hours(24 * days);
-        let mut records = vec![wrote(rule, 7)];
-        // As after a start each time: what is durable is all there is.
-        for (days, files, kept) in [(0, &gone, true), (13, &gone, true), (13, &there, true), (20, &gone, true)] {
-            let fresh = follow(&mut states(files, &records), &[], files, day(days));
-            records.extend(fresh);
-            assert_eq!(mean(&states(files, &records), rule).is_some(), kept, "{days}");
+        let remembered = remembered(&[(OLD, &[7])]);
+        let is_kept = || lock(&remembered.place(OLD, StateLimits::STANDARD).load()).get("k7").is_some();
+        for (days, defined, kept) in [
+            (0, &[][..], true),
+            (13, &[], true),
+            (13, &[OLD], true),
+            (20, &[], true),
+            (34, &[], true),
+            (35, &[], false),
+        ] {
+            let told = follow(&remembered, defined, day(days));
+            assert_eq!(is_kept(), kept, "{days}");
+            assert_eq!(told.iter().any(|record| record.write.key == "k7" && record.write.value.is_none()), !kept);
         }
-        let mut live = states(&gone, &records);
-        assert_eq!(follow(&mut live, &gone, &gone, day(34)), []);
-        records.extend(follow(&mut live, &gone, &gone, day(35)));
-        assert!(live.is_empty());
-        assert!(states(&gone, &records).values().all(|state| lock(state).is_empty()));
     }
 }

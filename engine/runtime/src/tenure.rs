@@ -1,6 +1,6 @@
 //! Several engines on one database: asks for the lease, takes over, steps down, and shows what another engine decides.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
@@ -19,6 +19,7 @@ use crate::deliveries::History;
 use crate::evaluate::RuleSet;
 use crate::metrics::Metrics;
 use crate::owner::Request;
+use crate::remembered::States;
 
 /// What is kept is read again after at least so many times the time that it took last.
 const REST: u32 = 10;
@@ -274,8 +275,9 @@ impl Tenant {
     /// What plugins remember is what the engine before had kept.
     fn take_states(&self, mut kept: States) {
         for (rule, ready) in &self.rules.load().rules {
-            let state = kept.remove(rule).and_then(Arc::into_inner).and_then(|state| state.into_inner().ok());
-            let mut own = lock(&ready.state);
+            let state = kept.remove(rule);
+            let own = ready.state.load();
+            let mut own = lock(&own);
             let limits = own.limits();
             *own = state.unwrap_or_else(|| State::new(limits, BTreeMap::new()));
             own.set_limits(limits);
@@ -301,9 +303,6 @@ impl Tenant {
         }
     }
 }
-
-/// What plugins remember, by rule.
-type States = HashMap<watchfire_model::RuleId, Arc<std::sync::Mutex<State>>>;
 
 /// What is kept: of plugins, and everything else.
 type Kept = (States, Vec<Record>);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use watchfire_alerting::{EvaluateRequest, Evaluation, Record, RuleGroupSpec, RuleSpec};
+use watchfire_alerting::{EvaluateRequest, Evaluation, PluginStateRecord, Record, RuleGroupSpec, RuleSpec};
 use watchfire_events::{EventIndex, EventWindows};
 use watchfire_model::{Duration, Event, Labels, Matcher, RuleGroupId, RuleId, Timestamp};
-use watchfire_plugin::{Condition, Failing, PluginError, Provider, State, StateLimits};
+use watchfire_plugin::{Condition, Failing, PluginError, Provider, State, StateLimits, StateWrite};
 use watchfire_rules::dataflow::{Reader, Written, circular};
 use watchfire_rules::{Evaluator, OpenCondition, Prepared, Rule, RuleFile, RuleGroup, Source, evaluate};
 use watchfire_tsdb::Tsdb;
@@ -27,6 +27,8 @@ pub(crate) struct Program {
     circular: BTreeSet<Written>,
     /// Rules with windows, by what may change their answer.
     event_rules: BTreeSet<RuleId>,
+    /// What rules remember that are not there any more.
+    former: BTreeMap<RuleId, State>,
 }
 
 struct Loaded {
@@ -65,6 +67,7 @@ impl Program {
                 }
             }
         }
+        self.former.extend(old.into_iter().map(|(id, loaded)| (id, loaded.state)));
         let queries = self.rules.values().filter_map(|loaded| match &loaded.rule.source {
             Source::Events(source) => Some((loaded.rule.id, &*source.query)),
             Source::Expr(_) => None,
@@ -103,6 +106,19 @@ impl Program {
                 loaded.windows = Some(fresh);
             }
         }
+    }
+
+    /// A rule takes the place of one that is not there any more, with what that one remembers. Answers what is to be kept.
+    pub(crate) fn hand_over(&mut self, old: RuleId, new: RuleId) -> Vec<Record> {
+        let (Some(state), Some(loaded)) = (self.former.remove(&old), self.rules.get_mut(&new)) else {
+            return Vec::new();
+        };
+        let forgotten = state.writes().into_iter().map(|write| (old, StateWrite { value: None, ..write }));
+        let kept = state.writes().into_iter().map(|write| (new, write));
+        let records = forgotten.chain(kept).map(|(rule, write)| Record::PluginState(PluginStateRecord { rule, write }));
+        let records = records.collect();
+        loaded.state = state;
+        records
     }
 
     pub(crate) fn groups(&self) -> Vec<RuleGroupSpec> {

@@ -497,6 +497,10 @@ impl World {
                     Output::Deliver(delivery) => deliveries.push_back(*delivery),
                     Output::Route(request) => questions.push_back(request),
                     Output::Forward(alerts) => self.forwarded.extend(alerts.into_iter().map(|alert| (self.now, alert))),
+                    Output::TookOver { old, new } => {
+                        let records = self.program.hand_over(old, new);
+                        self.records.extend(records.into_iter().map(|record| (record.key(), record)));
+                    }
                     Output::Changed(change) => self.changes.push(change),
                 }
             }

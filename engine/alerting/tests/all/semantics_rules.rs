@@ -1,13 +1,17 @@
 //! Rule evaluation: the schedule and the life of an instance.
 
+use std::sync::Arc;
+
 use watchfire_alerting::{
-    Cause, EvaluateRequest, EvaluationId, Input, Reason, RuleGroupSpec, RuleHealth, RuleReason, Settings,
+    Cause, EvaluateRequest, Evaluation, EvaluationId, Input, Reason, Record, RuleGroupSpec, RuleHealth, RuleKind,
+    RuleReason, RuleSpec, Settings,
 };
 use watchfire_model::{Duration, RuleGroupId, RuleId, is_stale};
+use watchfire_plugin::StateWrite;
 
 use crate::world::{Finding, START, World, alerting, at_once, instance, labels, recording, rule_group, to_ops};
 
-fn world(rules: Vec<watchfire_alerting::RuleSpec>) -> World {
+fn world(rules: Vec<RuleSpec>) -> World {
     World::with(Settings::default(), vec![rule_group(rules)], at_once())
 }
 
@@ -36,7 +40,7 @@ fn answer(world: &mut World, evaluation: u64, rule: u64) {
         at: world.now,
         query_offset: Duration::ZERO,
         cause: Cause::Interval,
-        instances: std::sync::Arc::default(),
+        instances: Arc::default(),
         idle: true,
     };
     let answer = world.answer(request);
@@ -290,8 +294,7 @@ fn semantics_13_a_reload_keeps_rules_by_identity_and_a_renamed_file_hands_over()
     assert_eq!((w.states(1), w.states(2)), ("A=firing".to_owned(), "B=firing".to_owned()));
     w.log.clear();
     // The same names in another file: other identities. Prometheus would start over.
-    let renamed =
-        |id, like: u64| watchfire_alerting::RuleSpec { name: format!("rule{like}").into(), ..alerting(id, "5m", "0s") };
+    let renamed = |id, like: u64| RuleSpec { name: format!("rule{like}").into(), ..alerting(id, "5m", "0s") };
     let mut group = rule_group(vec![renamed(11, 1), renamed(12, 2)]);
     group.id = RuleGroupId(120_000);
     w.find(11, &["A"]);
@@ -300,6 +303,38 @@ fn semantics_13_a_reload_keeps_rules_by_identity_and_a_renamed_file_hands_over()
     w.at("30m");
     assert_eq!((w.states(11), w.states(12)), ("A=firing".to_owned(), "B=firing".to_owned()));
     w.expect(&[]);
+}
+
+#[test]
+fn what_a_rule_remembers_goes_where_its_alerts_go() {
+    let named = |id, name: &str| RuleSpec { name: name.into(), ..alerting(id, "0s", "0s") };
+    let (disk, cpu, twice) = (|id| named(id, "disk"), |id| named(id, "cpu"), |id| named(id, "twice"));
+    let mut w = world(vec![disk(1), cpu(2), twice(3), twice(4)]);
+    w.find(2, &["B"]);
+    w.at("1m");
+    let asked = w.requests.iter().find(|request| request.rule == RuleId(1)).unwrap().clone();
+    for (what, rules, expected) in [
+        ("the labels of one are edited", vec![disk(11), cpu(2), twice(3), twice(4)], vec![(1, 11)]),
+        ("two become one, nobody knows which", vec![disk(11), cpu(2), twice(13)], vec![]),
+        ("one is cut", vec![disk(11)], vec![]),
+        ("and is pasted elsewhere", vec![disk(11), cpu(12)], vec![(2, 12)]),
+        ("one becomes another kind", vec![RuleSpec { kind: RuleKind::Recording, ..disk(21) }, cpu(12)], vec![]),
+        ("and is another one again", vec![disk(31), cpu(12)], vec![]),
+    ] {
+        w.reload(vec![rule_group(rules)], at_once());
+        assert_eq!(std::mem::take(&mut w.took_over), expected, "{what}");
+    }
+    // What an evaluation writes that was asked for before the edit is not lost either.
+    w.reload(vec![rule_group(vec![disk(41), cpu(12)])], at_once());
+    assert_eq!(w.took_over, [(31, 41)]);
+    let write = StateWrite { key: "mean".to_owned(), value: Some(Arc::new(vec![7])) };
+    let late = Evaluation { state_writes: vec![write], rule: RuleId(31), ..w.answer(asked) };
+    w.input(Input::Evaluated(late));
+    let kept = w.committed.values().filter_map(|record| match record {
+        Record::PluginState(state) => Some(state.rule),
+        _ => None,
+    });
+    assert_eq!(kept.collect::<Vec<_>>(), [RuleId(41)]);
 }
 
 #[test]

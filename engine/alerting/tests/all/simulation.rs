@@ -254,7 +254,11 @@ impl Simulation {
                 Output::Changed(change) if change.reason == Reason::Reloaded => {
                     self.in_force = self.definitions.clone();
                 }
-                Output::Persist(_) | Output::Append(_) | Output::Forward(_) | Output::Changed(_) => {}
+                Output::Persist(_)
+                | Output::Append(_)
+                | Output::Forward(_)
+                | Output::TookOver { .. }
+                | Output::Changed(_) => {}
                 Output::Confirm if self.chance.one_in(4) => self.held.push_back(Input::Confirmed),
                 Output::Confirm => inputs.push_back(Input::Confirmed),
                 Output::Evaluate(request) => {

@@ -50,6 +50,8 @@ pub(crate) struct World {
     /// What Alertmanagers were told, and when.
     pub(crate) forwarded: Vec<(Timestamp, Alert)>,
     pub(crate) changes: Vec<Arc<Change>>,
+    /// Rules whose places others took, with these.
+    pub(crate) took_over: Vec<(u64, u64)>,
     pub(crate) persisted: usize,
 }
 
@@ -78,6 +80,7 @@ impl World {
             samples: Vec::new(),
             forwarded: Vec::new(),
             changes: Vec::new(),
+            took_over: Vec::new(),
             persisted: 0,
         };
         world.input(Input::Restore(vec![]));
@@ -116,6 +119,7 @@ impl World {
                         self.samples.extend(points.into_iter().map(|(labels, point)| (labels, sample(point))));
                     }
                     Output::Changed(change) => self.changes.push(change),
+                    Output::TookOver { old, new } => self.took_over.push((old.0, new.0)),
                     Output::Evaluate(request) => {
                         if self.evaluates {
                             inputs.push_back(Input::Evaluated(self.answer(request.clone())));
