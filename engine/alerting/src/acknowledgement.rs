@@ -250,7 +250,7 @@ impl Engine {
             if let Some(member) = group.members.get_mut(&fingerprint) {
                 mark(member);
             }
-            self.count_as_unknown(&mut group, &[fingerprint]);
+            self.count_as_unknown(&mut group, &std::iter::once(fingerprint).collect());
             for index in 0..group.targets.len() {
                 self.look_at_target(&mut group, index);
             }
@@ -259,7 +259,7 @@ impl Engine {
     }
 
     /// Makes the receivers of a group count as not knowing that alerts fire.
-    pub(crate) fn count_as_unknown(&mut self, group: &mut Group, alerts: &[Fingerprint]) {
+    pub(crate) fn count_as_unknown(&mut self, group: &mut Group, alerts: &FingerprintSet) {
         for record in group.count_as_unknown(alerts) {
             self.persist(Record::Target(record));
         }

@@ -76,7 +76,7 @@ impl Engine {
             let Some(mut group) = self.groups.remove(key) else { continue };
             let node = self.routes.find(&group.route);
             if !before && self.alerts.get(fingerprint).is_some_and(|stored| stored.is_damped(node, now)) {
-                self.count_as_unknown(&mut group, &[fingerprint]);
+                self.count_as_unknown(&mut group, &std::iter::once(fingerprint).collect());
             }
             self.groups.insert(group);
         }

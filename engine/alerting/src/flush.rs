@@ -60,9 +60,7 @@ impl Engine {
         for target in &mut group.targets {
             let old = |at| self.now.since(at) > self.settings.log_retention;
             if let Some(refused) = target.entry.refused.take_if(|refused| old(refused.at)) {
-                for fingerprint in refused.resolved.iter() {
-                    target.entry.owed.remove(fingerprint);
-                }
+                target.entry.owed.remove_all(&refused.resolved);
                 let record = target.record();
                 self.persist(Record::Target(record));
             }
@@ -88,7 +86,7 @@ impl Engine {
         let over = group.is_over();
         if !over && !done.is_empty() {
             // Who wants no ends has not been told of these, and must hear of them should they fire again.
-            let ended: Vec<Fingerprint> = done.iter().map(|(fingerprint, _)| *fingerprint).collect();
+            let ended = done.iter().map(|(fingerprint, _)| *fingerprint).collect();
             self.count_as_unknown(&mut group, &ended);
         }
         for (fingerprint, told) in done {
@@ -267,8 +265,8 @@ impl Engine {
         if target.send_resolved {
             return;
         }
-        let ended: Vec<Fingerprint> = survey.resolved.iter().filter(|f| target.entry.firing.remove(*f)).collect();
-        if ended.is_empty() {
+        let ended: Vec<Fingerprint> = survey.resolved.iter().filter(|f| target.entry.firing.contains(*f)).collect();
+        if !target.entry.firing.remove_all(&survey.resolved) {
             return;
         }
         let (record, key) = (target.record(), target.key.clone());

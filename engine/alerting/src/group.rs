@@ -139,15 +139,9 @@ impl Group {
     }
 
     /// Makes the receivers count as not knowing that alerts fire. What is to be kept is returned.
-    pub(crate) fn count_as_unknown(&mut self, alerts: &[Fingerprint]) -> Vec<TargetRecord> {
-        let knew = self.targets.iter_mut().filter_map(|target| {
-            let before = target.entry.firing.len();
-            for fingerprint in alerts {
-                target.entry.firing.remove(*fingerprint);
-            }
-            (target.entry.firing.len() < before).then(|| target.record())
-        });
-        knew.collect()
+    pub(crate) fn count_as_unknown(&mut self, alerts: &FingerprintSet) -> Vec<TargetRecord> {
+        let knew = |target: &mut Target| target.entry.firing.remove_all(alerts).then(|| target.record());
+        self.targets.iter_mut().filter_map(knew).collect()
     }
 
     /// Whether nothing is left to be done here.

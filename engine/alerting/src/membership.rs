@@ -341,7 +341,8 @@ impl Engine {
             group.members.remove(&fingerprint);
             stored.memberships.retain(|membership| membership.group != *key);
             let is_over = group.is_over();
-            let unknown = if is_over { Vec::new() } else { group.count_as_unknown(&[fingerprint]) };
+            let unknown =
+                if is_over { Vec::new() } else { group.count_as_unknown(&std::iter::once(fingerprint).collect()) };
             unknown.into_iter().for_each(|record| self.persist(Record::Target(record)));
             if is_over {
                 self.drop_group(key);

@@ -93,21 +93,15 @@ impl LogEntry {
     /// An attempt with this content begins. From now on the receiver may know, so ends must follow what fires, and what
     /// ended counts as unknown to it should it fire again.
     pub(crate) fn attempted(&mut self, firing: &FingerprintSet, resolved: &FingerprintSet, send_resolved: bool) {
-        for fingerprint in resolved.iter() {
-            self.firing.remove(fingerprint);
-        }
+        self.firing.remove_all(resolved);
         if send_resolved {
-            for fingerprint in firing.iter() {
-                self.owed.insert(fingerprint);
-            }
+            self.owed.insert_all(firing);
         }
     }
 
     /// The receiver has this content.
     pub(crate) fn delivered(&mut self, firing: FingerprintSet, resolved: FingerprintSet, at: Timestamp) {
-        for fingerprint in resolved.iter() {
-            self.owed.remove(fingerprint);
-        }
+        self.owed.remove_all(&resolved);
         self.firing = firing;
         self.resolved = resolved;
         self.notified_at = Some(at);

@@ -182,8 +182,8 @@ impl Engine {
                 target.entry.delivered(firing, resolved, self.now);
                 if pending.attempt == 1 && target.send_resolved {
                     // They were refused at once, so the receiver knows no more of them than before.
-                    let news = refused.iter().filter(|f| !pending.owed_before.contains(**f));
-                    news.for_each(|f| drop(target.entry.owed.remove(*f)));
+                    let news = refused.iter().copied().filter(|f| !pending.owed_before.contains(*f));
+                    target.entry.owed.remove_all(&news.collect());
                 }
                 let (firing, resolved, reason) = (pending.firing, pending.resolved, reason.clone());
                 target.entry.refused = Some(Box::new(Refusal { firing, resolved, at: self.now, reason }));
@@ -240,11 +240,8 @@ impl Engine {
                 let ended = stored.alert.ends_at.map_or(stored.alert.updated_at, |at| at.max(stored.alert.updated_at));
                 now.since(ended) > settings.resolved_give_up
             };
-            for fingerprint in pending.resolved.iter() {
-                if pending.firing.is_empty() || self.alerts.get(fingerprint).is_none_or(is_old) {
-                    target.entry.owed.remove(fingerprint);
-                }
-            }
+            let over = |f: &_| pending.firing.is_empty() || self.alerts.get(*f).is_none_or(is_old);
+            target.entry.owed.remove_all(&pending.resolved.iter().filter(over).collect());
             target.pending = None;
             target.failures = 0;
             target.failing_since = None;
