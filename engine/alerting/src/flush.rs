@@ -67,13 +67,16 @@ impl Engine {
         }
     }
 
-    /// Lets go of the ended alerts about which nothing is left to tell, and of the group if it was the last.
+    /// Lets go of the alerts that were seen to have ended and about which nothing is left to tell, and of the group if it
+    /// was the last.
     pub(crate) fn put_back(&mut self, mut group: Box<Group>) {
         let mut done = Vec::new();
         for (fingerprint, member) in &group.members {
             let node = self.routes.find(&group.route);
             let targets = &group.targets;
-            let over = |stored: &StoredAlert| stored.resolved && stored.damped_end(node, self.now, targets).is_none();
+            let over = |stored: &StoredAlert| {
+                member.seen_ended && stored.resolved && stored.damped_end(node, self.now, targets).is_none()
+            };
             let resolved = self.alerts.get(*fingerprint).is_none_or(over);
             if resolved && !group.awaits(*fingerprint) {
                 done.push((*fingerprint, member.told));
@@ -124,6 +127,7 @@ impl Engine {
             // One that flaps counts as firing until it has made up its mind.
             let damped = stored.damped_end(node, self.now, &group.targets);
             let is_resolved = stored.resolved && damped.is_none();
+            member.seen_ended = is_resolved;
             let mut suppressed = self.suppressed(stored, muted.as_ref());
             if let (None, Some(until)) = (&suppressed, held.get(fingerprint)) {
                 self.to_fold.push((group.key.clone(), *fingerprint, *until));

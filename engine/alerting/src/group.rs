@@ -44,6 +44,9 @@ pub(crate) struct Member {
     pub(crate) told: bool,
     /// It was snoozed and is not any more, and nobody was told since.
     pub(crate) snooze_ended: bool,
+    /// Whether it had ended when the group was looked at last. One that ends and fires again between two looks has fired
+    /// all the time, as far as receivers are concerned.
+    pub(crate) seen_ended: bool,
 }
 
 /// One integration of a receiver, for one group.

@@ -326,6 +326,30 @@ fn a_refire_after_a_muted_end_pages_again_where_ends_are_not_wanted() {
 }
 
 #[test]
+fn an_end_that_no_flush_has_seen_changes_nothing_where_ends_are_not_wanted() {
+    let mut w = without_ends();
+    w.answers.insert("ops".to_owned(), None);
+    w.fire(&["A", "B"]);
+    // The attempt takes longer than the alert is over.
+    w.at("1s").resolve(&["A"]);
+    let id = w.deliveries[0].id;
+    w.at("2s").input(Input::Delivered {
+        id,
+        attempt: 1,
+        outcome: DeliveryOutcome::Delivered { receipt: String::new() },
+    });
+    w.answers.clear();
+    w.at("3s").fire(&["A"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +A +B"]);
+    // One that is still over at the flush is news when it fires again.
+    w.resolve(&["A"]);
+    w.at("1h6m").fire(&["A"]);
+    w.at("2h");
+    w.expect(&["1h10m ops new_alerts_in_group +A +B"]);
+}
+
+#[test]
 fn an_end_is_owed_through_an_outage_that_outlasts_several_notifications_of_what_else_fires() {
     let mut dispatch = at_once();
     dispatch.route.group_by = GroupBy::Labels([].into());
