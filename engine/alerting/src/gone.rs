@@ -33,11 +33,22 @@ impl Engine {
                 gone.push((name.clone(), one));
             }
         }
+        if gone.len() > self.settings.gone_integrations_max {
+            let knowing = self.knowing_integrations();
+            gone.retain(|(name, one)| knowing.contains(&(name.clone(), one.integration.key.clone())));
+        }
         // Whoever went last is the likeliest to come back.
         gone.sort_by_key(|(_, one)| std::cmp::Reverse(one.since));
         gone.truncate(self.settings.gone_integrations_max);
         (self.receivers, self.gone) = (receivers, BTreeMap::new());
         gone.into_iter().for_each(|(name, one)| self.gone.entry(name).or_default().push(one));
+    }
+
+    /// Those of which a group knows that they know something.
+    fn knowing_integrations(&self) -> BTreeSet<(Arc<str>, IntegrationKey)> {
+        let targets =
+            self.groups.iter().flat_map(|group| group.targets.iter().filter(|target| target.knows_something()));
+        targets.map(|target| (target.key.receiver.clone(), target.key.integration.clone())).collect()
     }
 
     /// Takes back what is on its way to an integration that is gone, and says what it is owed if it has just gone.

@@ -236,11 +236,15 @@ impl Target {
         }
     }
 
+    /// Whether it was told that something fires, or may have been, and not yet that this has ended.
+    pub(crate) fn knows_something(&self) -> bool {
+        !self.entry.owed.is_empty() || !self.entry.firing.is_empty()
+    }
+
     /// Whether it knows something, and its integration is one of those that may come back.
     pub(crate) fn is_one_of(&self, gone: &BTreeMap<Arc<str>, Vec<GoneIntegration>>) -> bool {
-        let knows = !self.entry.owed.is_empty() || !self.entry.firing.is_empty();
         let own = gone.get(&self.key.receiver).into_iter().flatten();
-        knows && own.into_iter().any(|gone| gone.integration.key == self.key.integration)
+        self.knows_something() && own.into_iter().any(|gone| gone.integration.key == self.key.integration)
     }
 
     /// Whether the receiver was told that the alert fires or ended, or may have been.

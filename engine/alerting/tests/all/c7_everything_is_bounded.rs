@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use watchfire_alerting::{ActiveInstance, Input, Record, Recurrence, Route, Settings, SilenceDraft, SilenceError};
 use watchfire_model::{Alert, Anchoring, Duration, Labels, MatchOp, Matcher, RuleId};
 
-use crate::world::{Finding, World, alerting, at_once, external, instance, labels, receiver, rule_group};
+use crate::world::{Finding, World, alerting, at_once, external, instance, labels, receiver, route_for, rule_group};
 
 fn names(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|i| format!("N{i:03}")).collect()
@@ -341,4 +341,22 @@ fn of_integrations_that_went_only_the_last_are_remembered() {
     // The first one is not known any more.
     let told = w.log.iter().filter(|line| line.ends_with("ops first_notification +N000")).count();
     assert_eq!(told, 2, "{:?}", w.log);
+}
+
+#[test]
+fn integrations_that_know_nothing_take_no_room_of_those_that_do() {
+    let mut dispatch = at_once();
+    dispatch.receivers.extend(["a", "b", "z"].map(receiver));
+    dispatch.route.routes = vec![route_for(&dispatch.route, "N000", "z")];
+    let settings = Settings { gone_integrations_max: 2, ..Settings::default() };
+    let mut w = World::with(settings, vec![], dispatch.clone());
+    fire(&mut w, &names(0..1));
+    w.reload_dispatch(|dispatch| {
+        dispatch.receivers.retain(|receiver| &*receiver.name == "ops");
+        dispatch.route.routes = vec![];
+    });
+    assert_eq!(used(&w, "gone_integrations"), (1, 2));
+    w.at("10m").reload_dispatch(|now| *now = dispatch);
+    w.at("1h");
+    w.expect(&["0s z first_notification +N000", "0s ops first_notification +N000"]);
 }
