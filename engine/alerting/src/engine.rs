@@ -6,6 +6,7 @@ use std::sync::Arc;
 use watchfire_model::{Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::alert_store::AlertStore;
+use crate::gone::Gone;
 use crate::groups::Groups;
 use crate::history::History;
 use crate::inhibition::Inhibitor;
@@ -18,9 +19,9 @@ use crate::silence::Silences;
 use crate::timers::{Timer, Timers};
 use crate::turns::Turns;
 use crate::{
-    Change, Counters, Definitions, EvaluationId, GoneIntegration, GroupKey, HistoryEntry, Input, Instance, Integration,
-    NotificationId, Output, Reason, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey,
-    Subject, TargetKey, TimeInterval,
+    Change, Counters, Definitions, EvaluationId, GroupKey, HistoryEntry, Input, Instance, Integration, NotificationId,
+    Output, Reason, Record, RecordKey, RouteId, RouteIdentity, RouteRequestId, Settings, SimilarKey, Subject,
+    TargetKey, TimeInterval,
 };
 
 /// A clock that goes back by less than this is taken to stand still.
@@ -68,7 +69,7 @@ pub struct Engine {
     pub(crate) route_identities: Vec<RouteIdentity>,
     pub(crate) receivers: BTreeMap<Arc<str>, Vec<Integration>>,
     /// Integrations that are not defined any more and know something of groups, by receiver.
-    pub(crate) gone: BTreeMap<Arc<str>, Vec<GoneIntegration>>,
+    pub(crate) gone: Gone,
     pub(crate) intervals: BTreeMap<Arc<str>, TimeInterval>,
     pub(crate) asked_routes: BTreeMap<RouteRequestId, AskedRoute>,
     pub(crate) last_route_request_id: u64,

@@ -13,6 +13,9 @@ use crate::{
     Record,
 };
 
+/// By receiver.
+pub(crate) type Gone = BTreeMap<Arc<str>, Vec<GoneIntegration>>;
+
 impl Engine {
     /// Finds out which integration is which, and which ones are gone.
     pub(crate) fn identify_integrations(&mut self, receivers: &[ReceiverSpec]) {
@@ -51,16 +54,14 @@ impl Engine {
         targets.map(|target| (target.key.receiver.clone(), target.key.integration.clone())).collect()
     }
 
-    /// Takes back what is on its way to an integration that is gone, and says what it is owed if it has just gone.
-    pub(crate) fn set_aside_if_gone(&mut self, group: &mut Group, index: usize) {
+    /// Takes back what is on its way to an integration that is gone, and says what it is owed unless it had gone before.
+    pub(crate) fn set_aside_if_gone(&mut self, group: &mut Group, index: usize, gone_before: &Gone) {
         let target = &group.targets[index];
         if target.integration.is_some() {
             return;
         }
         let (key, owed) = (target.key.clone(), target.entry.owed.clone());
-        let own = self.gone.get(&key.receiver).into_iter().flatten();
-        let gone = own.into_iter().find(|gone| gone.integration.key == key.integration);
-        if gone.is_some_and(|gone| gone.since == self.now) {
+        if !target.is_one_of(gone_before) {
             owed.iter().for_each(|fingerprint| self.promise_lost(fingerprint, &key.receiver));
         }
         if group.targets[index].pending.as_ref().is_some_and(|pending| pending.in_flight) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
+use crate::gone::Gone;
 use crate::notification_log::Content;
 use crate::{
-    FingerprintSet, GoneIntegration, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason,
-    OutboxEntry, RouteId, SuppressReason, TargetKey, TargetRecord,
+    FingerprintSet, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason, OutboxEntry, RouteId,
+    SuppressReason, TargetKey, TargetRecord,
 };
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
@@ -169,7 +170,7 @@ impl Group {
     pub(crate) fn sync_targets(
         &mut self,
         receivers: &BTreeMap<Arc<str>, Vec<Integration>>,
-        gone: &BTreeMap<Arc<str>, Vec<GoneIntegration>>,
+        gone: &Gone,
     ) -> Vec<Target> {
         let integrations = |receiver: &str| receivers.get(receiver).map_or(&[][..], Vec::as_slice);
         for target in &mut self.targets {
@@ -242,7 +243,7 @@ impl Target {
     }
 
     /// Whether it knows something, and its integration is one of those that may come back.
-    pub(crate) fn is_one_of(&self, gone: &BTreeMap<Arc<str>, Vec<GoneIntegration>>) -> bool {
+    pub(crate) fn is_one_of(&self, gone: &Gone) -> bool {
         let own = gone.get(&self.key.receiver).into_iter().flatten();
         self.knows_something() && own.into_iter().any(|gone| gone.integration.key == self.key.integration)
     }

@@ -7,6 +7,7 @@ use watchfire_model::{ALERT_NAME_LABEL, Duration, Labels, RuleGroupId, RuleId, S
 use watchfire_tsdb::Point;
 
 use crate::alert_store::StoredAlert;
+use crate::gone::Gone;
 use crate::group::{Group, Target};
 use crate::history::ReadBack;
 use crate::inhibition::Inhibitor;
@@ -353,7 +354,7 @@ impl Engine {
         }
         let keys: Vec<GroupKey> = self.groups.in_order().into_iter().map(|group| group.key.clone()).collect();
         for key in keys {
-            self.reload_group(&key, first);
+            self.reload_group(&key, first, &integrations_before.1);
         }
         self.forget_gone_of_no_use();
         if integrations_before != (self.receivers.clone(), self.gone.clone()) {
@@ -386,7 +387,7 @@ impl Engine {
         }
     }
 
-    fn reload_group(&mut self, key: &GroupKey, first: bool) {
+    fn reload_group(&mut self, key: &GroupKey, first: bool, gone_before: &Gone) {
         let now = self.now;
         let Some(pace) = self.groups.get(key).map(|group| self.pace(self.routes.find(&group.route), &group.labels))
         else {
@@ -421,11 +422,15 @@ impl Engine {
             self.dirty_groups.insert(key.clone());
         }
         for target in dropped {
-            self.drop_target(target);
+            // What is owed was said when its integration went.
+            match target.is_one_of(gone_before) {
+                true => self.forget_target(target),
+                false => self.drop_target(target),
+            }
         }
         let Some(mut group) = self.groups.remove(key) else { return };
         for index in 0..group.targets.len() {
-            self.set_aside_if_gone(&mut group, index);
+            self.set_aside_if_gone(&mut group, index, gone_before);
         }
         self.timers.cancel(&Timer::escalation(key));
         self.arm_escalation(&group);

@@ -344,6 +344,30 @@ fn of_integrations_that_went_only_the_last_are_remembered() {
 }
 
 #[test]
+fn what_an_integration_is_owed_that_went_is_said_once() {
+    let settings = Settings { gone_integrations_max: 1, ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    fire(&mut w, &names(0..1));
+    let lost = |w: &World| w.engine.counters().resolves_lost_to_removed_receivers;
+    for (at, name, expected) in [("10m", "second", 1), ("20m", "third", 2), ("30m", "fourth", 3)] {
+        w.at(at).reload_dispatch(|dispatch| {
+            dispatch.receivers = vec![receiver(name)];
+            dispatch.route.receiver = name.into();
+        });
+        assert_eq!(
+            lost(&w),
+            expected,
+            "{name} takes the place of the one before, which takes that of what went earlier"
+        );
+    }
+    // Nor is it news at a start with a clock that was set back.
+    w.at("40m");
+    w.now = w.now - Duration::from_hours(1);
+    w.crash("1s");
+    assert_eq!(lost(&w), 0);
+}
+
+#[test]
 fn integrations_that_know_nothing_take_no_room_of_those_that_do() {
     let mut dispatch = at_once();
     dispatch.receivers.extend(["a", "b", "z"].map(receiver));
