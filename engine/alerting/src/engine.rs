@@ -282,6 +282,7 @@ impl Engine {
                 target.passed_on = target.passed_on - by;
                 if let Some(pending) = &mut target.pending {
                     pending.next_attempt = pending.next_attempt - by;
+                    pending.created_at = pending.created_at - by;
                 }
             }
         }

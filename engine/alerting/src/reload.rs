@@ -73,6 +73,7 @@ impl Engine {
             target.entry = record.entry.at_latest(now);
             if let Some(mut pending) = record.pending {
                 pending.failing_since = pending.failing_since.map(|since| since.min(now));
+                pending.created_at = pending.created_at.min(now);
                 pending.next_attempt = pending.next_attempt.min(now + self.settings.retry_after_max);
                 let (id, due) = (pending.id, pending.next_attempt);
                 target.restore_pending(pending);

@@ -9,6 +9,10 @@ use watchfire_plugin::{Decision, PluginError};
 
 use crate::world::{START, World, at_once, labels, receiver, route_for};
 
+fn delivered() -> DeliveryOutcome {
+    DeliveryOutcome::Delivered { receipt: String::new() }
+}
+
 #[test]
 fn retries_back_off_and_honour_what_the_receiver_asks() {
     let retry = |after: Option<i64>| {
@@ -106,17 +110,48 @@ fn a_refusal_is_visible_and_not_repeated_until_something_changes() {
     w.expect(&["0s ops first_notification +A"]);
 }
 
-#[test]
-fn an_acknowledgement_is_passed_on_once() {
+/// Everything in one group, to a receiver that is told who looks after it.
+fn told_of_acknowledgements() -> World {
     let mut dispatch = at_once();
     dispatch.route.group_by = GroupBy::Labels([].into());
     dispatch.receivers[0].integrations[0].takes_acknowledgements = true;
-    let mut w = World::new(dispatch);
-    let acknowledge = |w: &mut World, name: &str| {
-        let (what, by) = (AcknowledgeWhat::Alert(labels(name).fingerprint()), "ada".to_owned());
-        let set = AcknowledgeCommand::Set { what, by, comment: String::new(), until: None, snooze: false };
-        w.input(Input::Acknowledge(set));
-    };
+    World::new(dispatch)
+}
+
+fn acknowledge(w: &mut World, name: &str) {
+    let (what, by) = (AcknowledgeWhat::Alert(labels(name).fingerprint()), "ada".to_owned());
+    let set = AcknowledgeCommand::Set { what, by, comment: String::new(), until: None, snooze: false };
+    w.input(Input::Acknowledge(set));
+}
+
+#[test]
+fn an_acknowledgement_is_passed_on_whatever_the_clock_said_at_the_one_before() {
+    for restarts in [false, true] {
+        let mut w = told_of_acknowledgements();
+        w.at("8h").fire(&["A"]);
+        w.answers.insert("ops".to_owned(), None);
+        acknowledge(&mut w, "A");
+        w.expect(&["8h ops first_notification +A", "8h ops acknowledgement +A"]);
+        // It was hours fast.
+        let id = w.deliveries[1].id;
+        w.answers.clear();
+        w.now = w.now - Duration::from_hours(7);
+        match restarts {
+            true => w.crash("1s"),
+            false => w.input(Input::Delivered { id, attempt: 1, outcome: delivered() }),
+        }
+        w.at("3h").fire(&["B"]);
+        w.at("3h10m");
+        acknowledge(&mut w, "B");
+        w.at("3h20m");
+        let told = w.log.iter().filter(|line| line.ends_with("ops acknowledgement +A +B")).count();
+        assert_eq!(told, 1, "{:?}", w.log);
+    }
+}
+
+#[test]
+fn an_acknowledgement_is_passed_on_once() {
+    let mut w = told_of_acknowledgements();
     let looked_after = |w: &mut World| w.deliveries.drain(..).map(|one| one.looked_after).collect::<Vec<_>>();
     w.fire(&["A", "B", "C"]);
     for name in ["A", "B", "C"] {
