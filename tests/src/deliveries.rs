@@ -40,7 +40,7 @@ async fn survives(storage: &str) -> Result<()> {
     })
     .await?;
     let config = format!(
-        "{storage}route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1s}}\n\
+        "{storage}route: {{receiver: all, group_by: ['...'], group_wait: 0s, group_interval: 1h}}\n\
          receivers: [{{name: all, webhook_configs: [{{url: '{}'}}, {{url: '{}'}}]}}]\n",
         sink.url("/takes"),
         sink.url("/refuses"),
