@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use crate::Case;
 use crate::support::{Engine, Tool, block_on, eventually, root, variable};
@@ -59,6 +60,13 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
         let written = format!("written in {language}");
         ensure!(code == Some(0) && told.contains(&written) && told.contains(kind), "{language}: inspect: {told}");
         fails(language, folder.path(), &run)?;
+        reads(language, folder.path(), &run)?;
+    }
+    if kind == "formatter" {
+        unescapes(language, folder.path(), &run)?;
+    }
+    if (language, kind) == ("assemblyscript", "formatter") {
+        refuses(folder.path(), &run)?;
     }
     // The only language whose template takes no configuration.
     if language == "wat" {
@@ -131,6 +139,75 @@ fn fails(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<
     ensure!(code == Some(0), "{language}: build: {told}");
     let (code, told) = run(&["plugin", "test", "first"])?;
     ensure!(code == Some(1) && expected.iter().all(|part| told.contains(part)), "{language}: {told}");
+    Ok(())
+}
+
+/// What the SDK of each language has beyond what its template uses; C has the bindings alone.
+const READERS: [(&str, &str, &str); 7] = [
+    ("rust", "src/lib.rs", include_str!("readers/reader.rs")),
+    ("python", "plugin.py", include_str!("readers/reader.py")),
+    ("javascript", "plugin.js", include_str!("readers/reader.js")),
+    ("typescript", "plugin.ts", include_str!("readers/reader.ts")),
+    ("go", "plugin.go", include_str!("readers/reader.go.txt")),
+    ("cpp", "plugin.cpp", include_str!("readers/reader.cpp")),
+    ("assemblyscript", "plugin.ts", include_str!("readers/reader.as.ts")),
+];
+
+/// A condition that reads all columns, labels, events and the version of the state's layout.
+fn reads(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let Some((_, file, source)) = READERS.iter().find(|reader| reader.0 == language) else { return Ok(()) };
+    let cut = |line: &str| match line.split_once(';') {
+        Some((read, _)) if matches!(language, "cpp" | "assemblyscript") => format!("{read}\"\n"),
+        _ => format!("{line}\n"),
+    };
+    let cases: String = include_str!("readers/cases.yml").lines().map(cut).collect();
+    std::fs::write(folder.join("first").join(file), source)?;
+    std::fs::write(folder.join("first/tests/condition.yml"), cases)?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(0), "{language}: the reader: build: {told}");
+    let (code, told) = run(&["plugin", "test", "first"])?;
+    ensure!(code == Some(0) && told.contains("1 passed, 0 failed"), "{language}: the reader: {told}");
+    Ok(())
+}
+
+/// A configuration that others wrote spells what is not ASCII as escapes.
+fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let limits = json!({
+        "callMs": 10_000, "openMs": 10_000, "memoryBytes": 64 << 20, "tableElements": 20_000, "outputBytes": 8 << 20,
+        "bodyBytes": 1 << 20, "textBytes": 4_096, "logBytes": 16_384, "logLines": 100, "stateBytes": 1 << 20, "calls": 1,
+    });
+    let input = json!({ "at": 0, "key": "", "receiver": "", "groupLabels": {}, "externalUrl": "", "alerts": [] });
+    let call = json!({
+        "plugin": "first", "number": 1, "digest": "", "part": "lines", "limits": limits,
+        "config": r#"{"prefix": "\u00fc\u20ac\ud834\udd1e\t\"a\u0041: "}"#,
+        "input": { "formatter": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
+        "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
+    });
+    std::fs::write(folder.join("call.json"), call.to_string())?;
+    let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
+    ensure!(told.contains("ü€𝄞\t\"aA: 0 firing, 0 resolved"), "{language}: {told}");
+    Ok(())
+}
+
+/// AssemblyScript has no exceptions: a refusal counts wherever and with whatever words it is said.
+fn refuses(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let source = folder.join("first/plugin.ts");
+    let text = std::fs::read_to_string(&source)?;
+    let broken = text.replace("badInput(\"the receiver's grant has no secret `token`\")", "badInput(\"\")").replace(
+        "(config) => new Lines(config.text(\"prefix\", \"\"), config.text(\"url\", \"\"))",
+        "(config) => open(config)",
+    ) + include_str!("readers/refuses.as.ts");
+    std::fs::write(&source, broken.replace("import { ", "import { Config, "))?;
+    let cases = "formatter: lines\ncases:\n\
+        - {name: in a call, config: {url: 'https://desk.example'}, error: 'cannot handle this input: '}\n\
+        - {name: in open, config: {prefix: bad input}, error: 'cannot handle this input: '}\n\
+        - {name: of the configuration, config: {prefix: both}, error: 'invalid configuration at \"/prefix\": '}\n\
+        - {name: none, config: {prefix: good}, message: {title: 'good0 firing, 0 resolved'}}\n";
+    std::fs::write(folder.join("first/tests/formatter.yml"), cases)?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(0), "refusals: build: {told}");
+    let (code, told) = run(&["plugin", "test", "first"])?;
+    ensure!(code == Some(0) && told.contains("4 passed, 0 failed"), "refusals: {told}");
     Ok(())
 }
 
