@@ -365,6 +365,7 @@ impl Prepared {
             Arc::clone(&metrics),
             Arc::clone(&clock),
         )?;
+        let working = evaluators.working();
         let arrivals = loaded.config.evaluation.on_ingest.then(|| evaluators.clone());
         let history = History::open(Arc::clone(&store)).await.map_err(|error| unusable(error.to_string()))?;
         let history = Arc::new(history);
@@ -465,6 +466,7 @@ impl Prepared {
             history,
             owner,
             intake,
+            working,
             host,
             data,
             loaded,

@@ -122,7 +122,12 @@ pub(crate) struct Evaluators {
     screen: Arc<Screen>,
     rules: Arc<ArcSwap<RuleSet>>,
     owner: mpsc::UnboundedSender<Request>,
+    working: Arc<Working>,
 }
+
+/// Held for reading by each thread while it does something and tells the owner of it. Whoever holds it for writing knows
+/// that all that was begun is told, and that nothing else begins.
+pub(crate) type Working = tokio::sync::RwLock<()>;
 
 /// What a thread needs.
 struct Worker {
@@ -133,6 +138,7 @@ struct Worker {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     screen: Arc<Screen>,
+    working: Arc<Working>,
     /// For evaluations that come back with answers, and for screening that lets others have their turn; weak, because the
     /// threads end with the last sender.
     jobs: Weak<Sender<Job>>,
@@ -152,20 +158,27 @@ impl Evaluators {
         let (jobs, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
         let screen = Arc::new(Screen::default());
+        let working = Arc::new(Working::default());
         let evaluators = Evaluators {
             jobs: Arc::new(jobs),
             screen: Arc::clone(&screen),
             rules: Arc::clone(&rules),
             owner: owner.clone(),
+            working: Arc::clone(&working),
         };
         let runtime = tokio::runtime::Handle::current();
         let jobs = Arc::downgrade(&evaluators.jobs);
-        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, clock, screen, jobs, runtime });
+        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, clock, screen, working, jobs, runtime });
         for number in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             let (receiver, worker) = (Arc::clone(&receiver), Arc::clone(&worker));
             std::thread::Builder::new().name(format!("evaluate-{number}")).spawn(move || worker.run(&receiver))?;
         }
         Ok(evaluators)
+    }
+
+    /// What the threads hold while they work.
+    pub(crate) fn working(&self) -> Arc<Working> {
+        Arc::clone(&self.working)
     }
 
     /// Hands out evaluations; their answers reach the owner as inputs.
@@ -208,6 +221,7 @@ impl Worker {
         loop {
             // Only the wait for a job is under the lock, never the job.
             let job = lock(jobs).recv();
+            let _working = self.working.blocking_read();
             match job {
                 Ok(Job::Evaluate(requests)) => self.evaluate_all(requests),
                 Ok(Job::Resume(pending)) => {

@@ -22,6 +22,7 @@ use crate::builder::Builder;
 use crate::clock::Clock;
 use crate::data::{Data, lock};
 use crate::deliveries::{ATTEMPTS_KEPT, History};
+use crate::evaluate::Working;
 use crate::intake::{Arrival, Intake};
 use crate::keys::KEYS_MAX;
 use crate::load::Loaded;
@@ -35,6 +36,8 @@ pub(crate) const ALERTS_WAITING_MAX: usize = 50_000;
 
 /// How long a stop waits for attempts that are under way.
 const ATTEMPTS_FINISH: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a stop waits for evaluations that have begun; longer ones are cut off, as by a crash.
+const EVALUATIONS_FINISH: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A running engine. Clones share it; it runs until [`Watchfire::shutdown`].
 #[derive(Clone)]
@@ -47,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) history: Arc<History>,
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) intake: Intake,
+    pub(crate) working: Arc<Working>,
     pub(crate) host: Host,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
@@ -324,6 +328,8 @@ impl Watchfire {
     pub async fn shutdown(&self) {
         self.inner.ready.store(false, Ordering::Release);
         self.finish_attempts().await;
+        // What a plugin remembers of an evaluation is kept with its answer, which the owner must have before it stops.
+        let _working = tokio::time::timeout(EVALUATIONS_FINISH, self.inner.working.write()).await;
         let (done, stopped) = oneshot::channel();
         if self.inner.owner.send(Request::Stop(done)).is_ok() {
             // An owner that ended by itself has dropped the sender, which is as good.
