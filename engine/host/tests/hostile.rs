@@ -8,7 +8,7 @@ use expect_test::expect;
 use support::fixture::{Fixture, GOOD, ONE_FINDING};
 use support::{batch, count, load, settings, state, tight};
 use watchfire_host::{Host, HostSettings, LoadError, Source};
-use watchfire_plugin::{Condition, PluginError, Provider};
+use watchfire_plugin::{Condition, PluginError, Provider, ask};
 
 /// Loads a fixture with tight limits and opens its condition.
 fn open(host: &Host, fixture: Fixture) -> Result<Box<dyn Condition>, String> {
@@ -246,7 +246,7 @@ fn a_trap_in_the_middle_of_writing_leaves_the_state_as_it_was() {
     remembered.commit();
     for (fixture, expected) in [(trapping, None), (writing, Some(&b"good"[..])), (trapping, Some(&b"good"[..]))] {
         let mut condition = open(&host, fixture).unwrap();
-        drop(condition.evaluate(&batch(0, &[1.0]), &mut remembered));
+        drop(ask(&mut *condition, &batch(0, &[1.0]), &mut remembered));
         remembered.commit();
         assert_eq!(remembered.get("evil"), expected);
         assert_eq!(remembered.get("kept"), Some(&[1][..]));

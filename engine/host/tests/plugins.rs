@@ -8,7 +8,7 @@ use expect_test::expect;
 use support::{batch, built, host, state};
 use watchfire_host::{Host, Source};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{AlertView, MessageGroup, Provider};
+use watchfire_plugin::{AlertView, MessageGroup, Provider, ask};
 
 #[test]
 fn the_anomaly_condition_learns_and_fires() {
@@ -20,12 +20,12 @@ fn the_anomaly_condition_learns_and_fires() {
     let mut state = state();
     for round in 0..20_i64 {
         let wave = [0.0, 0.5, 1.0, 0.5, 0.0, -0.5, -1.0, -0.5][round as usize % 8];
-        let outcome = condition.evaluate(&batch(round * 15_000, &[10.0 + wave, 100.0 + wave]), &mut state).unwrap();
+        let outcome = ask(&mut *condition, &batch(round * 15_000, &[10.0 + wave, 100.0 + wave]), &mut state).unwrap();
         assert_eq!((outcome.findings.len(), outcome.unknown.len()), (0, 0), "{round}");
-        // The first time it is noted in which layout the state is.
+        // The first time it is noted whose the state is and in which layout.
         assert_eq!(state.commit().len(), if round == 0 { 2 } else { 1 });
     }
-    let outcome = condition.evaluate(&batch(300_000, &[30.0, 101.0]), &mut state).unwrap();
+    let outcome = ask(&mut *condition, &batch(300_000, &[30.0, 101.0]), &mut state).unwrap();
     expect![[r#"
         Outcome {
             findings: [
