@@ -5,9 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the checkout.
+/// The root of the checkout: as cargo says now, because checkouts that share a target folder share this program, too.
 pub(crate) fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let told = variable("CARGO_MANIFEST_DIR");
+    let xtask = Path::new(told.as_deref().unwrap_or(env!("CARGO_MANIFEST_DIR")));
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
