@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::field::Empty;
 use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
-use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router};
+use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
 use watchfire_rules::dataflow::Reader;
 use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Series, Source};
@@ -225,7 +225,9 @@ impl Worker {
             match job {
                 Ok(Job::Evaluate(requests)) => self.evaluate_all(requests),
                 Ok(Job::Resume(pending)) => {
-                    self.tell(self.evaluate(pending).map(Input::Evaluated).into_iter().collect());
+                    let mut answers = Vec::new();
+                    self.evaluate(pending, &mut answers);
+                    self.tell(answers);
                 }
                 Ok(Job::Route(request, now)) => self.route(request, now),
                 Ok(Job::Screen) => self.screen(),
@@ -247,16 +249,8 @@ impl Worker {
         let watch = Stopwatch::start();
         let mut requests = requests.into_iter();
         for request in requests.by_ref() {
-            let idle = request.idle;
             let pending = Pending { request, watch: Stopwatch::start(), remote: Remote::default() };
-            if let Some(evaluation) = self.evaluate(pending) {
-                let finds_nothing =
-                    matches!(&evaluation.result, Ok(EvaluationResult::Instances { active, .. }) if active.is_empty());
-                answers.push(Input::Evaluated(evaluation));
-                if !(idle && finds_nothing) {
-                    self.tell(std::mem::take(&mut answers));
-                }
-            }
+            self.evaluate(pending, &mut answers);
             if watch.elapsed() >= TOLD_AFTER {
                 break;
             }
@@ -269,22 +263,29 @@ impl Worker {
         }
     }
 
-    /// `None` if the rule's server has to be asked first.
-    fn evaluate(&self, mut pending: Pending) -> Option<Evaluation> {
+    /// Adds to `answers`, and tells them if this one says something new. There is none yet if the rule's server has to be
+    /// asked first.
+    fn evaluate(&self, mut pending: Pending, answers: &mut Vec<Input>) {
         let request = &pending.request;
         let (rule, at) = (request.rule, request.at);
         let span = tracing::debug_span!("evaluate", %rule, name = Empty, at = %at.to_rfc3339(), error = Empty);
         let _entered = span.enter();
         let rules = self.rules.load();
+        let ready = rules.rules.get(&rule);
+        let state = ready.map(|ready| ready.state.load_full());
+        // Held until what is written is told: another rule may share it that took this one's place, and what is written
+        // last has to be told last.
+        let mut state = state.as_ref().map(|state| lock(state));
         let mut state_writes = Vec::new();
-        let result = match rules.rules.get(&pending.request.rule) {
+        let result = match ready.zip(state.as_deref_mut()) {
             // A reload took the rule away while the request was waiting.
             None => Err("the rule is no longer defined".to_owned()),
-            Some(ready) => {
+            Some((ready, state)) => {
                 span.record("name", &*ready.rule.name);
                 let (request, remote) = (&pending.request, &mut pending.remote);
                 // A panic in one evaluation must not take the thread, and with it other rules, down.
-                let evaluation = std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request, remote));
+                let evaluation =
+                    std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request, remote, state));
                 match (std::panic::catch_unwind(evaluation), &ready.server) {
                     (Ok(Ok((result, writes))), _) => {
                         state_writes = writes;
@@ -292,11 +293,11 @@ impl Worker {
                     }
                     (Ok(Err(EvaluateError::Unanswered)), Some(server)) => {
                         self.ask(server, pending);
-                        return None;
+                        return;
                     }
                     (Ok(Err(error)), _) => Err(error.to_string()),
                     (Err(_), _) => {
-                        lock(&ready.state.load()).rollback();
+                        state.rollback();
                         Err("the evaluation panicked; this is a defect, please report it".to_owned())
                     }
                 }
@@ -310,14 +311,19 @@ impl Worker {
             span.record("error", &**error);
             self.metrics.evaluation_failures.inc();
         }
-        Some(Evaluation {
+        let finds_nothing = matches!(&result, Ok(EvaluationResult::Instances { active, .. }) if active.is_empty());
+        let is_news = !(request.idle && finds_nothing && state_writes.is_empty());
+        answers.push(Input::Evaluated(Evaluation {
             id: request.id,
             rule: request.rule,
             at: request.at,
             took: Duration::from_millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
             result,
             state_writes,
-        })
+        }));
+        if is_news {
+            self.tell(std::mem::take(answers));
+        }
     }
 
     /// Lets the server answer what an evaluation lacks, and the evaluation come back.
@@ -337,13 +343,12 @@ impl Worker {
         ready: &Ready,
         request: &EvaluateRequest,
         remote: &mut Remote,
+        state: &mut State,
     ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), EvaluateError> {
         let mut tracked = lock(&ready.tracked);
         // Until it has an answer, whatever arrives is told to the owner.
         *lock(&ready.quiet) = None;
         let arrivals = self.screen.arrivals();
-        let state = ready.state.load_full();
-        let mut state = lock(&state);
         let mut opened = ready.condition.as_ref().map(|opened| lock(&opened.condition));
         let mut hits = self.data.windows(request.rule).map(|windows| lock(&windows).evaluate(request.at));
         let mut failure = None;
@@ -356,9 +361,9 @@ impl Worker {
             evaluator.remote = ready.server.is_some().then_some(remote);
             match opened.as_deref_mut() {
                 Some(condition) => {
-                    evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state: &mut state });
+                    evaluator.condition = Some(OpenCondition { condition: condition.as_mut(), state });
                 }
-                None => evaluator.memory = Some(&mut state),
+                None => evaluator.memory = Some(state),
             }
             evaluator.instances = &request.instances;
             evaluator.query_offset = request.query_offset;
