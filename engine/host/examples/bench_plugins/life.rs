@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_model::{Labels, Timestamp};
-use watchfire_plugin::{Batch, Condition, Provider, State, StateLimits};
+use watchfire_plugin::{Batch, Condition, Provider, State, StateLimits, ask};
 
 use crate::fixture::{Fixture, GOOD};
 use crate::report::Figure;
@@ -23,7 +23,7 @@ fn answer(condition: &mut dyn Condition, value: f64) -> Result<(), Box<dyn Error
     let at = Timestamp::from_secs(60);
     let batch = Batch::new(at, [(Labels::from_pairs([("host", "a")]), [(at, value)])]);
     let mut state = State::new(StateLimits::STANDARD, std::collections::BTreeMap::new());
-    condition.evaluate(&batch, &mut state)?;
+    ask(condition, &batch, &mut state)?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use measure::{Cost, SIZES, measure, measure_each, values};
 use report::{Figure, Row};
 use watchfire_host::{Host, HostSettings, Source};
 use watchfire_model::{Alert, Labels, Timestamp};
-use watchfire_plugin::{AlertView, Batch, MessageGroup, Provider, State, StateLimits};
+use watchfire_plugin::{AlertView, Batch, MessageGroup, Provider, State, StateLimits, ask};
 use watchfire_rules::builtin::Builtins;
 
 const RUST: &str = "ewma-anomaly";
@@ -87,7 +87,7 @@ fn measure_all(
     figures.push(Figure::new("the same under Extism", peer_call / 1e3, "µs"));
     figures.push(Figure::new("the first, times the second", call / peer_call, "").at_most(0.1));
     let mut condition = host.open_condition(RUST, "{}")?;
-    let call = measure(|| assert!(condition.evaluate(&nothing, &mut state).is_ok())).best;
+    let call = measure(|| assert!(ask(&mut *condition, &nothing, &mut state).is_ok())).best;
     figures.push(Figure::new("a call with state, without series", call / 1e3, "µs").at_most(1.0));
     let opened = measure(|| assert!(host.open_condition(RUST, "{}").is_ok())).best;
     figures.push(Figure::new("a fresh instance", opened / 1e3, "µs"));
@@ -104,7 +104,7 @@ fn measure_all(
             let mut condition = provider.open_condition(name, config)?;
             let mut state = fresh();
             costs.push(measure_each(&batches, size, |batch| {
-                assert!(condition.evaluate(batch, &mut state).is_ok());
+                assert!(ask(&mut *condition, batch, &mut state).is_ok());
                 state.commit();
             }));
         }
