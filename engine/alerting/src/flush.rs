@@ -216,7 +216,8 @@ impl Engine {
         if target.pending.as_ref().is_some_and(|pending| pending.in_flight) {
             // One attempt at a time; the target is looked at again when this one ends.
             target.look_again = true;
-            return;
+            // Should it fire again before then, it is news all the same.
+            return self.forget_unwanted_ends(group, index, survey);
         }
         if target.integration.is_none() {
             return;

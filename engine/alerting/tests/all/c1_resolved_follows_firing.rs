@@ -3,8 +3,8 @@
 //! Each scenario pages, then something keeps the alert quiet or moves it elsewhere while it ends.
 
 use watchfire_alerting::{
-    DeliveryOutcome, Dispatch, GroupBy, InhibitRule, InhibitSource, Input, MinuteRange, Record, Settings, TimeInterval,
-    TimeSpec,
+    DeliveryOutcome, Dispatch, GroupBy, InhibitRule, InhibitSource, Input, MinuteRange, Notify, Record, Settings,
+    TimeInterval, TimeSpec,
 };
 use watchfire_model::{Duration, Matcher};
 
@@ -347,6 +347,33 @@ fn an_end_that_no_flush_has_seen_changes_nothing_where_ends_are_not_wanted() {
     w.at("1h6m").fire(&["A"]);
     w.at("2h");
     w.expect(&["1h10m ops new_alerts_in_group +A +B"]);
+}
+
+#[test]
+fn a_refire_after_an_end_that_came_during_an_attempt_is_news_where_ends_are_not_wanted() {
+    let mut dispatch = at_once();
+    dispatch.route.group_by = GroupBy::Labels([].into());
+    dispatch.route.group_interval = Duration::from_mins(1);
+    dispatch.route.policy.notify = Notify::Changes;
+    dispatch.receivers[0].integrations[0].send_resolved = false;
+    let mut w = World::new(dispatch);
+    w.fire(&["A", "B"]);
+    w.answers.insert("ops".to_owned(), None);
+    w.at("30s").fire(&["C"]);
+    w.at("70s").resolve(&["A"]);
+    // The flush in between has seen the end, while the attempt was under way.
+    w.at("130s").fire(&["A", "D"]);
+    w.expect(&["0s ops first_notification +A +B", "1m ops new_alerts_in_group +C"]);
+    w.answers.clear();
+    let (id, attempt) = (w.deliveries[1].id, w.deliveries[1].attempt);
+    w.input(Input::Delivered {
+        id,
+        attempt,
+        outcome: DeliveryOutcome::Retry { after: None, reason: "503".to_owned() },
+    });
+    w.at("1h");
+    let told: Vec<_> = w.log.iter().map(|line| line.split_once(' ').map_or("", |(_, what)| what)).collect();
+    assert_eq!(told, ["ops new_alerts_in_group +A +C +D"]);
 }
 
 #[test]
