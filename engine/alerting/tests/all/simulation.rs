@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use watchfire_alerting::{
-    AcknowledgeCommand, AcknowledgeWhat, ActiveInstance, AlertRecord, Definitions, Delivery, DeliveryOutcome, Engine,
-    EvaluateRequest, Evaluation, EvaluationResult, Input, NotificationId, NotifyReason, Output, Reason, Record,
-    RecordKey, Recurrence, RouteRequest, Settings, SilenceDraft, SilenceState, StateReason, Subject, Unsaved,
+    AcknowledgeCommand, AcknowledgeWhat, ActiveInstance, AlertRecord, AlertView, Definitions, Delivery,
+    DeliveryOutcome, Engine, EvaluateRequest, Evaluation, EvaluationResult, Input, NotificationId, NotifyReason,
+    Output, Reason, Record, RecordKey, Recurrence, RouteRequest, Settings, SilenceDraft, SilenceState, StateReason,
+    Subject, Unsaved,
 };
 use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
@@ -61,6 +62,7 @@ enum Mode {
     TakesAndIsSilent,
     IsSilent,
     Refuses,
+    RefusesSome,
 }
 
 /// The last notification to a target.
@@ -329,15 +331,28 @@ impl Simulation {
         self.deliveries += 1;
         *self.reasons.entry(delivery.reason.as_str()).or_default() += 1;
         let mode = self.modes.get(&*delivery.receiver).copied().unwrap_or(Mode::Works);
-        if matches!(mode, Mode::Works | Mode::Slow | Mode::TakesAndFails | Mode::TakesAndIsSilent) {
-            for alert in delivery.alerts.iter() {
+        let mut refused: BTreeSet<Fingerprint> = BTreeSet::new();
+        if mode == Mode::RefusesSome {
+            let all = delivery.alerts.iter().map(Alert::fingerprint);
+            refused = all.filter(|_| self.chance.one_in(2)).collect();
+        }
+        if !matches!(mode, Mode::Fails | Mode::IsSilent | Mode::Refuses) {
+            for alert in delivery.alerts.iter().filter(|alert| !refused.contains(&alert.fingerprint())) {
                 let key = (who(delivery), delivery.group_key.to_string(), alert.fingerprint());
                 self.told.insert(key, alert.ends_at.is_none());
             }
         }
         let reason = || "as the simulation wants".to_owned();
         let outcome = match mode {
-            Mode::Works | Mode::Slow => DeliveryOutcome::Delivered { receipt: String::new() },
+            Mode::RefusesSome if refused.len() == delivery.alerts.len() => {
+                DeliveryOutcome::Rejected { reason: reason() }
+            }
+            Mode::RefusesSome if !refused.is_empty() => DeliveryOutcome::RejectedInPart {
+                alerts: refused.into_iter().collect(),
+                receipt: String::new(),
+                reason: reason(),
+            },
+            Mode::Works | Mode::Slow | Mode::RefusesSome => DeliveryOutcome::Delivered { receipt: String::new() },
             Mode::TakesAndFails | Mode::Fails => {
                 let after = self.chance.one_in(4).then(|| Duration::from_secs(7));
                 DeliveryOutcome::Retry { after, reason: reason() }
@@ -586,6 +601,7 @@ impl Simulation {
                     3 => Mode::TakesAndIsSilent,
                     4 => Mode::IsSilent,
                     5 => Mode::Refuses,
+                    6 => Mode::RefusesSome,
                     _ => Mode::Works,
                 };
                 self.modes.insert(receiver.to_owned(), mode);
@@ -654,11 +670,23 @@ impl Simulation {
         }
         self.withdraw_acknowledgements();
         self.reload(0);
+        self.await_timeouts();
         for _ in 0..8 {
             self.pass(Duration::from_mins(4));
             self.answer_held();
         }
         self.check_settled();
+    }
+
+    /// Nobody sends these again; they end the later the further the clock was set back since they came.
+    fn await_timeouts(&mut self) {
+        let since = self.now;
+        let is_lost =
+            |view: &AlertView| view.status == AlertStatus::Firing && view.alert.labels.get("source") == Some("lost");
+        while self.engine.alerts(self.now).iter().any(is_lost) {
+            assert!(self.now.since(since) < Duration::from_hours(24), "an alert that nobody sends again goes on");
+            self.pass(Duration::from_mins(4));
+        }
     }
 
     fn check_settled(&self) {
