@@ -10,7 +10,6 @@ the plugin is built, and there are no files afterwards.
 """
 
 import json
-from array import array
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -73,8 +72,8 @@ class Event:
 class Batch:
     """Series with rows, in columns; to be used during `evaluate` only.
 
-    Numbers come packed, as arrays of the standard library: an element costs a fraction of what a list of numbers would,
-    and less than one of a memoryview.
+    Numbers come packed, as memoryviews: an element costs a fraction of what a list of numbers would, and a tenth less than
+    one of an array.
     """
 
     def __len__(self) -> int:
@@ -85,25 +84,25 @@ class Batch:
         """The time of the evaluation in milliseconds since 1970. There is no other clock."""
         return _input.eval_time_ms()
 
-    def latest(self) -> array:
+    def latest(self) -> memoryview:
         """The newest value of each series, NaN where there is none."""
-        return array("d", _input.latest_le())
+        return memoryview(_input.latest_le()).cast("d")
 
-    def ids(self) -> array:
+    def ids(self) -> memoryview:
         """The stable ids of the series: the keys for what is remembered per series."""
-        return array("Q", _input.series_ids_le())
+        return memoryview(_input.series_ids_le()).cast("Q")
 
-    def offsets(self) -> array:
+    def offsets(self) -> memoryview:
         """Where each series' rows begin, and at last the number of rows."""
-        return array("I", _input.offsets_le())
+        return memoryview(_input.offsets_le()).cast("I")
 
-    def timestamps(self) -> array:
+    def timestamps(self) -> memoryview:
         """The rows' times in milliseconds since 1970."""
-        return array("q", _input.timestamps_le())
+        return memoryview(_input.timestamps_le()).cast("q")
 
-    def values(self) -> array:
+    def values(self) -> memoryview:
         """The rows' values."""
-        return array("d", _input.values_le())
+        return memoryview(_input.values_le()).cast("d")
 
     def label(self, series: int, name: str) -> Optional[str]:
         """One label of one series. Ask for those that fire, not for all."""
