@@ -153,6 +153,14 @@ const READERS: [(&str, &str, &str); 7] = [
     ("assemblyscript", "plugin.ts", include_str!("readers/reader.as.ts")),
 ];
 
+fn builds_and_passes(what: &str, cases: usize, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(0), "{what}: build: {told}");
+    let (code, told) = run(&["plugin", "test", "first"])?;
+    ensure!(code == Some(0) && told.contains(&format!("{cases} passed, 0 failed")), "{what}: {told}");
+    Ok(())
+}
+
 /// A condition that reads all columns, labels, events and the version of the state's layout.
 fn reads(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
     let Some((_, file, source)) = READERS.iter().find(|reader| reader.0 == language) else { return Ok(()) };
@@ -163,11 +171,7 @@ fn reads(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<
     let cases: String = include_str!("readers/cases.yml").lines().map(cut).collect();
     std::fs::write(folder.join("first").join(file), source)?;
     std::fs::write(folder.join("first/tests/condition.yml"), cases)?;
-    let (code, told) = run(&["plugin", "build", "first"])?;
-    ensure!(code == Some(0), "{language}: the reader: build: {told}");
-    let (code, told) = run(&["plugin", "test", "first"])?;
-    ensure!(code == Some(0) && told.contains("1 passed, 0 failed"), "{language}: the reader: {told}");
-    Ok(())
+    builds_and_passes(&format!("{language}: the reader"), 1, run)
 }
 
 /// A configuration that others wrote spells what is not ASCII as escapes.
@@ -204,11 +208,7 @@ fn refuses(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>
         - {name: of the configuration, config: {prefix: both}, error: 'invalid configuration at \"/prefix\": '}\n\
         - {name: none, config: {prefix: good}, message: {title: 'good0 firing, 0 resolved'}}\n";
     std::fs::write(folder.join("first/tests/formatter.yml"), cases)?;
-    let (code, told) = run(&["plugin", "build", "first"])?;
-    ensure!(code == Some(0), "refusals: build: {told}");
-    let (code, told) = run(&["plugin", "test", "first"])?;
-    ensure!(code == Some(0) && told.contains("4 passed, 0 failed"), "refusals: {told}");
-    Ok(())
+    builds_and_passes("refusals", 4, run)
 }
 
 /// What `plugins/` offers, as it was built, with its own cases.

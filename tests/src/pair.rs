@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::Case;
-use crate::support::{Database, Engine, Random, Received, Sink, Tool, block_on, eventually};
+use crate::support::{Database, Engine, Locked, Random, Received, Sink, Tool, block_on, eventually};
 
 const NEEDS: &[Tool] = &[Tool::Binary, Tool::Postgres];
 
@@ -108,16 +108,29 @@ fn storm() -> Result<()> {
     })
 }
 
+/// The second of two engines, whose first one has told something and is dead, and what keeps it from reading that.
+async fn left_alone(database: &Database, sink: &Sink, config: &str) -> Result<(Engine, Locked)> {
+    let mut first = Engine::start(&[("watchfire.yml", config)]).await?;
+    let second = Engine::start(&[("watchfire.yml", config)]).await?;
+    post(&first, &["Before".to_owned()]).await?;
+    sink.until("the first engine tells", |received| keys(received).contains_key("Before")).await?;
+    let locked = database.lock_records()?;
+    first.kill()?;
+    Ok((second, locked))
+}
+
+async fn takes_over(second: &Engine, sink: &Sink) -> Result<()> {
+    until_decides(second, true).await?;
+    post(second, &["After".to_owned()]).await?;
+    sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
+    Ok(())
+}
+
 fn slow_to_read() -> Result<()> {
     block_on(async {
         let (database, sink) = (Database::make("slow")?, Sink::start().await?);
         let config = config(&database, &sink);
-        let mut first = Engine::start(&[("watchfire.yml", &config)]).await?;
-        let second = Engine::start(&[("watchfire.yml", &config)]).await?;
-        post(&first, &["Before".to_owned()]).await?;
-        sink.until("the first engine tells", |received| keys(received).contains_key("Before")).await?;
-        let locked = database.lock_records()?;
-        first.kill()?;
+        let (second, locked) = left_alone(&database, &sink, &config).await?;
         let lease = || database.value("SELECT term || ' ' || until FROM lease");
         let before = lease()?;
         let term = |lease: &str| lease.split(' ').next().unwrap_or_default().to_owned();
@@ -134,10 +147,7 @@ fn slow_to_read() -> Result<()> {
         .await?;
         ensure!(renewed.iter().all(|now| term(now) == term(&taken)), "it was lost in between: {renewed:?}");
         drop(locked);
-        until_decides(&second, true).await?;
-        post(&second, &["After".to_owned()]).await?;
-        sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
-        Ok(())
+        takes_over(&second, &sink).await
     })
 }
 
@@ -147,21 +157,13 @@ fn cannot_read() -> Result<()> {
         // Who finds something locked is told so at once.
         database.value(&format!("ALTER DATABASE {} SET lock_timeout = '20ms'", database.name()))?;
         let config = config(&database, &sink).replace("lease: 1s", "lease: 4s");
-        let mut first = Engine::start(&[("watchfire.yml", &config)]).await?;
-        let second = Engine::start(&[("watchfire.yml", &config)]).await?;
-        post(&first, &["Before".to_owned()]).await?;
-        sink.until("the first engine tells", |received| keys(received).contains_key("Before")).await?;
-        let locked = database.lock_records()?;
-        first.kill()?;
+        let (second, locked) = left_alone(&database, &sink, &config).await?;
         eventually("the second engine leaves the lease to whoever can read", async || {
             Ok((database.value("SELECT until FROM lease")? == "-infinity").then_some(()))
         })
         .await?;
         drop(locked);
-        until_decides(&second, true).await?;
-        post(&second, &["After".to_owned()]).await?;
-        sink.until("the second engine tells", |received| keys(received).contains_key("After")).await?;
-        Ok(())
+        takes_over(&second, &sink).await
     })
 }
 

@@ -11,7 +11,7 @@ mod random;
 mod sink;
 mod tool;
 
-pub(crate) use database::Database;
+pub(crate) use database::{Database, Locked};
 pub(crate) use engine::{Engine, OWN_DOCUMENT, client};
 pub(crate) use fuzz::Fuzz;
 pub(crate) use mailbox::Mailbox;
