@@ -4,23 +4,23 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-/// The whole message.
+/// The whole message. It has no text of its own, which Slack would show above the card.
 #[derive(Serialize)]
 pub(crate) struct Card<'a> {
-    text: &'a str,
     attachments: [Attachment<'a>; 1],
 }
 
 #[derive(Serialize)]
 struct Attachment<'a> {
     color: String,
+    /// What a notification on a phone shows.
     fallback: &'a str,
     blocks: Vec<Block<'a>>,
 }
 
 impl<'a> Card<'a> {
-    pub(crate) fn new(text: &'a str, colour: u32, blocks: Vec<Block<'a>>) -> Card<'a> {
-        Card { text, attachments: [Attachment { color: format!("#{colour:06x}"), fallback: text, blocks }] }
+    pub(crate) fn new(fallback: &'a str, colour: u32, blocks: Vec<Block<'a>>) -> Card<'a> {
+        Card { attachments: [Attachment { color: format!("#{colour:06x}"), fallback, blocks }] }
     }
 
     pub(crate) fn to_json(&self) -> String {

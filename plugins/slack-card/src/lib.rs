@@ -85,9 +85,10 @@ impl Formatter for SlackCard {
         let mut budget = Budget(BUDGET.saturating_sub(HEADER_MAX));
         blocks.extend(self.mention(firing, worst, &mut budget));
         blocks.extend(self.fields(group, &mut budget));
+        let named = group.values("alertname");
         let mut shown = 0;
         for alert in group.alerts.iter().take(self.config.max_alerts) {
-            let Some(text) = budget.take(describe(alert, group.at_ms, &group.external_url)) else { break };
+            let Some(text) = budget.take(describe(alert, &named, group)) else { break };
             blocks.push(Block::text(text));
             shown += 1;
         }
@@ -95,9 +96,7 @@ impl Formatter for SlackCard {
             blocks.push(Block::context(format!("and {} more alerts", group.alerts.len() - shown)));
         }
         blocks.extend(self.buttons(group));
-        // What a notification on a phone shows, and where blocks are not.
-        let text = mrkdwn(&headline, 3_000);
-        let body = Card::new(&text, group.colour(), blocks).to_json();
+        let body = Card::new(&mrkdwn(&headline, 3_000), group.colour(), blocks).to_json();
         Ok(Message { title: headline, content_type: "application/json".to_owned(), body, ..Message::default() })
     }
 }
@@ -145,11 +144,13 @@ impl SlackCard {
             Some((text.as_str(), address.to_owned()))
         });
         let base = group.external_url.trim_end_matches('/');
-        let own = (!base.is_empty()).then(|| {
-            [("Silence", format!("{base}/silences/new?{}", matchers(group))), ("Open in Watchfire", base.to_owned())]
-        });
+        // Where Alertmanager has the form, whose links Watchfire knows too.
+        let silence = || format!("{base}/#/silences/new?filter={}", encode(&matchers(group)));
+        let silence = (!base.is_empty() && group.firing() > 0).then(|| ("Silence", silence()));
+        let open = (!base.is_empty()).then(|| ("Open in Watchfire", base.to_owned()));
         let buttons: Vec<Button<'_>> = annotations
-            .chain(own.into_iter().flatten())
+            .chain(silence)
+            .chain(open)
             .filter(|(_, address)| is_link(address))
             .take(5)
             .enumerate()
@@ -159,27 +160,32 @@ impl SlackCard {
     }
 }
 
-/// One alert in a few lines. Every part is bounded, the sum stays far below the 3,000 characters of a section.
-fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
+/// One alert in a few lines, below a headline that names `named`. Every part is bounded, the sum stays far below the
+/// 3,000 characters of a section.
+fn describe(alert: &Alert, named: &str, group: &Group) -> String {
     // Written piece by piece into one text: what is built first and copied then would cost more than all the rest.
     let mut text = String::with_capacity(512);
     text.push_str(alert.sign());
     text.push_str(" *");
-    let name = mrkdwn(if alert.name.is_empty() { "alert" } else { &alert.name }, 150);
-    let link = [alert.generator_url.as_str(), external_url].into_iter().find(|address| is_link(address));
+    // A name that all alerts share stands in the headline; what tells them apart is what they say, if one line says it.
+    let says = Some(alert.summary.as_str()).filter(|summary| alert.name == named && !summary.contains('\n'));
+    let title =
+        says.into_iter().chain([alert.name.as_str(), "alert"]).find(|title| !title.is_empty()).unwrap_or_default();
+    let shown_title = mrkdwn(title, 300);
+    let link = [alert.generator_url.as_str(), &group.external_url].into_iter().find(|address| is_link(address));
     // A label may name the link, but what is shown of it must not end it early.
     match link.filter(|address| address.len() < 300) {
         Some(address) => {
             text.push('<');
             push_replaced(&mut text, address, '&', "&amp;");
             text.push('|');
-            push_replaced(&mut text, &name, '|', "¦");
+            push_replaced(&mut text, &shown_title, '|', "¦");
             text.push('>');
         }
-        None => text.push_str(&name),
+        None => text.push_str(&shown_title),
     }
     text.push('*');
-    if !alert.summary.is_empty() {
+    if !alert.summary.is_empty() && title != alert.summary {
         text.push('\n');
         push_mrkdwn(&mut text, &alert.summary, 300);
     }
@@ -200,7 +206,7 @@ fn describe(alert: &Alert, at_ms: i64, external_url: &str) -> String {
         Some(ends) if !alert.firing => {
             format!("\nresolved {} after {}", Since(ends), span(ends - alert.starts_ms))
         }
-        _ => format!("\nsince {}, for {}", Since(alert.starts_ms), span(at_ms - alert.starts_ms)),
+        _ => format!("\nsince {}, for {}", Since(alert.starts_ms), span(group.at_ms - alert.starts_ms)),
     });
     text
 }
@@ -225,10 +231,19 @@ fn push_replaced(into: &mut String, text: &str, from: char, to: &str) {
     }
 }
 
-/// The group's labels as the query of a link that begins a silence.
+/// What silences the group: its labels, or those that all of its alerts share where it is grouped by none.
 fn matchers(group: &Group) -> String {
-    let pairs = group.group_labels.iter().map(|(name, value)| format!("{name}={}", serde_json::json!(value)));
-    pairs.map(|matcher| format!("matcher={}", encode(&matcher))).collect::<Vec<_>>().join("&")
+    let mut labels: Vec<&(String, String)> = group.group_labels.iter().collect();
+    if let ([], Some((first, others))) = (labels.as_slice(), group.alerts.split_first()) {
+        let shared = |(name, value): &&(String, String)| others.iter().all(|alert| alert.label(name) == Some(value));
+        labels = first.labels.iter().filter(shared).collect();
+    }
+    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':');
+    let quoted = |text: &str| serde_json::json!(text).to_string();
+    let matcher = |(name, value): &(String, String)| {
+        format!("{}={}", if is_plain(name) { name.clone() } else { quoted(name) }, quoted(value))
+    };
+    format!("{{{}}}", labels.into_iter().map(matcher).collect::<Vec<_>>().join(", "))
 }
 
 watchfire_sdk::export! { formatter: "slack-card" => SlackCard }

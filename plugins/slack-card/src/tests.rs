@@ -48,14 +48,51 @@ fn a_card_says_what_happens_and_where_to_act() {
         {"type": "section", "text": {"type": "mrkdwn", "text": "<!here>"}},
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "*service*\ncheckout"}]},
         {"type": "section", "text": {"type": "mrkdwn", "text":
-            "🔴 *<https://watchfire.example/rules?rule=1&amp;x=2|HighErrorRate>*\n5 % of requests fail &amp; rising\n`service=checkout  zone=a&lt;b`\nsince <!date^1795175875^{date_short_pretty} {time_secs}|2026-11-20 11:57 UTC>, for 2m 5s"}},
+            "🔴 *<https://watchfire.example/rules?rule=1&amp;x=2|5 % of requests fail &amp; rising>*\n`service=checkout  zone=a&lt;b`\nsince <!date^1795175875^{date_short_pretty} {time_secs}|2026-11-20 11:57 UTC>, for 2m 5s"}},
         {"type": "actions", "elements": [
             {"type": "button", "action_id": "open-0", "text": {"type": "plain_text", "text": "Runbook"}, "url": "https://runbooks.example/errors"},
-            {"type": "button", "action_id": "open-1", "text": {"type": "plain_text", "text": "Silence"}, "url": "https://watchfire.example/silences/new?matcher=alertname%3D%22HighErrorRate%22&matcher=service%3D%22checkout%22"},
+            {"type": "button", "action_id": "open-1", "text": {"type": "plain_text", "text": "Silence"}, "url": "https://watchfire.example/#/silences/new?filter=%7Balertname%3D%22HighErrorRate%22%2C%20service%3D%22checkout%22%7D"},
             {"type": "button", "action_id": "open-2", "text": {"type": "plain_text", "text": "Open in Watchfire"}, "url": "https://watchfire.example"},
         ]},
     ]);
     assert_eq!(attachment["blocks"], expected, "{:#}", attachment["blocks"]);
+}
+
+#[test]
+fn alerts_of_one_name_are_told_by_what_they_say_and_others_by_name() {
+    let other = Alert { name: "Other".into(), ..firing() };
+    let silent = Alert { summary: String::new(), ..firing() };
+    let link = "<https://watchfire.example/rules?rule=1&amp;x=2|";
+    for (alerts, told) in [
+        (vec![firing()], vec![format!("🔴 *{link}5 % of requests fail &amp; rising>*\n`")]),
+        (vec![silent], vec![format!("🔴 *{link}HighErrorRate>*\n`")]),
+        (
+            vec![firing(), Alert { labels: vec![("alertname".into(), "Other".into())], ..other }],
+            vec![
+                format!("🔴 *{link}HighErrorRate>*\n5 % of requests fail &amp; rising\n`"),
+                format!("🔴 *{link}Other>*\n5 % of requests fail &amp; rising\n"),
+            ],
+        ),
+    ] {
+        let (_, body) = card("{}", &Group { group_labels: vec![], ..group(alerts) });
+        let texts =
+            body["attachments"][0]["blocks"].as_array().unwrap().iter().filter(|block| block["type"] == "section");
+        let texts: Vec<&str> = texts.filter_map(|block| block["text"]["text"].as_str()).collect();
+        assert_eq!(texts.len(), told.len(), "{body:#}");
+        assert!(
+            texts.iter().zip(&told).all(|(text, start)| text.starts_with(start)),
+            "{texts:#?} in place of {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_silence_takes_what_all_alerts_share_where_nothing_groups_them() {
+    let labels = |instance| [("alertname", "A"), ("instance", instance), ("server.zone", "\"b\"")];
+    let alerts = ["a", "b"].map(|instance| alert(&labels(instance), AT)).to_vec();
+    let (message, _) = card("{}", &Group { group_labels: vec![], ..group(alerts) });
+    let filter = encode(r#"{alertname="A", "server.zone"="\"b\""}"#);
+    assert!(message.body.contains(&format!("/#/silences/new?filter={filter}\"")), "{}", message.body);
 }
 
 #[test]
@@ -64,7 +101,7 @@ fn a_resolved_group_is_green_and_mentions_nobody() {
     let (message, body) = card(r#"{"mention": {"critical": "<!here>"}}"#, &group(vec![resolved]));
     assert_eq!(message.title, "✅ Resolved: HighErrorRate");
     assert_eq!(body["attachments"][0]["color"], "#2eb67d");
-    assert!(!message.body.contains("<!here>"));
+    assert!(!message.body.contains("<!here>") && !message.body.contains("Silence"));
     assert!(message.body.contains("after 2m 0s"));
 }
 

@@ -26,16 +26,25 @@ fn block(block: &Value) -> String {
         }
         "divider" => "<hr>".to_owned(),
         "actions" => {
-            let buttons: String = block["elements"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|button| format!("<span class=\"button\">{}</span>", text(&button["text"])))
-                .collect();
+            let buttons: String = block["elements"].as_array().into_iter().flatten().map(button).collect();
             format!("<p class=\"actions\">{buttons}</p>")
         }
         _ => String::new(),
     }
+}
+
+/// A button; one with an address leads there, one that would ask Slack's servers does nothing here.
+fn button(button: &Value) -> String {
+    let label = text(&button["text"]);
+    match button["url"].as_str().filter(|url| is_link(url)) {
+        Some(url) => format!("<a class=\"button\" href=\"{}\">{label}</a>", escape(url)),
+        None => format!("<span class=\"button\">{label}</span>"),
+    }
+}
+
+/// Whether following an address only opens a page.
+fn is_link(address: &str) -> bool {
+    address.starts_with("http://") || address.starts_with("https://")
 }
 
 /// A classic attachment as safe HTML.
@@ -81,7 +90,7 @@ pub(crate) fn mrkdwn(text: &str) -> String {
         plain.push_str(&rest[..start]);
         let inner = &rest[start + 1..start + length];
         let (target, shown) = inner.split_once('|').unwrap_or((inner, inner));
-        links.push(if target.starts_with("http://") || target.starts_with("https://") {
+        links.push(if is_link(target) {
             format!("<a href=\"{}\">{}</a>", escape(target), escape(shown))
         } else {
             // Dates and mentions: what stands behind the bar is meant for readers who cannot resolve them.
@@ -134,7 +143,18 @@ fn styled(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn buttons_lead_to_pages_only() {
+        let button = |url: &str| json!({"type": "button", "text": {"type": "plain_text", "text": "Open"}, "url": url});
+        let shown = |url: &str| blocks(&json!([{"type": "actions", "elements": [button(url)]}]));
+        let link = "<p class=\"actions\"><a class=\"button\" href=\"https://a.example/?q=&quot;\">Open</a></p>";
+        assert_eq!(shown("https://a.example/?q=\""), link);
+        assert_eq!(shown("javascript:alert(1)"), "<p class=\"actions\"><span class=\"button\">Open</span></p>");
+    }
 
     #[test]
     fn marks_links_and_hostile_text() {
