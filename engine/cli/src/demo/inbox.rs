@@ -26,6 +26,8 @@ pub(crate) struct Incident {
 /// One Slack message.
 #[derive(Clone, Debug)]
 pub(crate) struct SlackMessage {
+    /// No other message has it, so that the page knows a message wherever it stands.
+    pub(crate) number: u64,
     pub(crate) channel: String,
     pub(crate) username: String,
     pub(crate) color: String,
@@ -37,6 +39,8 @@ pub(crate) struct SlackMessage {
 /// One mail.
 #[derive(Clone, Debug)]
 pub(crate) struct Mail {
+    /// As a Slack message's.
+    pub(crate) number: u64,
     pub(crate) subject: String,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -56,6 +60,15 @@ pub(crate) struct Kept {
     pub(crate) incidents: VecDeque<Incident>,
     pub(crate) slack: VecDeque<SlackMessage>,
     pub(crate) mails: VecDeque<Mail>,
+    /// Messages and mails that have come so far.
+    received: u64,
+}
+
+impl Kept {
+    fn next_number(&mut self) -> u64 {
+        self.received += 1;
+        self.received
+    }
 }
 
 impl Inbox {
@@ -135,34 +148,41 @@ impl Inbox {
         for attachment in &attachments {
             html.push_str(&super::slack::attachment(attachment));
         }
+        let mut kept = self.lock();
         let message = SlackMessage {
+            number: kept.next_number(),
             channel: text(&message["channel"]),
             username: text(&message["username"]),
             color: attachments.first().map(|attachment| text(&attachment["color"])).unwrap_or_default(),
             html,
             at: (self.clock)(),
         };
-        push(&mut self.lock().slack, message);
+        push(&mut kept.slack, message);
+        drop(kept);
         self.changed();
     }
 
     /// Takes a mail as it came over the wire.
     pub(crate) fn add_mail(&self, bytes: &[u8]) {
-        match read_mail(bytes, (self.clock)()) {
-            Ok(mail) => push(&mut self.lock().mails, mail),
+        let mut kept = self.lock();
+        match read_mail(bytes, kept.next_number(), (self.clock)()) {
+            Ok(mail) => push(&mut kept.mails, mail),
             Err(error) => tracing::warn!(%error, "a mail could not be read"),
         }
+        drop(kept);
         self.changed();
     }
 }
 
-fn read_mail(bytes: &[u8], at: Timestamp) -> Result<Mail, mailparse::MailParseError> {
+fn read_mail(bytes: &[u8], number: u64, at: Timestamp) -> Result<Mail, mailparse::MailParseError> {
     let parsed = mailparse::parse_mail(bytes)?;
     let header = |name: &str| parsed.headers.get_first_value(name).unwrap_or_default();
     // The richest form comes last among alternatives.
     let html = parsed.parts().filter(|part| part.ctype.mimetype == "text/html").last();
     let html = html.map(mailparse::ParsedMail::get_body).transpose()?.unwrap_or_default();
-    Ok(Mail { subject: header("Subject"), from: header("From"), to: header("To"), html, at })
+    // Links open beside the page, since nothing else may be shown in the place of a mail.
+    let html = html.replacen("<head>", "<head><base target=\"_blank\">", 1);
+    Ok(Mail { number, subject: header("Subject"), from: header("From"), to: header("To"), html, at })
 }
 
 fn push<T>(kept: &mut VecDeque<T>, item: T) {
