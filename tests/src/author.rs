@@ -93,7 +93,13 @@ const FAILURES: [(&str, &str, &str, &str, &[&str]); 8] = [
         "let mut outcome = Outcome::default(); [0][state.get(\"none\").map_or(1, |_| 0)];",
         &["index out of bounds", "src/lib.rs:"],
     ),
-    ("python", "plugin.py", "outcome, limit =", "{}[\"none\"]; outcome, limit =", &["KeyError", "plugin.py"]),
+    (
+        "python",
+        "plugin.py",
+        "outcome, limit, latest =",
+        "{}[\"none\"]; outcome, limit, latest =",
+        &["KeyError", "plugin.py"],
+    ),
     (
         "javascript",
         "plugin.js",

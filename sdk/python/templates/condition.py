@@ -16,10 +16,11 @@ class Above(Condition):
         self.limit = float(config["limit"])
 
     def evaluate(self, batch, state):
-        outcome, limit = Outcome(), self.limit
+        outcome, limit, latest = Outcome(), self.limit, batch.latest()
         streak = int(state.get("streak") or b"0") + 1
-        for series, value in enumerate(batch.latest()):
-            # What most series are comes first: it is what the loop costs.
+        # Most of the time no value is odd. To see that takes two thirds of the time if the series are not counted meanwhile.
+        odd = [value for value in latest if not value <= limit]
+        for series, value in enumerate(latest if odd else ()):
             if value <= limit:
                 continue
             if value != value:
