@@ -6,21 +6,20 @@ use anyhow::Result;
 
 use crate::mix;
 use crate::peer::{self, Peer};
-use crate::process::installed;
+use crate::process::Subject;
 use crate::quantile;
 use crate::remote_write::{Encoded, Sample, post, request};
 use crate::sink::Sink;
 
-pub(crate) async fn run(binary: &str) -> Result<()> {
+pub(crate) async fn run(subject: &Subject) -> Result<()> {
     println!("\nDetection: sample pushed to webhook received, group_wait 0s (milliseconds)");
     println!("{:<14}{:>8}{:>10}{:>10}{:>10}{:>10}", "", "trials", "p50", "p90", "p99", "max");
     let (sink, address) = Sink::start().await?;
     let folder = tempfile::tempdir()?;
-    let own = peer::watchfire(binary, folder.path(), peer::probe_rule(), address, "").await?;
+    let own = peer::watchfire(&subject.binary, folder.path(), peer::probe_rule(), address, "").await?;
     let own = measure(&own, "idle", &sink, 300).await?;
-    under_load(binary, &sink, address).await?;
-    if !installed("prometheus") || !installed("prometheus-alertmanager") {
-        println!("prometheus, prometheus-alertmanager: not installed, no ratio");
+    under_load(&subject.binary, &sink, address).await?;
+    if !subject.meets(&peer::PROGRAMS) {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 
 use crate::peer::{self, Peer};
-use crate::process::installed;
+use crate::process::Subject;
 use crate::remote_write::{Encoded, Sample, post, request};
 use crate::sink::Sink;
 
@@ -25,7 +25,7 @@ struct Cost {
     bytes: f64,
 }
 
-pub(crate) async fn run(binary: &str) -> Result<()> {
+pub(crate) async fn run(subject: &Subject) -> Result<()> {
     println!("\nIngest: remote-write 1.0, {PER_REQUEST} samples a request, ten labels a series");
     let columns = ["µs CPU/sample", "first sample, µs", "samples/s", "bytes/series"];
     println!("{:<46}{:>15}{:>18}{:>12}{:>14}", "", columns[0], columns[1], columns[2], columns[3]);
@@ -34,12 +34,11 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
         let mut costs = Vec::new();
         for (rules, what) in [(READING, "read by a rule"), (NOT_READING, "read by no rule")] {
             let folder = tempfile::tempdir()?;
-            let own = peer::watchfire(binary, folder.path(), rules, address, "").await?;
+            let own = peer::watchfire(&subject.binary, folder.path(), rules, address, "").await?;
             let what = format!("{series} series with {rounds} samples {what}");
             costs.push((what.clone(), measure(&own, series, rounds, &what).await?));
         }
-        if !installed("prometheus") || !installed("prometheus-alertmanager") {
-            println!("prometheus: not installed, no ratio");
+        if !subject.meets(&peer::PROGRAMS) {
             continue;
         }
         let folder = tempfile::tempdir()?;

@@ -1,7 +1,8 @@
 //! Measures the engine beside its peers in one run, so that the ratios hold on a noisy machine.
 //!
 //! CPU is that of the server process alone, user and system, from `/proc`; it stays comparable when the machine is busy.
-//! Prometheus and Alertmanager take part where they are installed. Nothing here is a test: no figure makes it fail.
+//! Prometheus and Alertmanager take part where they are installed, unless it is called with `--alone`. Nothing here is a
+//! test: no figure makes it fail.
 
 mod detection;
 mod dispatch;
@@ -17,35 +18,37 @@ mod sink;
 mod steady;
 
 use anyhow::Result;
+use process::Subject;
 
 fn main() -> Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let binary = std::env::args().nth(1).unwrap_or_else(|| "target/release/watchfire".to_owned());
-    let only: Vec<String> = std::env::args().skip(2).collect();
+    let (options, only): (Vec<String>, Vec<String>) = std::env::args().skip(2).partition(|word| word == "--alone");
+    let subject = Subject { binary, alone: !options.is_empty() };
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let wanted_part = |part: &str| wanted("dispatch") || wanted(part);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         if wanted("detection") {
-            detection::run(&binary).await?;
+            detection::run(&subject).await?;
         }
         if wanted("ingest") {
-            ingest::run(&binary).await?;
+            ingest::run(&subject).await?;
         }
         if wanted("rules") {
-            rules::run(&binary).await?;
+            rules::run(&subject).await?;
         }
         if wanted("steady") {
-            steady::run(&binary).await?;
+            steady::run(&subject).await?;
         }
         if wanted("evaluator") {
             evaluator::run()?;
         }
         if wanted("recovery") {
-            recovery::run(&binary).await?;
+            recovery::run(&subject.binary).await?;
         }
         if dispatch::PARTS.iter().any(|part| wanted_part(part)) {
-            dispatch::run(&binary, wanted_part).await?;
+            dispatch::run(&subject, wanted_part).await?;
         }
         Ok(())
     })

@@ -58,6 +58,9 @@ impl Peer {
 
 const RULE: &str = "groups: [{name: probe, interval: 1s, rules: [{alert: Probe, expr: probe_value > 5}]}]\n";
 
+/// What Prometheus needs to alert.
+pub(crate) const PROGRAMS: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
+
 /// The engine itself, evaluating on arrival unless `settings` say otherwise: lines of its configuration.
 pub(crate) async fn watchfire(
     binary: &str,

@@ -3,9 +3,31 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+
+/// What is measured.
+pub(crate) struct Subject {
+    /// The engine's program.
+    pub(crate) binary: String,
+    /// Without its peers.
+    pub(crate) alone: bool,
+}
+
+impl Subject {
+    /// Whether these programs take part; says so if one is missing.
+    pub(crate) fn meets(&self, peers: &[&str]) -> bool {
+        let missing: Vec<&str> = peers.iter().copied().filter(|peer| !installed(peer)).collect();
+        if !self.alone && !missing.is_empty() {
+            println!("{}: not installed, no ratio", missing.join(", "));
+        }
+        !self.alone && missing.is_empty()
+    }
+}
+
+/// How long a server has to end by itself.
+const ENDING_MAX: Duration = Duration::from_secs(20);
 
 /// Ends with the value.
 pub(crate) struct Server {
@@ -34,6 +56,26 @@ impl Server {
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
         // Fields 14 and 15 of proc(5), in ticks of a hundredth of a second on Linux.
         Ok((ticks(11) + ticks(12)) / 100.0)
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the end; answers whether it came.
+    fn terminate(&mut self) -> Result<bool> {
+        Command::new("kill").arg(self.child.id().to_string()).status()?;
+        let begin = now();
+        while self.child.try_wait()?.is_none() {
+            if begin.elapsed() > ENDING_MAX {
+                return Ok(false);
+            }
+            pause();
+        }
+        Ok(true)
     }
 
     /// Bytes in memory now.
@@ -68,16 +110,14 @@ impl Service {
     }
 
     /// `kill -9`.
-    pub(crate) fn kill(&mut self) {
-        self.server = None;
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.server.take().map_or(Ok(()), Server::kill)
     }
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn terminate(&mut self) -> Result<()> {
-        if let Some(mut server) = self.server.take() {
-            Command::new("kill").arg(server.child.id().to_string()).status()?;
-            server.child.wait()?;
-        }
+        let ended = self.server.take().map_or(Ok(true), |mut server| server.terminate())?;
+        ensure!(ended, "{} does not end", self.program);
         Ok(())
     }
 
@@ -89,14 +129,26 @@ impl Service {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        // It is asked first, because one that is built to write how it ran does so at its end. It may have ended before.
+        if matches!(self.child.try_wait(), Ok(None)) && !matches!(self.terminate(), Ok(true)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells that another process has ended but asking again")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
 /// Whether a program can be found as the shell would.
-pub(crate) fn installed(program: &str) -> bool {
+fn installed(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 

@@ -35,8 +35,7 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
         }
     }
     let held = engine.server.memory_bytes()?;
-    // Dropping it kills it, as `kill -9` does.
-    drop(engine);
+    engine.server.kill()?;
     drop(encoded);
     println!("{:<40}{:>10.0} MB", "data directory", size(&folder.path().join("data"))? / 1e6);
     let start = Instant::now();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::mix::{self, Series};
 use crate::peer::{self, Peer};
-use crate::process::installed;
+use crate::process::Subject;
 use crate::remote_write::{Sample, post, request};
 use crate::sink::Sink;
 
@@ -29,7 +29,7 @@ struct Cost {
     per_series_and_rule: f64,
 }
 
-pub(crate) async fn run(binary: &str) -> Result<()> {
+pub(crate) async fn run(subject: &Subject) -> Result<()> {
     println!("\nRules: thresholds, rate ratios, quantiles and absence over {SERIES} series");
     println!(
         "{:<14}{:>8}{:>10}{:>14}{:>14}{:>18}{:>22}{:>18}",
@@ -40,14 +40,13 @@ pub(crate) async fn run(binary: &str) -> Result<()> {
     // Arrival is another measurement's matter: here every evaluation is one that is due.
     let config = "evaluation: {on_ingest: false}\n";
     let begin = now();
-    let own = peer::watchfire(binary, folder.path(), &file(10_000, "1h"), address, config).await?;
+    let own = peer::watchfire(&subject.binary, folder.path(), &file(10_000, "1h"), address, config).await?;
     let started = begin.elapsed();
     let own_costs = measure(&own, folder.path()).await?;
     println!("watchfire: start with 10,000 rules {:.2} s", started.as_secs_f64());
     reload_one(&own, folder.path()).await?;
     drop(own);
-    if !installed("prometheus") || !installed("prometheus-alertmanager") {
-        println!("prometheus: not installed, no ratio");
+    if !subject.meets(&peer::PROGRAMS) {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::mix::{self, Series};
 use crate::peer::{self, Peer};
-use crate::process::installed;
+use crate::process::Subject;
 use crate::remote_write::{Sample, post, request};
 use crate::sink::Sink;
 
@@ -19,19 +19,19 @@ const INTERVAL: Duration = Duration::from_secs(15);
 const ROUNDS_BEFORE: usize = 2;
 const ROUNDS_MEASURED: usize = 2;
 
-pub(crate) async fn run(binary: &str) -> Result<()> {
+pub(crate) async fn run(subject: &Subject) -> Result<()> {
     println!("\nA usual day: {SERIES} series and {RULES} rules, samples and evaluations every 15 s");
     println!("{:<46}{:>10}{:>14}", "", "cores", "due done");
     let (_, address) = Sink::start().await?;
     let rules = mix::rule_file(&mix::rules(RULES, SERIES), "15s");
     let folder = tempfile::tempdir()?;
-    let own = peer::watchfire(binary, folder.path(), &rules, address, "").await?;
+    let own = peer::watchfire(&subject.binary, folder.path(), &rules, address, "").await?;
     let own = measure(&own, "Watchfire, evaluating on arrival too").await?;
     let folder = tempfile::tempdir()?;
-    let plain = peer::watchfire(binary, folder.path(), &rules, address, "evaluation: {on_ingest: false}\n").await?;
+    let plain =
+        peer::watchfire(&subject.binary, folder.path(), &rules, address, "evaluation: {on_ingest: false}\n").await?;
     let plain = measure(&plain, "Watchfire, at the interval only").await?;
-    if !installed("prometheus") || !installed("prometheus-alertmanager") {
-        println!("prometheus: not installed, no ratio");
+    if !subject.meets(&peer::PROGRAMS) {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;

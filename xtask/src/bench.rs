@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{plugins, step};
+use crate::{dist, plugins, step};
 
 /// Everything that can be measured, in this order; the last by the plugin host's own example.
 const MEASUREMENTS: [&str; 8] = ["detection", "ingest", "rules", "steady", "evaluator", "recovery", DISPATCH, PLUGINS];
@@ -27,25 +27,23 @@ pub(crate) fn run(options: &[String]) -> Result<()> {
         require_languages()?;
     }
     let of_engine: Vec<&str> = known().filter(|name| *name != PLUGINS && wanted(name)).collect();
-    step::announce("1/3 Building what is shipped (thin LTO, some minutes)");
-    // In one go, so that no library is compiled a second time with other features.
-    let mut what = vec!["--package", "watchfire-host", "--example", PLUGINS_EXAMPLE];
-    what.extend(["--package", "watchfire-cli", "--bins"]);
     if !of_engine.is_empty() {
-        what.extend(["--package", "watchfire-bench"]);
-    }
-    step::run("building", step::cargo(&["build", "--profile", "dist"]).args(what))?;
-    let folder = step::target_dir().join("dist");
-    if !of_engine.is_empty() {
-        step::announce(&format!(
-            "2/3 {}, beside Prometheus and Alertmanager where they are installed",
-            of_engine.join(", ")
-        ));
-        let mut bench = Command::new(folder.join("watchfire-bench"));
-        step::run("the measurement", bench.arg(folder.join("watchfire")).args(of_engine))?;
+        let shipped = dist::build()?;
+        let what = of_engine.join(", ");
+        step::announce(&format!("{what}, beside Prometheus and Alertmanager where they are installed"));
+        // Its own part is measured, too: the evaluator beside others.
+        step::run("building", &mut step::cargo(&["build", "--profile", "dist", "--package", "watchfire-bench"]))?;
+        let mut bench = Command::new(step::target_dir().join("dist/watchfire-bench"));
+        step::run("the measurement", bench.arg(shipped).args(of_engine))?;
     }
     if wanted(PLUGINS) {
-        step::announce("3/3 plugins, beside native code and Extism");
+        step::announce("plugins, beside native code and Extism (building, some minutes)");
+        // Without a profile, which the peer and the native code have neither. In one go, so that no library is compiled a
+        // second time with other features.
+        let what =
+            ["--package", "watchfire-host", "--example", PLUGINS_EXAMPLE, "--package", "watchfire-cli", "--bins"];
+        step::run("building", step::cargo(&["build", "--profile", "dist"]).args(what))?;
+        let folder = step::target_dir().join("dist");
         let built = plugins::build(&folder.join("watchfire"))?;
         plugins::build_python(&built.folder)?;
         // Everything is built before the first figure, so that all are measured one after the other.

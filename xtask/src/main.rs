@@ -6,6 +6,7 @@
 mod bench;
 mod compliance;
 mod demo;
+mod dist;
 mod fuzz;
 mod plugins;
 mod postgres;
@@ -20,6 +21,7 @@ Tasks of the project.
   cargo xtask demo      set everything up, start the engine on real input and open a local inbox
   cargo xtask test      run every test; lists at the end what was skipped and why
   cargo xtask plugins   build the plugins into target/plugins
+  cargo xtask dist      build what is shipped, optimised by a profile of how it runs, which takes two builds
   cargo xtask bench [detection] [ingest] [rules] [steady] [evaluator] [recovery] [dispatch] [plugins]
                         measure these, or all of them, beside Prometheus and Alertmanager if installed; plugins
                         beside Extism, which needs npm and componentize-py and is built for it
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some("plugins") => step::binary()
             .and_then(|binary| plugins::build(&binary))
             .map(|built| println!("{}", built.folder.display())),
+        Some("dist") => dist::run(),
         Some("bench") => bench::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("soak") => fuzz::soak(&rest),

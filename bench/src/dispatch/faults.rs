@@ -36,7 +36,7 @@ fn one(name: &str) -> Result<Vec<Value>> {
 
 async fn restart(service: &mut Service, end: End) -> Result<()> {
     match end {
-        End::Kill => service.kill(),
+        End::Kill => service.kill()?,
         End::Terminate => service.terminate()?,
     }
     service.start().await

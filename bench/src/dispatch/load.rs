@@ -199,7 +199,7 @@ pub(super) async fn hold(programs: &[Program], sink: &Sink, address: SocketAddr)
         note("first notification p50, ms", quantile(&times, 0.5));
         note("first notification p99, ms", quantile(&times, 0.99));
 
-        contestant.service.kill();
+        contestant.service.kill()?;
         let begin = now();
         contestant.service.start().await?;
         note("start after kill -9, s", begin.elapsed().as_secs_f64());

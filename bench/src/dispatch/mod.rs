@@ -8,7 +8,7 @@ mod load;
 
 use anyhow::Result;
 
-use crate::process::installed;
+use crate::process::Subject;
 use crate::sink::Sink;
 use contestant::Program;
 
@@ -16,12 +16,10 @@ use contestant::Program;
 pub(crate) const PARTS: [&str; 4] = ["accept", "notify", "hold", "faults"];
 
 /// Measures the parts that are wanted.
-pub(crate) async fn run(binary: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
-    let mut programs = vec![Program::watchfire(binary)];
-    if installed("prometheus-alertmanager") {
+pub(crate) async fn run(subject: &Subject, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let mut programs = vec![Program::watchfire(&subject.binary)];
+    if subject.meets(&["prometheus-alertmanager"]) {
         programs.push(Program::alertmanager());
-    } else {
-        println!("prometheus-alertmanager: not installed, no ratio");
     }
     let (sink, address) = Sink::start().await?;
     let [accept, notify, hold, faults] = PARTS.map(wanted);
