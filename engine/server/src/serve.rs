@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -32,6 +34,10 @@ const NO_PLACE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nCo
 
 /// Connections at one time while the engine starts: supervisors, and senders that try.
 const STARTING_CONNECTIONS_MAX: usize = 256;
+
+/// As [`HEAD_TIMEOUT`], while the engine starts. It is short, because who is quiet for longer may ask an engine that has
+/// started by then.
+const STARTING_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What everybody is told who wants more than a sign of life of an engine that starts.
 const STARTING: &str = "Watchfire is starting and reads back what it kept; try again in a moment.\n";
@@ -65,22 +71,27 @@ pub async fn answer_while_starting(
         let again = [(header::RETRY_AFTER, "1"), (HeaderName::from_static("refresh"), "2")];
         (StatusCode::SERVICE_UNAVAILABLE, again, STARTING)
     };
+    // A connection serves one request, so that the next one finds the engine, and none is closed that may just be asking.
+    let close = async |mut answer: Response| {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
+    };
     let router = Router::new().route(&format!("{route_prefix}/-/healthy"), get(admin::HEALTHY)).fallback(wait);
-    let (stopping, stopped) = watch::channel(false);
+    let router = router.layer(map_response(close));
     let mut connections = JoinSet::new();
     let mut started = pin!(started);
     loop {
         tokio::select! {
             () = &mut started => break,
             accepted = listener.accept(), if connections.len() < STARTING_CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(answer(stream, router.clone(), HEAD_TIMEOUT, stopped.clone()))),
+                Ok((stream, _)) => {
+                    connections.spawn(answer(stream, router.clone(), STARTING_HEAD_TIMEOUT, std::future::pending()));
+                }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
         }
     }
-    // Those that are idle are closed, so that their next request finds the engine.
-    stopping.send_replace(true);
     connections.detach_all();
     listener
 }
@@ -100,9 +111,9 @@ pub async fn serve(listener: TcpListener, engine: &Watchfire, router: Router, st
         match accepted {
             Ok((stream, _)) => match engine.enter(Bound::Connections) {
                 Some(place) => {
-                    let answered = answer(stream, router.clone(), HEAD_TIMEOUT, stopped.clone());
+                    let (router, mut stopping) = (router.clone(), Stopping(stopped.clone()));
                     connections.spawn(async move {
-                        answered.await;
+                        answer(stream, router, HEAD_TIMEOUT, stopping.stopped()).await;
                         drop(place);
                     });
                 }
@@ -125,20 +136,21 @@ fn refuse(stream: &TcpStream) {
     drop(stream.try_write(NO_PLACE));
 }
 
-/// Answers on one connection until either side closes it.
+/// Answers on one connection until either side closes it, or until `stop` ends and what has come by then is answered.
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     head_timeout: Duration,
-    stopped: watch::Receiver<bool>,
+    stop: impl Future<Output = ()>,
 ) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    let mut stopping = Stopping(stopped);
     let ended = tokio::select! {
+        // The connection comes first: one whose request has not been read yet would be closed as idle.
+        biased;
         ended = connection.as_mut() => ended,
-        () = stopping.stopped() => {
+        () = stop => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -159,7 +171,8 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(4096);
         let (stopping, stopped) = watch::channel(false);
         let router = Router::new().route("/", get(|| async { "hello" }));
-        let answering = tokio::spawn(answer(server, router, head_timeout, stopped));
+        let answering =
+            tokio::spawn(async move { answer(server, router, head_timeout, Stopping(stopped).stopped()).await });
         client.write_all(bytes.as_bytes()).await.unwrap();
         if stop {
             stopping.send_replace(true);
@@ -183,6 +196,37 @@ mod tests {
     #[tokio::test]
     async fn a_stop_ends_idle_connections() {
         assert_eq!(said_to("", HEAD_TIMEOUT, true).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_stop_answers_what_has_come() {
+        // Each time the request and the stop are there before the connection is first looked at.
+        for _ in 0..20 {
+            let said = said_to("GET / HTTP/1.1\r\nhost: a\r\n\r\n", HEAD_TIMEOUT, true).await;
+            assert!(said.contains("hello"), "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_came_while_the_engine_started_is_answered_after_it_has() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (started, starting) = tokio::sync::oneshot::channel::<()>();
+        let answering = tokio::spawn(answer_while_starting(listener, "", async { drop(starting.await) }));
+        let ask = async |mut client: TcpStream, path: &str| {
+            client.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+            let mut said = String::new();
+            client.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let early = TcpStream::connect(address).await.unwrap();
+        // Whoever came before one that is answered has been accepted.
+        let said = ask(TcpStream::connect(address).await.unwrap(), "/-/healthy").await;
+        assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("connection: close"), "{said}");
+        started.send(()).unwrap();
+        answering.await.unwrap();
+        let said = ask(early, "/-/ready").await;
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("is starting"), "{said}");
     }
 
     #[test]
