@@ -3,7 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -65,17 +66,22 @@ impl Server {
         Ok(())
     }
 
-    /// SIGTERM, and waits for the end; answers whether it came.
+    /// SIGTERM, and waits for the end; answers whether it came in time. If not, it is killed.
     fn terminate(&mut self) -> Result<bool> {
-        Command::new("kill").arg(self.child.id().to_string()).status()?;
-        let begin = now();
-        while self.child.try_wait()?.is_none() {
-            if begin.elapsed() > ENDING_MAX {
-                return Ok(false);
+        let id = self.child.id().to_string();
+        let send = |signal: &str| Command::new("kill").args(["-s", signal, &id]).status();
+        send("TERM")?;
+        let child = &mut self.child;
+        std::thread::scope(|scope| {
+            let (ended, end) = mpsc::channel();
+            scope.spawn(move || ended.send(child.wait()));
+            if let Ok(status) = end.recv_timeout(ENDING_MAX) {
+                status?;
+                return Ok(true);
             }
-            pause();
-        }
-        Ok(true)
+            send("KILL")?;
+            Ok(false)
+        })
     }
 
     /// Bytes in memory now.
@@ -135,16 +141,6 @@ impl Drop for Server {
             drop(self.child.wait());
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "nothing tells that another process has ended but asking again")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
 }
 
 /// Whether a program can be found as the shell would.
