@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "commands::route_tests_and_draws_the_tree", needs: &[Tool::Binary], run: routes },
     Case { name: "commands::silences_and_alerts_from_the_command_line", needs: &[Tool::Binary], run: silences },
+    Case { name: "commands::a_server_is_asked_with_the_login_of_a_file", needs: &[Tool::Binary], run: logins },
     Case { name: "commands::c4_explain_says_why_and_why_not", needs: &[Tool::Binary], run: explain },
 ];
 
@@ -313,6 +314,43 @@ fn silences() -> Result<()> {
         }
         let usage = run(&["silence", "add", "a=b", "--author", "me"])?;
         ensure!(usage.code == 2 && usage.err.contains("--comment"), "{}", usage.err);
+        Ok(())
+    })
+}
+
+/// The file is the one that `amtool --http.config.file` takes; what it names stands beside it.
+fn logins() -> Result<()> {
+    let config = format!(
+        "{QUIET}server: {{auth: {{bearer_tokens: [{{token: look, role: viewer}}, act-on-it], basic: {{root: rule}}}}}}\n"
+    );
+    block_on(async {
+        let mut engine = Engine::prepare(&[
+            ("watchfire.yml", &config),
+            ("login/viewer.yml", "authorization: {credentials_file: token}\n"),
+            ("login/token", "look\n"),
+            ("login/root.yml", "basic_auth: {username: root, password: rule}\n"),
+            ("login/wrong.yml", "bearer_tokne: look\n"),
+        ])?;
+        engine.run(&[]).await?;
+        let (url, with_token) = (engine.url("/"), engine.url("/").replace("http://", "http://root:rule@"));
+        let add = ["silence", "add", "alertname=A", "--comment", "c", "--author", "a"];
+        for (address, file, code, part) in [
+            (&url, None, 1, "answers 401"),
+            (&url, Some("login/viewer.yml"), 1, "answers 403"),
+            (&url, Some("login/root.yml"), 0, ""),
+            // Who writes a login into the address means that one.
+            (&with_token, Some("login/viewer.yml"), 0, ""),
+            (&url, Some("login/wrong.yml"), 1, "login/wrong.yml:1:1"),
+            (&url, Some("login/none.yml"), 1, "login/none.yml"),
+        ] {
+            let login = file.map(|file| ["--http-config", file]);
+            let arguments = [&add[..], &["--url", address], login.as_ref().map_or(&[], |login| &login[..])].concat();
+            let said = watchfire(&engine, &arguments)?;
+            ensure!(said.code == code && said.err.contains(part), "{file:?}: {} {}{}", said.code, said.out, said.err);
+        }
+        let look = ["silence", "query", "--json", "--url", &url, "--http-config", "login/viewer.yml"];
+        let silences = watchfire(&engine, &look)?.lines()?;
+        ensure!(silences[0].as_array().is_some_and(|silences| silences.len() == 2), "{silences:?}");
         Ok(())
     })
 }

@@ -243,6 +243,9 @@ pub(crate) struct Check {
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     pub(crate) server: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) login: Login,
+
     /// Look for the series in what an engine has recorded here, or in text files
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -318,6 +321,14 @@ pub(crate) struct Backtest {
     pub(crate) json: bool,
 }
 
+/// How a server is asked.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// An `http_config` in a file of its own (token, certificates, proxy), as for `amtool --http.config.file`
+    #[arg(long, value_name = "FILE", env = "WATCHFIRE_HTTP_CONFIG", hide_env_values = true)]
+    pub(crate) http_config: Option<PathBuf>,
+}
+
 /// A running server.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
@@ -330,6 +341,9 @@ pub(crate) struct Server {
         hide_env_values = true
     )]
     pub(crate) url: String,
+
+    #[command(flatten)]
+    pub(crate) login: Login,
 }
 
 #[derive(Debug, Args)]
@@ -349,13 +363,16 @@ pub(crate) struct Explain {
 /// Where a route tree is.
 #[derive(Debug, Args)]
 pub(crate) struct RouteSource {
-    /// The configuration [default: watchfire.yml]
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    pub(crate) config: Option<PathBuf>,
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "watchfire.yml", env = "WATCHFIRE_CONFIG")]
+    pub(crate) config: PathBuf,
 
-    /// A running engine instead
+    /// A running engine instead of the configuration
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) login: Login,
 }
 
 #[derive(Debug, Subcommand)]

@@ -32,7 +32,7 @@ pub(crate) async fn run(options: Check) -> Result<ExitCode> {
     let rules = checked.iter().filter_map(|file| file.rules.as_ref());
     let questions: BTreeSet<Question> = rules.flat_map(|file| knowledge.questions(file)).collect();
     if let Some(server) = &options.server {
-        ask_server(&Client::new(server)?, questions, &mut knowledge).await?;
+        ask_server(&Client::new(server, &options.login)?, questions, &mut knowledge).await?;
     } else if let Some(data) = &options.data {
         look_up(data, questions, &mut knowledge)?;
     }

@@ -1,66 +1,86 @@
 //! Asking a running server.
 
-use anyhow::{Context, Result, bail};
-use reqwest::{Method, RequestBuilder, Url};
+use anyhow::{Context, Result, anyhow, bail};
+use reqwest::Url;
 use serde_json::Value;
+use watchfire::config::{HttpConfig, ProxyConfig};
+use watchfire::delivery::{Method, Request, Said, Server, ServerError};
+
+use crate::args::{self, Login};
+use crate::configuration::http_config;
 
 /// How long an answer may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long an answer may be.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// A server by its address. User and password may stand in the address, as in `http://user:password@host:9494`.
-#[derive(Clone)]
 pub(crate) struct Client {
     base: Url,
-    http: reqwest::Client,
+    server: Server,
 }
 
 impl Client {
-    pub(crate) fn new(url: &str) -> Result<Client> {
+    pub(crate) fn of(server: &args::Server) -> Result<Client> {
+        Client::new(&server.url, &server.login)
+    }
+
+    pub(crate) fn new(url: &str, login: &Login) -> Result<Client> {
         let text = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let mut base = Url::parse(&text).with_context(|| format!("{url:?} is no address of a server"))?;
         if !base.path().ends_with('/') {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        Ok(Client { base, http: reqwest::Client::builder().timeout(TIMEOUT).build()? })
+        let http = match &login.http_config {
+            Some(path) => http_config(path)?,
+            // A command goes through the proxy of the shell around it, unless a file says otherwise.
+            None => HttpConfig {
+                proxy: ProxyConfig { from_environment: true, ..ProxyConfig::default() },
+                ..HttpConfig::default()
+            },
+        };
+        let server = Server::new(&http, TIMEOUT).map_err(|error| anyhow!(error))?;
+        Ok(Client { base, server })
     }
 
-    /// A request to a path below the server's address.
-    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Result<RequestBuilder> {
+    /// The address of a path below the server's.
+    fn address(&self, path: &str, query: &[(&str, &str)]) -> Result<String> {
         let mut url = self.base.join(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let (user, password) = (url.username().to_owned(), url.password().map(str::to_owned));
-        hide_credentials(&mut url);
-        let request = self.http.request(method, url);
-        Ok(if user.is_empty() { request } else { request.basic_auth(user, password) })
+        Ok(url.into())
     }
 
     /// The JSON that a GET answers.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
-        self.send(self.request(Method::GET, path, query)?).await
+        self.send(Request::empty(Method::Get, self.address(path, query)?)).await
     }
 
     /// The same with parameters that are too long for an address.
     pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Result<Value> {
-        self.send(self.request(Method::POST, path, &[])?.form(form)).await
+        self.send(Request::post_form(self.address(path, &[])?, form.iter().copied())).await
     }
 
     /// Sends JSON.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.send(self.request(Method::POST, path, &[])?.json(body)).await
+        self.send(Request::post_json(self.address(path, &[])?, body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
-        self.send(self.request(Method::DELETE, path, &[])?).await
+        self.send(Request::empty(Method::Delete, self.address(path, &[])?)).await
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value> {
-        let answer = request.send().await.with_context(|| format!("{} cannot be reached", self.shown()))?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        if !status.is_success() {
+    async fn send(&self, request: Request) -> Result<Value> {
+        let said = self.server.ask(request, ANSWER_BYTES_MAX).await;
+        let Said { status, body } = said.map_err(|error| match error {
+            ServerError::Unreachable(reason) => anyhow!("{} cannot be reached: {reason}", self.shown()),
+            error => anyhow!("{}: {error}", self.shown()),
+        })?;
+        let text = String::from_utf8_lossy(&body);
+        if !matches!(status, 200..=299) {
+            let status = reqwest::StatusCode::from_u16(status)?;
             bail!("{} answers {status}: {}", self.shown(), reason(&text));
         }
         if text.is_empty() {

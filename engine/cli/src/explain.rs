@@ -12,7 +12,7 @@ use crate::matchers::labels;
 use crate::output::say;
 
 pub(crate) async fn run(options: &Explain) -> Result<ExitCode> {
-    let client = Client::new(&options.server.url)?;
+    let client = Client::of(&options.server)?;
     let path = "api/watchfire/v1/explain";
     let answer = match &options.alert[..] {
         [one] if Fingerprint::parse(one).is_some() => client.get(path, &[("fingerprint", one)]).await?,

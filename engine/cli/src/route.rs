@@ -1,6 +1,5 @@
 //! `watchfire route`: who is told about which labels.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -28,7 +27,7 @@ pub(crate) async fn run(command: RouteCommand) -> Result<ExitCode> {
         }
         RouteCommand::Show { source } => {
             let tree = match &source.url {
-                Some(url) => from_json(&Client::new(url)?.get("api/watchfire/v1/routes", &[]).await?),
+                Some(url) => from_json(&Client::new(url, &source.login)?.get("api/watchfire/v1/routes", &[]).await?),
                 None => from_route(&dispatch(&source)?.route),
             };
             crate::output::write(format_args!("{}", drawn(&tree)));
@@ -46,14 +45,13 @@ async fn receivers(source: &RouteSource, given: &[String]) -> Result<Vec<String>
     };
     let pairs: Vec<String> = labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect();
     let query: Vec<(&str, &str)> = pairs.iter().map(|pair| ("label", pair.as_str())).collect();
-    let answer = Client::new(url)?.get("api/watchfire/v1/explain", &query).await?;
+    let answer = Client::new(url, &source.login)?.get("api/watchfire/v1/explain", &query).await?;
     let routes = answer["routes"].as_array().into_iter().flatten();
     Ok(routes.filter_map(|route| route["receiver"].as_str().map(str::to_owned)).collect())
 }
 
 fn dispatch(source: &RouteSource) -> Result<watchfire::alerting::Dispatch> {
-    let path = source.config.as_deref().unwrap_or(Path::new("watchfire.yml"));
-    Ok(configuration(path)?.dispatch)
+    Ok(configuration(&source.config)?.dispatch)
 }
 
 /// A node as it is drawn.

@@ -18,19 +18,19 @@ pub(crate) async fn silence(command: SilenceCommand) -> Result<ExitCode> {
     match command {
         SilenceCommand::Add(add) => {
             let silence = draft(&add)?;
-            let answer = Client::new(&add.server.url)?.post("api/v2/silences", &silence).await?;
+            let answer = Client::of(&add.server)?.post("api/v2/silences", &silence).await?;
             say!("{}", answer["silenceID"].as_str().unwrap_or_default());
         }
         SilenceCommand::Query { server, expired, quiet, json, matchers: given } => {
             let matchers: Vec<String> = matchers(&given)?.iter().map(ToString::to_string).collect();
             let query: Vec<(&str, &str)> = matchers.iter().map(|matcher| ("filter", matcher.as_str())).collect();
-            let answer = Client::new(&server.url)?.get("api/v2/silences", &query).await?;
+            let answer = Client::of(&server)?.get("api/v2/silences", &query).await?;
             let wanted = |silence: &&Value| (silence["status"]["state"] == "expired") == expired;
             let silences: Vec<&Value> = answer.as_array().into_iter().flatten().filter(wanted).collect();
             print_silences(&silences, quiet, json);
         }
         SilenceCommand::Expire { server, ids } => {
-            let client = Client::new(&server.url)?;
+            let client = Client::of(&server)?;
             for id in &ids {
                 client.delete(&format!("api/v2/silence/{id}")).await.with_context(|| id.clone())?;
             }
@@ -40,7 +40,7 @@ pub(crate) async fn silence(command: SilenceCommand) -> Result<ExitCode> {
                 Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
                 None => std::io::read_to_string(std::io::stdin().take(64 << 20))?,
             };
-            return import(&Client::new(&server.url)?, &text, force).await;
+            return import(&Client::of(&server)?, &text, force).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -176,7 +176,7 @@ pub(crate) async fn alert(command: AlertCommand) -> Result<ExitCode> {
             if let Some(url) = generator_url {
                 alert["generatorURL"] = json!(url);
             }
-            Client::new(&server.url)?.post("api/v2/alerts", &json!([alert])).await?;
+            Client::of(&server)?.post("api/v2/alerts", &json!([alert])).await?;
         }
         AlertCommand::Query { server, silenced, inhibited, active, unprocessed, receiver, json, matchers: given } => {
             let matchers: Vec<String> = matchers(&given)?.iter().map(ToString::to_string).collect();
@@ -192,7 +192,7 @@ pub(crate) async fn alert(command: AlertCommand) -> Result<ExitCode> {
                 query.push((name, if wanted { "true" } else { "false" }));
             }
             query.extend(receiver.iter().map(|receiver| ("receiver", receiver.as_str())));
-            let answer = Client::new(&server.url)?.get("api/v2/alerts", &query).await?;
+            let answer = Client::of(&server)?.get("api/v2/alerts", &query).await?;
             print_alerts(&answer, json);
         }
     }

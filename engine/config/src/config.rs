@@ -12,7 +12,7 @@ use crate::decode::{Decoder, Fields};
 use crate::diagnostic::Diagnostic;
 use crate::environment::Environment;
 use crate::global::{self, GlobalConfig};
-use crate::http::{http_config, tls_config};
+use crate::http::{self, HttpConfig, http_config, tls_config};
 use crate::interval::time_interval;
 use crate::plugins::PluginsConfig;
 use crate::prometheus::{PrometheusConfig, sources};
@@ -80,11 +80,18 @@ pub fn load_config(source: Source<'_>, environment: &dyn Environment) -> (Option
             None
         }
     };
-    let failed = decoder.errors() > 0;
-    let mut diagnostics = decoder.diagnostics;
-    diagnostics.sort_by_key(|d| (d.line, d.column));
-    diagnostics.dedup();
-    (config.filter(|_| !failed), diagnostics)
+    decoder.finish(config)
+}
+
+/// Reads the file that says how a command asks a server, as `amtool --http.config.file` takes it: an `http_config` of its
+/// own. An empty one says nothing.
+pub fn load_http_config(source: Source<'_>, environment: &dyn Environment) -> (Option<HttpConfig>, Vec<Diagnostic>) {
+    let mut decoder = Decoder::new(source, Some(environment));
+    let config = match decoder.parse() {
+        Some(root) => decoder.mapping(&root, "http_config", http::read),
+        None => Some(HttpConfig::default()),
+    };
+    decoder.finish(config)
 }
 
 /// The JSON Schema of `watchfire.yml`, for editors; made by the code that reads it.

@@ -115,6 +115,14 @@ impl<'s> Decoder<'s> {
         self.diagnostics.iter().filter(|d| d.is_error()).count()
     }
 
+    /// What was read, unless there was an error; and everything that is wrong, in the order of the text.
+    pub(crate) fn finish<T>(mut self, read: Option<T>) -> (Option<T>, Vec<Diagnostic>) {
+        let failed = self.errors() > 0;
+        self.diagnostics.sort_by_key(|d| (d.line, d.column));
+        self.diagnostics.dedup();
+        (read.filter(|_| !failed), self.diagnostics)
+    }
+
     /// The text of a node as a file of its own, in which everything stands where it stands in this one.
     pub fn cut_out(&self, node: &Node) -> String {
         let Position { line, column } = self.position(node.start);

@@ -43,7 +43,7 @@ pub use auth::{AuthConfig, Login, Role};
 pub use channel::{
     AnswerDefinition, BodyDefinition, ChannelDefinition, LengthUnit, RequestDefinition, SettingDefinition, SettingKind,
 };
-pub use config::{Config, Source, config_schema, load_config};
+pub use config::{Config, Source, config_schema, load_config, load_http_config};
 pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};
 pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};

@@ -5,7 +5,7 @@
 //! requests and says what is to happen next. This crate does not decide when to tell whom, nor when to try again: that is
 //! `alerting`, and what was sent is remembered by whoever calls.
 //!
-//! The same sender asks servers that hold series: [`Prometheus`].
+//! The same sender asks a [`Server`] whose answer is wanted, such as one that holds series: [`Prometheus`].
 
 pub mod alertmanager;
 mod builtin;
@@ -25,6 +25,7 @@ pub mod pagerduty;
 pub mod prometheus;
 mod redact;
 mod request;
+mod server;
 mod signature;
 mod sigv4;
 pub mod slack;
@@ -45,4 +46,5 @@ pub use prometheus::{Prometheus, PrometheusError};
 pub use redact::Redactor;
 pub(crate) use request::go_json;
 pub use request::{BuildError, Method, Request};
+pub use server::{Said, Server, ServerError};
 pub use trend::{Trend, Trends};

@@ -1,20 +1,19 @@
 //! Asking a server that speaks Prometheus' query API.
 
 use thiserror::Error;
-use watchfire_alerting::DeliveryOutcome;
 use watchfire_config::PrometheusConfig;
 use watchfire_model::{Duration, Timestamp};
 
-use crate::http::{self, Connection, End, Pools};
-use crate::notification::encode;
 use crate::outcome::bounded;
-use crate::{Method, Redactor, Request};
+use crate::request::form_text;
+use crate::server::{Server, ServerError};
+use crate::{Method, Request};
 
 /// A server, ready to be asked.
 #[derive(Debug)]
 pub struct Prometheus {
     config: PrometheusConfig,
-    connection: Connection,
+    server: Server,
 }
 
 /// Why a server gave no answer. No text of it holds a secret.
@@ -45,9 +44,8 @@ impl Prometheus {
     /// # Errors
     /// If the configuration asks for something that cannot be done.
     pub fn new(config: &PrometheusConfig) -> Result<Prometheus, String> {
-        http::install_crypto();
-        let connection = Connection::new(&Pools::default(), &config.http, config.timeout.to_std())?;
-        Ok(Prometheus { config: config.clone(), connection })
+        let server = Server::new(&config.http, config.timeout.to_std())?;
+        Ok(Prometheus { config: config.clone(), server })
     }
 
     /// How it was configured.
@@ -71,33 +69,20 @@ impl Prometheus {
         self.fetch(read_request(&self.config, body)).await
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Vec<u8>, PrometheusError> {
+    async fn fetch(&self, request: Request) -> Result<Vec<u8>, PrometheusError> {
         let bytes_max = self.config.answer_bytes_max;
-        let fetched = self.connection.fetch(&mut request, usize::try_from(bytes_max).unwrap_or(usize::MAX)).await;
-        let secrets = self.connection.secrets();
-        let redactor = Redactor::new(secrets.iter().map(String::as_str));
-        let fetched = fetched.map_err(|outcome| match outcome {
-            DeliveryOutcome::Retry { reason, .. }
-            | DeliveryOutcome::Partly { reason, .. }
-            | DeliveryOutcome::Rejected { reason }
-            | DeliveryOutcome::RejectedInPart { reason, .. } => PrometheusError::Unreachable(redactor.text(&reason)),
-            DeliveryOutcome::Delivered { receipt } => PrometheusError::Unreachable(receipt),
+        let said = self.server.ask(request, usize::try_from(bytes_max).unwrap_or(usize::MAX)).await;
+        let said = said.map_err(|error| match error {
+            ServerError::Unreachable(reason) => PrometheusError::Unreachable(reason),
+            ServerError::TooLarge { .. } => PrometheusError::TooLarge { bytes_max },
         })?;
-        match fetched.end {
-            End::Whole => {}
-            End::TooLong => return Err(PrometheusError::TooLarge { bytes_max }),
-            End::BrokenOff(reason) => {
-                let reason = format!("the answer breaks off: {}", redactor.text(&reason));
-                return Err(PrometheusError::Unreachable(reason));
-            }
-        }
         // These statuses come with a body in the API's form, which says more than the status.
-        let is_answer = matches!(fetched.status, 200..=299) || fetched.body.starts_with(b"{\"status\":");
+        let is_answer = matches!(said.status, 200..=299) || said.body.starts_with(b"{\"status\":");
         if is_answer {
-            return Ok(fetched.body);
+            return Ok(said.body);
         }
-        let said = redactor.text(bounded(&String::from_utf8_lossy(&fetched.body)));
-        Err(PrometheusError::Refused { status: fetched.status, said })
+        let text = self.server.redactor().text(bounded(&String::from_utf8_lossy(&said.body)));
+        Err(PrometheusError::Refused { status: said.status, said: text })
     }
 }
 
@@ -109,17 +94,11 @@ fn query_request(config: &PrometheusConfig, text: &str, at: Timestamp) -> Reques
         ("timeout", format!("{}s", seconds(config.timeout))),
     ];
     let own = config.params.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    Request {
-        method: Method::Post,
-        url: format!("{}/api/v1/query", config.url),
-        headers: vec![("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-        body: form_text(form.into_iter().chain(own)).into_bytes(),
-        notes: Vec::new(),
-    }
+    Request::post_form(format!("{}/api/v1/query", config.url), form.into_iter().chain(own))
 }
 
 fn read_request(config: &PrometheusConfig, body: Vec<u8>) -> Request {
-    let own = form_text(config.params.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    let own = form_text(config.params.iter().map(|(name, value)| (name.as_str(), value)));
     let separator = if own.is_empty() { "" } else { "?" };
     let headers = [
         ("Content-Type", "application/x-protobuf"),
@@ -133,10 +112,6 @@ fn read_request(config: &PrometheusConfig, body: Vec<u8>) -> Request {
         body,
         notes: Vec::new(),
     }
-}
-
-fn form_text<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> String {
-    pairs.map(|(name, value)| format!("{}={}", encode(name), encode(&value))).collect::<Vec<_>>().join("&")
 }
 
 /// Seconds with as many digits as they need, exact to the millisecond.

@@ -7,6 +7,8 @@ use serde_json::ser::{Formatter, Serializer};
 use thiserror::Error;
 pub use watchfire_plugin::Method;
 
+use crate::notification::encode;
+
 /// A request that a channel's builder made. It may hold secrets: show it through [`crate::Redactor`] only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
@@ -31,6 +33,11 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
+    /// One without headers and body.
+    pub fn empty(method: Method, url: impl Into<String>) -> Request {
+        Request { method, url: url.into(), headers: Vec::new(), body: Vec::new(), notes: Vec::new() }
+    }
+
     /// A `POST` of JSON.
     pub fn post_json<T: Serialize + ?Sized>(url: impl Into<String>, body: &T) -> Request {
         Request::post(url, go_json(body))
@@ -39,6 +46,16 @@ impl Request {
     /// A `POST` of JSON that is text already.
     pub(crate) fn post(url: impl Into<String>, body: Vec<u8>) -> Request {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Request { method: Method::Post, url: url.into(), headers, body, notes: Vec::new() }
+    }
+
+    /// A `POST` of a form.
+    pub fn post_form<'a>(
+        url: impl Into<String>,
+        pairs: impl IntoIterator<Item = (&'a str, impl AsRef<str>)>,
+    ) -> Request {
+        let headers = vec![("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+        let body = form_text(pairs).into_bytes();
         Request { method: Method::Post, url: url.into(), headers, body, notes: Vec::new() }
     }
 
@@ -55,6 +72,12 @@ impl Request {
             None => self.headers.push((name.to_owned(), value)),
         }
     }
+}
+
+/// Names and values as a form and the query of an address write them.
+pub(crate) fn form_text<'a>(pairs: impl IntoIterator<Item = (&'a str, impl AsRef<str>)>) -> String {
+    let pairs = pairs.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value.as_ref())));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Why a notification cannot become a request. Permanent: another attempt would fail in the same way.

@@ -23,15 +23,12 @@ const TRUNCATE_EVERY: Duration = Duration::from_mins(10);
 
 /// A running engine.
 pub(super) struct Live {
-    client: Client,
-    expr: Option<String>,
+    pub(super) client: Client,
+    /// What a condition looks at.
+    pub(super) expr: Option<String>,
 }
 
 impl Live {
-    pub(super) fn new(url: &str, expr: Option<&str>) -> Result<Live> {
-        Ok(Live { client: Client::new(url)?, expr: expr.map(str::to_owned) })
-    }
-
     /// What a plugin of this kind would see now.
     pub(super) async fn input(&self, kind: Kind, state: &BTreeMap<String, Vec<u8>>) -> Result<Input> {
         let now = SystemClock.now();

@@ -15,6 +15,8 @@ use watchfire_plugin::{Kind, Limits};
 use super::data::{self, Live};
 use super::show::{self, Paint};
 use super::{replay, size};
+use crate::args::Login;
+use crate::client::Client;
 use crate::output::say;
 
 /// How often the folder is looked at.
@@ -28,6 +30,8 @@ pub(super) struct Dev {
     /// Live data: a running engine, or a Prometheus for conditions
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     url: Option<String>,
+    #[command(flatten)]
+    login: Login,
     /// Recorded data: the data folder of an engine, or OpenMetrics files
     #[arg(long, value_name = "DIR", requires = "expr")]
     data: Option<PathBuf>,
@@ -56,7 +60,8 @@ pub(super) async fn run(options: &Dev) -> Result<ExitCode> {
         bail!("--expr needs data: --url of a running engine, or --data with what was recorded");
     }
     let paint = Paint::of_terminal();
-    let live = options.url.as_deref().map(|url| Live::new(url, options.expr.as_deref())).transpose()?;
+    let client = options.url.as_deref().map(|url| Client::new(url, &options.login)).transpose()?;
+    let live = client.map(|client| Live { client, expr: options.expr.clone() });
     // What a condition remembers of live data survives a save, as it would in an engine.
     let mut state = BTreeMap::new();
     // Where there never was a plugin, none is awaited. One that is away for a moment, as while a branch is checked out,

@@ -45,7 +45,7 @@ pub(super) struct Replay {
 }
 
 pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
-    let client = Client::new(&options.server.url)?;
+    let client = Client::of(&options.server)?;
     let path = format!("api/watchfire/v1/plugins/{}/calls", options.plugin);
     if let Some(calls) = options.record {
         client.form(&format!("{path}?calls={calls}"), &[]).await?;
@@ -80,7 +80,7 @@ pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
 }
 
 pub(super) async fn replay(options: &Replay) -> Result<ExitCode> {
-    let json = fetch(&options.call, &options.server.url).await?;
+    let json = fetch(&options.call, &options.server).await?;
     let recorded = Recording::from_json(&json).with_context(|| options.call.clone())?;
     if let Some(path) = &options.save {
         std::fs::write(path, &json).with_context(|| path.display().to_string())?;
@@ -100,14 +100,14 @@ pub(super) async fn replay(options: &Replay) -> Result<ExitCode> {
 }
 
 /// The text of a recorded call.
-async fn fetch(call: &str, url: &str) -> Result<String> {
+async fn fetch(call: &str, server: &Server) -> Result<String> {
     if Path::new(call).is_file() {
         return std::fs::read_to_string(call).with_context(|| call.to_owned());
     }
     match call.rsplit_once('/') {
         Some((plugin, number)) if !plugin.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
             let path = format!("api/watchfire/v1/plugins/{plugin}/calls/{number}");
-            Ok(Client::new(url)?.get(&path, &[]).await?.to_string())
+            Ok(Client::of(server)?.get(&path, &[]).await?.to_string())
         }
         _ => bail!("{call}: neither a file nor PLUGIN/NUMBER, as `watchfire plugin calls PLUGIN` lists them"),
     }

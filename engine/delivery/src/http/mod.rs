@@ -44,7 +44,8 @@ fn authenticate(request: &mut Request, config: &HttpConfig) {
             }
         }
     }
-    if request.header("Authorization").is_some() {
+    let credentials = config.basic_auth.is_some() || config.authorization.is_some();
+    if !credentials || request.header("Authorization").is_some() || names_login(&request.url) {
         return;
     }
     if let Some(basic) = &config.basic_auth {
@@ -57,6 +58,18 @@ fn authenticate(request: &mut Request, config: &HttpConfig) {
     {
         request.set_header("Authorization", format!("{} {}", authorization.kind, current(credentials)));
     }
+}
+
+/// Whether user or password stand in the address. They are stronger than those of the configuration, as with Go's client.
+fn names_login(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+}
+
+/// Takes user and password out of an address, for which the client would make a second `Authorization`. One that cannot have
+/// any has none to lose.
+fn remove_login(url: &mut Url) {
+    let _had_user = url.set_username("");
+    let _had_password = url.set_password(None);
 }
 
 /// The secrets of a configuration, for the redactor.
@@ -220,7 +233,10 @@ impl Connection {
             Method::Delete => reqwest::Method::DELETE,
         };
         let impossible = |why: String| format!("the request cannot be made: {why}");
-        let address = self.address(&request.url).map_err(impossible)?;
+        let mut address = self.address(&request.url).map_err(impossible)?;
+        if request.header("Authorization").is_some() {
+            remove_login(&mut address);
+        }
         let mut builder = client.request(method, address).body(request.body.clone());
         for (name, value) in &request.headers {
             let (name, value) = header(name, value)?;

@@ -231,6 +231,30 @@ async fn http_config_is_honoured_and_nothing_of_it_is_shown() {
 }
 
 #[tokio::test]
+async fn one_login_goes_with_a_request_and_that_of_the_address_before_that_of_the_configuration() {
+    let webhook = Double::webhook().await.unwrap();
+    let url = webhook.url().replace("http://", "http://bob:open-sesame@");
+    let other = "basic_auth: {username: eve, password: another}";
+    let token = "authorization: {credentials: tok-1234}";
+    let deliverer = deliverer(&format!(
+        "
+  webhook_configs:
+  - url: '{url}'
+  - {{url: '{url}', http_config: {{{other}}}}}
+  - {{url: '{url}', http_config: {{{token}}}}}
+"
+    ));
+    for integration in 0..3 {
+        deliverer.deliver(&delivery(&format!("webhook[{integration}]"))).await;
+    }
+    for received in webhook.taken() {
+        let logins = received.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let logins: Vec<&str> = logins.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(logins, ["Basic Ym9iOm9wZW4tc2VzYW1l"]);
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_that_repeats_the_secret_is_not_shown_with_it() {
     let webhook = Double::webhook().await.unwrap();
     let url = format!("{}/t0ken-in-path", webhook.url());
