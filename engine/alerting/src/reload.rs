@@ -72,9 +72,15 @@ impl Engine {
             };
             target.entry = record.entry.at_latest(now);
             if let Some(mut pending) = record.pending {
+                // What was made at a time to come was made by a clock that has been set back since, so that nobody knows
+                // how much of its wait is left. A page that comes too soon is the lesser harm.
+                let latest = match pending.created_at > now {
+                    true => now,
+                    false => now + self.settings.retry_after_max,
+                };
                 pending.failing_since = pending.failing_since.map(|since| since.min(now));
                 pending.created_at = pending.created_at.min(now);
-                pending.next_attempt = pending.next_attempt.min(now + self.settings.retry_after_max);
+                pending.next_attempt = pending.next_attempt.min(latest);
                 let (id, due) = (pending.id, pending.next_attempt);
                 target.restore_pending(pending);
                 self.notifications.insert(id, target.key.clone());
