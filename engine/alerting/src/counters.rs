@@ -58,7 +58,7 @@ counters! {
     deliveries,
     /// Attempts that failed and are tried again.
     retries,
-    /// Notifications refused for good by their receiver.
+    /// Notifications refused by their receiver.
     rejections,
     /// Notifications given up after too long a time.
     given_up,

@@ -55,11 +55,11 @@ impl Engine {
         self.put_back(group);
     }
 
-    /// An end that a receiver refused and that no reload repaired is not owed for ever.
+    /// An end that a receiver goes on refusing is not owed for ever.
     fn expire_refusals(&mut self, group: &mut Group) {
         for target in &mut group.targets {
-            let old = |at| self.now.since(at) > self.settings.log_retention;
-            if let Some(refused) = target.entry.refused.take_if(|refused| old(refused.at)) {
+            let old = |since| self.now.since(since) > self.settings.log_retention;
+            if let Some(refused) = target.entry.refused.take_if(|refused| old(refused.since)) {
                 target.entry.owed.remove_all(&refused.resolved);
                 let record = target.record();
                 self.persist(Record::Target(record));

@@ -1,8 +1,14 @@
 //! What receivers know, and what follows from it: the deduplication of notifications.
 
+use std::sync::Arc;
+
 use watchfire_model::{Duration, Timestamp};
 
-use crate::{FingerprintSet, LogEntry, NotifyReason, Repeat};
+use crate::{FingerprintSet, LogEntry, NotifyReason, Refusal, Repeat};
+
+/// For no longer than this a refusal keeps the same content from being sent again: a service that has been deployed
+/// badly says 400 to everything, and is mended where nobody here sees it.
+const REFUSAL_HOLDS_MAX: Duration = Duration::from_hours(1);
 
 /// What could be told to one target now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub(crate) enum Verdict {
     Notify(NotifyReason),
     /// Nothing to tell.
     Nothing,
-    /// The receiver refused exactly this.
+    /// The receiver refused exactly this, and it is too early to ask it again.
     Refused,
 }
 
@@ -37,15 +43,14 @@ pub(crate) struct Terms {
 }
 
 /// Alertmanager's decision table (`notify/dedup_stage.go`, `needsUpdate`) with two additions: an end that was promised
-/// is always told (contract C1), and what was refused is not sent again unchanged before `repeat_interval`.
+/// is always told (contract C1), and what was refused is sent again unchanged at ever fewer flushes, not at each one.
 ///
 /// `attached` are the firing alerts of `content` that the route still sends here; the others cannot cause anything new.
 pub(crate) fn decide(entry: &LogEntry, content: &Content, attached: &FingerprintSet, terms: Terms) -> Verdict {
     let verdict = decide_unrefused(entry, content, attached, terms);
     if let (Verdict::Notify(_), Some(refused)) = (verdict, &entry.refused) {
         let same = refused.firing == content.firing && refused.resolved == content.resolved;
-        // An end that was refused is not worth repeating; a reload, which may repair the receiver, clears the refusal.
-        if same && (content.firing.is_empty() || terms.now.since(refused.at) <= terms.repeat_interval) {
+        if same && terms.now < refused.until() {
             return Verdict::Refused;
         }
     }
@@ -80,12 +85,20 @@ fn decide_unrefused(entry: &LogEntry, content: &Content, attached: &FingerprintS
     Verdict::Nothing
 }
 
+impl Refusal {
+    /// Until when the same content is not sent again: for as long as it has been refused, so not at all after the first
+    /// time, and for an hour at most.
+    fn until(&self) -> Timestamp {
+        self.at + self.at.since(self.since).min(REFUSAL_HOLDS_MAX)
+    }
+}
+
 impl LogEntry {
     /// What was said later than this was said then.
     pub(crate) fn at_latest(mut self, latest: Timestamp) -> LogEntry {
         self.notified_at = self.notified_at.map(|at| at.min(latest));
         if let Some(refused) = &mut self.refused {
-            refused.at = refused.at.min(latest);
+            (refused.since, refused.at) = (refused.since.min(latest), refused.at.min(latest));
         }
         self
     }
@@ -97,6 +110,19 @@ impl LogEntry {
         if send_resolved {
             self.owed.insert_all(firing);
         }
+    }
+
+    /// The receiver refuses this content.
+    pub(crate) fn refused(
+        &mut self,
+        firing: FingerprintSet,
+        resolved: FingerprintSet,
+        at: Timestamp,
+        reason: Arc<str>,
+    ) {
+        let again = self.refused.as_ref().filter(|before| before.firing == firing && before.resolved == resolved);
+        let since = again.map_or(at, |before| before.since.min(at));
+        self.refused = Some(Box::new(Refusal { firing, resolved, since, at, reason }));
     }
 
     /// The receiver has this content.
@@ -181,19 +207,27 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_not_sent_again_unchanged() {
-        let now = Timestamp::from_secs(1_000);
-        let refused = crate::Refusal { firing: set("a"), resolved: set(""), at: now, reason: "no".into() };
-        let entry = LogEntry { refused: Some(Box::new(refused)), ..LogEntry::default() };
-        let (repeat_interval, repeat) = (Duration::from_secs(100), Repeat::Compatible);
-        let terms = Terms { now, repeat_interval, repeat, open: true, current: true };
-        let verdict = |firing: &str, terms| {
+    fn what_was_refused_waits_for_as_long_as_it_has_been_refused_and_for_an_hour_at_most() {
+        let at = |minutes| Timestamp::from_secs(1_000) + Duration::from_mins(minutes);
+        let (again, refused) = (Verdict::Notify(NotifyReason::FirstNotification), Verdict::Refused);
+        // Refused since when and when last, what is to be told now, and the verdict; times in minutes.
+        let table = [
+            (0, 0, 0, "a", again),
+            (0, 5, 9, "a", refused),
+            (0, 5, 9, "ab", again),
+            (0, 5, 10, "a", again),
+            (0, 300, 359, "a", refused),
+            (0, 300, 360, "a", again),
+        ];
+        for (since, last, now, firing, expected) in table {
+            let mut entry = LogEntry::default();
+            for time in [since, last] {
+                entry.refused(set("a"), set(""), at(time), "no".into());
+            }
+            let (repeat_interval, repeat) = (Duration::from_hours(4), Repeat::Compatible);
+            let terms = Terms { now: at(now), repeat_interval, repeat, open: true, current: true };
             let content = Content { firing: set(firing), resolved: set("") };
-            decide(&entry, &content, &content.firing, terms)
-        };
-        assert_eq!(verdict("a", terms), Verdict::Refused);
-        assert_eq!(verdict("ab", terms), Verdict::Notify(NotifyReason::FirstNotification));
-        let later = Terms { now: now + Duration::from_secs(101), ..terms };
-        assert_eq!(verdict("a", later), Verdict::Notify(NotifyReason::FirstNotification));
+            assert_eq!(decide(&entry, &content, &content.firing, terms), expected, "{since} {last} {now} {firing}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::id::StableHash;
 use crate::timers::Timer;
 use crate::{
     Delivery, DeliveryOutcome, DeliveryReason, Engine, FingerprintSet, HistoryEntry, NotificationId, NotifyReason,
-    Output, Reason, Record, Refusal, Subject, TargetKey,
+    Output, Reason, Record, Subject, TargetKey,
 };
 
 impl Engine {
@@ -179,14 +179,15 @@ impl Engine {
                 let knew = |f: &Fingerprint| target.entry.firing.contains(*f);
                 let firing = pending.firing.iter().filter(|f| !is_refused(f) || knew(f)).collect();
                 let resolved = pending.resolved.iter().filter(|f| !is_refused(f)).collect();
+                let before = target.entry.refused.take();
                 target.entry.delivered(firing, resolved, self.now);
                 if pending.attempt == 1 && target.send_resolved {
                     // They were refused at once, so the receiver knows no more of them than before.
                     let news = refused.iter().copied().filter(|f| !pending.owed_before.contains(*f));
                     target.entry.owed.remove_all(&news.collect());
                 }
-                let (firing, resolved, reason) = (pending.firing, pending.resolved, reason.clone());
-                target.entry.refused = Some(Box::new(Refusal { firing, resolved, at: self.now, reason }));
+                target.entry.refused = before;
+                target.entry.refused(pending.firing, pending.resolved, self.now, reason.clone());
             }
         }
         target.entry.receipt = receipt.clone();
@@ -215,9 +216,7 @@ impl Engine {
         }
         let id = pending.id;
         if pending.reason != NotifyReason::Acknowledgement {
-            let refusal =
-                Refusal { firing: pending.firing, resolved: pending.resolved, at: self.now, reason: reason.clone() };
-            target.entry.refused = Some(Box::new(refusal));
+            target.entry.refused(pending.firing, pending.resolved, self.now, reason.clone());
         }
         self.counters.rejections += 1;
         self.finish(group, index, id, told, DeliveryReason::Rejected { error: reason });

@@ -217,7 +217,7 @@ pub enum DeliveryReason {
         /// What went wrong.
         error: Arc<str>,
     },
-    /// The receiver refused it for good.
+    /// The receiver refused it; the same is sent again at a later flush.
     Rejected {
         /// What it said.
         error: Arc<str>,
@@ -485,7 +485,7 @@ impl fmt::Display for Reason {
                 DeliveryReason::Delivered { receipt } if receipt.is_empty() => f.write_str("delivered"),
                 DeliveryReason::Delivered { receipt } => write!(f, "delivered: {receipt}"),
                 DeliveryReason::RetryAt { at, error } => write!(f, "failed, next attempt at {at}: {error}"),
-                DeliveryReason::Rejected { error } => write!(f, "refused for good: {error}"),
+                DeliveryReason::Rejected { error } => write!(f, "refused: {error}"),
                 DeliveryReason::Superseded => f.write_str("newer content took its place"),
                 DeliveryReason::Withdrawn => f.write_str("no longer worth telling and never tried"),
                 DeliveryReason::GivenUp { error } => write!(f, "given up after too long a time: {error}"),

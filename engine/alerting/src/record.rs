@@ -160,9 +160,11 @@ pub struct Refusal {
     pub firing: FingerprintSet,
     /// The ended ones.
     pub resolved: FingerprintSet,
-    /// When.
+    /// When it was refused first. Not kept, since a start forgets refusals as every reload does.
+    pub since: Timestamp,
+    /// When it was refused last.
     pub at: Timestamp,
-    /// What the receiver said.
+    /// What the receiver said then.
     pub reason: Arc<str>,
 }
 

@@ -47,8 +47,7 @@ pub enum Dialect {
 /// | everything else | rejected |
 ///
 /// A credential, an address or a proxy in between can be mended where nobody here sees it, and what stands before a service
-/// says 404 or 403 while the service is being replaced: a message that was refused for good then would not be sent again
-/// for hours.
+/// says 404 or 403 while the service is being replaced: a message that counted as refused then would wait for a flush.
 pub fn of_answer(dialect: Dialect, answer: &Answer, at: Timestamp) -> DeliveryOutcome {
     let said = said(&answer.body);
     let with_status = |said: &str| match said {

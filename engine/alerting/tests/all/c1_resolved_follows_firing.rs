@@ -248,15 +248,44 @@ fn two_rules_with_the_same_alert_resolve_it_once_when_neither_fires() {
 #[test]
 fn a_refused_end_is_told_after_a_reload_that_may_have_repaired_the_receiver() {
     let mut w = paged();
-    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "403".to_owned() }));
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "400".to_owned() }));
     w.at("1m").resolve(&["A"]);
-    w.at("20h");
-    w.expect(&["5m ops all_alerts_resolved -A"]);
-    assert_eq!(w.engine.counters().rejections, 1);
+    w.at("1h26m");
+    w.log.clear();
     w.answers.clear();
     w.crash("1s");
     w.at("21h");
-    w.expect(&["20h5m ops promised_resolve -A"]);
+    w.expect(&["1h30m ops promised_resolve -A"]);
+}
+
+#[test]
+fn a_refused_end_is_told_when_the_receiver_takes_it_again_and_is_owed_for_days_only() {
+    let refuses = |reason: &str| Some(DeliveryOutcome::Rejected { reason: reason.to_owned() });
+    let mut w = paged();
+    w.answers.insert("ops".to_owned(), refuses("400"));
+    w.at("1m").resolve(&["A"]);
+    w.at("3h");
+    w.expect(&[
+        "5m ops all_alerts_resolved -A",
+        "10m ops promised_resolve -A",
+        "15m ops promised_resolve -A",
+        "25m ops promised_resolve -A",
+        "45m ops promised_resolve -A",
+        "1h25m ops promised_resolve -A",
+        "2h25m ops promised_resolve -A",
+    ]);
+    w.answers.clear();
+    w.at("30h");
+    w.expect(&["3h25m ops promised_resolve -A"]);
+    let mut w = paged();
+    w.answers.insert("ops".to_owned(), refuses("400"));
+    w.at("1m").resolve(&["A"]);
+    w.at("130h");
+    w.log.clear();
+    w.answers.clear();
+    w.at("300h");
+    w.expect(&[]);
+    assert!(w.engine.notification_log().is_empty());
 }
 
 #[test]
@@ -275,9 +304,11 @@ fn what_is_refused_of_a_notification_is_told_no_less_than_if_it_had_been_alone()
     let owed = |w: &World| w.engine.notification_log()[0].entry.owed.clone();
     assert_eq!(owed(&w).iter().collect::<Vec<_>>(), [labels("A").fingerprint()]);
     w.answers.clear();
-    w.at("1h").fire(&["C"]);
+    w.at("1h");
+    w.expect(&["0s ops first_notification +A +B", "5m ops new_alerts_in_group +A +B"]);
+    w.fire(&["C"]);
     w.at("2h");
-    w.expect(&["0s ops first_notification +A +B", "1h5m ops new_alerts_in_group +A +B +C"]);
+    w.expect(&["1h5m ops new_alerts_in_group +A +B +C"]);
     // An end that is refused among others is owed as before.
     refuses(&mut w, "A");
     w.resolve(&["A", "B", "C"]);

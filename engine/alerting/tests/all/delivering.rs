@@ -82,28 +82,37 @@ fn what_is_done_of_a_notification_comes_with_its_next_attempts_and_with_no_other
 }
 
 #[test]
-fn a_refusal_is_visible_and_not_repeated_until_something_changes() {
+fn a_refusal_is_visible_and_repeated_at_ever_fewer_flushes_until_something_changes() {
     let mut w = World::new(at_once());
     w.reload_dispatch(|dispatch| dispatch.route.group_by = GroupBy::Labels([].into()));
-    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "401".to_owned() }));
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "400".to_owned() }));
     w.fire(&["A"]);
     w.at("1h");
-    w.expect(&["0s ops first_notification +A"]);
+    w.expect(
+        &["0s", "5m", "10m", "20m", "40m"]
+            .map(|at| format!("{at} ops first_notification +A"))
+            .each_ref()
+            .map(|line| &**line),
+    );
     let log = w.engine.notification_log();
-    assert_eq!(log[0].entry.refused.as_ref().map(|refused| &*refused.reason), Some("401"));
-    assert_eq!(w.engine.counters().rejections, 1);
+    assert_eq!(log[0].entry.refused.as_ref().map(|refused| &*refused.reason), Some("400"));
+    assert_eq!(w.engine.counters().rejections, 5);
     assert!(w.changes.iter().any(|change| change.reason.word() == "rejected"));
     w.fire(&["B"]);
-    w.at("2h");
-    w.expect(&["1h5m ops first_notification +A +B"]);
-    // Repaired by a reload.
+    w.at("1h22m");
+    w.expect(&[
+        "1h5m ops first_notification +A +B",
+        "1h10m ops first_notification +A +B",
+        "1h15m ops first_notification +A +B",
+    ]);
+    // Perhaps repaired by a reload.
     w.answers.clear();
     w.reload_dispatch(|_| {});
     w.at("3h");
-    w.expect(&["2h5m ops first_notification +A +B"]);
-    // Refused for good from the start: nothing was promised, so nothing is told at the end.
+    w.expect(&["1h25m ops first_notification +A +B"]);
+    // Refused from the start: nothing was promised, so nothing is told at the end.
     let mut w = World::new(at_once());
-    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "401".to_owned() }));
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "400".to_owned() }));
     w.fire(&["A"]);
     w.at("1m").resolve(&["A"]);
     w.at("1h");

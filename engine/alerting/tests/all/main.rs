@@ -5,6 +5,7 @@ mod c2_reload_loses_nothing;
 mod c4_every_decision_is_explained;
 mod c5_accepted_means_durable;
 mod c7_everything_is_bounded;
+mod chance;
 mod delivering;
 mod forwarding;
 mod pair;

@@ -13,7 +13,8 @@ use watchfire_alerting::{
 };
 use watchfire_model::{Alert, Duration, Labels, Matcher, Timestamp};
 
-use crate::simulation::{Chance, setting};
+use crate::chance::Chance;
+use crate::simulation::setting;
 use crate::world::{START, external, receiver};
 
 const SPAN: Duration = Duration::from_secs(10);

@@ -21,6 +21,7 @@ use watchfire_alerting::{
 use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, Matcher, RuleId, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
+use crate::chance::Chance;
 use crate::world::{START, external, instances};
 
 mod definitions;
@@ -31,26 +32,6 @@ const RULES: u64 = 6;
 
 /// Who has ended for so long has been looked at by all groups.
 const LONG: Duration = Duration::from_mins(30);
-
-/// xorshift64*; the only source of chance.
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 16) % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// What a receiver does with what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -661,6 +642,12 @@ impl Simulation {
     /// Nothing disturbs any more; after a while all receivers know what is true.
     fn settle(&mut self) {
         self.checks += 1;
+        // Every other time the receivers mend after the last reload, so that what they refused has to be sent again by itself.
+        let mend_unseen = self.checks.is_multiple_of(2);
+        if mend_unseen {
+            self.reload(0);
+            self.pass(Duration::from_mins(4));
+        }
         self.modes.clear();
         self.evaluation_fails = false;
         self.router_fails = false;
@@ -669,9 +656,11 @@ impl Simulation {
             self.expire_a_silence();
         }
         self.withdraw_acknowledgements();
-        self.reload(0);
+        if !mend_unseen {
+            self.reload(0);
+        }
         self.await_timeouts();
-        for _ in 0..8 {
+        for _ in 0..if mend_unseen { 18 } else { 8 } {
             self.pass(Duration::from_mins(4));
             self.answer_held();
         }

@@ -118,6 +118,7 @@ impl From<Entry> for LogEntry {
         let refusal = |twin: RefusalTwin| Refusal {
             firing: set(twin.firing),
             resolved: set(twin.resolved),
+            since: twin.at.into(),
             at: twin.at.into(),
             reason: twin.reason,
         };

@@ -183,6 +183,7 @@ fn any_target_record() -> impl Strategy<Value = Record> {
     let refusal = (any_set(), any_set(), any_time(), ".{0,4}").prop_map(|(firing, resolved, at, reason)| Refusal {
         firing,
         resolved,
+        since: at,
         at,
         reason: reason.into(),
     });
@@ -545,7 +546,7 @@ fn packed_records() -> [Record; 5] {
     let one = FingerprintSet::from_iter([alert.fingerprint()]);
     let acknowledgement =
         Acknowledgement { by: "Ada".into(), comment: "mine".into(), at: since, until: Some(at(1)), snooze: true };
-    let refused = Refusal { firing: one.clone(), resolved: one.clone(), at: since, reason: "no".into() };
+    let refused = Refusal { firing: one.clone(), resolved: one.clone(), since, at: since, reason: "no".into() };
     let entry = |at, reason, notification| {
         Arc::new(HistoryEntry { at, reason, target: Some(Arc::new(target.clone())), notification })
     };

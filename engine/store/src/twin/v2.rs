@@ -211,12 +211,8 @@ pub(super) fn read_target(r: &mut Reader<'_>, knows_done: bool) -> Read<TargetRe
             sequence: r.number()?,
             receipt: r.shared()?,
             refused: r.option(|r| {
-                Ok(Box::new(Refusal {
-                    firing: r.fingerprints()?,
-                    resolved: r.fingerprints()?,
-                    at: r.time()?,
-                    reason: r.shared()?,
-                }))
+                let (firing, resolved, at) = (r.fingerprints()?, r.fingerprints()?, r.time()?);
+                Ok(Box::new(Refusal { firing, resolved, since: at, at, reason: r.shared()? }))
             })?,
         },
         pending: r.option(|r| read_pending(r, knows_done))?,
