@@ -4,6 +4,7 @@
 //! what is not installed is reported as `SKIPPED name: reason` and counted by `cargo xtask test`.
 
 mod acceptance;
+mod alertmanager;
 mod api;
 mod author;
 mod broken;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         compliance::CASES,
         author::CASES,
         acceptance::CASES,
+        alertmanager::CASES,
         api::CASES,
         &contracts::cases(),
     ]

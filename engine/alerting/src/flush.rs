@@ -206,6 +206,18 @@ impl Engine {
         node.mute_time_intervals.iter().find(holds).cloned().map(SuppressReason::Muted)
     }
 
+    /// The intervals because of which a route tells nothing at a time: those outside of which it is, or those that mute it.
+    pub(crate) fn muted_by(&self, node: &Node, at: Timestamp) -> Vec<Arc<str>> {
+        match self.muted(node, at) {
+            None => Vec::new(),
+            Some(SuppressReason::OutsideActiveIntervals) => node.active_time_intervals.to_vec(),
+            Some(_) => {
+                let holds = |name: &&Arc<str>| self.intervals.get(*name).is_some_and(|interval| interval.contains(at));
+                node.mute_time_intervals.iter().filter(holds).cloned().collect()
+            }
+        }
+    }
+
     /// Decides about one target, and starts an attempt if one is due.
     fn look_at(&mut self, group: &mut Group, index: usize, survey: &Survey) {
         let now = self.now;

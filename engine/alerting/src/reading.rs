@@ -105,14 +105,12 @@ impl Engine {
             if !receivers.contains(&group.receiver) {
                 receivers.push(group.receiver.clone());
             }
-            let Some(muted) = self.routes.find(&group.route).and_then(|node| self.muted(node, now)) else { continue };
-            muted_groups += 1;
-            let name = match muted {
-                SuppressReason::Muted(name) => name,
-                _ => "active_time_intervals".into(),
-            };
-            if !muted_by.contains(&name) {
-                muted_by.push(name);
+            let names = self.routes.find(&group.route).map(|node| self.muted_by(node, now)).unwrap_or_default();
+            muted_groups += usize::from(!names.is_empty());
+            for name in names {
+                if !muted_by.contains(&name) {
+                    muted_by.push(name);
+                }
             }
         }
         receivers.sort();
@@ -173,6 +171,7 @@ impl Engine {
                     route: group.route.clone(),
                     receiver: group.receiver.clone(),
                     labels: group.labels.clone(),
+                    muted_by: node.map(|node| self.muted_by(node, now)).unwrap_or_default(),
                     route_labels: self.routes.find(&group.route).map(|node| node.labels.clone()).unwrap_or_default(),
                     created_at: group.created_at,
                     next_flush: group.next_flush,

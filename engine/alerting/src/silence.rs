@@ -79,7 +79,7 @@ pub enum SilenceError {
     /// It would be over already.
     #[error("end time can't be in the past")]
     EndsInThePast,
-    /// A set has no matcher, or only matchers that also match an absent label, so it would silence everything.
+    /// A set has no matcher, or only matchers that demand nothing, so it would silence everything.
     #[error("at least one matcher of each set must not match the empty string")]
     MatchesEverything,
     /// There are as many as may be, expired ones included.
@@ -255,7 +255,7 @@ impl Silences {
         if let Some(lasts) = draft.recurrence.as_ref().map(Recurrence::lasts).filter(|lasts| *lasts > lasts_max) {
             return Err(SilenceError::LastsTooLong { lasts, lasts_max });
         }
-        let matches_everything = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
+        let matches_everything = |set: &Vec<Matcher>| set.iter().all(Matcher::demands_nothing);
         if matcher_sets.is_empty() || matcher_sets.iter().any(matches_everything) {
             return Err(SilenceError::MatchesEverything);
         }

@@ -156,7 +156,7 @@ pub struct AlertView {
     pub silenced_by: Vec<SilenceId>,
     /// The firing alerts that inhibit it.
     pub inhibited_by: Vec<Fingerprint>,
-    /// The mute intervals of its routes that hold now; `active_time_intervals` where none of those holds.
+    /// The mute intervals of its routes that hold now, and the active ones where none of a route's holds.
     pub muted_by: Vec<Arc<str>>,
     /// Why a router plugin suppressed it.
     pub router_suppressed: Option<Arc<str>>,
@@ -187,6 +187,8 @@ pub struct AlertGroupView {
     pub unanswered_since: Option<Timestamp>,
     /// The receivers that are told because nobody acknowledged.
     pub escalated: Vec<Arc<str>>,
+    /// The intervals because of which its route tells nothing now.
+    pub muted_by: Vec<Arc<str>>,
     /// Its alerts, by labels.
     pub alerts: Vec<GroupedAlert>,
 }

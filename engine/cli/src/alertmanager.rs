@@ -17,7 +17,8 @@ The flags are Alertmanager's, and so is the default address, :9093. A copy of th
 called `alertmanager` takes these flags without the word before them:
   ln -s watchfire alertmanager && ./alertmanager --config.file=alertmanager.yml
 
-Flags about gossip and about the upkeep of files have nothing to do here; they are accepted and named in the log.
+Flags about gossip and the upkeep of files, --alerts.per-alertname-limit, --silences.max-silence-size-bytes and
+--web.systemd-socket have no effect here; they are accepted and named in the log.
 Several engines make one by sharing a PostgreSQL database: storage.url in the configuration.";
 
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub(crate) struct Alertmanager {
 
     /// The address to listen on
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = ":9093")]
-    listen: String,
+    listen: Vec<String>,
 
     /// Where readers of messages reach this engine
     #[arg(long = "web.external-url", value_name = "URL")]
@@ -53,6 +54,10 @@ pub(crate) struct Alertmanager {
     /// What stands before every path [default: the path of --web.external-url]
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     route_prefix: Option<String>,
+
+    /// The origin whose pages may read; several, or a pattern, stand in `server.cors_origins` of the configuration
+    #[arg(long = "web.cors.origin", value_name = "ORIGIN")]
+    cors_origin: Option<String>,
 
     /// How long a request may take; 0 leaves it to the configuration
     #[arg(long = "web.timeout", value_name = "DURATION")]
@@ -108,7 +113,7 @@ struct WithoutEffect {
 
 impl WithoutEffect {
     /// Each with a value.
-    const VALUES: [&str; 25] = [
+    const VALUES: [&str; 24] = [
         "alerts.gc-interval",
         "alerts.per-alertname-limit",
         "auto-gomemlimit.ratio",
@@ -131,13 +136,18 @@ impl WithoutEffect {
         "data.maintenance-interval",
         "dispatch.maintenance-interval",
         "silences.max-silence-size-bytes",
-        "web.cors.origin",
         "web.systemd-socket-name",
         "web.telemetry-path",
     ];
     /// Each without a value.
-    const SWITCHES: [&str; 3] =
-        ["cluster.allow-insecure-public-advertise-address-discovery", "log.silences", "web.systemd-socket"];
+    const SWITCHES: [&str; 6] = [
+        "cluster.allow-insecure-public-advertise-address-discovery",
+        "log.silences",
+        "no-cluster.allow-insecure-public-advertise-address-discovery",
+        "no-log.silences",
+        "no-web.systemd-socket",
+        "web.systemd-socket",
+    ];
 }
 
 impl Args for WithoutEffect {
@@ -195,6 +205,16 @@ impl Alertmanager {
                 file.display()
             );
         }
+        let [listen] = &self.listen[..] else {
+            bail!(
+                "--web.listen-address stands {} times; an engine listens on one address, such as :9093",
+                self.listen.len()
+            );
+        };
+        let cors_origin = self.cors_origin.as_deref().and_then(origin);
+        if let (Some(pattern), None) = (&self.cors_origin, &cors_origin) {
+            tracing::warn!("--web.cors.origin={pattern} has no effect here: list the origins in `server.cors_origins`");
+        }
         for flag in &self.without_effect.given {
             tracing::warn!("--{flag} has no effect here");
         }
@@ -212,12 +232,13 @@ impl Alertmanager {
             |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0);
         let (silences_max, requests_max) = (positive(self.silences_max), positive(self.requests_max));
         let timeout = self.timeout.filter(|timeout| *timeout > Duration::ZERO);
-        let (listen, retention, start_delay) = (self.listen, self.retention, self.start_delay);
+        let (listen, retention, start_delay) = (listen.clone(), self.retention, self.start_delay);
         let amend = move |config: &mut Config| {
             let server = &mut config.server;
             server.listen.clone_from(&listen);
             server.route_prefix.clone_from(&prefix);
             server.external_url = external_url.clone().or_else(|| server.external_url.take());
+            server.cors_origins.extend(cors_origin.clone());
             server.limits.request_timeout = timeout.unwrap_or(server.limits.request_timeout);
             server.limits.requests_max = requests_max.unwrap_or(server.limits.requests_max);
             config.limits.silences_max = silences_max.unwrap_or(config.limits.silences_max);
@@ -227,5 +248,28 @@ impl Alertmanager {
         };
         // Alertmanager listens on all addresses and asks nobody who they are; who replaces it must not be locked out.
         Ok(Launch { config: self.config_file, data: Some(self.storage_path), insecure: true, amend: Box::new(amend) })
+    }
+}
+
+/// The one origin that a pattern of `--web.cors.origin` means, if it is one.
+fn origin(pattern: &str) -> Option<String> {
+    let text = pattern.trim_start_matches('^').trim_end_matches('$').replace(r"\.", ".");
+    (!text.contains(['*', '+', '?', '(', '[', '{', '|', '\\', '^', '$'])).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_without_choices_is_an_origin() {
+        for (pattern, expected) in [
+            (r"https://grafana\.example\.org:3000", Some("https://grafana.example.org:3000")),
+            ("^https://grafana.example.org$", Some("https://grafana.example.org")),
+            (r"https://.*\.example\.org", None),
+            ("https://(a|b).example", None),
+        ] {
+            assert_eq!(origin(pattern).as_deref(), expected, "{pattern}");
+        }
     }
 }

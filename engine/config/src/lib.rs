@@ -48,7 +48,7 @@ pub use diagnostic::{Diagnostic, Level};
 pub use environment::{Environment, FixedEnvironment};
 pub use global::{GlobalConfig, SlackDefaults, SmtpDefaults};
 pub use http::{Authorization, BasicAuth, HeaderValues, HttpConfig, OAuth2, ProxyConfig, TlsConfig, TlsVersion};
-pub use matcher::{MatcherSyntaxError, parse_matcher, parse_matchers, parse_matchers_within};
+pub use matcher::{MatcherSyntaxError, parse_matcher, parse_matcher_within, parse_matchers, parse_matchers_within};
 pub use plugins::{GRANTS, PluginConfig, PluginsConfig};
 pub use prometheus::PrometheusConfig;
 pub use receiver::{

@@ -24,11 +24,26 @@ type Raw = (String, MatchOp, String);
 /// # Errors
 /// Where and why the text is not exactly one matcher.
 pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherSyntaxError> {
+    only(text, parse_matchers)
+}
+
+/// The same of what a request says, which has a budget for all its matchers.
+///
+/// # Errors
+/// As [`parse_matcher`], and where the budget is used up.
+pub fn parse_matcher_within(text: &str, budget: &mut MatcherBudget) -> Result<Matcher, MatcherSyntaxError> {
+    only(text, |text| parse_matchers_within(text, budget))
+}
+
+fn only(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<Vec<Matcher>, MatcherSyntaxError>,
+) -> Result<Matcher, MatcherSyntaxError> {
     if text.starts_with('{') || text.ends_with('}') {
         let offset = if text.starts_with('{') { 0 } else { text.len() - 1 };
         return Err(error(offset, "unexpected brace; write one matcher without { }"));
     }
-    let mut matchers = parse_matchers(text)?;
+    let mut matchers = parse(text)?;
     match (matchers.pop(), matchers.len()) {
         (Some(matcher), 0) => Ok(matcher),
         (None, _) => Err(error(0, "no matcher here; write one like name=\"value\"")),

@@ -138,6 +138,12 @@ impl Matcher {
         }
     }
 
+    /// Whether it demands nothing of an alert: it is positive, and the empty text matches. A silence of such matchers
+    /// alone would be one of everything (Alertmanager's `matchesEmpty`, which counts no negative matcher).
+    pub fn demands_nothing(&self) -> bool {
+        matches!(self.op, MatchOp::Equal | MatchOp::Regex) && self.matches("")
+    }
+
     /// Whether the label of that name in `labels` passes.
     pub fn matches_labels(&self, labels: &Labels) -> bool {
         self.matches(labels.value_or_empty(&self.name))

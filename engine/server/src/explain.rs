@@ -243,7 +243,7 @@ fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> Vec<String> {
         view.silenced_by.iter().map(|id| format!("silenced by {id}{}", comment(id))).collect();
     let inhibited = view.inhibited_by.iter().map(|it| format!("inhibited by the alert {it}{}", name(*it)));
     reasons.extend(inhibited);
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in the interval {interval}")));
+    reasons.extend(view.muted_by.iter().map(|interval| format!("muted by the interval {interval}")));
     reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by the router: {why}")));
     reasons
 }

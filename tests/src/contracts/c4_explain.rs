@@ -89,7 +89,7 @@ fn reasons() -> Result<()> {
             (rule("Waits"), "not yet for as long as `for` says", &["pending"]),
             (of("Silenced", "a"), " (c4, Ada)", &["silenced"]),
             (of("Inhibited", "a"), " (Source)", &["inhibited"]),
-            (of("Muted", "a"), "not told: muted in the interval always", &["muted"]),
+            (of("Muted", "a"), "not told: muted by the interval always", &["muted"]),
             (of("Limited", "b"), "told of a similar alert, so it is held back until", &["rate_limited"]),
             (of("Down", "a"), "it fires; down: attempt ", &["first_notification"]),
             (of("Refused", "a"), "no such channel", &["rejected"]),

@@ -227,7 +227,7 @@ fn semantics_24_inhibition_intervals_and_silences_come_before_deduplication() {
     w.at("30m");
     w.expect(&[]);
     let view = w.engine.alert(w.now, labels("C").fingerprint()).unwrap();
-    assert_eq!((view.state, &view.muted_by[..]), (AlertViewState::Suppressed, &["active_time_intervals".into()][..]));
+    assert_eq!((view.state, &view.muted_by[..]), (AlertViewState::Suppressed, &["always".into()][..]));
 }
 
 #[test]
@@ -492,12 +492,15 @@ fn draft(sets: &[&str], starts: &str, ends: &str) -> SilenceDraft {
 fn semantics_31_which_silences_are_refused() {
     let mut w = World::new(to_ops());
     w.at("10m");
-    let table: [(&[&str], &str, &str, Option<SilenceError>); 7] = [
+    let table: [(&[&str], &str, &str, Option<SilenceError>); 9] = [
         (&["a=1"], "0s", "1h", None),
         (&[], "0s", "1h", Some(SilenceError::MatchesEverything)),
         (&["a="], "0s", "1h", Some(SilenceError::MatchesEverything)),
         (&["a=1", "b=~.*"], "0s", "1h", Some(SilenceError::MatchesEverything)),
         (&["a=1 b=~.*"], "0s", "1h", None),
+        // A negative matcher demands something, as Alertmanager counts it.
+        (&["a!=1"], "0s", "1h", None),
+        (&["a!~1|2 b="], "0s", "1h", None),
         (&["a=1"], "1h", "30m", Some(SilenceError::EndsBeforeStart)),
         (&["a=1"], "0s", "10m", Some(SilenceError::EndsInThePast)),
     ];

@@ -242,7 +242,7 @@ fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> String {
     let sources: BTreeSet<String> = sources.map(|source| source.alert.name().to_owned()).collect();
     let mut reasons: Vec<String> = view.silenced_by.iter().filter_map(|id| engine.silence(id)).map(silenced).collect();
     reasons.extend(sources.iter().map(|name| format!("inhibited by {name}")));
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted in {interval}")));
+    reasons.extend(view.muted_by.iter().map(|interval| format!("muted by {interval}")));
     reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
     reasons.join("; ")
 }

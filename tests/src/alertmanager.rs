@@ -1,0 +1,265 @@
+//! The API v2 beside a real Alertmanager: the same configuration, alerts and silences in both, and the same lists out of
+//! both, whatever is asked for.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs::File;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::support::{Engine, Tool, block_on, client, eventually};
+
+const ALERTMANAGER: Tool = Tool::Program("alertmanager");
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "alertmanager::lists_are_the_same_in_both", needs: &[Tool::Binary, ALERTMANAGER], run: lists },
+    Case {
+        name: "alertmanager::silences_are_taken_and_refused_by_both",
+        needs: &[Tool::Binary, ALERTMANAGER],
+        run: silences,
+    },
+];
+
+const CONFIG: &str = r#"
+route:
+  receiver: none
+  group_wait: 0s
+  group_by: [alertname]
+  routes:
+    - {matchers: [team="night"], receiver: night, mute_time_intervals: [always], continue: true}
+    - {matchers: [team="night"], receiver: loud}
+    - {matchers: [team="office"], receiver: night, active_time_intervals: [never]}
+receivers:
+  - {name: none}
+  - {name: night, labels: {owner: ops, kind: mail}}
+  - {name: loud, labels: {owner: ops}}
+inhibit_rules: [{source_matchers: [alertname="Source"], target_matchers: [alertname="Target"]}]
+time_intervals:
+  - {name: always, time_intervals: [{times: [{start_time: '00:00', end_time: '24:00'}]}]}
+  - {name: never, time_intervals: [{years: ['1999']}]}
+"#;
+
+/// What both are asked for.
+const QUESTIONS: &[&str] = &[
+    "/receivers",
+    "/receivers?receiver_matchers=owner%3Dops",
+    "/receivers?receiver_matchers=owner%3Dops&receiver_matchers=kind%21%3Dmail",
+    "/receivers?receiver_matchers=kind%3D",
+    "/receivers?receiver_matchers=x",
+    "/alerts",
+    "/alerts?active=false",
+    "/alerts?active=TRUE&silenced=f",
+    "/alerts?active=maybe",
+    "/alerts?inhibited=false",
+    "/alerts?silenced=false&inhibited=0",
+    "/alerts?muted=false",
+    "/alerts?receiver=night",
+    "/alerts?receiver=n.*",
+    "/alerts?receiver=(",
+    "/alerts?receiver_matchers=kind%3D%22mail%22",
+    "/alerts?receiver_matchers=kind%3Dmail&receiver=loud",
+    "/alerts?filter=team%3Dnight",
+    "/alerts?filter=team%21%3D%22%22&filter=alertname%3D~%22M.*%22",
+    "/alerts?filter=team%3D%22%22",
+    "/alerts?filter=",
+    "/alerts?filter=%7Bteam%3D%22night%22%7D",
+    "/alerts?unknown=1",
+    "/alerts/groups",
+    "/alerts/groups?muted=false",
+    "/alerts/groups?active=false",
+    "/alerts/groups?silenced=false&inhibited=false",
+    "/alerts/groups?receiver=loud",
+    "/alerts/groups?receiver=loud&receiver_matchers=kind%3Dmail",
+    "/alerts/groups?receiver_matchers=owner%3Dops&muted=false",
+    "/alerts/groups?filter=alertname%3DMuted",
+    "/silences",
+    "/silences?active=false",
+    "/silences?expired=false",
+    "/silences?pending=false&expired=0",
+    "/silences?filter=team%3Dprod",
+    "/silences?filter=team%21%3Dprod",
+    "/silences?filter=team%3D~%22prod.*%22",
+    "/silences?filter=team%3Dprod&filter=alertname%3Dx",
+    "/silences?filter=team%3D~prod",
+    "/silences?filter=",
+];
+
+fn lists() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        let both = [engine.url("/api/v2"), peer.url.clone()];
+        let alert = |name: &str, team: &str| json!({"labels": {"alertname": name, "team": team}, "generatorURL": "http://a.example/", "endsAt": "2099-01-01T00:00:00Z"});
+        let alerts = [
+            ("Source", "a"),
+            ("Target", "a"),
+            ("Silenced", "b"),
+            ("Muted", "night"),
+            ("Outside", "office"),
+            ("Plain", "c"),
+        ];
+        let alerts: Vec<Value> = alerts.map(|(name, team)| alert(name, team)).into();
+        for url in &both {
+            for (sets, starts) in [
+                (json!([["alertname", "Silenced", false, true]]), "2020-01-01T00:00:00Z"),
+                (json!([["team", "prod", false, true]]), "2020-01-01T00:00:00Z"),
+                (json!([["team", "prod", false, false], ["alertname", "x", false, true]]), "2020-01-01T00:00:00Z"),
+                (json!([["team", "prod.*", true, true]]), "2090-01-01T00:00:00Z"),
+                (json!([["team", "gone", false, false]]), "2090-01-01T00:00:00Z"),
+            ] {
+                let answer = post(&format!("{url}/silences"), &silence(&sets, starts)).await?;
+                ensure!(answer.0 == 200, "{url}: {answer:?}");
+                if sets[0][1] == "gone" {
+                    let id = answer.1["silenceID"].as_str().context("it has an id")?.to_owned();
+                    client()?.delete(format!("{url}/silence/{id}")).send().await?.error_for_status()?;
+                }
+            }
+            let answer = post(&format!("{url}/alerts"), &json!(alerts)).await?;
+            ensure!(answer.0 == 200, "{url}: {answer:?}");
+        }
+        let ask = async |question: &str| -> Result<[(u16, Value); 2]> {
+            let mut answers = [(0, Value::Null), (0, Value::Null)];
+            for (url, to) in both.iter().zip(&mut answers) {
+                let answer = client()?.get(format!("{url}{question}")).send().await?;
+                to.0 = answer.status().as_u16();
+                let text = answer.text().await?;
+                if to.0 == 200 {
+                    to.1 = comparable(&serde_json::from_str(&text)?);
+                }
+            }
+            Ok(answers)
+        };
+        // Alertmanager learns that a group is muted when it would have told somebody of it.
+        eventually("both have told of all groups", async || {
+            let [here, there] = ask("/alerts/groups").await?;
+            Ok((here == there).then_some(()))
+        })
+        .await?;
+        let mut differences = String::new();
+        for question in QUESTIONS {
+            let [here, there] = ask(question).await?;
+            if here != there {
+                writeln!(differences, "{question}:\nhere  {here:?}\nthere {there:?}")?;
+            }
+        }
+        ensure!(differences.is_empty(), "{differences}");
+        Ok(())
+    })
+}
+
+/// Bodies that both take or both refuse, with the status and what a refusal by the framework says.
+fn silences() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        let whole = |sets: Value| silence(&sets, "2020-01-01T00:00:00Z");
+        let without = |key: &str| {
+            let mut body = whole(json!([["a", "b", false, true]]));
+            body.as_object_mut().expect("an object").remove(key);
+            body
+        };
+        for body in [
+            whole(json!([["team", "b", false, false]])),
+            whole(json!([["team", "b|c", true, false]])),
+            whole(json!([["team", "", false, true]])),
+            whole(json!([["team", ".*", true, true]])),
+            whole(json!([["team", ".*", true, true], ["x", "", false, false]])),
+            whole(json!([["", "b", false, true]])),
+            whole(json!([["a", "(", true, true]])),
+            whole(json!([])),
+            without("comment"),
+            without("createdBy"),
+            without("startsAt"),
+            without("endsAt"),
+            without("matchers"),
+            json!({}),
+            json!([]),
+            json!({"matchers": [{"name": "a"}], "comment": "c", "createdBy": "a",
+                "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z"}),
+        ] {
+            let here = post(&engine.url("/api/v2/silences"), &body).await?;
+            let there = post(&format!("{}/silences", peer.url), &body).await?;
+            ensure!(here.0 == there.0, "{body}: here {here:?}, there {there:?}");
+            ensure!(here.0 != 422 || here.1 == there.1, "{body}: here {here:?}, there {there:?}");
+        }
+        Ok(())
+    })
+}
+
+fn silence(matchers: &Value, starts: &str) -> Value {
+    let matcher = |m: &Value| json!({"name": m[0], "value": m[1], "isRegex": m[2], "isEqual": m[3]});
+    json!({
+        "matchers": matchers.as_array().into_iter().flatten().map(matcher).collect::<Vec<_>>(),
+        "startsAt": starts, "endsAt": "2099-01-01T00:00:00Z", "createdBy": "Ada", "comment": "planned",
+    })
+}
+
+async fn post(url: &str, body: &Value) -> Result<(u16, Value)> {
+    let request = client()?.post(url).header("content-type", "application/json").body(body.to_string());
+    let answer = request.send().await?;
+    Ok((answer.status().as_u16(), serde_json::from_str(&answer.text().await?).unwrap_or(Value::Null)))
+}
+
+/// A list in an order of its own, without ids and times.
+fn comparable(value: &Value) -> Value {
+    const OWN: [&str; 6] = ["id", "fingerprint", "startsAt", "endsAt", "updatedAt", "annotations"];
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(comparable).collect();
+            items.sort_by_key(ToString::to_string);
+            Value::Array(items)
+        }
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(key, _)| !OWN.contains(&key.as_str())).map(|(key, value)| {
+                let by_id = matches!(key.as_str(), "silencedBy" | "inhibitedBy");
+                let count = || json!(value.as_array().map(Vec::len));
+                (key.clone(), if by_id { count() } else { comparable(value) })
+            });
+            json!(kept.collect::<BTreeMap<String, Value>>())
+        }
+        other => other.clone(),
+    }
+}
+
+/// A real Alertmanager that runs until the value ends.
+struct Alertmanager {
+    process: Child,
+    /// Of its API v2.
+    url: String,
+}
+
+impl Alertmanager {
+    /// Starts it with the engine's configuration, in the engine's folder.
+    async fn start(engine: &Engine) -> Result<Alertmanager> {
+        // A port that was free a moment ago.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let folder = engine.folder();
+        let process = Command::new("alertmanager")
+            .arg(format!("--config.file={}", folder.join("watchfire.yml").display()))
+            .arg(format!("--storage.path={}", folder.join("alertmanager").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(File::create(folder.join("alertmanager.log"))?)
+            .spawn()
+            .context("cannot start alertmanager")?;
+        let peer = Alertmanager { process, url: format!("http://{address}/api/v2") };
+        eventually("alertmanager answers", async || {
+            Ok(client()?.get(format!("{}/status", peer.url)).send().await.ok())
+        })
+        .await?;
+        Ok(peer)
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        // The test is over either way; a process that is gone already is as good.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
