@@ -84,6 +84,11 @@ fn check() -> Result<()> {
         }
         let nowhere = watchfire(&engine, &["check", "rules.yml", "--data", "."])?;
         ensure!(nowhere.code == 1 && nowhere.err.contains("nothing is recorded here"), "{}", nowhere.err);
+        engine.write("mail.yml", "templates: ['*.tmpl']\nroute: {receiver: r}\nreceivers: [{name: r}]\n")?;
+        engine.write("mail.tmpl", "{{ define \"mine\" }}\n{{ .Com\n")?;
+        let broken = watchfire(&engine, &["check", "mail.yml"])?;
+        let told = "mail.tmpl:3:1: error: unclosed action started at mail.tmpl:2 [bad-template]";
+        ensure!(broken.code == 1 && broken.out.contains(told), "{}", broken.out);
         Ok(())
     })
 }

@@ -54,7 +54,7 @@ pub(crate) async fn run(options: Check) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The files and the rules that they name, each once.
+/// The files, and the rules and templates that they name, each once.
 fn check_files(files: &[PathBuf]) -> Vec<CheckedFile> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     let mut open: Vec<(PathBuf, Usable)> = files.iter().rev().map(|path| (path.clone(), Usable::default())).collect();
@@ -63,11 +63,13 @@ fn check_files(files: &[PathBuf]) -> Vec<CheckedFile> {
         if !seen.insert(path.clone()) {
             continue;
         }
-        let file = check_file(&path, &usable);
+        let mut file = check_file(&path, &usable);
         if let Some(named) = &file.named {
-            open.extend(named.files.iter().rev().map(|path| (path.clone(), named.usable.clone())));
+            open.extend(named.rules.iter().rev().map(|path| (path.clone(), named.usable.clone())));
         }
+        let templates = file.named.as_mut().map(|named| std::mem::take(&mut named.templates));
         checked.push(file);
+        checked.extend(templates.unwrap_or_default());
     }
     checked
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use watchfire::alerting::Integration;
 use watchfire::delivery::{Deliverer, Request, Settings};
-use watchfire::{Clock, SystemClock, deliveries_of, matching, open_plugins, read};
+use watchfire::{Clock, SystemClock, deliveries_of, load_templates, open_plugins, read};
 use watchfire_ingest::Limits;
 
 #[derive(Debug, Args)]
@@ -74,15 +74,14 @@ fn preview(options: &Preview) -> Result<ExitCode> {
         let names: Vec<&str> = config.dispatch.receivers.iter().map(|receiver| &*receiver.name).collect();
         format!("there is no receiver {:?}; there are: {}", options.receiver, names.join(", "))
     })?;
-    let mut templates = Vec::new();
-    for path in matching(&config.templates, Path::new(""), &mut Vec::new()) {
-        let text = read(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        templates.push((path.display().to_string(), text));
+    let loaded = load_templates(&config, Path::new(""));
+    for diagnostic in &loaded.diagnostics {
+        eprintln!("{diagnostic}");
     }
     let provider = open_plugins(options.plugins.as_deref()).map_err(|error| anyhow!(error))?;
     let settings =
         Settings { external_url: config.server.external_url.clone().unwrap_or_default(), ..Settings::default() };
-    let deliverer = Deliverer::new(settings, &config.receivers, &templates, provider);
+    let deliverer = Deliverer::new(settings, &config.receivers, loaded.templates, provider);
     let integrations = Integration::identify(&[], &[], &receiver.integrations);
     let mut failed = false;
     for delivery in deliveries_of(&options.receiver, integrations, &alerts, now) {

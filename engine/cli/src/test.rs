@@ -10,7 +10,7 @@ use watchfire::alerting::Delivery;
 use watchfire::config::Config;
 use watchfire::delivery::{Deliverer, Settings};
 use watchfire::plugin::Provider;
-use watchfire::{ProcessEnvironment, matching, open_plugins, read};
+use watchfire::{ProcessEnvironment, load_templates, matching, open_plugins, read};
 use watchfire_scenario::{Files, Renderer, Report, Style, Tools, is_test_file, run_file};
 
 use crate::args::Test;
@@ -85,11 +85,12 @@ struct Messages {
 
 impl Renderer for Messages {
     fn render(&self, config: &Config, delivery: &Delivery) -> Result<String, String> {
-        let mut templates = Vec::new();
-        for path in matching(&config.templates, Path::new(""), &mut Vec::new()) {
-            templates.push((path.display().to_string(), read(&path)?));
+        let loaded = load_templates(config, Path::new(""));
+        if let Some(error) = loaded.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+            return Err(error.to_string());
         }
-        let deliverer = Deliverer::new(Settings::default(), &config.receivers, &templates, Arc::clone(&self.provider));
+        let provider = Arc::clone(&self.provider);
+        let deliverer = Deliverer::new(Settings::default(), &config.receivers, loaded.templates, provider);
         let requests = deliverer.preview(delivery).map_err(|error| error.to_string())?;
         Ok(requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect::<Vec<_>>().join("\n"))
     }

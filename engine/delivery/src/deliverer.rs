@@ -12,6 +12,7 @@ use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey, SettingsDige
 use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::{Fingerprint, Timestamp};
 use watchfire_plugin::{Message, Provider};
+use watchfire_template::alertmanager::Templates;
 
 use crate::grant::Grant;
 use crate::http::{self, Pools};
@@ -66,7 +67,7 @@ type Receivers = BTreeMap<String, BTreeMap<(Arc<str>, SettingsDigest), Arc<Integ
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{place}: {message}")]
 pub struct Problem {
-    /// Which receiver and integration, or which file.
+    /// Which receiver and integration.
     pub place: String,
     /// What is wrong.
     pub message: String,
@@ -140,18 +141,15 @@ impl Attempt {
 impl Deliverer {
     /// Prepares all integrations.
     ///
-    /// `templates` are files of Go templates as name and text. What cannot be used is listed in
-    /// [`problems`](Deliverer::problems) and does not stop the rest.
+    /// What cannot be used is listed in [`problems`](Deliverer::problems) and does not stop the rest.
     pub fn new(
         settings: Settings,
         receivers: &[Receiver],
-        templates: &[(String, String)],
+        templates: Templates,
         provider: Arc<dyn Provider>,
     ) -> Deliverer {
         http::install_crypto();
-        let (library, broken) = Library::new(templates);
-        let problem = |place: &str, message: String| Problem { place: place.to_owned(), message };
-        let mut problems: Vec<_> = broken.into_iter().map(|message| problem("templates", message)).collect();
+        let mut problems = Vec::new();
         let pools = Pools::default();
         let mut prepared: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for receiver in receivers {
@@ -161,7 +159,7 @@ impl Deliverer {
                 let mut found = Vec::new();
                 let ready = Integration::new(integration, &pools, settings.timeout, &mut found);
                 integrations.insert((ready.kind.clone(), integration.settings), Arc::new(ready));
-                problems.extend(found.into_iter().map(|message| problem(&place, message)));
+                problems.extend(found.into_iter().map(|message| Problem { place: place.clone(), message }));
             }
         }
         for (receiver, channels) in &settings.channels {
@@ -172,7 +170,14 @@ impl Deliverer {
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
         let former = BTreeMap::new();
-        Deliverer { settings, library: Arc::new(library), provider, receivers: prepared, former, problems }
+        Deliverer {
+            settings,
+            library: Arc::new(Library::new(templates)),
+            provider,
+            receivers: prepared,
+            former,
+            problems,
+        }
     }
 
     /// Takes the place of another deliverer: what was decided for an integration as it was before goes to it as it was

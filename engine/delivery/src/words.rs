@@ -2,7 +2,7 @@
 //! words take its place and the failure is noted: a broken text never costs a page.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -26,23 +26,12 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Library {
     templates: Templates,
-    defined: BTreeSet<String>,
     parsed: Mutex<BTreeMap<String, Arc<MessageTemplate>>>,
 }
 
 impl Library {
-    /// From files, as names and texts. Of a file that is no template the error is returned and the rest is used.
-    pub(crate) fn new(files: &[(String, String)]) -> (Library, Vec<String>) {
-        let mut templates = Templates::new();
-        let mut problems = Vec::new();
-        let mut defined = BTreeSet::new();
-        for (name, text) in files {
-            match templates.add(name, text) {
-                Ok(()) => defined.extend(definitions(text)),
-                Err(error) => problems.push(format!("{name}:{}:{}: {}", error.line, error.column, error.message)),
-            }
-        }
-        (Library { templates, defined, parsed: Mutex::default() }, problems)
+    pub(crate) fn new(templates: Templates) -> Library {
+        Library { templates, parsed: Mutex::default() }
     }
 
     /// The templates themselves.
@@ -52,7 +41,7 @@ impl Library {
 
     /// Whether a user's file gives this name a meaning of its own.
     pub(crate) fn redefines(&self, name: &str) -> bool {
-        self.defined.contains(name)
+        self.templates.redefines(name)
     }
 
     fn parse(&self, text: &str) -> Result<Arc<MessageTemplate>, String> {
@@ -64,19 +53,6 @@ impl Library {
         parsed.insert(text.to_owned(), template.clone());
         Ok(template)
     }
-}
-
-/// The names that a file of Go templates defines.
-fn definitions(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for keyword in ["define", "block"] {
-        for (at, _) in text.match_indices(keyword) {
-            let rest = text[at + keyword.len()..].trim_start();
-            let quoted = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            names.extend(quoted.map(|(name, _)| name.to_owned()));
-        }
-    }
-    names
 }
 
 /// Renders the texts of one notification.
@@ -344,12 +320,6 @@ fn checked(message: Message) -> Result<Message, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn definitions_are_found_in_every_spelling() {
-        let text = r#"{{ define "a.b" }}x{{ end }}{{-define "c"-}}{{end}}{{ block "d" . }}{{ end }} a define of "e""#;
-        assert_eq!(definitions(text), ["a.b", "c", "d"]);
-    }
 
     #[test]
     fn messages_that_no_channel_could_send_are_refused() {

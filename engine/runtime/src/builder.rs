@@ -1,7 +1,7 @@
 //! Building and starting an engine: one straight line from what is configured to what runs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,7 @@ use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
 use watchfire_store::log::{Log, LogError, LogSettings};
 use watchfire_store::{Database, Store, StoreSettings};
+use watchfire_template::alertmanager::Templates;
 
 use crate::bounds::Bounds;
 use crate::clock::{Clock, SystemClock};
@@ -31,7 +32,7 @@ use crate::forward::Forwarder;
 use crate::handle::{ALERTS_WAITING_MAX, Inner, Watchfire};
 use crate::health::Health;
 use crate::intake::Intake;
-use crate::last_good::LastGood;
+use crate::last_good::LastGoodFiles;
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::owner::{Owner, Request};
@@ -111,30 +112,22 @@ pub(crate) struct DeliveryParts {
 }
 
 impl DeliveryParts {
-    /// Sets the receivers of a configuration up. What is broken in a template or an integration is reported; the
-    /// messages concerned fall back to the built-in ones.
+    /// Sets the receivers of a configuration up. What is broken in an integration is reported; the messages concerned fall
+    /// back to the built-in ones.
     pub(crate) fn build(
         &self,
         config: &Config,
-        folder: &Path,
+        templates: Templates,
         providers: &Arc<dyn Provider>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Deliverer {
-        let mut templates = Vec::new();
-        for path in crate::load::matching(&config.templates, folder, diagnostics) {
-            let name = path.display().to_string();
-            match crate::load::read(&path) {
-                Ok(text) => templates.push((name, text)),
-                Err(error) => diagnostics.push(crate::load::whole_file(&name, &format!("cannot be read: {error}"))),
-            }
-        }
         let settings = watchfire_delivery::Settings {
             external_url: external_url(config),
             channels: self.channels.clone(),
             trends: Some(Arc::new(self.numbers.within(&config.server.limits))),
             ..watchfire_delivery::Settings::default()
         };
-        let deliverer = Deliverer::new(settings, &config.receivers, &templates, Arc::clone(providers));
+        let deliverer = Deliverer::new(settings, &config.receivers, templates, Arc::clone(providers));
         let known: Vec<&str> = config.receivers.iter().map(|receiver| &*receiver.name).collect();
         for receiver in self.channels.keys().filter(|receiver| !known.contains(&receiver.as_str())) {
             let message = format!(
@@ -314,11 +307,11 @@ impl Prepared {
             Origin::File(file) => reload::inputs(&file.path, &config),
             Origin::Values(..) => reload::Inputs::new(),
         };
-        let mut last_good = LastGood::open(data_dir.join("rules.json"));
+        let mut last_good = LastGoodFiles::open(&data_dir);
         let mut reader = RuleReader::default();
         let before = Before { loaded: None, reader: &mut reader, last_good: &mut last_good };
         let fresh = reload::read(&origin, &host, providers.as_ref(), before, &running, &remembered, now);
-        let Fresh { mut loaded, mut compiled } =
+        let Fresh { mut loaded, mut compiled, templates } =
             fresh.map_err(|(diagnostics, _)| StartError::Config { diagnostics, text })?;
         last_good.keep();
 
@@ -339,7 +332,7 @@ impl Prepared {
         let numbers = Numbers::new(Arc::clone(&rules), Arc::clone(&data), Arc::clone(&bounds));
         let delivery = DeliveryParts { channels, numbers };
         delivery.extend(&mut compiled.definitions.dispatch);
-        let deliverer = delivery.build(&loaded.config, &folder, &providers, &mut loaded.diagnostics);
+        let deliverer = delivery.build(&loaded.config, templates, &providers, &mut loaded.diagnostics);
         let deliverer = Arc::new(ArcSwap::from_pointee(deliverer));
         let forwarder = Forwarder::new(Arc::clone(&clock), Arc::clone(&metrics));
         forwarder.configure(&loaded.config, &mut loaded.diagnostics);

@@ -13,6 +13,7 @@ use watchfire_rules::builtin::Builtins;
 
 use crate::load::{self, ProcessEnvironment};
 use crate::plugins::plugin_policy;
+use crate::templates::{self, LoadedTemplates};
 
 /// What a check of one file found.
 #[derive(Clone, Debug)]
@@ -25,17 +26,19 @@ pub struct CheckedFile {
     pub diagnostics: Vec<Diagnostic>,
     /// The good rules of a rule file.
     pub rules: Option<RuleFile>,
-    /// What a configuration says about the rules that it names.
-    pub named: Option<NamedRules>,
+    /// What a configuration says about the files that it names.
+    pub named: Option<NamedFiles>,
 }
 
-/// The rules that a configuration names, which want to be checked too.
+/// The files that a configuration names, which want to be checked too.
 #[derive(Clone, Debug)]
-pub struct NamedRules {
-    /// Their files.
-    pub files: Vec<PathBuf>,
-    /// What they may use.
+pub struct NamedFiles {
+    /// Its rule files.
+    pub rules: Vec<PathBuf>,
+    /// What rules may use.
     pub usable: Usable,
+    /// Its files of templates, which are checked already.
+    pub templates: Vec<CheckedFile>,
 }
 
 /// What rules may use, as a configuration says. The default is what a rule file may use that no configuration names.
@@ -90,12 +93,28 @@ pub fn check_file(path: &Path, usable: &Usable) -> CheckedFile {
         if let Some(plugins) = &plugins {
             plugins.check(source, &mut diagnostics);
         }
-        NamedRules {
-            files: load::matching(&config.rules.paths, Path::new(""), &mut diagnostics),
+        NamedFiles {
+            rules: load::matching(&config.rules.paths, Path::new(""), &mut diagnostics),
             usable: Usable { features: load::features(&config), plugins },
+            templates: check_templates(source, &config, &mut diagnostics),
         }
     });
     checked.diagnostics = diagnostics;
+    checked
+}
+
+/// Checks the files of templates that a configuration names, and whether they define what its receivers call.
+fn check_templates(source: Source<'_>, config: &Config, diagnostics: &mut Vec<Diagnostic>) -> Vec<CheckedFile> {
+    let LoadedTemplates { templates, files, diagnostics: mut found, .. } =
+        templates::load_templates(config, Path::new(""));
+    let checked = files.into_iter().map(|(name, text)| {
+        let own = found.extract_if(.., |diagnostic| diagnostic.file == name).collect();
+        CheckedFile { name, text, diagnostics: own, rules: None, named: None }
+    });
+    let checked = checked.collect();
+    diagnostics.append(&mut found);
+    templates::check_names(source, &templates, diagnostics);
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     checked
 }
 

@@ -1,10 +1,10 @@
-//! The last good version of every rule file, over a restart too.
+//! The last good version of every rule file and every file of templates, over a restart too.
 //!
-//! What is kept are texts: the last version without an error, and behind it the later ones that are broken in part and
-//! whose other rules are in force. Read in this order, each standing in for what is broken in the next, they give what
-//! was in force.
+//! What is kept are texts: the last version without an error, and behind it those later ones of a rule file that are broken
+//! in part and whose other rules are in force. Read in this order, each standing in for what is broken in the next, they
+//! give what was in force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use watchfire_config::{Source, load_rules_with};
 use watchfire_promql::Features;
@@ -16,6 +16,34 @@ use crate::load::stand_in;
 /// Versions of one file that are kept; of more the second oldest goes, which costs at most a rule that was mended and
 /// broken again meanwhile.
 const VERSIONS_MAX: usize = 8;
+
+/// The last good versions of all files, by what they are read as.
+#[derive(Clone, Debug)]
+pub(crate) struct LastGoodFiles {
+    pub(crate) rules: LastGood,
+    pub(crate) templates: LastGood,
+}
+
+impl LastGoodFiles {
+    /// What the process before kept in this folder.
+    pub(crate) fn open(folder: &Path) -> LastGoodFiles {
+        LastGoodFiles {
+            rules: LastGood::open(folder.join("rules.json")),
+            templates: LastGood::open(folder.join("templates.json")),
+        }
+    }
+
+    /// Whether all of it is durable.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.rules.is_kept() && self.templates.is_kept()
+    }
+
+    /// Makes it durable, if something has changed.
+    pub(crate) fn keep(&mut self) {
+        self.rules.keep();
+        self.templates.keep();
+    }
+}
 
 /// The texts as they are in force, and as they are on disk.
 #[derive(Clone, Debug)]
@@ -31,7 +59,7 @@ impl LastGood {
         let texts = Texts::new(path);
         let kept = texts.read().unwrap_or_else(|error| {
             let path = texts.path().display().to_string();
-            tracing::error!(path, %error, "the last good versions of rule files cannot be read");
+            tracing::error!(path, %error, "the last good versions of files cannot be read");
             Versions::new()
         });
         LastGood { texts, versions: kept.clone(), kept }
@@ -61,7 +89,12 @@ impl LastGood {
         self.versions.retain(|file, _| is_there(file));
     }
 
-    /// The file as it was in force last, if it was.
+    /// The version of a file that was noted last.
+    pub(crate) fn latest(&self, file: &str) -> Option<&str> {
+        self.versions.get(file)?.last().map(String::as_str)
+    }
+
+    /// The rule file as it was in force last, if it was.
     pub(crate) fn restore(&self, file: &str, features: Features) -> Option<RuleFile> {
         let mut restored: Option<RuleFile> = None;
         for text in self.versions.get(file)? {
@@ -88,7 +121,7 @@ impl LastGood {
             Ok(()) => self.kept = self.versions.clone(),
             Err(error) => {
                 let path = self.texts.path().display().to_string();
-                tracing::error!(path, %error, "the last good versions of rule files cannot be kept over a restart");
+                tracing::error!(path, %error, "the last good versions of files cannot be kept over a restart");
             }
         }
     }

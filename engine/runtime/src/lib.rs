@@ -66,6 +66,7 @@ mod remote;
 mod retention;
 mod screen;
 mod self_alerts;
+mod templates;
 mod tenure;
 mod touch;
 mod watch;
@@ -77,7 +78,7 @@ use thiserror::Error;
 
 pub use bounds::{Bound, Place};
 pub use builder::{Builder, Prepared, StartError, ingest_limits};
-pub use check::{CheckedFile, NamedRules, PluginFolder, Usable, check_file, is_rule_file};
+pub use check::{CheckedFile, NamedFiles, PluginFolder, Usable, check_file, is_rule_file};
 pub use clock::{Clock, SystemClock};
 pub use compile::external_url;
 pub use deliveries::deliveries_of;
@@ -88,6 +89,7 @@ pub use providers::open_plugins;
 pub use query::{Answered, LabelStatistics, QueryFailure, QuerySettings, Storage};
 pub use reload::{ReloadError, ReloadReport};
 pub use retention::of as retention_of;
+pub use templates::{LoadedTemplates, load_templates};
 pub use watchfire_delivery::DeliveryRecord;
 pub use watchfire_host::{PluginCounters, PluginInfo, Recording, Suspension};
 

@@ -111,17 +111,10 @@ pub(crate) fn rule_files(
 ) -> RuleFiles {
     let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
-    let Search { files, hidden } = search(&config.rules.paths, folder, &mut found.diagnostics);
-    // A file that lies in a folder which cannot be listed is not gone.
-    let unseen: BTreeSet<PathBuf> = before
-        .iter()
-        .map(|file| &*file.path)
-        .chain(last_good.files())
-        .map(PathBuf::from)
-        .filter(|file| hidden.keys().any(|folder| file.starts_with(folder)) && !files.contains(file))
-        .collect();
-    found.diagnostics.extend(unlisted(&hidden, "; the rules in it stay as they were"));
-    for path in files.into_iter().chain(unseen) {
+    let search = Search::new(&config.rules.paths, folder, &mut found.diagnostics);
+    let unseen = search.unseen(before.iter().map(|file| &*file.path).chain(last_good.files()));
+    found.diagnostics.extend(search.unlisted("; the rules in it stay as they were"));
+    for path in search.files.into_iter().chain(unseen) {
         let name = path.display().to_string();
         let in_force = || {
             let known = before.iter().find(|file| file.path == name).cloned();
@@ -220,48 +213,58 @@ pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
 /// The files that match one of the patterns, which are relative to `folder`, sorted by path. A name without wildcards
 /// that is no file is reported, and so is a folder that cannot be listed.
 pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    let Search { files, hidden } = search(patterns, folder, diagnostics);
-    diagnostics.extend(unlisted(&hidden, ""));
-    files
+    let search = Search::new(patterns, folder, diagnostics);
+    diagnostics.extend(search.unlisted(""));
+    search.files
 }
 
 /// What patterns find.
-struct Search {
+pub(crate) struct Search {
     /// The files that match, sorted by path.
-    files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// The folders below which there may be more: they are there and cannot be listed.
     hidden: BTreeMap<PathBuf, io::Error>,
 }
 
-/// Errors about folders that cannot be listed, and what that means.
-fn unlisted(hidden: &BTreeMap<PathBuf, io::Error>, meaning: &str) -> impl Iterator<Item = Diagnostic> {
-    hidden.iter().map(move |(folder, error)| {
-        whole_file(&folder.display().to_string(), &format!("cannot be listed: {error}{meaning}"))
-    })
-}
-
-fn search(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Search {
-    let (mut found, mut hidden) = (BTreeSet::new(), BTreeMap::new());
-    for pattern in patterns {
-        let absolute = without_dot(&folder.join(pattern));
-        let text = absolute.display().to_string();
-        let glob = GlobBuilder::new(&text).literal_separator(true).build();
-        let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
-        let set = match set {
-            Ok(set) => set,
-            Err(error) => {
-                diagnostics.push(whole_file(pattern, &format!("is not a valid pattern: {error}")));
-                continue;
+impl Search {
+    /// Looks for files; patterns that are wrong are reported.
+    pub(crate) fn new(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Search {
+        let (mut found, mut hidden) = (BTreeSet::new(), BTreeMap::new());
+        for pattern in patterns {
+            let absolute = without_dot(&folder.join(pattern));
+            let text = absolute.display().to_string();
+            let glob = GlobBuilder::new(&text).literal_separator(true).build();
+            let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+            let set = match set {
+                Ok(set) => set,
+                Err(error) => {
+                    diagnostics.push(whole_file(pattern, &format!("is not a valid pattern: {error}")));
+                    continue;
+                }
+            };
+            let before = found.len();
+            collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found, &mut hidden);
+            let literal = !text.contains(['*', '?', '[', '{']);
+            if literal && found.len() == before && !absolute.is_file() {
+                diagnostics.push(whole_file(&text, "there is no such file"));
             }
-        };
-        let before = found.len();
-        collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found, &mut hidden);
-        let literal = !text.contains(['*', '?', '[', '{']);
-        if literal && found.len() == before && !absolute.is_file() {
-            diagnostics.push(whole_file(&text, "there is no such file"));
         }
+        Search { files: found.into_iter().collect(), hidden }
     }
-    Search { files: found.into_iter().collect(), hidden }
+
+    /// Those of the files that were known before which lie in a folder that cannot be listed: they are not gone.
+    pub(crate) fn unseen<'a>(&self, known: impl Iterator<Item = &'a str>) -> BTreeSet<PathBuf> {
+        let is_hidden = |file: &PathBuf| self.hidden.keys().any(|folder| file.starts_with(folder));
+        known.map(PathBuf::from).filter(|file| is_hidden(file) && !self.files.contains(file)).collect()
+    }
+
+    /// Errors about folders that cannot be listed, and what that means.
+    pub(crate) fn unlisted(&self, meaning: &str) -> Vec<Diagnostic> {
+        let told = self.hidden.iter().map(|(folder, error)| {
+            whole_file(&folder.display().to_string(), &format!("cannot be listed: {error}{meaning}"))
+        });
+        told.collect()
+    }
 }
 
 /// `./a` is `a`, so that both spellings of a path match.

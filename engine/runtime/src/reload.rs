@@ -16,6 +16,7 @@ use watchfire_host::Host;
 use watchfire_model::{Alert, Timestamp};
 use watchfire_plugin::Provider;
 use watchfire_rules::RuleFile;
+use watchfire_template::alertmanager::Templates;
 
 use crate::builder::ingest_limits;
 use crate::clock::Clock;
@@ -24,12 +25,13 @@ use crate::data::Data;
 use crate::evaluate::RuleSet;
 use crate::forward::Forwarder;
 use crate::health::Health;
-use crate::last_good::LastGood;
+use crate::last_good::LastGoodFiles;
 use crate::load::{self, Loaded, ProcessEnvironment};
 use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::refill::Refill;
 use crate::remembered::Remembered;
+use crate::templates::{self, LoadedTemplates};
 use crate::watch::{Watch, folder_of};
 use crate::{plugins, retention, self_alerts};
 
@@ -138,7 +140,7 @@ pub(crate) struct Reloader {
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) reader: RuleReader,
-    pub(crate) last_good: LastGood,
+    pub(crate) last_good: LastGoodFiles,
     pub(crate) store_health: Arc<Health>,
     pub(crate) data: Arc<Data>,
     pub(crate) loaded: Arc<ArcSwap<Loaded>>,
@@ -184,6 +186,7 @@ pub(crate) fn inputs(config_file: &Path, config: &Config) -> Inputs {
 pub(crate) struct Fresh {
     pub(crate) loaded: Loaded,
     pub(crate) compiled: Compiled,
+    pub(crate) templates: Templates,
 }
 
 /// What stands in for what is broken.
@@ -193,7 +196,7 @@ pub(crate) struct Before<'a> {
     /// What it was read from.
     pub(crate) reader: &'a mut RuleReader,
     /// What was in force, over a restart too.
-    pub(crate) last_good: &'a mut LastGood,
+    pub(crate) last_good: &'a mut LastGoodFiles,
 }
 
 /// Reads configuration, rules and plugins and compiles them; changes nothing but the host's plugins.
@@ -207,21 +210,27 @@ pub(crate) fn read(
     now: Timestamp,
 ) -> Result<Fresh, (Vec<Diagnostic>, String)> {
     let folder = folder(origin);
-    let (config, config_text, mut diagnostics) = match origin {
-        Origin::Values(config, _) => (config.as_ref().clone(), String::new(), Vec::new()),
-        Origin::File(file) => file.read()?,
+    let (name, (config, config_text, mut diagnostics)) = match origin {
+        Origin::Values(config, _) => (String::new(), (config.as_ref().clone(), String::new(), Vec::new())),
+        Origin::File(file) => (file.path.display().to_string(), file.read()?),
     };
     let in_force = before.loaded.map_or(&[][..], |before| &before.files);
     let mut quarantined = 0;
     let files = match origin {
         Origin::Values(_, files) => files.clone(),
         Origin::File(_) => {
-            let found = load::rule_files(&config, &folder, before.reader, in_force, before.last_good);
+            let found = load::rule_files(&config, &folder, before.reader, in_force, &mut before.last_good.rules);
             diagnostics.extend(found.diagnostics);
             quarantined += found.quarantined;
             found.files
         }
     };
+    let source = Source { name: &name, text: &config_text };
+    let LoadedTemplates { templates, diagnostics: mut found, quarantined: broken, .. } =
+        templates::load_with(&config, &folder, Some(&mut before.last_good.templates));
+    diagnostics.append(&mut found);
+    quarantined += broken;
+    templates::check_names(source, &templates, &mut diagnostics);
     let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
     let mut compiled = compile::compile(&config, &files, running, providers, host, remembered);
     diagnostics.append(&mut compiled.diagnostics);
@@ -230,7 +239,7 @@ pub(crate) fn read(
     let retention = retention::of(&files, config.evaluation.lookback, config.evaluation.query_offset);
     let last_reload_ok = ok;
     let loaded = Loaded { config, config_text, files, diagnostics, plugins, retention, loaded_at: now, last_reload_ok };
-    Ok(Fresh { loaded, compiled })
+    Ok(Fresh { loaded, compiled, templates })
 }
 
 /// Paths of a configuration are relative to its file.
@@ -391,13 +400,13 @@ impl Reloader {
         });
         let (fresh, reader, last_good) = work.await.map_err(|_| ReloadError::Defect)?;
         (self.reader, self.last_good) = (reader, last_good);
-        let Fresh { mut loaded, mut compiled } = fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
+        let Fresh { mut loaded, mut compiled, templates } =
+            fresh.map_err(|(diagnostics, _)| ReloadError::Config(diagnostics))?;
         loaded.diagnostics.extend(self.waits_for_restart(&loaded.config));
         let refill = self.refill(&compiled, now - loaded.retention.min(retention), now).await?;
         self.data.set_ingest_limits(ingest_limits(&loaded.config));
         self.delivery.extend(&mut compiled.definitions.dispatch);
-        let folder = folder(&self.origin);
-        let deliverer = self.delivery.build(&loaded.config, &folder, &self.providers, &mut loaded.diagnostics);
+        let deliverer = self.delivery.build(&loaded.config, templates, &self.providers, &mut loaded.diagnostics);
         self.deliverer.store(Arc::new(deliverer.continuing(&self.deliverer.load())));
         self.forwarder.configure(&loaded.config, &mut loaded.diagnostics);
         apply(&self.data, &self.rules, &self.remembered, compiled, refill, &self.owner, &self.metrics, now).await?;

@@ -1,4 +1,4 @@
-//! Texts that outlive the process: of each rule file the versions that the good rules in force come from.
+//! Texts that outlive the process: of each file of rules or templates the versions from which what is in force comes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

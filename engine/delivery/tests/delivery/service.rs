@@ -11,6 +11,7 @@ use watchfire_model::Alert;
 use watchfire_plugin::{
     Condition, Descriptor, Formatter, Message, MessageGroup, Method, PluginError, Provider, Router, Target,
 };
+use watchfire_template::alertmanager::Templates;
 
 use super::samples::{NOW, pair};
 
@@ -110,7 +111,11 @@ pub(crate) fn configured(more: &str, integrations: &str, templates: &[(String, S
         integration.settings = SettingsDigest(integration.ordinal.into());
     }
     let settings = Settings { external_url: "https://watchfire.example/".to_owned(), ..Settings::default() };
-    Deliverer::new(settings, &config.receivers, templates, Arc::new(Formatters))
+    let mut files = Templates::new();
+    for (name, text) in templates {
+        files.add(name, text).unwrap();
+    }
+    Deliverer::new(settings, &config.receivers, files, Arc::new(Formatters))
 }
 
 /// A notification through an integration, such as `webhook[0]`.

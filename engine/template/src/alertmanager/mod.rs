@@ -4,13 +4,13 @@ mod data;
 
 pub use data::{AlertData, Data};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data::UNKNOWN_REASON;
 use watchfire_model::Timestamp;
 
 use crate::functions::{ALERTMANAGER, Context};
-use crate::go::{Escape, Set, TemplateError};
+use crate::go::{Escape, Set, TemplateError, Undefined};
 
 /// The definitions that are always there, under Alertmanager's names.
 const DEFAULTS: &str = include_str!("defaults.tmpl");
@@ -20,6 +20,8 @@ const DEFAULT_MAIL: &str = include_str!("mail.tmpl");
 #[derive(Clone, Debug)]
 pub struct Templates {
     set: Set,
+    /// What the user's files define.
+    redefined: BTreeSet<String>,
 }
 
 impl Templates {
@@ -28,9 +30,9 @@ impl Templates {
         let mut set = Set::new(ALERTMANAGER);
         for (name, text) in [("default.tmpl", DEFAULTS), ("email.tmpl", DEFAULT_MAIL)] {
             let added = set.add(name, text);
-            debug_assert_eq!(added, Ok(()), "the defaults are templates");
+            debug_assert!(added.is_ok(), "the defaults are templates: {added:?}");
         }
-        Templates { set }
+        Templates { set, redefined: BTreeSet::new() }
     }
 
     /// Adds a file; its definitions replace those of the same name.
@@ -38,7 +40,18 @@ impl Templates {
     /// # Errors
     /// If the file is no template; nothing of it is added.
     pub fn add(&mut self, file: &str, text: &str) -> Result<(), TemplateError> {
-        self.set.add(file, text)
+        self.redefined.extend(self.set.add(file, text)?);
+        Ok(())
+    }
+
+    /// Whether a file that was added gives this name a meaning of its own.
+    pub fn redefines(&self, name: &str) -> bool {
+        self.redefined.contains(name)
+    }
+
+    /// The names that files call and that nothing defines.
+    pub fn undefined(&self) -> Vec<Undefined> {
+        self.set.undefined()
     }
 
     /// The names of all definitions, sorted.
@@ -160,6 +173,12 @@ enum Form {
 }
 
 impl MessageTemplate {
+    /// The names that the text itself calls and that nothing defines.
+    pub fn undefined(&self) -> Vec<Undefined> {
+        let Form::Template(set) = &self.form else { return Vec::new() };
+        set.undefined().into_iter().filter(|undefined| undefined.source.is_empty()).collect()
+    }
+
     /// The text for a notification.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use thiserror::Error;
 pub struct TemplateError {
     /// The line, from 1; 0 if there is none.
     pub line: usize,
-    /// Bytes before the place on its line; 0 for parse errors, which know the line only.
+    /// Bytes before the place on its line. The text of a parse error names the line only, as Go's does.
     pub column: usize,
     /// What is wrong, without the place.
     pub message: String,
@@ -16,9 +16,10 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    pub(super) fn parse(name: &str, line: usize, message: String) -> TemplateError {
+    pub(super) fn parse(name: &str, position: (usize, usize), message: String) -> TemplateError {
+        let (line, column) = position;
         let text = format!("template: {name}:{line}: {message}");
-        TemplateError { line, column: 0, message, text }
+        TemplateError { line, column, message, text }
     }
 
     pub(super) fn missing(name: &str) -> TemplateError {

@@ -29,6 +29,19 @@ use crate::functions::{Context, Functions};
 use crate::value::Value;
 use node::{Source, Tree, is_blank};
 
+/// A name that a template calls and that nothing defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undefined {
+    /// The name.
+    pub name: String,
+    /// The name of the text that calls it.
+    pub source: String,
+    /// The line of that text, from 1.
+    pub line: usize,
+    /// Bytes before the place on its line.
+    pub column: usize,
+}
+
 /// Templates that can refer to one another by name.
 ///
 /// Adding a text adds the template of the given name and everything that it defines inside. A later definition replaces
@@ -47,12 +60,19 @@ impl Set {
 
     /// Parses a text under a name.
     ///
+    /// Answers the names that the text defines, its own among them.
+    ///
     /// # Errors
     /// If the text is not a template; the set stays as it was.
-    pub fn add(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
+    pub fn add(&mut self, name: &str, text: &str) -> Result<Vec<String>, TemplateError> {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        let parsed = parser::parse(&source, &self.functions)
-            .map_err(|failure| TemplateError::parse(name, failure.line, failure.message))?;
+        let parsed = parser::parse(&source, &self.functions).map_err(|failure| {
+            // Where a token runs over several lines, the line that Go names need not be the one on which it begins.
+            let (line, column) = source.position(failure.at);
+            let column = if line == failure.line { column } else { 0 };
+            TemplateError::parse(name, (failure.line, column), failure.message)
+        })?;
+        let names = parsed.iter().map(|tree| tree.name.clone()).collect();
         for tree in parsed {
             // An empty body does not replace a template: files that only define others have one.
             let replaces = !is_blank(&tree.root) || !self.trees.contains_key(&tree.name);
@@ -60,7 +80,24 @@ impl Set {
                 self.trees.insert(tree.name.clone(), Arc::new(tree));
             }
         }
-        Ok(())
+        Ok(names)
+    }
+
+    /// The names that are called and that nothing defines: whatever reaches such a call fails.
+    pub fn undefined(&self) -> Vec<Undefined> {
+        let mut undefined = Vec::new();
+        for tree in self.trees.values() {
+            tree.root.iter().for_each(|node| {
+                node.visit_calls(&mut |at, name| {
+                    if !self.contains(name) {
+                        let (line, column) = tree.source.position(at);
+                        let source = tree.source.name.clone();
+                        undefined.push(Undefined { name: name.to_owned(), source, line, column });
+                    }
+                });
+            });
+        }
+        undefined
     }
 
     /// Whether there is a template of this name.

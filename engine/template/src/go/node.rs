@@ -207,6 +207,20 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Shows the name of every template that the node calls, and where it does.
+    pub(crate) fn visit_calls(&self, visit: &mut impl FnMut(usize, &str)) {
+        match self {
+            Node::Template { at, name, .. } => visit(*at, name),
+            Node::Control(control) => {
+                let nodes = control.body.iter().chain(control.otherwise.iter().flatten());
+                nodes.for_each(|node| node.visit_calls(visit));
+            }
+            Node::Text { .. } | Node::Action(_) | Node::Break { .. } | Node::Continue { .. } => {}
+        }
+    }
+}
+
 impl Pipe {
     fn collect_paths(&self, paths: &mut Vec<Vec<String>>) {
         for operand in self.commands.iter().flat_map(|command| &command.operands) {

@@ -12,10 +12,11 @@ use crate::functions::Functions;
 /// How deep expressions and blocks may nest.
 const NESTING_MAX: usize = 100;
 
-/// A message and the line that it is about.
+/// A message, and the line and byte of the text that it is about.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) line: usize,
+    pub(crate) at: usize,
     pub(crate) message: String,
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn parse(source: &Arc<Source>, functions: &Functions) -> Result<Vec<T
         functions,
         ahead: VecDeque::new(),
         line: 1,
+        at: 0,
         scopes: vec![vec!["$".to_owned()]],
         ranges: 0,
         nesting: 0,
@@ -58,6 +60,8 @@ struct Parser<'t> {
     ahead: VecDeque<Token>,
     /// The line of the token that was looked at last, which is what errors name.
     line: usize,
+    /// Where that token begins.
+    at: usize,
     /// The variables in scope, one list per template that is being parsed.
     scopes: Vec<Vec<String>>,
     ranges: usize,
@@ -71,7 +75,7 @@ type Parsed<T> = Result<T, Failure>;
 impl Parser<'_> {
     fn next(&mut self) -> Token {
         let token = self.ahead.pop_front().unwrap_or_else(|| self.lexer.next_token());
-        self.line = token.line;
+        (self.line, self.at) = (token.line, token.at);
         token
     }
 
@@ -80,7 +84,7 @@ impl Parser<'_> {
             let token = self.lexer.next_token();
             self.ahead.push_back(token);
         }
-        self.line = self.ahead[0].line;
+        (self.line, self.at) = (self.ahead[0].line, self.ahead[0].at);
         &self.ahead[0]
     }
 
@@ -104,7 +108,7 @@ impl Parser<'_> {
     }
 
     fn error<T>(&self, message: impl Into<String>) -> Parsed<T> {
-        Err(Failure { line: self.line, message: message.into() })
+        Err(Failure { line: self.line, at: self.at, message: message.into() })
     }
 
     fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
