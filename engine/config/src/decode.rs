@@ -159,6 +159,11 @@ impl<'s> Decoder<'s> {
         self.environment?.variable(name).filter(|value| !value.is_empty())
     }
 
+    /// The name of the machine's time zone, if it is known.
+    pub(crate) fn zone(&self) -> Option<String> {
+        self.environment?.zone()
+    }
+
     /// Whether values are only asked for to learn what may be there.
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.is_some()

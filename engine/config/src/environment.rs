@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Environment variables and files, given by the caller: this crate reads neither.
+/// Environment variables, files and the time zone, given by the caller: this crate reads none of them.
 pub trait Environment {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
@@ -12,6 +12,9 @@ pub trait Environment {
     /// # Errors
     /// Why it cannot be read, in a few words.
     fn file(&self, path: &str) -> Result<String, String>;
+
+    /// The name of the time zone that the machine is in, if it is known.
+    fn zone(&self) -> Option<String>;
 }
 
 /// An environment from values: for tests, for embedding, and (empty) for checks that must not depend on the machine.
@@ -21,6 +24,8 @@ pub struct FixedEnvironment {
     pub variables: BTreeMap<String, String>,
     /// The files by path.
     pub files: BTreeMap<String, String>,
+    /// The time zone.
+    pub zone: Option<String>,
 }
 
 impl Environment for FixedEnvironment {
@@ -30,6 +35,10 @@ impl Environment for FixedEnvironment {
 
     fn file(&self, path: &str) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn zone(&self) -> Option<String> {
+        self.zone.clone()
     }
 }
 
@@ -98,7 +107,7 @@ mod tests {
     fn placeholders_are_replaced_outside_of_templates() {
         let environment = FixedEnvironment {
             variables: [("A", "1"), ("EMPTY", "")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
-            files: BTreeMap::new(),
+            ..FixedEnvironment::default()
         };
         for (text, expected) in [
             ("x${A}y", Some("x1y")),

@@ -178,13 +178,8 @@ pub(crate) fn location(fields: &mut Fields<'_, '_>) -> Option<Tz> {
     let text = fields.text("location")?;
     match text.as_str() {
         "" | "UTC" => return Some(Tz::UTC),
-        // Go's name for the zone of the machine. Time zones are data here, so there is no such thing.
-        "Local" => {
-            fields
-                .warning("location", "local-time-zone", "`Local` means UTC here, whatever zone the machine is in")
-                .help("name the zone, such as Europe/Berlin");
-            return Some(Tz::UTC);
-        }
+        // Go's name for the zone of the machine.
+        "Local" => return Some(local(fields)),
         _ => {}
     }
     match text.parse() {
@@ -198,4 +193,20 @@ pub(crate) fn location(fields: &mut Fields<'_, '_>) -> Option<Tz> {
             None
         }
     }
+}
+
+/// The zone of the machine, and UTC where it is not known.
+fn local(fields: &mut Fields<'_, '_>) -> Tz {
+    let name = fields.decoder().zone();
+    if let Some(zone) = name.as_deref().and_then(|name| name.parse().ok()) {
+        return zone;
+    }
+    let reason = match name {
+        Some(name) => format!("the zone of the machine, {name:?}, is not known"),
+        None => "it is not known in which zone the machine is".to_owned(),
+    };
+    fields
+        .warning("location", "local-time-zone", format!("`Local` means UTC here: {reason}"))
+        .help("name the zone, such as Europe/Berlin, here or in the environment variable TZ");
+    Tz::UTC
 }

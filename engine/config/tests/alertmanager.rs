@@ -17,6 +17,9 @@ impl Environment for Nothing {
     fn file(&self, _: &str) -> Result<String, String> {
         Err("not read in this test".to_owned())
     }
+    fn zone(&self) -> Option<String> {
+        None
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests read where the public data is")]

@@ -112,6 +112,10 @@ impl Environment for Machine {
     fn file(&self, _path: &str) -> Result<String, String> {
         Ok("https://example.org/of-a-file".to_owned())
     }
+
+    fn zone(&self) -> Option<String> {
+        Some("Europe/Berlin".to_owned())
+    }
 }
 
 /// Every page for users: the README and what lies under `docs`.

@@ -76,6 +76,7 @@ fn load() -> Config {
     let environment = FixedEnvironment {
         variables: text(&[("TOKEN", "secret-token"), ("PAGERDUTY", "secret-key")]),
         files: text(&[("/etc/wf/secrets/admin", "secret-admin\n"), ("/etc/wf/secrets/smtp", "secret-smtp")]),
+        zone: None,
     };
     let (config, diagnostics) = load_config(Source { name: "/etc/wf/watchfire.yml", text: WHOLE }, &environment);
     assert_eq!(diagnostics, []);
@@ -116,6 +117,29 @@ fn a_whole_configuration_is_read() {
     assert_eq!((tracing.gzip, tracing.timeout), (true, Duration::from_secs(5)));
     assert_eq!(tracing.http.headers["Authorization"].secrets[0].expose(), "secret-token");
     assert_eq!(tracing.http.tls.server_name, "traces");
+}
+
+#[test]
+fn local_time_is_that_of_the_machine() {
+    let text = "route: {receiver: a}\nreceivers: [{name: a}]\n\
+                time_intervals: [{name: n, time_intervals: [{location: Local}]}]\n";
+    for (zone, location, told) in [
+        (Some("America/New_York"), "America/New_York", None),
+        (Some("UTC"), "UTC", None),
+        (
+            Some("Mars/Phobos"),
+            "UTC",
+            Some("`Local` means UTC here: the zone of the machine, \"Mars/Phobos\", is not known"),
+        ),
+        (None, "UTC", Some("`Local` means UTC here: it is not known in which zone the machine is")),
+    ] {
+        let environment = FixedEnvironment { zone: zone.map(str::to_owned), ..FixedEnvironment::default() };
+        let (config, diagnostics) = load_config(Source { name: "wf.yml", text }, &environment);
+        let interval = &config.unwrap().dispatch.time_intervals[0];
+        assert_eq!(interval.specs[0].location.map(|zone| zone.name()), Some(location), "{zone:?}");
+        let messages = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str());
+        assert_eq!(messages.collect::<Vec<_>>(), told.into_iter().collect::<Vec<_>>(), "{zone:?}");
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Loaded {
     }
 }
 
-/// The process' environment, and files relative to the configuration.
+/// The process' environment, its time zone, and files relative to the configuration.
 pub struct ProcessEnvironment {
     /// What paths of the configuration are relative to.
     pub folder: PathBuf,
@@ -77,6 +77,22 @@ impl Environment for ProcessEnvironment {
 
     fn file(&self, path: &str) -> Result<String, String> {
         read(&self.folder.join(path))
+    }
+
+    fn zone(&self) -> Option<String> {
+        match self.variable("TZ") {
+            Some(text) => Some(zone_of_variable(&text).to_owned()),
+            None => iana_time_zone::get_timezone().ok(),
+        }
+    }
+}
+
+/// The time zone that the variable TZ names: `Europe/Berlin`, `:Europe/Berlin`, or the path of its file. An empty one is
+/// UTC.
+fn zone_of_variable(text: &str) -> &str {
+    match text.strip_prefix(':').unwrap_or(text) {
+        "" => "UTC",
+        text => text.split_once("/zoneinfo/").map_or(text, |(_, name)| name),
     }
 }
 
@@ -307,6 +323,19 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variable_tz_names_a_zone_in_several_ways() {
+        for (text, zone) in [
+            ("Europe/Berlin", "Europe/Berlin"),
+            (":Europe/Berlin", "Europe/Berlin"),
+            ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
+            ("", "UTC"),
+            ("CET-1CEST", "CET-1CEST"),
+        ] {
+            assert_eq!(zone_of_variable(text), zone, "{text:?}");
+        }
+    }
 
     #[test]
     fn patterns_find_files_in_order_and_a_missing_one_is_reported() {
