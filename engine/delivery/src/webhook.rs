@@ -90,6 +90,14 @@ fn body(notification: &Notification, max_alerts: usize) -> Vec<u8> {
     json.finish()
 }
 
+/// One alert of the body.
+pub(crate) fn alert_value(view: &AlertView) -> Value {
+    let mut json = JsonWriter::new();
+    alert(&mut json, view);
+    // What was just written can be read.
+    serde_json::from_slice(&json.finish()).unwrap_or_default()
+}
+
 fn alert(json: &mut JsonWriter, view: &AlertView) {
     let alert = &view.alert;
     let end = alert.ends_at.filter(|_| view.status == AlertStatus::Resolved);

@@ -3,8 +3,6 @@
 mod change;
 mod inbound;
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value, json};
 use watchfire_model::{AlertStatus, Severity};
 use watchfire_plugin::{AlertView, Message};
@@ -13,7 +11,7 @@ pub use change::{build_change, build_v1};
 pub use inbound::{Inbound, InboundEvent, is_signed, parse};
 
 use crate::text::{Unit, cut, ellipsis};
-use crate::{BuildError, Notification, Request, Topic};
+use crate::{BuildError, Notification, Request, Topic, webhook};
 
 /// Where events go unless the configuration says otherwise.
 pub const EVENTS_URL: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -29,7 +27,7 @@ pub const DEDUP_KEY_CHARS_MAX: usize = 255;
 pub const ROUTING_KEY_CHARS: usize = 32;
 /// The largest event in bytes of JSON.
 pub const EVENT_BYTES_MAX: usize = 512_000;
-/// Room for the list of firing and for the list of resolved alerts in bytes of text, so that both fit with the rest.
+/// Room for the list of firing and for the list of resolved alerts in bytes of JSON, so that both fit with the rest.
 const ALERT_LIST_BYTES_MAX: usize = 150_000;
 /// Room for a short text such as the component. Not documented; generous for what these fields are for.
 const SHORT_CHARS_MAX: usize = 1024;
@@ -314,43 +312,38 @@ fn severity(fields: &Fields, notification: &Notification, notes: &mut Vec<String
     })
 }
 
-/// The built-in details, then the receiver's own.
+/// Alertmanager's details, then the receiver's own.
 fn details(fields: &Fields, notification: &Notification) -> Map<String, Value> {
     let firing: Vec<_> = notification.firing().collect();
     let resolved: Vec<_> = notification.resolved().collect();
+    let (told_firing, told_resolved) = (alert_list(&firing), alert_list(&resolved));
+    let left_out = (firing.len() - told_firing.len(), resolved.len() - told_resolved.len());
     let mut details = Map::new();
-    details.insert("firing".to_owned(), alert_list(&firing).into());
-    details.insert("num_firing".to_owned(), firing.len().to_string().into());
-    details.insert("num_resolved".to_owned(), resolved.len().to_string().into());
-    details.insert("resolved".to_owned(), alert_list(&resolved).into());
-    for (name, value) in &fields.details {
-        details.insert(name.clone(), value.clone());
+    details.insert("firing".to_owned(), told_firing.into());
+    details.insert("num_firing".to_owned(), firing.len().into());
+    details.insert("num_resolved".to_owned(), resolved.len().into());
+    details.insert("resolved".to_owned(), told_resolved.into());
+    if left_out != (0, 0) {
+        let (firing, resolved) = left_out;
+        details.insert("left_out".to_owned(), format!("{firing} more firing alerts, {resolved} more resolved").into());
     }
+    details.extend(fields.details.iter().cloned());
     details
 }
 
-/// Alerts as Alertmanager's `__text_alert_list` writes them, as many as there is room for, then how many are left out.
-pub fn alert_list(views: &[&AlertView]) -> String {
-    let mut out = String::new();
-    for (done, view) in views.iter().enumerate() {
-        let mut block = "Labels:\n".to_owned();
-        // Writing to a string cannot fail.
-        for label in view.alert.labels.iter() {
-            let _ = writeln!(block, " - {} = {}", label.name, label.value);
-        }
-        block.push_str("Annotations:\n");
-        for (name, value) in view.alert.annotations.iter() {
-            let _ = writeln!(block, " - {name} = {value}");
-        }
-        let _ = writeln!(block, "Source: {}", view.alert.generator_url);
+/// Alerts as a webhook gets them, as many as there is room for.
+fn alert_list(views: &[&AlertView]) -> Vec<Value> {
+    let (mut list, mut bytes) = (Vec::new(), 0);
+    for view in views {
+        let alert = webhook::alert_value(view);
+        bytes += crate::go_json(&alert).len();
         // The first alert is always told, however long it is; `fit` shortens it if it must.
-        if done > 0 && out.len() + block.len() > ALERT_LIST_BYTES_MAX {
-            let _ = writeln!(out, "… and {} more alerts", views.len() - done);
-            return out;
+        if !list.is_empty() && bytes > ALERT_LIST_BYTES_MAX {
+            break;
         }
-        out.push_str(&block);
+        list.push(alert);
     }
-    out
+    list
 }
 
 /// The receiver's links, then those that the alerts bring along.

@@ -103,6 +103,12 @@ pub fn build(fields: &Fields, notification: &Notification, message: Option<&Mess
     match (message, &fields.classic) {
         (Some(message), _) => merge_message(&mut payload, fields, message, notification, color),
         (None, Some(classic)) => {
+            // Alertmanager's layout comes in Alertmanager's colours.
+            let color = match (fields.color.as_str(), notification.status()) {
+                ("", AlertStatus::Firing) => "danger",
+                ("", AlertStatus::Resolved) => "good",
+                (own, _) => own,
+            };
             let mut attachment = classic.attachment();
             attachment.entry("color").or_insert_with(|| color.into());
             let acting = fields.interactive.then(|| blocks::acting(notification, color)).flatten();

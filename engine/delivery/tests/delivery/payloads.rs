@@ -81,10 +81,47 @@ fn pagerduty_triggers() {
             "severity": "critical",
             "timestamp": "2026-11-20T21:08:00.000Z",
             "custom_details": {
-              "firing": "Labels:\n - alertname = HighLatency\n - cluster = eu\n - instance = a:9090\n - severity = critical\nAnnotations:\n - description = p99 > 1s & \"rising\" <b>ü\nline2\n - runbook_url = https://runbooks.example/latency\n - summary = Latency is high on a:9090\nSource: http://prom.example/graph?g0.expr=up%3E0&g0.tab=1\nLabels:\n - alertname = HighLatency\n - cluster = eu\n - instance = b:9090\n - severity = warning\nAnnotations:\n - description = p99 > 1s & \"rising\" <b>ü\nline2\n - runbook_url = https://runbooks.example/latency\n - summary = Latency is high on b:9090\nSource: http://prom.example/graph?g0.expr=up%3E0&g0.tab=1\n",
-              "num_firing": "2",
-              "num_resolved": "0",
-              "resolved": ""
+              "firing": [
+                {
+                  "status": "firing",
+                  "labels": {
+                    "alertname": "HighLatency",
+                    "cluster": "eu",
+                    "instance": "a:9090",
+                    "severity": "critical"
+                  },
+                  "annotations": {
+                    "description": "p99 > 1s & \"rising\" <b>ü\nline2",
+                    "runbook_url": "https://runbooks.example/latency",
+                    "summary": "Latency is high on a:9090"
+                  },
+                  "startsAt": "2026-11-20T21:08:00Z",
+                  "endsAt": "0001-01-01T00:00:00Z",
+                  "generatorURL": "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1",
+                  "fingerprint": "79fc4e413085a1cc"
+                },
+                {
+                  "status": "firing",
+                  "labels": {
+                    "alertname": "HighLatency",
+                    "cluster": "eu",
+                    "instance": "b:9090",
+                    "severity": "warning"
+                  },
+                  "annotations": {
+                    "description": "p99 > 1s & \"rising\" <b>ü\nline2",
+                    "runbook_url": "https://runbooks.example/latency",
+                    "summary": "Latency is high on b:9090"
+                  },
+                  "startsAt": "2026-11-20T21:15:00Z",
+                  "endsAt": "0001-01-01T00:00:00Z",
+                  "generatorURL": "http://prom.example/graph?g0.expr=up%3E0&g0.tab=1",
+                  "fingerprint": "0c0ca70dd38ea13c"
+                }
+              ],
+              "num_firing": 2,
+              "num_resolved": 0,
+              "resolved": []
             }
           },
           "client": "Watchfire",
