@@ -55,7 +55,7 @@ pub struct SettingDefinition {
     pub html: Option<String>,
     /// Of a tree: the keys in it that hold secrets.
     pub secrets: Vec<String>,
-    /// Of a tree: whether a text that a template makes and that reads as JSON becomes that.
+    /// Of a tree: whether keys are templates too, and a text becomes what it spells in YAML.
     pub json: bool,
 }
 

@@ -36,6 +36,7 @@ mod trend;
 mod view;
 pub mod webhook;
 mod words;
+mod yaml;
 
 pub use alertmanager::Alertmanager;
 pub use channel::{Channel, Sending};

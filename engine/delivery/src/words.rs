@@ -13,7 +13,7 @@ use watchfire_template::go::Escape;
 use watchfire_template::handlebars::{Escaping, MessageError, Messages};
 
 use crate::outcome::bounded;
-use crate::{BuildError, Notification, view};
+use crate::{BuildError, Notification, view, yaml};
 
 /// Alerts that a template file sees in `firing` and `resolved`; `alerts` has all.
 const ALERTS_SHOWN_MAX: usize = 100;
@@ -182,44 +182,47 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// The same; a text that a template made and that reads as JSON becomes that, so that templates can make lists and
-    /// numbers.
+    /// The same as Alertmanager does it: names are rendered too, and a text becomes what it spells in YAML, so that templates
+    /// can make lists and numbers.
     pub(crate) fn structured(&mut self, field: &str, tree: &Tree) -> Value {
+        self.spelled(field, tree, &|renderer, text| Ok(renderer.plain(field, text)))
+    }
+
+    /// The same for a payload: a text that fails says what fires, since nothing else of the payload may say so.
+    pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
+        self.spelled("payload", tree, &|renderer, text| {
+            renderer.render("payload", text, Escape::None).map_err(|message| {
+                renderer.failed("payload", "what fires stands in its place", &message);
+                view::title(renderer.notification)
+            })
+        })
+    }
+
+    /// `make` renders a text, or fails with the words that stand in its place.
+    fn spelled(
+        &mut self,
+        field: &str,
+        tree: &Tree,
+        make: &impl Fn(&mut Self, &str) -> Result<String, String>,
+    ) -> Value {
         match tree {
-            Tree::Text(text) if text.contains("{{") => read_back(self.plain(field, text)),
-            Tree::List(items) => items.iter().map(|item| self.structured(field, item)).collect(),
+            Tree::Text(text) => make(self, text).map_or_else(Value::String, yaml::value),
+            Tree::List(items) => items.iter().map(|item| self.spelled(field, item, make)).collect(),
             Tree::Map(entries) => {
-                let entries = entries.iter().map(|(name, value)| (name.clone(), self.structured(field, value)));
+                let entries = entries.iter();
+                let entries = entries.map(|(name, value)| (self.name(field, name), self.spelled(field, value, make)));
                 Value::Object(entries.collect())
             }
             other => self.tree(field, other),
         }
     }
 
-    /// The same for a payload: a text that fails says what fires, since nothing else of the payload may say so.
-    pub(crate) fn payload(&mut self, tree: &Tree) -> Value {
-        match tree {
-            Tree::Text(text) if text.contains("{{") => {
-                let text = self.render("payload", text, Escape::None).unwrap_or_else(|message| {
-                    self.failed("payload", "what fires stands in its place", &message);
-                    view::title(self.notification)
-                });
-                read_back(text)
-            }
-            Tree::List(items) => items.iter().map(|item| self.payload(item)).collect(),
-            Tree::Map(entries) => {
-                Value::Object(entries.iter().map(|(name, value)| (name.clone(), self.payload(value))).collect())
-            }
-            other => self.tree("payload", other),
-        }
-    }
-}
-
-/// The JSON that a text is; a text that is none, or only a text in quotes, is itself.
-fn read_back(text: String) -> Value {
-    match serde_json::from_str(&text) {
-        Ok(Value::String(_)) | Err(_) => text.into(),
-        Ok(value) => value,
+    /// The name of a value; where it fails, it stays as it is written.
+    fn name(&mut self, field: &str, name: &str) -> String {
+        self.render(field, name, Escape::None).unwrap_or_else(|message| {
+            self.failed(field, "the name stays as it is written", &message);
+            name.to_owned()
+        })
     }
 }
 

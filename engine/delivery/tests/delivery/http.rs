@@ -105,6 +105,48 @@ async fn what_stands_in_place_of_a_broken_text_says_what_fires() {
     assert!(payload["what"].as_str().is_some_and(|text| text.starts_with("[FIRING:2] ")), "{payload}");
 }
 
+#[test]
+fn a_payload_is_what_its_texts_spell() {
+    let deliverer = deliverer(
+        r#"
+  webhook_configs:
+  - url: http://127.0.0.1:1/
+    payload:
+      '{{ .GroupLabels.cluster }}': x
+      colon: 'a: {{ .Alerts | len }}'
+      list: '[1, {{ .Status }}]'
+      number: "5"
+      alerts: '{{ .Alerts.Resolved | toJson }}'
+      nested: [{'{{ .Status }}': 'yes'}]
+      title: '[{{ .Status }}] Disk'
+      '{{ .Nonsense.x }}': kept
+"#,
+    );
+    let request = deliverer.preview(&delivery("webhook[0]")).unwrap().remove(0);
+    expect![[r#"
+        {
+          "eu": "x",
+          "colon": {
+            "a": 2
+          },
+          "list": [
+            1,
+            "firing"
+          ],
+          "number": 5,
+          "alerts": [],
+          "nested": [
+            {
+              "firing": true
+            }
+          ],
+          "title": "[firing] Disk",
+          "{{ .Nonsense.x }}": "kept"
+        }"#]]
+    .assert_eq(&format!("{:#}", serde_json::from_slice::<Value>(&request.body).unwrap()));
+    assert_eq!(request.notes.len(), 1, "{:?}", request.notes);
+}
+
 #[tokio::test]
 async fn every_answer_is_told_apart_and_the_key_stays_the_same() {
     let webhook = Double::webhook().await.unwrap();
