@@ -11,6 +11,10 @@ use watchfire_plugin::{AlertView, MessageGroup};
 
 use crate::Trend;
 
+/// Labels by which the engine tells its own groups from those of a route: what a rate limit held back, and what there was
+/// no more room for. They are part of the group's key and mean nothing to a reader.
+const OWN_GROUP_LABELS: [&str; 2] = ["__digest__", "__overflow__"];
+
 /// One notification, whatever the channel. Complete: a builder needs nothing else that changes from call to call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
@@ -117,6 +121,7 @@ impl Notification {
             AlertView { status, ..AlertView::new(alert.clone(), delivery.at) }
         };
         let views = delivery.alerts.iter().map(view).collect();
+        let group_labels = delivery.group_labels.filter(|name| !OWN_GROUP_LABELS.contains(&name));
         Notification {
             id: delivery.id.to_string(),
             attempt: delivery.attempt,
@@ -132,7 +137,7 @@ impl Notification {
             looked_after: delivery.looked_after || delivery.reason == NotifyReason::Acknowledgement,
             receipt: delivery.receipt.to_string(),
             done: delivery.done.to_string(),
-            ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), delivery.group_labels.clone(), views)
+            ..Notification::new(&delivery.receiver, delivery.group_key.as_str(), group_labels, views)
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use serde_json::Value;
-use watchfire_alerting::DeliveryOutcome;
+use watchfire_alerting::{Delivery, DeliveryOutcome};
 use watchfire_delivery::double::{Double, Fault};
 use watchfire_delivery::{Channel, Deliverer, Notification, Sending, Settings};
 use watchfire_plugin::Provider;
@@ -145,6 +145,27 @@ fn a_payload_is_what_its_texts_spell() {
         }"#]]
     .assert_eq(&format!("{:#}", serde_json::from_slice::<Value>(&request.body).unwrap()));
     assert_eq!(request.notes.len(), 1, "{:?}", request.notes);
+}
+
+#[test]
+fn the_engines_own_labels_are_not_told() {
+    let deliverer = deliverer(
+        "  webhook_configs: [{url: 'http://127.0.0.1:1/'}]\n  slack_configs: [{api_url: 'http://127.0.0.1:1/', title: \
+         '{{ template \"slack.default.title\" . }}'}]\n  discord_configs: [{webhook_url: 'http://127.0.0.1:1/'}]\n",
+    );
+    for own in ["__digest__", "__overflow__"] {
+        let labels = [(own, "true"), ("alertname", "HighLatency"), ("__mine__", "shown")];
+        let digest = |integration: &str| Delivery {
+            group_labels: watchfire_model::Labels::from_pairs(labels),
+            ..delivery(integration)
+        };
+        for integration in ["webhook[0]", "slack[0]", "discord[0]"] {
+            let request = deliverer.preview(&digest(integration)).unwrap().remove(0);
+            let body = String::from_utf8(request.body).unwrap();
+            assert!(!body.contains(own) && !body.contains("true "), "{integration}: {body}");
+            assert!(body.contains("shown"), "{integration}: {body}");
+        }
+    }
 }
 
 #[tokio::test]
