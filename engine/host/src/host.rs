@@ -1,15 +1,18 @@
 //! The host: the set of loaded plugins, and the provider of what they offer.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use wasmtime::component::Linker;
 use watchfire_model::Duration;
 use watchfire_plugin::{Condition, Descriptor, Formatter, Kind, Limits, PluginError, Provider, Router, State, ask};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, sha256};
 use crate::cases::CaseReport;
+use crate::compilations::{Progress, Turn};
+use crate::compiler::{self, Compiler, Version};
 use crate::context::Context;
 use crate::counters::Counters;
 use crate::engine::Sandbox;
@@ -33,8 +36,9 @@ struct Inner {
     sandbox: Arc<Sandbox>,
     linker: Linker<Context>,
     cache: Option<Cache>,
-    /// Held while a plugin is compiled: one at a time, since compiling takes all cores and much memory.
     compiling: Mutex<()>,
+    /// Where what is in no cache may be left to a thread aside.
+    compiler: Option<Compiler>,
     plugins: RwLock<Plugins>,
 }
 
@@ -100,6 +104,22 @@ impl Host {
     /// # Errors
     /// If the engine does not start or the cache directory is not private.
     pub fn new(settings: HostSettings) -> Result<Host, HostError> {
+        Host::set_up(settings, None)
+    }
+
+    /// As [`Host::new`], with a thread that compiles for [`Host::follow_dir`]. `finished` is called on it whenever
+    /// another [`Host::follow_dir`] would find something compiled, or refused.
+    ///
+    /// # Errors
+    /// As for [`Host::new`], and if the thread cannot be started.
+    pub fn with_compiler(settings: HostSettings, finished: impl Fn() + Send + 'static) -> Result<Host, HostError> {
+        let (compiler, rings) = Compiler::new();
+        let host = Host::set_up(settings, Some(compiler))?;
+        compiler::start(WeakHost(Arc::downgrade(&host.0)), rings, finished).map_err(HostError::Thread)?;
+        Ok(host)
+    }
+
+    fn set_up(settings: HostSettings, compiler: Option<Compiler>) -> Result<Host, HostError> {
         let sandbox = Sandbox::new(&settings)?;
         let cache = settings
             .cache_dir
@@ -113,6 +133,7 @@ impl Host {
             linker,
             cache,
             compiling: Mutex::default(),
+            compiler,
             plugins: RwLock::default(),
         })))
     }
@@ -156,20 +177,25 @@ impl Host {
                 &bytes
             }
         };
+        let plugin = Arc::new(Loaded::new(name, wasm, self.surroundings(name, &policy))?);
+        Ok(Candidate { plugin, path, policy })
+    }
+
+    /// What a plugin of this name is loaded with.
+    fn surroundings(&self, name: &str, policy: &PluginPolicy) -> Surroundings<'_> {
         let (counters, recorder) = self.write().remembered(name);
-        let with = Surroundings {
+        Surroundings {
             sandbox: &self.0.sandbox,
             linker: &self.0.linker,
             cache: self.0.cache.as_ref(),
+            compiling: &self.0.compiling,
             limits: policy.limits.least(self.0.settings.limits),
             grant: policy.grant.clone(),
             breaker: self.0.settings.breaker,
             instances_max: self.0.settings.instances_max,
             counters,
             recorder,
-        };
-        let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Candidate { plugin: Arc::new(Loaded::new(name, wasm, with)?), path, policy })
+        }
     }
 
     /// Puts a prepared plugin in use.
@@ -219,7 +245,7 @@ impl Host {
 
     /// Makes the set of loaded plugins what lies as `*.wasm` in a directory and is trusted: loads what is new, has changed
     /// or is to be treated differently, and unloads what is gone. A plugin that cannot be loaded keeps its last good
-    /// version. `approve` has the last word over each version before it takes over.
+    /// version. `approve` has the last word over each version before it takes over. Waits for the compiler.
     ///
     /// # Errors
     /// If the directory cannot be read. What happened to each changed plugin is in the list.
@@ -229,42 +255,110 @@ impl Host {
         policy: &Policy,
         approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
     ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
+        self.load_files(directory, policy, approve, &|name, wasm, version| self.tested(name, wasm, version).map(Some))
+    }
+
+    /// As [`Host::load_dir`], but waits for no compiler: what no cache holds is left to the thread aside, those `in_use`
+    /// first, and is in the list of the call that finds it finished. Until then it is among [`Host::compiling`], its last
+    /// version stays in use, and without one it is unavailable. Without [`Host::with_compiler`] there is no such thread.
+    ///
+    /// # Errors
+    /// As for [`Host::load_dir`].
+    pub fn follow_dir(
+        &self,
+        directory: &Path,
+        policy: &Policy,
+        in_use: &BTreeSet<&str>,
+        approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
+    ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
+        let Some(compiler) = self.compiler() else { return self.load_dir(directory, policy, approve) };
+        let underway = RefCell::new(BTreeSet::new());
+        let changes = self.load_files(directory, policy, approve, &|name, wasm, version| {
+            match compiler.take(name, version) {
+                Progress::Done(done) => return done.map(Some),
+                Progress::Underway => {}
+                Progress::Unknown => {
+                    let with = self.surroundings(name, &version.policy);
+                    if let Some(plugin) = Loaded::from_cache(name, wasm, with)? {
+                        return Candidate::tested(plugin, version).map(Some);
+                    }
+                    let turn = Turn { is_unused: !in_use.contains(name), bytes: wasm.len() as u64 };
+                    compiler.want(name, version.clone(), turn);
+                }
+            }
+            underway.borrow_mut().insert(name.to_owned());
+            Ok(None)
+        })?;
+        let underway = underway.into_inner();
+        compiler.line().retain(|name| underway.contains(name));
+        Ok(changes)
+    }
+
+    /// Loads the files of a directory that are not loaded already, each as `candidate` makes it or does not make it yet.
+    fn load_files(
+        &self,
+        directory: &Path,
+        policy: &Policy,
+        approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
+        candidate: &dyn Fn(&str, &[u8], &Version) -> Result<Option<Candidate>, LoadError>,
+    ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
         let files = survey::files(directory)?;
         let gone: Vec<_> =
             self.plugins().into_iter().map(|info| info.name).filter(|n| !files.contains_key(n)).collect();
         for name in gone {
             self.unload(&name);
         }
-        let mut changes = Vec::new();
-        for (name, path) in files {
-            if let Some(result) = self.load_trusted(&name, &path, policy, approve).transpose() {
-                changes.push((name, result));
+        let load = |name: &str, path: PathBuf| -> Result<Option<PluginInfo>, LoadError> {
+            let (wasm, version) = self.admitted(name, path, policy)?;
+            let is_same = |entry: &Entry| entry.plugin.info.digest == version.digest && entry.policy == version.policy;
+            if self.read_plugins().loaded.get(name).is_some_and(is_same) {
+                return Ok(None);
             }
-        }
-        Ok(changes)
+            let Some(candidate) = candidate(name, &wasm, &version)? else { return Ok(None) };
+            approve(name, &candidate).map_err(LoadError::Unfit)?;
+            Ok(Some(self.install(candidate)))
+        };
+        let changes = files.into_iter().filter_map(|(name, path)| {
+            let result = load(&name, path).transpose()?;
+            Some((name, result))
+        });
+        Ok(changes.collect())
     }
 
-    /// Loads a file unless this version is loaded already.
-    fn load_trusted(
-        &self,
-        name: &str,
-        path: &Path,
-        policy: &Policy,
-        approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
-    ) -> Result<Option<PluginInfo>, LoadError> {
-        let wasm = survey::read(path, self.0.settings.file_bytes_max)?;
-        let digest = crate::cache::sha256(&wasm);
-        policy.admit(name, &digest, path, &wasm)?;
-        let own = policy.of(name);
-        let is_same = |entry: &Entry| entry.plugin.info.digest == digest && entry.policy == own;
-        if self.read_plugins().loaded.get(name).is_some_and(is_same) {
-            return Ok(None);
+    /// A file that may be loaded, and which version it is.
+    fn admitted(&self, name: &str, path: PathBuf, policy: &Policy) -> Result<(Vec<u8>, Version), LoadError> {
+        if !is_plugin_name(name) {
+            return Err(LoadError::Name { name: name.to_owned() });
         }
-        let mut candidate = self.prepare(name, Source::Bytes(&wasm), own)?;
-        candidate.path = Some(path.to_owned());
-        candidate.pass_own_cases()?;
-        approve(name, &candidate).map_err(LoadError::Unfit)?;
-        Ok(Some(self.install(candidate)))
+        let wasm = survey::read(&path, self.0.settings.file_bytes_max)?;
+        let digest = sha256(&wasm);
+        policy.admit(name, &digest, &path, &wasm)?;
+        Ok((wasm, Version { path, digest, policy: policy.of(name) }))
+    }
+
+    fn tested(&self, name: &str, wasm: &[u8], version: &Version) -> Result<Candidate, LoadError> {
+        Candidate::tested(Loaded::new(name, wasm, self.surroundings(name, &version.policy))?, version)
+    }
+
+    /// Compiles what was admitted before and makes it ready to take over.
+    pub(crate) fn compile(&self, name: &str, version: &Version) -> Result<Candidate, LoadError> {
+        let wasm = survey::read(&version.path, self.0.settings.file_bytes_max)?;
+        if sha256(&wasm) != version.digest {
+            // Whoever changed it has asked for the new version, or does with the next look at the folder.
+            return Err(LoadError::Unfit(
+                "the file was changed before it was compiled; reload to read it again".to_owned(),
+            ));
+        }
+        self.tested(name, &wasm, version)
+    }
+
+    pub(crate) fn compiler(&self) -> Option<&Compiler> {
+        self.0.compiler.as_ref()
+    }
+
+    /// The names of plugins of which a version is compiled aside and has not taken over yet.
+    pub fn compiling(&self) -> BTreeSet<String> {
+        self.compiler().map(|compiler| compiler.line().names().map(str::to_owned).collect()).unwrap_or_default()
     }
 
     /// What is loaded, sorted by name.
@@ -330,6 +424,11 @@ impl Host {
         if let Some(entry) = plugins.loaded.get(name) {
             return Ok(entry.plugin.clone());
         }
+        if self.compiler().is_some_and(|compiler| compiler.line().contains(name)) {
+            return Err(PluginError::Unavailable(format!(
+                "the plugin {name:?} is being compiled; it takes over when that is done"
+            )));
+        }
         let names: Vec<_> = plugins.loaded.keys().map(String::as_str).collect();
         let loaded =
             if names.is_empty() { "none is loaded".to_owned() } else { format!("loaded are {}", names.join(", ")) };
@@ -342,6 +441,15 @@ impl Host {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Plugins> {
         self.0.plugins.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A host that lives as long as others hold it.
+pub(crate) struct WeakHost(Weak<Inner>);
+
+impl WeakHost {
+    pub(crate) fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
     }
 }
 
@@ -374,6 +482,14 @@ impl Provider for Host {
 }
 
 impl Candidate {
+    /// One that passes the tests that it carries.
+    fn tested(plugin: Loaded, version: &Version) -> Result<Candidate, LoadError> {
+        let (path, policy) = (Some(version.path.clone()), version.policy.clone());
+        let candidate = Candidate { plugin: Arc::new(plugin), path, policy };
+        candidate.pass_own_cases()?;
+        Ok(candidate)
+    }
+
     /// What is known about it; the generation is given when it is installed.
     pub fn info(&self) -> &PluginInfo {
         &self.plugin.info

@@ -6,13 +6,15 @@
 //! says what went wrong; whatever a guest does costs that call and nothing else.
 //!
 //! Everything is synchronous: no import of a plugin waits, so calls belong on worker threads and not on an async
-//! runtime's own. The crate watches no directory and keeps no state of plugins: the runtime does the one, the store the
+//! runtime's own. Compiling alone may be left to a thread aside ([`Host::with_compiler`]). The crate watches no directory and keeps no state of plugins: the runtime does the one, the store the
 //! other. wasmtime is linked here and nowhere else.
 
 mod bindings;
 mod breaker;
 mod cache;
 mod cases;
+mod compilations;
+mod compiler;
 mod context;
 mod contract;
 mod counters;

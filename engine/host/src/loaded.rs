@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -88,6 +88,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) sandbox: &'a Arc<Sandbox>,
     pub(crate) linker: &'a Linker<Context>,
     pub(crate) cache: Option<&'a Cache>,
+    /// Held while a plugin is compiled: one at a time, since compiling takes all cores and much memory.
+    pub(crate) compiling: &'a Mutex<()>,
     pub(crate) limits: Limits,
     pub(crate) grant: Option<BTreeSet<String>>,
     pub(crate) breaker: BreakerSettings,
@@ -96,18 +98,57 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) recorder: Arc<Recorder>,
 }
 
-impl Loaded {
-    /// Checks, compiles and asks the plugin what it offers. The generation is given when it is installed.
-    pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
+/// A plugin of which everything is known that can be known without compiling it.
+struct Checked {
+    outline: Outline,
+    digest: String,
+    manifest: Option<Manifest>,
+    cases: Vec<Cases>,
+    limits: Limits,
+    wasm_bytes: u64,
+}
+
+impl Checked {
+    fn new(name: &str, wasm: &[u8], with: &Surroundings<'_>) -> Result<Checked, LoadError> {
         let outline = inspect::outline(wasm, &with.limits)?;
         if let Some(grant) = &with.grant {
             inspect::check_grant(name, &outline.imports, grant)?;
         }
-        let digest = sha256(wasm);
         let manifest = Manifest::read(wasm)?;
         let cases = Cases::embedded(wasm)?;
         let limits = manifest.as_ref().map_or(with.limits, |manifest| with.limits.least(manifest.limits.limits()));
-        let (component, from_cache) = compile(wasm, &digest, &with)?;
+        Ok(Checked { outline, digest: sha256(wasm), manifest, cases, limits, wasm_bytes: wasm.len() as u64 })
+    }
+}
+
+impl Loaded {
+    /// Checks, compiles and asks the plugin what it offers. The generation is given when it is installed.
+    pub(crate) fn new(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Loaded, LoadError> {
+        let checked = Checked::new(name, wasm, &with)?;
+        match cached(&checked.digest, &with) {
+            Some(component) => Loaded::of(name, checked, component, true, with),
+            None => {
+                let component = compile(wasm, &checked.digest, &with)?;
+                Loaded::of(name, checked, component, false, with)
+            }
+        }
+    }
+
+    /// As [`Loaded::new`], but nothing where the cache does not hold the machine code.
+    pub(crate) fn from_cache(name: &str, wasm: &[u8], with: Surroundings<'_>) -> Result<Option<Loaded>, LoadError> {
+        let checked = Checked::new(name, wasm, &with)?;
+        let component = cached(&checked.digest, &with);
+        component.map(|component| Loaded::of(name, checked, component, true, with)).transpose()
+    }
+
+    fn of(
+        name: &str,
+        checked: Checked,
+        component: Component,
+        from_cache: bool,
+        with: Surroundings<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let Checked { outline, digest, manifest, cases, limits, wasm_bytes } = checked;
         let pre = link(with.linker, &component, &outline.contract)?;
         let Outline { imports, kinds, contract, minor } = outline;
         let exports = Exports::find(minor, &pre, &kinds).map_err(|error| {
@@ -124,7 +165,7 @@ impl Loaded {
             descriptors: Vec::new(),
             parts: Vec::new(),
             imports,
-            wasm_bytes: wasm.len() as u64,
+            wasm_bytes,
             code_bytes: component.image_range().end as u64 - component.image_range().start as u64,
             from_cache,
             limits,
@@ -267,19 +308,20 @@ impl Loaded {
     }
 }
 
-fn compile(wasm: &[u8], digest: &str, with: &Surroundings<'_>) -> Result<(Component, bool), LoadError> {
-    let engine = &with.sandbox.engine;
-    if let Some(component) = with.cache.and_then(|cache| cache.load(engine, digest)) {
-        return Ok((component, true));
-    }
+fn cached(digest: &str, with: &Surroundings<'_>) -> Option<Component> {
+    with.cache.and_then(|cache| cache.load(&with.sandbox.engine, digest))
+}
+
+fn compile(wasm: &[u8], digest: &str, with: &Surroundings<'_>) -> Result<Component, LoadError> {
+    let _one_at_a_time = with.compiling.lock().unwrap_or_else(PoisonError::into_inner);
     // A mistake in the compiler may cost this plugin, but not the engine that runs all the others.
-    let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, wasm)))
+    let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(&with.sandbox.engine, wasm)))
         .map_err(|_| LoadError::Malformed("the compiler gave up on it".to_owned()))?
         .map_err(|error| LoadError::Malformed(format!("{error:#}")))?;
     if let Some(cache) = with.cache {
         cache.store(digest, &component);
     }
-    Ok((component, false))
+    Ok(component)
 }
 
 fn link(base: &Linker<Context>, component: &Component, contract: &str) -> Result<InstancePre<Context>, LoadError> {

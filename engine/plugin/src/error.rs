@@ -19,6 +19,9 @@ pub enum PluginError {
     /// There is no such plugin, or it has no such condition, router or formatter.
     #[error("{0}")]
     Unsupported(String),
+    /// It was not asked, because it cannot be asked yet; the next time it may be.
+    #[error("{0}")]
+    Unavailable(String),
     /// The plugin says that it failed.
     #[error("the plugin failed: {0}")]
     Internal(String),
@@ -53,6 +56,7 @@ impl PluginError {
             PluginError::InvalidConfig { .. } => "invalid_config",
             PluginError::BadInput(_) => "bad_input",
             PluginError::Unsupported(_) => "unsupported",
+            PluginError::Unavailable(_) => "unavailable",
             PluginError::Internal(_) => "internal",
             PluginError::Trap(_) => "trap",
             PluginError::Timeout { .. } => "timeout",
