@@ -54,7 +54,7 @@ fn own_request() -> Result<()> {
         };
         let mut engine = Engine::prepare(&[("watchfire.yml", &config(&origin)), ("token", "matrix-token\n")])?;
         install_plugins(&engine.folder().join("plugins"), &["matrix-message"])?;
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         post(&engine, "/api/watchfire/v1/plugins/matrix-message/calls?calls=1", &Value::Null).await?;
         matrix.fail_next([Fault::status(500)]);
         let alert = |name: &str| json!([{"labels": {"alertname": name}, "annotations": {"summary": "three down"}}]);

@@ -1,6 +1,8 @@
 //! Contract C3 for plugins: a folder of hostile ones beside rules that must go on.
 
 use anyhow::{Context, Result, ensure};
+use watchfire::Watchfire;
+use watchfire_model::{Labels, Sample};
 
 use crate::Case;
 use crate::support::{Engine, Sink, Tool, block_on, eventually, variable};
@@ -11,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "hostile::a_failing_plugin_never_costs_a_page", needs: &[Tool::Binary], run: failing },
     Case { name: "hostile::c2_a_version_that_does_not_open_never_takes_over", needs: &[Tool::Binary], run: unfit },
     Case { name: "hostile::c3_a_folder_of_hostile_plugins_stops_nothing", needs: &[Tool::Binary], run: folder },
+    Case { name: "hostile::c3_neither_start_nor_reload_waits_for_the_compiler", needs: &[], run: compiled_aside },
     Case {
         name: "hostile::c2_c3_a_plugin_is_swapped_while_it_runs_and_a_broken_one_never_takes_over",
         needs: &[Tool::Binary, Tool::Plugins],
@@ -61,7 +64,7 @@ fn folder() -> Result<()> {
         ] {
             std::fs::write(plugins.join(name).with_extension("wasm"), bytes)?;
         }
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         for round in 0..5 {
             engine.push(&format!("value{{round=\"{round}\"}} 5\n")).await?;
         }
@@ -125,7 +128,7 @@ fn failing() -> Result<()> {
             let fixture = Fixture { kind, evaluate: "unreachable", ..GOOD };
             std::fs::write(plugins.join(format!("traps-{kind}.wasm")), fixture.build())?;
         }
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         for round in 0..7 {
             engine.push(&format!("value{{round=\"{round}\"}} 5\n")).await?;
             for alert in ["Good", "Watched"] {
@@ -169,7 +172,7 @@ fn unfit() -> Result<()> {
             Ok(std::fs::rename(plugins.join("new"), plugins.join("good.wasm"))?)
         };
         install(GOOD)?;
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         let status = async || -> Result<serde_json::Value> {
             Ok(engine.get("/api/watchfire/v1/plugins").await?["plugins"][0].clone())
         };
@@ -195,6 +198,58 @@ fn unfit() -> Result<()> {
     })
 }
 
+/// On one thread, so that nothing else goes on between what the engine answers and the look at it.
+fn compiled_aside() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = "rules: {paths: [rules.yml]}\nplugins: {dir: plugins}\nroute: {receiver: a}\nreceivers: [{name: a}]\n";
+    let rules = "groups: [{name: g, rules: [{alert: A, expr: value, condition: {plugin: good}}]}]\n";
+    let install = |fixture: &Fixture| std::fs::write(folder.path().join("plugins/good.wasm"), fixture.build());
+    std::fs::create_dir(folder.path().join("plugins"))?;
+    std::fs::write(folder.path().join("watchfire.yml"), config)?;
+    std::fs::write(folder.path().join("rules.yml"), rules)?;
+    install(&GOOD)?;
+    /// Whether the plugin is being compiled, and which version of it is in force.
+    fn standing(engine: &Watchfire) -> Result<(bool, Option<String>)> {
+        let plugins = engine.plugins();
+        let plugin = plugins.first().context("the plugin is known")?;
+        ensure!(plugin.status.error.is_none(), "{:?}", plugin.status.error);
+        Ok((plugin.status.compiling, plugin.info.as_ref().map(|info| info.digest.clone())))
+    }
+    let start = || Watchfire::builder().config_file(folder.path().join("watchfire.yml")).start();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let engine = start().await?;
+        ensure!(standing(&engine)? == (true, None), "{:?}", standing(&engine)?);
+        let diagnostics = engine.definitions().diagnostics.clone();
+        ensure!(diagnostics.is_empty(), "nothing is wrong: {diagnostics:?}");
+        let sample = Sample { timestamp: engine.now(), value: 1.0 };
+        let pushed = engine.push_samples(vec![(Labels::from_pairs([("__name__", "value")]), vec![sample])]).await?;
+        ensure!(pushed.accepted == 1, "{pushed:?}");
+        engine.plugins_compiled().await;
+        let (compiling, first) = standing(&engine)?;
+        ensure!(!compiling && first.is_some(), "the first version is in force");
+
+        // What was put in force is over with, so that the next reload is the first to see the file.
+        engine.reload().await?;
+        install(&Fixture { data: "(data (i32.const 3000) \"2\")", ..GOOD })?;
+        let report = engine.reload().await?;
+        ensure!(report.errors == 0, "{report}");
+        ensure!(standing(&engine)? == (true, first.clone()), "the version before it goes on: {:?}", standing(&engine)?);
+        engine.plugins_compiled().await;
+        let (compiling, second) = standing(&engine)?;
+        ensure!(!compiling && second != first, "the new version takes over");
+        engine.shutdown().await;
+
+        let engine = start().await?;
+        ensure!(
+            standing(&engine)? == (false, second),
+            "what is in the cache is there at once: {:?}",
+            standing(&engine)?
+        );
+        engine.shutdown().await;
+        Ok(())
+    })
+}
+
 fn swapped() -> Result<()> {
     block_on(async {
         let sink = Sink::start().await?;
@@ -216,7 +271,7 @@ fn swapped() -> Result<()> {
             Ok(std::fs::rename(plugins.join("new"), plugins.join("ewma-anomaly.wasm"))?)
         };
         install(&wasm)?;
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         // What the plugin has learned lies in its state, which a swap must not lose: half is learned before it, half after.
         for round in 0..24 {
             if round == 12 {

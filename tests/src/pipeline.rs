@@ -198,7 +198,7 @@ fn plugins() -> Result<()> {
                      condition: {plugin: ewma-anomaly, config: {sigma: 4, alpha: 0.1, warmup: 5}}, labels: {team: search}}]}]";
         let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
         install_plugins(&engine.folder().join("plugins"), &["ewma-anomaly", "team-router", "slack-card"])?;
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         for round in 0..20 {
             let value = 10.0 + f64::from(round % 3) * 0.1;
             engine.push_seen_by("ewma-anomaly", &format!("latency{{service=\"a\"}} {value}\n")).await?;

@@ -53,7 +53,7 @@ fn replaced() -> Result<()> {
             Ok(std::fs::rename(folder.join("new"), folder.join("good.wasm"))?)
         };
         install(0)?;
-        engine.run(&[]).await?;
+        engine.run_with_plugins(&[]).await?;
         let digest = async || -> Result<String> {
             let plugins = engine.get("/api/watchfire/v1/plugins").await?;
             let plugin = &plugins["plugins"][0];

@@ -95,7 +95,7 @@ fn spans() -> Result<()> {
         let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
         install_plugins(&engine.folder().join("plugins"), &["ewma-anomaly"])?;
         let url = format!("http://127.0.0.1:{}/v1/traces", collector.port);
-        engine.run(&["--traces", &url]).await?;
+        engine.run_with_plugins(&["--traces", &url]).await?;
         engine.push("latency 500\n").await?;
         let find = |spans: &[Value], is: &dyn Fn(&Value) -> bool| spans.iter().find(|span| is(span)).cloned();
         // The tests that it carries call it too, at the start and outside of any evaluation.

@@ -221,7 +221,8 @@ impl Builder {
         Ok(Prepared { origin, config, text, data_dir, providers, channels, clock })
     }
 
-    /// Starts the engine. When this returns, the state is restored and rules are evaluated.
+    /// Starts the engine. When this returns, the state is restored and rules are evaluated. Plugins that were not compiled
+    /// before are unavailable until they are, for which [`Watchfire::plugins_compiled`] waits.
     ///
     /// Broken rule files and plugins do not keep it from starting: they are quarantined and visible.
     ///
@@ -295,7 +296,10 @@ impl Prepared {
 
         // Plugins and rules.
         let cache_dir = Some(data_dir.join("plugin-cache"));
-        let host = Host::new(HostSettings { cache_dir, limits: config.plugins.limits, ..HostSettings::default() })
+        let plugin_compiled = Arc::new(Notify::new());
+        let finished = Arc::clone(&plugin_compiled);
+        let settings = HostSettings { cache_dir, limits: config.plugins.limits, ..HostSettings::default() };
+        let host = Host::with_compiler(settings, move || finished.notify_one())
             .map_err(|error| StartError::Host(error.to_string()))?;
         let mut sources = providers;
         sources.push(Arc::new(host.clone()));
@@ -441,6 +445,7 @@ impl Prepared {
             owner: owner.clone(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            plugin_compiled,
             raised: Vec::new(),
             seen,
             started_with: config,

@@ -166,6 +166,10 @@ impl Compiled {
                     Some(opened) => Some(Arc::clone(opened)),
                     None => match open(wanted, generation, providers) {
                         Ok(opened) => Some(opened),
+                        // Nothing is wrong: it is opened as soon as it is compiled.
+                        Err(error @ PluginError::Unavailable(_)) => {
+                            Some(running.unwrap_or_else(|| failing(wanted, error)))
+                        }
                         Err(error) => {
                             let diagnostic = wrong(
                                 "plugin",

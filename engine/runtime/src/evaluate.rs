@@ -468,6 +468,11 @@ impl Worker {
     }
 
     fn failed(&self, plugin: &str, error: &PluginError) {
+        if matches!(error, PluginError::Unavailable(_)) {
+            // Whoever made it so has told it once.
+            tracing::debug!(plugin, %error, "a plugin was not called");
+            return;
+        }
         tracing::warn!(plugin, %error, "a plugin failed");
         let mut labels = label("plugin", plugin);
         labels.push(("kind", error.kind().to_owned()));

@@ -49,6 +49,8 @@ pub struct PluginStatus {
     pub digest: String,
     /// Why the newest version is not in force.
     pub error: Option<String>,
+    /// Whether the newest version is being compiled; it takes over when that is done.
+    pub compiling: bool,
 }
 
 impl Loaded {

@@ -269,6 +269,11 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport]) {
         let (name, suspended) = (escaped(&plugin.status.name), plugin.suspensions.len());
         lines.push(format!("watchfire_plugin_suspended{{plugin=\"{name}\"}} {suspended}"));
     }
+    head(lines, "compiling", "Plugins whose newest version is being compiled", "gauge");
+    for plugin in plugins {
+        let (name, compiling) = (escaped(&plugin.status.name), u8::from(plugin.status.compiling));
+        lines.push(format!("watchfire_plugin_compiling{{plugin=\"{name}\"}} {compiling}"));
+    }
     head(lines, "limit_hits", "How often plugins passed a limit, by what is limited", "counter");
     for plugin in plugins {
         let name = escaped(&plugin.status.name);

@@ -1,5 +1,6 @@
 //! The plugins of the folder: which are trusted, which may take over, and what became of each.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use watchfire_alerting::Route;
@@ -39,6 +40,17 @@ impl Watchfire {
             suspensions: suspensions.iter().filter(|(name, _)| *name == status.name).map(|s| s.1.clone()).collect(),
         };
         self.definitions().plugins.iter().map(report).collect()
+    }
+
+    /// Waits until no plugin is being compiled and each that can be used is in use. The engine itself waits for none.
+    pub async fn plugins_compiled(&self) {
+        let mut reloaded = self.reloaded();
+        while self.definitions().plugins.iter().any(|plugin| plugin.compiling) {
+            if reloaded.changed().await.is_err() {
+                // It is stopping.
+                return;
+            }
+        }
     }
 }
 
@@ -107,7 +119,7 @@ fn approve(uses: &[Use<'_>], host: &Host, name: &str, candidate: &Candidate) -> 
     Ok(())
 }
 
-/// Loads what is new in the plugin folder. Answers what became of each plugin.
+/// Loads what is new in the plugin folder, as far as it is compiled. Answers what became of each plugin.
 pub(crate) fn load(
     config: &Config,
     files: &[RuleFile],
@@ -120,34 +132,40 @@ pub(crate) fn load(
     let (policy, wrong) = plugin_policy(config, folder);
     diagnostics.extend(wrong);
     let uses = uses(config, files);
-    let mut errors: Vec<(String, String)> = Vec::new();
-    match host.load_dir(&folder.join(dir), &policy, &|name, candidate| approve(&uses, host, name, candidate)) {
+    let in_use = uses.iter().filter_map(|used| used.usage.plugin.split('/').next()).collect();
+    let mut errors: BTreeMap<String, String> = BTreeMap::new();
+    let approve = |name: &str, candidate: &Candidate| approve(&uses, host, name, candidate);
+    match host.follow_dir(&folder.join(dir), &policy, &in_use, &approve) {
         Ok(changes) => {
             for (name, result) in changes {
                 match result {
                     Ok(info) => tracing::info!(plugin = %name, digest = %info.digest, "plugin loaded"),
                     Err(error) => {
                         tracing::error!(plugin = %name, %error, "plugin refused");
-                        errors.push((name, error.to_string()));
+                        errors.insert(name, error.to_string());
                     }
                 }
             }
         }
         Err(error) => diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}"))),
     }
-    let mut found: Vec<PluginStatus> = host
-        .plugins()
-        .into_iter()
-        .map(|info| PluginStatus { name: info.name, digest: info.digest, error: None })
-        .collect();
-    for (name, error) in errors {
-        match found.iter_mut().find(|plugin| plugin.name == name) {
-            Some(plugin) => plugin.error = Some(error),
-            None => found.push(PluginStatus { name, digest: String::new(), error: Some(error) }),
-        }
+    let known = before.map_or(&[][..], |before| &before.plugins);
+    let error_before = |name: &str| known.iter().find(|old| old.name == name).and_then(|old| old.error.clone());
+    let mut digests: BTreeMap<String, String> =
+        host.plugins().into_iter().map(|info| (info.name, info.digest)).collect();
+    let compiling = host.compiling();
+    for name in errors.keys().chain(&compiling) {
+        digests.entry(name.clone()).or_default();
     }
+    let status = |(name, digest): (String, String)| {
+        let compiling = compiling.contains(&name);
+        // What was wrong is wrong until it is known that something else is not.
+        let error = errors.remove(&name).or_else(|| compiling.then(|| error_before(&name)).flatten());
+        PluginStatus { name, digest, error, compiling }
+    };
+    let mut found: Vec<PluginStatus> = digests.into_iter().map(status).collect();
     // A file that is still broken is reported as long as it is there.
-    for old in before.into_iter().flat_map(|before| &before.plugins).filter(|old| old.error.is_some()) {
+    for old in known.iter().filter(|old| old.error.is_some()) {
         let there = folder.join(dir).join(format!("{}.wasm", old.name)).is_file();
         if there && found.iter().all(|plugin| plugin.name != old.name) {
             found.push(old.clone());

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use watchfire_alerting::{Definitions, Input};
 use watchfire_config::{Config, Diagnostic, Level, Limits, RuleReader, Source, load_config};
 use watchfire_delivery::Deliverer;
@@ -149,6 +149,8 @@ pub(crate) struct Reloader {
     pub(crate) owner: mpsc::UnboundedSender<Request>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Told when a plugin was compiled aside, so that it can take over.
+    pub(crate) plugin_compiled: Arc<Notify>,
     /// What the engine says about itself at the moment.
     pub(crate) raised: Vec<Alert>,
     /// The files as they were when they were read last.
@@ -199,7 +201,7 @@ pub(crate) struct Before<'a> {
     pub(crate) last_good: &'a mut LastGoodFiles,
 }
 
-/// Reads configuration, rules and plugins and compiles them; changes nothing but the host's plugins.
+/// Reads configuration, rules and plugins and makes them ready; changes nothing but the host's plugins.
 pub(crate) fn read(
     origin: &Origin,
     host: &Host,
@@ -268,7 +270,9 @@ impl Reloader {
         }
         let mut again = tokio::time::interval(self_alerts::REPEAT);
         let (data, store_health) = (Arc::clone(&self.data), Arc::clone(&self.store_health));
+        let plugin_compiled = Arc::clone(&self.plugin_compiled);
         loop {
+            let mut is_compiled = false;
             let asked = tokio::select! {
                 request = requests.recv() => Some(request),
                 () = watch.changed() => tokio::select! {
@@ -276,6 +280,10 @@ impl Reloader {
                     request = requests.recv() => Some(request),
                     () = watch.settled() => None,
                 },
+                () = plugin_compiled.notified() => {
+                    is_compiled = true;
+                    None
+                }
                 () = data.health.changed() => None,
                 () = store_health.changed() => None,
                 _ = again.tick() => None,
@@ -290,7 +298,7 @@ impl Reloader {
             // Watched before it is looked at, so that no change falls between. Logs, databases and editors write into
             // the same folders, and only what is read counts; what no watch told of, the next look finds.
             watch.set_folders(self.folders());
-            if self.inputs() != self.seen {
+            if is_compiled || self.inputs() != self.seen {
                 match self.reload().await {
                     Ok(report) => tracing::info!(%report, "reloaded"),
                     Err(error) => tracing::error!(%error, "not reloaded; what was in force goes on"),

@@ -110,7 +110,12 @@ mod tests {
         let now = Timestamp::from_secs(100);
         let diagnostic = |file: &str, line: usize| Diagnostic { line, ..crate::load::whole_file(file, "is wrong") };
         let diagnostics = [diagnostic("a.yml", 3), diagnostic("a.yml", 5), diagnostic("b.yml", 1)];
-        let broken = PluginStatus { name: "p".into(), digest: String::new(), error: Some("no component".into()) };
+        let broken = PluginStatus {
+            name: "p".into(),
+            digest: String::new(),
+            error: Some("no component".into()),
+            compiling: false,
+        };
         let before = firing(&diagnostics, &[broken], &[], None, None, now);
         let names: Vec<_> = before.iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");

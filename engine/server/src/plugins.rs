@@ -25,6 +25,7 @@ fn plugin_json(plugin: &PluginReport) -> Value {
     json!({
         "name": plugin.status.name,
         "error": plugin.status.error,
+        "compiling": plugin.status.compiling,
         "inForce": plugin.info.as_ref().map(info_json),
         "calls": counters.calls,
         "seconds": counters.nanoseconds as f64 / 1e9,
@@ -100,7 +101,8 @@ pub(crate) async fn page(State(app): State<App>) -> Response {
 fn row(plugin: &PluginReport, now: Timestamp) -> PluginRow {
     let counters = &plugin.counters;
     let (state, tone) = match (&plugin.info, &plugin.status.error) {
-        (None, _) => ("refused", "firing"),
+        (None, None) => ("compiling", "pending"),
+        (None, Some(_)) => ("refused", "firing"),
         _ if !plugin.suspensions.is_empty() => ("suspended", "firing"),
         (Some(_), Some(_)) => ("last good", "pending"),
         (Some(_), None) => ("live", "inactive"),
@@ -116,6 +118,9 @@ fn row(plugin: &PluginReport, now: Timestamp) -> PluginRow {
         if !info.grants.is_empty() {
             facts.push(format!("granted {}", info.grants.join(", ")));
         }
+    }
+    if plugin.status.compiling {
+        facts.push("the newest version is being compiled".to_owned());
     }
     match counters.instances {
         0 => {}

@@ -55,6 +55,17 @@ impl Engine {
         self.run_below("", options).await
     }
 
+    /// The same, and waits until its plugins are compiled, for which the engine itself never waits.
+    pub(crate) async fn run_with_plugins(&mut self, options: &[&str]) -> Result<()> {
+        self.run(options).await?;
+        eventually("the plugins are compiled", async || {
+            let answer = self.get("/api/watchfire/v1/plugins").await?;
+            let plugins = answer["plugins"].as_array().context("plugins")?;
+            Ok(plugins.iter().all(|plugin| plugin["compiling"] == false).then_some(()))
+        })
+        .await
+    }
+
     /// The same where `server.route_prefix` is not empty.
     pub(crate) async fn run_below(&mut self, prefix: &str, options: &[&str]) -> Result<()> {
         let config = if options.contains(&"--config") { &[][..] } else { &["--config", "watchfire.yml"] };

@@ -49,6 +49,8 @@ pub(crate) async fn run(options: args::Demo) -> Result<()> {
     step("engine");
     let config = write_files(&data, address, mail, options.plugins.as_deref())?;
     let engine = Watchfire::builder().config_file(config).data_dir(data.join("state")).start().await?;
+    step("plugins");
+    engine.plugins_compiled().await;
 
     step("sensors");
     let sensors = Sensors::new(&watched).context("this machine cannot be read")?;

@@ -241,6 +241,10 @@ fn plugin() -> Value {
         &[
             ("name", text()),
             ("error", described(nullable(text()), "Why the file that is there now is not in force")),
+            (
+                "compiling",
+                described(boolean(), "Whether the file that is there now is being compiled; it takes over then"),
+            ),
             ("inForce", described(nullable(in_force), "Null where no version was ever accepted")),
             ("calls", integer()),
             ("seconds", described(number(), "Spent in all calls")),
