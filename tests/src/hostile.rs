@@ -154,6 +154,30 @@ fn failing() -> Result<()> {
         ensure!(metrics.contains("watchfire_plugin_suspended{plugin=\"traps-formatter\"} 1"), "{metrics}");
         let page = engine.text("/plugins").await?;
         ensure!(page.contains("is left alone until"), "{page}");
+        sink.until("the rule's plugin is said to be suspended, and whose it is", |received| {
+            received.iter().any(|one| {
+                let alert = &one.json["alerts"][0];
+                alert["labels"]["plugin"] == "traps-condition"
+                    && alert["annotations"]["description"]
+                        .as_str()
+                        .is_some_and(|text| text.contains("traps-condition/evil of the rule \"Watched\" failed"))
+            })
+        })
+        .await?;
+        // What nobody uses any more is left alone for good.
+        engine.write("rules.yml", "groups: [{name: g, rules: [{alert: Good, expr: value > 1}]}]\n")?;
+        eventually("nothing is said of a rule that is gone", async || {
+            Ok((engine.metric("watchfire_plugin_suspended{plugin=\"traps-condition\"}").await? == 0.0).then_some(()))
+        })
+        .await?;
+        sink.until("the alert about it ends", |received| {
+            received.iter().any(|one| {
+                one.json["status"] == "resolved"
+                    && one.json["commonLabels"]["alertname"] == "WatchfirePluginSuspended"
+                    && one.json["commonLabels"]["plugin"] == "traps-condition"
+            })
+        })
+        .await?;
         Ok(())
     })
 }

@@ -74,6 +74,11 @@ impl Breakers {
         known.entry(key).or_insert_with(fresh).clone()
     }
 
+    /// Forgets what is not used any more.
+    pub(crate) fn retain(&self, is_used: impl Fn(Kind, &str, &str) -> bool) {
+        self.known().retain(|key, _| is_used(key.kind, &key.name, &key.config));
+    }
+
     /// What is suspended until a success shows that it works again.
     pub(crate) fn suspensions(&self) -> Vec<Suspension> {
         let known = self.known();

@@ -391,6 +391,27 @@ impl Host {
         by_name.collect()
     }
 
+    /// The plugin's own name for what is addressed, if it has it.
+    pub fn part(&self, kind: Kind, address: &str) -> Option<String> {
+        let plugin = self.find(address).ok()?;
+        plugin.resolve(kind, split(address).1).ok().map(str::to_owned)
+    }
+
+    /// Forgets the failures of everything that is not used any more: each use is a kind, an address and a configuration.
+    /// What is used again begins with none.
+    pub fn forget_unused(&self, uses: &[(Kind, &str, &str)]) {
+        let plugins = self.read_plugins();
+        for (name, entry) in &plugins.loaded {
+            let parts = uses.iter().filter_map(|(kind, address, config)| {
+                let (plugin, part) = split(address);
+                let part = entry.plugin.resolve(*kind, part).ok().filter(|_| plugin == name)?;
+                Some((*kind, part, *config))
+            });
+            let used: BTreeSet<_> = parts.collect();
+            entry.plugin.breakers.retain(|kind, part, config| used.contains(&(kind, part, config)));
+        }
+    }
+
     /// What each plugin has done since the host was made, by name. Plugins that are gone are still there.
     pub fn counters(&self) -> Vec<(String, PluginCounters)> {
         let plugins = self.read_plugins();

@@ -351,6 +351,24 @@ fn a_plugin_that_keeps_failing_is_suspended_by_the_time_of_the_evaluations() {
     assert_eq!(counters.instantiations, 5);
 }
 
+/// Who mends a configuration, or takes a rule away, hears no more of what was wrong.
+#[test]
+fn what_is_not_used_any_more_is_not_suspended() {
+    let breaker = BreakerSettings { failures_max: 1, ..BreakerSettings::STANDARD };
+    let host = Host::new(HostSettings { breaker, ..settings() }).unwrap();
+    load(&host, "evil", &Fixture { evaluate: "unreachable", ..GOOD }.build()).unwrap();
+    for config in ["{}", "[]"] {
+        let mut condition = host.open_condition("evil", config).unwrap();
+        condition.evaluate(&batch(0, &[1.0]), &mut state()).unwrap_err();
+    }
+    let suspended = || -> Vec<String> { host.suspensions().into_iter().map(|(_, part)| part.config).collect() };
+    assert_eq!(suspended(), ["[]", "{}"]);
+    host.forget_unused(&[(Kind::Condition, "evil/evil", "[]"), (Kind::Router, "evil", "{}")]);
+    assert_eq!(suspended(), ["[]"]);
+    host.forget_unused(&[]);
+    assert!(suspended().is_empty());
+}
+
 /// A formatter is opened for each message: one that fails there is left alone like one that fails when it is asked.
 #[test]
 fn a_formatter_that_cannot_be_opened_is_suspended() {

@@ -84,7 +84,7 @@ pub use compile::external_url;
 pub use deliveries::deliveries_of;
 pub use handle::Watchfire;
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
-pub use plugins::{PluginReport, plugin_policy};
+pub use plugins::{PluginReport, Suspended, plugin_policy};
 pub use providers::open_plugins;
 pub use query::{Answered, LabelStatistics, QueryFailure, QuerySettings, Storage};
 pub use reload::{ReloadError, ReloadReport};

@@ -22,14 +22,24 @@ pub struct PluginReport {
     /// What it has done since the start.
     pub counters: PluginCounters,
     /// Which parts of it are left alone because they kept failing.
-    pub suspensions: Vec<Suspension>,
+    pub suspensions: Vec<Suspended>,
+}
+
+/// A part of a plugin that is left alone because it kept failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// What is left alone, until when and why.
+    pub suspension: Suspension,
+    /// The rules, receivers and routes that use it.
+    pub used_by: Vec<String>,
 }
 
 impl Watchfire {
     /// The plugins of the folder, by name.
     pub fn plugins(&self) -> Vec<PluginReport> {
         let host = self.host();
-        let (counters, suspensions) = (host.counters(), host.suspensions());
+        let definitions = self.definitions();
+        let (counters, suspended) = (host.counters(), suspended(&definitions, host));
         let report = |status: &PluginStatus| PluginReport {
             status: status.clone(),
             info: host.info(&status.name),
@@ -37,9 +47,9 @@ impl Watchfire {
                 .iter()
                 .find(|(name, _)| *name == status.name)
                 .map_or_else(Default::default, |c| c.1.clone()),
-            suspensions: suspensions.iter().filter(|(name, _)| *name == status.name).map(|s| s.1.clone()).collect(),
+            suspensions: suspended.iter().filter(|(name, _)| *name == status.name).map(|s| s.1.clone()).collect(),
         };
-        self.definitions().plugins.iter().map(report).collect()
+        definitions.plugins.iter().map(report).collect()
     }
 
     /// Waits until no plugin is being compiled and each that can be used is in use. The engine itself waits for none.
@@ -84,6 +94,13 @@ struct Use<'a> {
     place: String,
 }
 
+impl Use<'_> {
+    /// The name of the plugin, without that of the part.
+    fn plugin(&self) -> &str {
+        self.usage.plugin.split('/').next().unwrap_or_default()
+    }
+}
+
 /// Every place where something of a plugin is used.
 fn uses<'a>(config: &'a Config, files: &'a [RuleFile]) -> Vec<Use<'a>> {
     let rules = files.iter().flat_map(|file| &file.groups).flat_map(|group| &group.rules);
@@ -109,9 +126,34 @@ fn routers<'a>(route: &'a Route, uses: &mut Vec<Use<'a>>) {
     route.routes.iter().for_each(|child| routers(child, uses));
 }
 
+/// What is suspended and in use, by plugin.
+pub(crate) fn suspended(loaded: &Loaded, host: &Host) -> Vec<(String, Suspended)> {
+    let suspensions = host.suspensions();
+    if suspensions.is_empty() {
+        return Vec::new();
+    }
+    let uses = uses(&loaded.config, &loaded.files);
+    let with_users = |(plugin, suspension): (String, Suspension)| {
+        let is_of = |used: &&Use<'_>| {
+            (used.kind, used.plugin(), &used.usage.config_json) == (suspension.kind, &plugin, &suspension.config)
+                && host.part(used.kind, &used.usage.plugin).as_ref() == Some(&suspension.name)
+        };
+        let used_by: Vec<String> = uses.iter().filter(is_of).map(|used| used.place.clone()).collect();
+        (!used_by.is_empty()).then_some((plugin, Suspended { suspension, used_by }))
+    };
+    suspensions.into_iter().filter_map(with_users).collect()
+}
+
+/// Forgets failures of what nobody uses any more, so that none of them is told for ever.
+pub(crate) fn forget_unused(loaded: &Loaded, host: &Host) {
+    let uses = uses(&loaded.config, &loaded.files);
+    let uses: Vec<_> = uses.iter().map(|used| (used.kind, &*used.usage.plugin, &*used.usage.config_json)).collect();
+    host.forget_unused(&uses);
+}
+
 /// Whether a new version may take over: it must open wherever the old one does.
 fn approve(uses: &[Use<'_>], host: &Host, name: &str, candidate: &Candidate) -> Result<(), String> {
-    let concerned = uses.iter().filter(|used| used.usage.plugin.split('/').next() == Some(name));
+    let concerned = uses.iter().filter(|used| used.plugin() == name);
     for Use { kind, usage, place } in concerned {
         let opened = candidate.opens_as_before(host, *kind, &usage.plugin, &usage.config_json);
         opened.map_err(|error| format!("the new version cannot be opened as {place} has it configured: {error}"))?;
@@ -132,7 +174,7 @@ pub(crate) fn load(
     let (policy, wrong) = plugin_policy(config, folder);
     diagnostics.extend(wrong);
     let uses = uses(config, files);
-    let in_use = uses.iter().filter_map(|used| used.usage.plugin.split('/').next()).collect();
+    let in_use = uses.iter().map(Use::plugin).collect();
     let mut errors: BTreeMap<String, String> = BTreeMap::new();
     let approve = |name: &str, candidate: &Candidate| approve(&uses, host, name, candidate);
     match host.follow_dir(&folder.join(dir), &policy, &in_use, &approve) {

@@ -427,6 +427,7 @@ impl Reloader {
             errors: first.len(),
             first: first.into_iter().take(20).collect(),
         };
+        plugins::forget_unused(&loaded, &self.host);
         let retention = loaded.retention;
         self.loaded.store(Arc::new(loaded));
         self.reloaded.send_replace(());
@@ -452,7 +453,7 @@ impl Reloader {
         let firing = self_alerts::firing(
             &loaded.diagnostics,
             &loaded.plugins,
-            &self.host.suspensions(),
+            &plugins::suspended(&loaded, &self.host),
             self.data.health.failure(),
             self.store_health.failure(),
             now,

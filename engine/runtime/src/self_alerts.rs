@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use watchfire_config::Diagnostic;
-use watchfire_host::Suspension;
 use watchfire_model::{Alert, Duration, Labels, Timestamp};
 
 use crate::load::PluginStatus;
+use crate::plugins::Suspended;
 
 /// How long such an alert lives without being raised again; it is raised again several times within that time.
 pub(crate) const LIVES: Duration = Duration::from_mins(5);
@@ -19,7 +19,7 @@ pub(crate) const REPEAT: std::time::Duration = std::time::Duration::from_secs(60
 pub(crate) fn firing(
     diagnostics: &[Diagnostic],
     plugins: &[PluginStatus],
-    suspensions: &[(String, Suspension)],
+    suspended: &[(String, Suspended)],
     log_failure: Option<String>,
     store_failure: Option<String>,
     now: Timestamp,
@@ -53,21 +53,17 @@ pub(crate) fn firing(
             format!("{error}. Rules go on being evaluated on what there is; senders are told to try again.");
         alert("WatchfireLogFailing", "log", "input", summary, description, now)
     });
-    let mut suspended: BTreeMap<&str, Vec<&Suspension>> = BTreeMap::new();
-    for (plugin, suspension) in suspensions {
-        suspended.entry(plugin).or_default().push(suspension);
+    let mut parts: BTreeMap<&str, Vec<&Suspended>> = BTreeMap::new();
+    for (plugin, part) in suspended {
+        parts.entry(plugin).or_default().push(part);
     }
-    let suspended = suspended.into_iter().map(|(plugin, parts)| {
-        let first = parts[0];
-        let what = first.kind.as_str();
+    let suspended = parts.into_iter().map(|(plugin, parts)| {
         let summary = format!("plugin {plugin} keeps failing and is left alone for a while");
-        let description = format!(
-            "The {what} {} failed {} times in a row and is tried again at {}. The last failure: {}",
-            first.name,
-            first.failures,
-            first.until.to_rfc3339(),
-            first.last
-        );
+        let mut description = left_alone(plugin, parts[0], now);
+        if parts.len() > 1 {
+            description +=
+                &format!(" So it is with {} more of its uses, which the page /plugins shows.", parts.len() - 1);
+        }
         alert("WatchfirePluginSuspended", "plugin", plugin, summary, description, now)
     });
     let store = store_failure.map(|error| {
@@ -88,6 +84,28 @@ pub(crate) fn ended(before: &[Alert], firing: &[Alert], now: Timestamp) -> Vec<A
     gone.map(|alert| Alert { ends_at: Some(now), updated_at: now, ..alert.clone() }).collect()
 }
 
+/// Whose failures these are, when it is tried again, and how it failed last.
+fn left_alone(plugin: &str, suspended: &Suspended, now: Timestamp) -> String {
+    let Suspended { suspension, used_by } = suspended;
+    let users = match used_by.as_slice() {
+        [] => String::new(),
+        [one] => format!(" of {one}"),
+        [first, others @ ..] => format!(" of {first} and {} more", others.len()),
+    };
+    let again = if suspension.until > now {
+        format!("is tried again at {}", suspension.until.to_rfc3339())
+    } else {
+        "is tried again with its next call".to_owned()
+    };
+    format!(
+        "The {} {plugin}/{}{users} failed {} times in a row and {again}. The last failure: {}",
+        suspension.kind.as_str(),
+        suspension.name,
+        suspension.failures,
+        suspension.last
+    )
+}
+
 fn alert(name: &str, label: &str, value: &str, summary: String, description: String, now: Timestamp) -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", name), (label, value), ("severity", "warning")]),
@@ -103,6 +121,9 @@ fn alert(name: &str, label: &str, value: &str, summary: String, description: Str
 
 #[cfg(test)]
 mod tests {
+    use watchfire_host::Suspension;
+    use watchfire_plugin::Kind;
+
     use super::*;
 
     #[test]
@@ -124,5 +145,33 @@ mod tests {
         let after = firing(&diagnostics[2..], &[], &[], None, None, now);
         let ended: Vec<_> = ended(&before, &after, now).iter().map(|alert| alert.labels.to_string()).collect();
         assert_eq!(ended.len(), 2, "{ended:?}");
+    }
+
+    #[test]
+    fn a_suspension_says_whose_it_is_and_when_it_is_tried_again() {
+        let suspension = Suspension {
+            kind: Kind::Condition,
+            name: "above".to_owned(),
+            config: "{}".to_owned(),
+            until: Timestamp::from_secs(100),
+            failures: 5,
+            last: "the plugin trapped: unreachable".to_owned(),
+        };
+        let told = |users: &[&str], now: i64| {
+            let used_by = users.iter().map(|user| (*user).to_owned()).collect();
+            let suspended = [("js".to_owned(), Suspended { suspension: suspension.clone(), used_by })];
+            let alerts = firing(&[], &[], &suspended, None, None, Timestamp::from_secs(now));
+            alerts[0].annotations.get("description").unwrap().to_owned()
+        };
+        assert_eq!(
+            told(&[r#"the rule "A""#], 99),
+            "The condition js/above of the rule \"A\" failed 5 times in a row and is tried again at \
+             1970-01-01T00:01:40.000Z. The last failure: the plugin trapped: unreachable"
+        );
+        assert_eq!(
+            told(&[r#"the rule "A""#, r#"the rule "B""#, r#"the rule "C""#], 100),
+            "The condition js/above of the rule \"A\" and 2 more failed 5 times in a row and is tried again with its \
+             next call. The last failure: the plugin trapped: unreachable"
+        );
     }
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use watchfire::{PluginInfo, PluginReport, Suspension};
+use watchfire::{PluginInfo, PluginReport, Suspended};
 use watchfire_model::Timestamp;
 
 use crate::App;
@@ -61,10 +61,11 @@ fn info_json(info: &PluginInfo) -> Value {
     })
 }
 
-fn suspension_json(suspension: &Suspension) -> Value {
+fn suspension_json(Suspended { suspension, used_by }: &Suspended) -> Value {
     json!({
         "kind": suspension.kind.as_str(),
         "name": suspension.name,
+        "usedBy": used_by,
         "until": suspension.until.to_rfc3339(),
         "failures": suspension.failures,
         "last": suspension.last,
@@ -133,16 +134,17 @@ fn row(plugin: &PluginReport, now: Timestamp) -> PluginRow {
         facts.push(format!("failed: {}", kinds.join(", ")));
     }
     let mut mistakes: Vec<String> = plugin.status.error.iter().cloned().collect();
-    mistakes.extend(plugin.suspensions.iter().map(|suspension| {
+    mistakes.extend(plugin.suspensions.iter().map(|Suspended { suspension, used_by }| {
         let when = if suspension.until > now {
             format!("until {}", suspension.until.to_rfc3339())
         } else {
             format!("until its next call, {} after the pause", ago(now, suspension.until))
         };
         format!(
-            "The {} {} is left alone {when}: {} failures in a row, the last was: {}",
+            "The {} {} of {} is left alone {when}: {} failures in a row, the last was: {}",
             suspension.kind.as_str(),
             suspension.name,
+            used_by.join(", "),
             suspension.failures,
             suspension.last
         )

@@ -234,7 +234,14 @@ fn plugin() -> Value {
         &[],
     );
     let suspension = object(
-        &[("kind", text()), ("name", text()), ("until", time()), ("failures", integer()), ("last", text())],
+        &[
+            ("kind", text()),
+            ("name", text()),
+            ("usedBy", described(list(text()), "The rules, receivers and routes that use it")),
+            ("until", time()),
+            ("failures", integer()),
+            ("last", text()),
+        ],
         &[],
     );
     object(
