@@ -9,7 +9,10 @@ package watchfire
 
 import (
 	"fmt"
+	"hash/fnv"
 	"runtime/debug"
+
+	"MODULE/watchfire/wit/runtime"
 )
 
 // Severity says how bad something is.
@@ -59,7 +62,13 @@ type Offer struct {
 type Registry[T any] struct {
 	Offers []Offer
 	open   map[string]func(config []byte) (T, error)
-	opened []T
+	opened []opened[T]
+}
+
+type opened[T any] struct {
+	value T
+	// What the random numbers of its calls are made from, with their time.
+	seed uint64
 }
 
 func (r *Registry[T]) add(offer Offer, open func(config []byte) (T, error)) {
@@ -77,21 +86,26 @@ func (r *Registry[T]) Open(name, config string) (handle uint32, err error) {
 	if !known {
 		return 0, Unsupported(fmt.Sprintf("this plugin offers no %q", name))
 	}
-	opened, err := open([]byte(config))
+	value, err := open([]byte(config))
 	if err != nil {
 		return 0, err
 	}
-	r.opened = append(r.opened, opened)
+	seed := fnv.New64a()
+	seed.Write([]byte(config))
+	r.opened = append(r.opened, opened[T]{value, seed.Sum64()})
 	return uint32(len(r.opened) - 1), nil
 }
 
-// At is what was opened under a handle.
-func (r *Registry[T]) At(handle uint32) T { return r.opened[handle] }
+// Begin is what was opened under a handle, for a call at a time in milliseconds since 1970.
+func (r *Registry[T]) Begin(handle uint32, at int64) T {
+	opened := r.opened[handle]
+	runtime.BeginCall(at, opened.seed)
+	return opened.value
+}
 
 // Close forgets what was opened under a handle.
 func (r *Registry[T]) Close(handle uint32) {
-	var nothing T
-	r.opened[handle] = nothing
+	r.opened[handle] = opened[T]{}
 }
 
 // What the plugin offers.

@@ -175,11 +175,24 @@ impl Site<'_> {
             }
         }
         let built = self.work.join("module.wasm");
+        let overlay = self.go_overlay()?;
         let mut command = self.command("go");
         command.env("GOOS", "wasip1").env("GOARCH", "wasm");
-        command.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&built).arg(".");
-        run("go build", &mut command)?;
+        command.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-overlay"]).arg(&overlay);
+        run("go build", command.arg("-o").arg(&built).arg("."))?;
         read(&built)
+    }
+
+    /// The list of what the SDK adds to Go's own packages: a file of the runtime, which alone can begin its random numbers
+    /// anew.
+    fn go_overlay(&self) -> Result<PathBuf, AuthorError> {
+        let root = output("go env", self.command("go").args(["env", "GOROOT"]))?;
+        let added = Path::new(root.trim()).join("src/runtime/watchfire.go");
+        let own = self.folder.join("watchfire/runtime.go.txt");
+        let list = serde_json::json!({ "Replace": { added.display().to_string(): own } });
+        let path = self.work.join("overlay.json");
+        fs::write(&path, list.to_string()).map_err(AuthorError::file(&path))?;
+        Ok(path)
     }
 
     fn clang(&self, world: &str) -> Result<Vec<u8>, AuthorError> {

@@ -6,7 +6,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
-use crate::{AuthorError, sdk};
+use crate::{AuthorError, clock, sdk};
 
 /// How WebAssembly begins.
 const MAGIC: &[u8] = b"\0asm";
@@ -36,7 +36,7 @@ pub fn wrap(wasm: Vec<u8>, world: Option<&str>) -> Result<Vec<u8>, AuthorError> 
         return Err(AuthorError::Component("it is not WebAssembly".to_owned()));
     }
     let failed = |error: &dyn std::fmt::Display| AuthorError::Component(format!("{error:#}"));
-    let mut module = wasm;
+    let mut module = clock::moved_inside(wasm).map_err(|error| failed(&error))?;
     if let Some(world) = world {
         let (resolve, world) = contract(world)?;
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(|error| failed(&error))?;
@@ -47,6 +47,7 @@ pub fn wrap(wasm: Vec<u8>, world: Option<&str>) -> Result<Vec<u8>, AuthorError> 
         .and_then(|encoder| {
             encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
         })
+        .and_then(|encoder| encoder.adapter(clock::MODULE, &wat::parse_str(clock::ADAPTER)?))
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| failed(&error))
 }

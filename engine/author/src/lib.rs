@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod clock;
 mod component;
 mod doctor;
 mod document;

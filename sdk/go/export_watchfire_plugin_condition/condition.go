@@ -5,6 +5,7 @@ import (
 	watchfire "MODULE/watchfire"
 	"MODULE/watchfire/convert"
 	bindings "MODULE/watchfire/watchfire_plugin_condition"
+	input "MODULE/watchfire/watchfire_plugin_input"
 	types "MODULE/watchfire/watchfire_plugin_types"
 
 	wit "MODULE/watchfire/wit/types"
@@ -22,7 +23,7 @@ func Evaluate(handle uint32) wit.Result[bindings.Outcome, types.PluginError] {
 
 func evaluate(handle uint32) (outcome bindings.Outcome, err error) {
 	defer watchfire.Recover(&err)
-	answer, err := watchfire.Conditions.At(handle).Evaluate(watchfire.Batch{}, watchfire.State{})
+	answer, err := watchfire.Conditions.Begin(handle, input.EvalTimeMs()).Evaluate(watchfire.Batch{}, watchfire.State{})
 	for _, finding := range answer.Findings {
 		outcome.Findings = append(outcome.Findings, bindings.Finding{
 			Series:   uint32(finding.Series),

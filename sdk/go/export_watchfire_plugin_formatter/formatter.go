@@ -24,7 +24,7 @@ func Format(handle uint32, group bindings.Group) wit.Result[bindings.Message, ty
 
 func format(handle uint32, group bindings.Group) (message bindings.Message, err error) {
 	defer watchfire.Recover(&err)
-	answer, err := watchfire.Formatters.At(handle).Format(watchfire.Group{
+	answer, err := watchfire.Formatters.Begin(handle, group.AtMs).Format(watchfire.Group{
 		At:          time.UnixMilli(group.AtMs).UTC(),
 		Key:         group.Key,
 		Receiver:    group.Receiver,

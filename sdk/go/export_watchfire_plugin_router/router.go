@@ -25,7 +25,7 @@ func Route(handle uint32, at int64, list []alerts.Alert) wit.Result[[]bindings.D
 
 func route(handle uint32, at int64, list []alerts.Alert) (decisions []bindings.Decision, err error) {
 	defer watchfire.Recover(&err)
-	answer, err := watchfire.Routers.At(handle).Route(time.UnixMilli(at).UTC(), convert.Alerts(list))
+	answer, err := watchfire.Routers.Begin(handle, at).Route(time.UnixMilli(at).UTC(), convert.Alerts(list))
 	for _, decision := range answer {
 		decisions = append(decisions, bindings.Decision{
 			Receivers: decision.Receivers,

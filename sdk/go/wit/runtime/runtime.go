@@ -1,10 +1,26 @@
-// Package runtime gives the host memory to write into.
+// Package runtime gives the host memory to write into, and each call its time and its random numbers.
 package runtime
 
 import (
 	"runtime"
 	"unsafe"
 )
+
+// The build puts the clock into the component, because Go reads it where a component may not call out.
+//
+//go:wasmimport watchfire begin-call
+func beginCall(milliseconds int64)
+
+// The build adds it to Go's own runtime, which has no other way to begin its random numbers anew.
+//
+//go:linkname reseed runtime.watchfireReseed
+func reseed(seed uint64)
+
+// BeginCall makes the clock and the random numbers, the order of maps with them, a function of the call.
+func BeginCall(milliseconds int64, seed uint64) {
+	beginCall(milliseconds)
+	reseed(seed ^ uint64(milliseconds)*0x9e3779b97f4a7c15)
+}
 
 // Allocate gives memory that stays where it is until the pinner lets go of it.
 func Allocate(pinner *runtime.Pinner, size, align uintptr) unsafe.Pointer {

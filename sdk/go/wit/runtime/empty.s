@@ -1,0 +1,1 @@
+// With this file in it a package may declare functions that are defined elsewhere.
