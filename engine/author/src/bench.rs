@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use watchfire_host::{Host, HostSettings, Source, is_plugin_name};
-use watchfire_model::{Alert, Labels, Timestamp};
+use watchfire_model::{Alert, Duration as Span, Labels, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Kind, MessageGroup, PluginError, Provider, State, StateLimits, ask};
 
 use crate::{AuthorError, component, tested_config};
@@ -25,8 +25,11 @@ const EMPTY: &str = r#"(module
 /// What that one is called.
 const NOTHING: &str = "empty";
 
-/// How long each size is measured.
+/// How long each size is measured unless the number of calls is given.
 const SPAN: Duration = Duration::from_millis(400);
+
+/// Of so many series the last is far above the others, since that is what rules look at: few of many are in trouble.
+const ODD_ONE_IN: usize = 100;
 
 /// One measurement.
 #[derive(Clone, Debug)]
@@ -37,15 +40,23 @@ pub struct BenchLine {
     pub items: usize,
     /// Nanoseconds per call.
     pub call_ns: f64,
+    /// Series that the last call found in trouble, where it is a condition. Those cost more than the others.
+    pub found: Option<usize>,
     /// Nanoseconds per call of a condition that does nothing, in the same run, where it is a condition.
     pub empty_ns: Option<f64>,
 }
 
-/// Measures everything that a plugin offers, with this configuration, or with that of the tests that it carries.
+/// Measures everything that a plugin offers, with this configuration, or with that of the tests that it carries: for a
+/// while, or for so many calls of each size. Each call is a second after the one before.
 ///
 /// # Errors
 /// If the plugin cannot be loaded or opened, or fails.
-pub fn bench(plugin: &Path, config: Option<&str>, sizes: &[usize]) -> Result<Vec<BenchLine>, AuthorError> {
+pub fn bench(
+    plugin: &Path,
+    config: Option<&str>,
+    sizes: &[usize],
+    calls: Option<u32>,
+) -> Result<Vec<BenchLine>, AuthorError> {
     let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
     let name =
         plugin.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_plugin_name(name) && *name != NOTHING);
@@ -54,49 +65,63 @@ pub fn bench(plugin: &Path, config: Option<&str>, sizes: &[usize]) -> Result<Vec
     host.load(NOTHING, Source::Bytes(&component::wrap(empty, Some("condition-plugin"))?))?;
     let mut lines = Vec::new();
     for offered in &info.descriptors {
-        let failed = |error| AuthorError::Plugin { what: offered.name.clone(), error };
         let own = config.map_or_else(|| tested_config(plugin, offered.kind), |config| Ok(config.to_owned()))?;
-        let config = own.as_str();
         for items in sizes {
-            let (call_ns, empty_ns) = match offered.kind {
-                Kind::Condition => {
-                    let mut condition = host.open_condition(&offered.name, config).map_err(failed)?;
-                    let mut nothing = host.open_condition(NOTHING, "{}").map_err(failed)?;
-                    let batch = batch(*items);
-                    let (mut state, mut none) = (fresh(), fresh());
-                    let call = measure(|| {
-                        ask(condition.as_mut(), &batch, &mut state)?;
-                        state.commit();
-                        Ok(())
-                    });
-                    let empty = measure(|| ask(nothing.as_mut(), &batch, &mut none).map(drop));
-                    (call.map_err(failed)?, Some(empty.map_err(failed)?))
-                }
-                Kind::Router => {
-                    let mut router = host.open_router(&offered.name, config).map_err(failed)?;
-                    let alerts = alerts(*items);
-                    (measure(|| router.route(Timestamp::EPOCH, &alerts).map(drop)).map_err(failed)?, None)
-                }
-                Kind::Formatter => {
-                    let mut formatter = host.open_formatter(&offered.name, config).map_err(failed)?;
-                    let group = MessageGroup {
-                        at: Timestamp::EPOCH,
-                        key: "group".to_owned(),
-                        receiver: "receiver".to_owned(),
-                        group_labels: BTreeMap::new(),
-                        external_url: String::new(),
-                        id: "notification".to_owned(),
-                        channel: "webhook".to_owned(),
-                        secrets: BTreeMap::new(),
-                        alerts: alerts(*items),
-                    };
-                    (measure(|| formatter.format(&group).map(drop)).map_err(failed)?, None)
-                }
-            };
-            lines.push(BenchLine { name: offered.name.clone(), items: *items, call_ns, empty_ns });
+            let line = measured(&host, (&offered.name, offered.kind), &own, *items, calls);
+            lines.push(line.map_err(|error| AuthorError::Plugin { what: offered.name.clone(), error })?);
         }
     }
     Ok(lines)
+}
+
+fn measured(
+    host: &Host,
+    (name, kind): (&str, Kind),
+    config: &str,
+    items: usize,
+    calls: Option<u32>,
+) -> Result<BenchLine, PluginError> {
+    let (mut found, mut empty_ns) = (None, None);
+    let call_ns = match kind {
+        Kind::Condition => {
+            let mut condition = host.open_condition(name, config)?;
+            let mut nothing = host.open_condition(NOTHING, "{}")?;
+            let mut batch = batch(items);
+            let (mut state, mut none) = (fresh(), fresh());
+            let call_ns = measure(calls, |at| {
+                batch.at = at;
+                found = Some(ask(condition.as_mut(), &batch, &mut state)?.findings.len());
+                state.commit();
+                Ok(())
+            })?;
+            empty_ns = Some(measure(calls, |_| ask(nothing.as_mut(), &batch, &mut none).map(drop))?);
+            call_ns
+        }
+        Kind::Router => {
+            let mut router = host.open_router(name, config)?;
+            let alerts = alerts(items);
+            measure(calls, |at| router.route(at, &alerts).map(drop))?
+        }
+        Kind::Formatter => {
+            let mut formatter = host.open_formatter(name, config)?;
+            let mut group = MessageGroup {
+                at: Timestamp::EPOCH,
+                key: "group".to_owned(),
+                receiver: "receiver".to_owned(),
+                group_labels: BTreeMap::new(),
+                external_url: String::new(),
+                id: "notification".to_owned(),
+                channel: "webhook".to_owned(),
+                secrets: BTreeMap::new(),
+                alerts: alerts(items),
+            };
+            measure(calls, |at| {
+                group.at = at;
+                formatter.format(&group).map(drop)
+            })?
+        }
+    };
+    Ok(BenchLine { name: name.to_owned(), items, call_ns, found, empty_ns })
 }
 
 fn fresh() -> State {
@@ -104,23 +129,31 @@ fn fresh() -> State {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn measure(mut call: impl FnMut() -> Result<(), PluginError>) -> Result<f64, PluginError> {
+fn measure(calls: Option<u32>, mut call: impl FnMut(Timestamp) -> Result<(), PluginError>) -> Result<f64, PluginError> {
+    let mut at = START;
+    let mut next = || {
+        at += Span::from_secs(1);
+        call(at)
+    };
     // The first calls fill caches and grow the memory.
     for _ in 0..3 {
-        call()?;
+        next()?;
     }
-    let (start, mut calls) = (Instant::now(), 0_u32);
-    while start.elapsed() < SPAN {
-        call()?;
-        calls += 1;
+    let (start, mut made) = (Instant::now(), 0_u32);
+    while calls.map_or_else(|| start.elapsed() < SPAN, |calls| made < calls) {
+        next()?;
+        made += 1;
     }
-    Ok(start.elapsed().as_nanos() as f64 / f64::from(calls.max(1)))
+    Ok(start.elapsed().as_nanos() as f64 / f64::from(made.max(1)))
 }
 
-/// Series with six labels and one row, whose values go up and down.
+/// When the first call is.
+const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Series with six labels and one row.
 fn batch(series: usize) -> Batch {
-    let at = Timestamp::from_millis(1_700_000_000_000);
-    Batch::new(at, (0..series).map(|number| (labels(number), [(at, (number % 97) as f64)])))
+    let value = |number: usize| if number % ODD_ONE_IN == ODD_ONE_IN - 1 { 97.0 } else { (number % 7) as f64 };
+    Batch::new(START, (0..series).map(|number| (labels(number), [(START, value(number))])))
 }
 
 fn labels(number: usize) -> Labels {

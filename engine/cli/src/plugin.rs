@@ -92,6 +92,9 @@ enum Command {
         /// Series, or alerts, per call
         #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000")]
         items: Vec<usize>,
+        /// Calls of each size, each a second after the one before [default: as many as 0.4 s have room for]
+        #[arg(long, value_name = "COUNT")]
+        calls: Option<u32>,
     },
     /// Show what a plugin is: kinds, imports, limits, size, digest, time to compile
     Inspect {
@@ -175,7 +178,9 @@ fn run_command(options: &Plugin) -> Result<ExitCode> {
         Command::Dev(options) => crate::block_on(dev::run(options)),
         Command::Calls(options) => crate::block_on(replay::calls(options)),
         Command::Replay(options) => crate::block_on(replay::replay(options)),
-        Command::Bench { plugin, config, items } => bench(&watchfire_author::built(plugin)?, config.as_deref(), items),
+        Command::Bench { plugin, config, items, calls } => {
+            bench(&watchfire_author::built(plugin)?, config.as_deref(), items, *calls)
+        }
         Command::Inspect { plugin, json } => inspect(&watchfire_author::built(plugin)?, *json),
         Command::Lock { config } => trust::lock(config),
         Command::Verify { config } => trust::verify(config),
@@ -228,18 +233,20 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn bench(plugin: &Path, config: Option<&str>, items: &[usize]) -> Result<ExitCode> {
-    let lines = watchfire_author::bench(plugin, config, items).map_err(|error| match error {
+fn bench(plugin: &Path, config: Option<&str>, items: &[usize], calls: Option<u32>) -> Result<ExitCode> {
+    let lines = watchfire_author::bench(plugin, config, items, calls).map_err(|error| match error {
         AuthorError::Plugin { error: PluginError::InvalidConfig { .. }, .. } => {
             anyhow::anyhow!("{error}; give it one that it takes with `--config JSON`")
         }
         other => other.into(),
     })?;
-    say!("{:<24}{:>10}{:>16}{:>16}{:>16}", "", "items", "call, µs", "empty call, µs", "ns per item");
+    say!("{:<24}{:>10}{:>10}{:>16}{:>16}{:>16}", "", "items", "found", "call, µs", "empty call, µs", "ns per item");
     for line in lines {
         let per_item = (line.call_ns - line.empty_ns.unwrap_or(0.0)).max(0.0) / line.items.max(1) as f64;
         let empty = line.empty_ns.map_or_else(|| "-".to_owned(), |empty| format!("{:.2}", empty / 1e3));
-        say!("{:<24}{:>10}{:>16.2}{empty:>16}{per_item:>16.1}", line.name, line.items, line.call_ns / 1e3);
+        let found = line.found.map_or_else(|| "-".to_owned(), |found| found.to_string());
+        let call = line.call_ns / 1e3;
+        say!("{:<24}{:>10}{found:>10}{call:>16.2}{empty:>16}{per_item:>16.1}", line.name, line.items);
     }
     Ok(ExitCode::SUCCESS)
 }
