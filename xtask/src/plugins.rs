@@ -65,7 +65,7 @@ pub(crate) fn build_python(folder: &Path) -> Result<()> {
     let apart = folder.join("test");
     std::fs::create_dir_all(&apart)?;
     let mut command = Command::new("componentize-py");
-    command.arg("-d").arg(sdk.join("wit")).args(["-w", "all-plugin", "componentize", "--stub-wasi", "-p"]).arg(source);
+    command.arg("-d").arg(sdk.join("wit")).args(["-w", "all-plugin", "componentize", "-p"]).arg(source);
     command.arg("-p").arg(sdk.join("python")).args(["watchfire_exports", "-o"]).arg(apart.join("python.wasm"));
     step::run("building the Python plugin", &mut command)
 }

@@ -126,7 +126,7 @@ impl Site<'_> {
     fn python(&self) -> Result<Vec<u8>, AuthorError> {
         let built = self.work.join("component.wasm");
         let mut command = self.command(&self.own_program("componentize-py", ".venv/bin"));
-        command.args(["-d", "watchfire/wit", "-w", "all-plugin", "componentize", "--stub-wasi"]);
+        command.args(["-d", "watchfire/wit", "-w", "all-plugin", "componentize"]);
         command.args(["-p", ".", "-p", "watchfire", "watchfire_exports", "-o"]).arg(&built);
         run("componentize-py", &mut command)?;
         read(&built)
@@ -136,7 +136,7 @@ impl Site<'_> {
         self.npm()?;
         let built = self.work.join("component.wasm");
         let mut command = self.command(&self.own_program("componentize-qjs", "node_modules/.bin"));
-        command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync", "--stub-wasi"]);
+        command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync"]);
         // Not for size: half a megabyte less would cost three times the time per series.
         command.args(["--minify", "--js", entry, "--output"]).arg(&built);
         run("componentize-qjs", &mut command)?;
