@@ -4,12 +4,14 @@ A plugin is a module `plugin.py` that announces classes derived from `Condition`
 decorator `offer`. An object is made per rule, route or channel, with that user's configuration; raise `InvalidConfig`
 where it cannot be used. Any other exception costs that call alone, and its traceback reaches the host's log.
 
-Everything must be a function of what is passed in: the clock stands at the time of the call, and memory may vanish
-between two calls. What has to be remembered belongs into `State`. Imports belong at the top of a module: they run when
-the plugin is built, and there are no files afterwards.
+Everything must be a function of what is passed in: the clock stands at the time of the call, `random` begins anew with
+it, and memory may vanish between two calls. What has to be remembered belongs into `State`. Imports belong at the top of
+a module: they run when the plugin is built, and there are no files afterwards.
 """
 
 import json
+import sys
+from binascii import crc32
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -106,19 +108,19 @@ class Batch:
 
     def label(self, series: int, name: str) -> Optional[str]:
         """One label of one series. Ask for those that fire, not for all."""
-        return _input.label(series, name)
+        return _input.label(number("series", series), text("name", name))
 
     def labels(self, series: int) -> dict[str, str]:
         """All labels of one series."""
-        return dict(_input.labels(series))
+        return dict(_input.labels(number("series", series)))
 
     def label_column(self, name: str) -> tuple[list[str], list[int]]:
         """One label of all series: the distinct values, and for each series the index of its value."""
-        return _input.label_column(name)
+        return _input.label_column(text("name", name))
 
     def event(self, row: int) -> Optional[Event]:
         """The event of one row, or None over an expression."""
-        event = _input.event_at(row)
+        event = _input.event_at(number("row", row))
         return event and Event(event.id, event.time_ms, event.kind, event.body, dict(event.fields))
 
     def event_bodies(self) -> list[str]:
@@ -128,17 +130,18 @@ class Batch:
 
     def event_column(self, name: str) -> tuple[list[str], list[int]]:
         """One field of all events, as `label_column`."""
-        return _input.event_column(name)
+        return _input.event_column(text("name", name))
 
 
 class State:
     """What a condition remembers: durable, one per rule. Writes count only if `evaluate` returns."""
 
     def get(self, key: str) -> Optional[bytes]:
-        return _state.get(key)
+        return _state.get(text("key", key))
 
     def set(self, key: str, value: bytes) -> None:
         """Writes a value; raises ValueError where a limit would be passed."""
+        key, value = text("key", key), bytes(of("the value for State.set", (bytes, bytearray, memoryview), value))
         try:
             _state.set(key, value)
         except Err as refusal:
@@ -146,7 +149,7 @@ class State:
             raise ValueError(refusal.value) from None
 
     def delete(self, key: str) -> None:
-        _state.delete(key)
+        _state.delete(text("key", key))
 
     @property
     def version(self) -> int:
@@ -265,9 +268,54 @@ class Formatter:
         raise NotImplementedError
 
 
-def log(level: str, message: str) -> None:
+def log(level: str, message: Any) -> None:
     """Writes a line to the host's log: debug, info, warn or error."""
-    _log.log(_log.Level[level.upper()], message)
+    known = _log.Level.__members__.get(str(level).upper())
+    if known is None:
+        raise ValueError(f"the level of a log line must be debug, info, warn or error, not {level!r}")
+    _log.log(known, text("message", str(message)))
+
+
+# What is handed to the host, checked: what has another type than the contract says ends a call without a word.
+
+
+def of(what: str, kinds: Any, value: Any) -> Any:
+    """The value, which must be of one of these types; says what it is where it is not."""
+    if isinstance(value, kinds):
+        return value
+    names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    hint = "; a method of a plugin cannot be `async`" if hasattr(value, "__await__") else ""
+    raise TypeError(f"{what} must be {names}, not {_shown(value)}{hint}")
+
+
+def text(what: str, value: Any) -> str:
+    """A text. Halves of characters, which UTF-8 does not have, become the sign for what is unknown."""
+    if not of(what, str, value).isascii():
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def number(what: str, value: Any) -> int:
+    """A whole number as the contract has it."""
+    if not 0 <= of(what, int, value) < 1 << 32:
+        raise ValueError(f"{what} must be from 0 to 4294967295, not {_shown(value)}")
+    return int(value)
+
+
+def members(what: str, value: Any) -> list:
+    """What is in a list, or in anything like it; a text is none."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{what} must be a list, not {_shown(value)}")
+    return list(value)
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, however long it is and whatever it does."""
+    try:
+        shown = repr(value)
+    except Exception:
+        shown = object.__repr__(value)
+    return shown if len(shown) <= 200 else shown[:200] + "..."
 
 
 _offered: dict[type, dict[str, type]] = {Condition: {}, Router: {}, Formatter: {}}
@@ -277,7 +325,12 @@ def offer(offered: type) -> type:
     """Announces a condition, router or formatter; a decorator for its class."""
     for kind, names in _offered.items():
         if issubclass(offered, kind):
-            names[offered.name] = offered
+            # Checked here, where a mistake ends the build: to be described is no call that may fail.
+            name = text(f"the name of {offered.__name__}", getattr(offered, "name", None))
+            text(f"the summary of {offered.__name__}", offered.summary)
+            number(f"the state_version of {offered.__name__}", offered.state_version)
+            json.dumps(offered.schema)
+            names[name] = offered
             return offered
     raise TypeError(f"{offered.__name__} is no Condition, Router or Formatter")
 
@@ -294,8 +347,9 @@ def descriptors() -> list[_types.Descriptor]:
 class Opened:
     """What was opened of one kind, under handles; turns exceptions into what the contract has for them."""
 
-    #: The objects by kind and handle. Kept here, because the runtime makes a new `Opened` for each call.
-    _all: dict[type, list[Any]] = {Condition: [], Router: [], Formatter: []}
+    #: The objects by kind and handle, with what random numbers are made from. Kept here, because the runtime makes a new
+    #: `Opened` for each call.
+    _all: dict[type, list[tuple[Any, int]]] = {Condition: [], Router: [], Formatter: []}
 
     def __init__(self, kind: type):
         self.kind = kind
@@ -304,23 +358,37 @@ class Opened:
     def open(self, name: str, config: str) -> int:
         if name not in _offered[self.kind]:
             raise Err(_types.PluginError_Unsupported(f"this plugin offers no {name!r}"))
-        self.objects.append(self.guard(lambda: _offered[self.kind][name](json.loads(config))))
+        seed = crc32(config.encode())
+        opened = self.guard(lambda: 0, seed, lambda: _offered[self.kind][name](json.loads(config)))
+        self.objects.append((opened, seed))
         return len(self.objects) - 1
 
     def close(self, handle: int) -> None:
-        self.objects[handle] = None
+        self.objects[handle] = (None, 0)
 
-    def guard(self, call):
+    def call(self, handle: int, at_ms, call):
+        """Calls with what was opened under a handle; `at_ms` gives the time."""
+        opened, seed = self.objects[handle]
+        return self.guard(at_ms, seed, lambda: call(opened))
+
+    def guard(self, at_ms, seed: int, call):
+        # It is there if the plugin imports it, and would go on where the call before has left it.
+        random = sys.modules.get("random")
+        if random is not None:
+            random.seed(at_ms() << 32 | seed)
         try:
             return call()
         except Err:
             raise
         except InvalidConfig as error:
-            raise Err(_types.PluginError_InvalidConfig(_types.ConfigError(error.path, error.message)))
+            path, message = text("path", str(error.path)), text("message", str(error.message))
+            raise Err(_types.PluginError_InvalidConfig(_types.ConfigError(path, message)))
         except BadInput as error:
-            raise Err(_types.PluginError_BadInput(str(error)))
-        except Exception as error:
-            raise Err(_types.PluginError_Internal(f"{type(error).__name__}: {error}{_places(error)}"))
+            raise Err(_types.PluginError_BadInput(text("message", str(error))))
+        # Whatever else it is, `SystemExit` too, would end the call without a word.
+        except BaseException as error:
+            told = f"{type(error).__name__}: {error}{_places(error)}"
+            raise Err(_types.PluginError_Internal(text("message", told)))
 
 
 def _places(error: BaseException) -> str:

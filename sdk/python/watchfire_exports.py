@@ -2,6 +2,7 @@
 
 import plugin  # noqa: F401, the import announces what it offers
 import watchfire
+from watchfire import members, number, of, text
 from wit_world.exports import condition as _condition
 from wit_world.exports import formatter as _formatter
 from wit_world.exports import router as _router
@@ -27,17 +28,61 @@ def _alert(alert) -> watchfire.Alert:
 
 
 def _outcome(outcome) -> _condition.Outcome:
-    findings = [_condition.Finding(f.series, f.severity, f.value, f.summary) for f in outcome.findings]
-    return _condition.Outcome(findings, outcome.unknown)
+    of("the answer of evaluate", watchfire.Outcome, outcome)
+    unknown = [number("Outcome.unknown", series) for series in members("Outcome.unknown", outcome.unknown)]
+    return _condition.Outcome([_finding(f) for f in members("Outcome.findings", outcome.findings)], unknown)
+
+
+def _finding(f) -> _condition.Finding:
+    of("a member of Outcome.findings", watchfire.Finding, f)
+    return _condition.Finding(
+        number("Finding.series", f.series),
+        of("Finding.severity", watchfire.Severity, f.severity),
+        float(of("Finding.value", (float, int), f.value)),
+        text("Finding.summary", f.summary),
+    )
 
 
 def _decisions(decisions) -> list[_router.Decision]:
-    return [_router.Decision(d.receivers, d.suppress, d.group_key) for d in decisions]
+    return [_decision(d) for d in members("the answer of route", decisions)]
+
+
+def _decision(d) -> _router.Decision:
+    of("a member of the answer of route", watchfire.Decision, d)
+    return _router.Decision(
+        [text("Decision.receivers", name) for name in members("Decision.receivers", d.receivers)],
+        _optional("Decision.suppress", d.suppress),
+        _optional("Decision.group_key", d.group_key),
+    )
 
 
 def _message(m) -> _formatter.Message:
-    target = m.target and _formatter.Target(m.target.method, m.target.url)
-    return _formatter.Message(m.title, m.content_type, m.body, m.headers, m.dedup_key, target)
+    of("the answer of format", watchfire.Message, m)
+    headers = m.headers.items() if isinstance(m.headers, dict) else members("Message.headers", m.headers)
+    return _formatter.Message(
+        text("Message.title", m.title),
+        text("Message.content_type", m.content_type),
+        text("Message.body", m.body),
+        [_header(header) for header in headers],
+        _optional("Message.dedup_key", m.dedup_key),
+        None if m.target is None else _target(m.target),
+    )
+
+
+def _header(header) -> tuple[str, str]:
+    pair = members("a member of Message.headers", header)
+    if len(pair) != 2:
+        raise TypeError(f"a member of Message.headers must be a name and a value, not {header!r}")
+    return text("a header's name", pair[0]), text(f"the header {pair[0]!r}", pair[1])
+
+
+def _target(target) -> _formatter.Target:
+    of("Message.target", watchfire.Target, target)
+    return _formatter.Target(of("Target.method", watchfire.Method, target.method), text("Target.url", target.url))
+
+
+def _optional(what, value):
+    return None if value is None else text(what, value)
 
 
 class Plugin:
@@ -50,7 +95,8 @@ class Condition(watchfire.Opened):
         super().__init__(watchfire.Condition)
 
     def evaluate(self, handle):
-        return self.guard(lambda: _outcome(self.objects[handle].evaluate(watchfire.Batch(), watchfire.State())))
+        batch, state = watchfire.Batch(), watchfire.State()
+        return self.call(handle, lambda: batch.at_ms, lambda condition: _outcome(condition.evaluate(batch, state)))
 
 
 class Router(watchfire.Opened):
@@ -58,7 +104,8 @@ class Router(watchfire.Opened):
         super().__init__(watchfire.Router)
 
     def route(self, handle, at_ms, alerts):
-        return self.guard(lambda: _decisions(self.objects[handle].route(at_ms, [_alert(alert) for alert in alerts])))
+        given = [_alert(alert) for alert in alerts]
+        return self.call(handle, lambda: at_ms, lambda router: _decisions(router.route(at_ms, given)))
 
 
 class Formatter(watchfire.Opened):
@@ -78,4 +125,4 @@ class Formatter(watchfire.Opened):
             group.channel,
             dict(group.secrets),
         )
-        return self.guard(lambda: _message(self.objects[handle].format(about)))
+        return self.call(handle, lambda: group.at_ms, lambda formatter: _message(formatter.format(about)))

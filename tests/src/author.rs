@@ -59,8 +59,10 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
         let (code, told) = run(&["plugin", "inspect", "first/build/first.wasm"])?;
         let written = format!("written in {language}");
         ensure!(code == Some(0) && told.contains(&written) && told.contains(kind), "{language}: inspect: {told}");
+        lasts(language, &run)?;
         fails(language, folder.path(), &run)?;
         reads(language, folder.path(), &run)?;
+        answers(language, folder.path(), &run)?;
     }
     if kind == "formatter" {
         unescapes(language, folder.path(), &run)?;
@@ -68,11 +70,9 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
     if (language, kind) == ("assemblyscript", "formatter") {
         refuses(folder.path(), &run)?;
     }
-    // The only language whose template takes no configuration.
-    if language == "wat" {
-        let (code, told) = run(&["plugin", "bench", "first", "--items", "1,10"])?;
-        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("first ")).collect();
-        ensure!(code == Some(0) && lines.len() == 2, "{language}: bench: {told}");
+    // Calls beyond the first few, when a language collects its garbage.
+    if (language, kind) == ("go", "router") || (language, kind) == ("go", "formatter") {
+        lasts(language, &run)?;
     }
     let modules = folder.path().join("first/node_modules");
     if let Some(shared) = shared
@@ -81,6 +81,14 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
     {
         std::fs::rename(modules, shared.join("node_modules"))?;
     }
+    Ok(())
+}
+
+/// One instance answers ten thousand calls, each a second after the one before.
+fn lasts(language: &str, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let (code, told) = run(&["plugin", "bench", "first", "--items", "1,3", "--calls", "10000"])?;
+    let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("first ")).collect();
+    ensure!(code == Some(0) && lines.len() == 2, "{language}: bench: {told}");
     Ok(())
 }
 
@@ -178,6 +186,37 @@ fn reads(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<
     std::fs::write(folder.join("first").join(file), source)?;
     std::fs::write(folder.join("first/tests/condition.yml"), cases)?;
     builds_and_passes(&format!("{language}: the reader"), 1, run)
+}
+
+/// What a plugin may rely on, and what it is told of its own answers: sources one after the other, and cases.
+const ANSWERS: [(&str, &str, &[&str], &[&str]); 3] = [
+    (
+        "python",
+        "plugin.py",
+        &[include_str!("readers/clock.py"), include_str!("readers/answers.py")],
+        &[include_str!("readers/clock.yml"), include_str!("readers/answers.py.yml")],
+    ),
+    (
+        "javascript",
+        "plugin.js",
+        &[include_str!("readers/clock.js"), include_str!("readers/answers.js")],
+        &[include_str!("readers/clock.yml"), include_str!("readers/answers.js.yml")],
+    ),
+    ("go", "plugin.go", &[include_str!("readers/clock.go.txt")], &[include_str!("readers/clock.yml")]),
+];
+
+/// The clock and random numbers are a function of the call, and an answer of the wrong shape is told.
+fn answers(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let Some((_, file, sources, cases)) = ANSWERS.iter().find(|answers| answers.0 == language) else { return Ok(()) };
+    let plugin = folder.join("first");
+    std::fs::write(plugin.join(file), sources.concat())?;
+    std::fs::remove_file(plugin.join("tests/condition.yml"))?;
+    let files = cases.iter().flat_map(|cases| cases.split("---\n"));
+    for (number, cases) in files.clone().enumerate() {
+        std::fs::write(plugin.join(format!("tests/{number}.yml")), cases)?;
+    }
+    let count = files.map(|cases| cases.matches("- {name: ").count() + cases.matches("- name: ").count()).sum();
+    builds_and_passes(&format!("{language}: its answers"), count, run)
 }
 
 /// A configuration that others wrote spells what is not ASCII as escapes.
