@@ -434,8 +434,10 @@ fn decide(
         (Err(error), on_error) => {
             // The evaluation goes on, and with it what is committed; what the failed call wrote is forgotten.
             let summary = format!("the condition {plugin} failed: {error}");
+            // A plugin that is only being compiled has not failed, and nobody is to be woken by that.
+            let is_compiling = matches!(error, PluginError::Unavailable(_));
             evaluator.failure = Some(error);
-            if on_error == OnError::Keep {
+            if on_error == OnError::Keep || is_compiling {
                 return Ok(None);
             }
             let finding = |series: u32| Element {

@@ -103,7 +103,8 @@ pub enum OnError {
     Unknown,
     /// The last answer goes on counting: what was in trouble still is, so that a pending alert becomes firing in time.
     Keep,
-    /// Every element is in trouble, critically, with the error as the finding: for what must not go unwatched.
+    /// Every element is in trouble, critically, with the error as the finding: for what must not go unwatched. While the
+    /// plugin is compiled for the first time nothing has failed, and the last answer goes on counting.
     Fire,
 }
 

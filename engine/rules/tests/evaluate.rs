@@ -349,6 +349,10 @@ fn a_failing_condition_comes_to_what_the_rule_says() {
         let rule = with_on_error(alert(expression("sum by (host) (m)"), &[("severity", "page")], &[]), on_error);
         assert_eq!(run_condition(&rule, None, &mut Fixed(failure.clone(), Vec::new())), expected, "{on_error:?}");
     }
+    // What is only being compiled has not failed.
+    let rule = with_on_error(alert(expression("m"), &[("severity", "page")], &[]), OnError::Fire);
+    let compiling = Err(PluginError::Unavailable("it is being compiled".to_owned()));
+    assert_eq!(run_condition(&rule, None, &mut Fixed(compiling, Vec::new())), "the last answer");
 }
 
 #[test]
