@@ -6,11 +6,17 @@ use std::sync::Arc;
 use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 
 use crate::gone::Gone;
+use crate::membership::OVERFLOW_LABEL;
 use crate::notification_log::Content;
+use crate::rate_limit::DIGEST_LABEL;
 use crate::{
     FingerprintSet, GroupKey, GroupRecord, Integration, LogEntry, NotificationId, NotifyReason, OutboxEntry, RouteId,
     SuppressReason, TargetKey, TargetRecord,
 };
+
+/// Labels by which the engine tells its own groups from those of a route: what a rate limit held back, and what there was
+/// no more room for. They are part of the group's key and mean nothing to a reader.
+pub const OWN_GROUP_LABELS: [&str; 2] = [DIGEST_LABEL, OVERFLOW_LABEL];
 
 /// An alert group. Its alerts lie in the store; here is who belongs to it and what was told.
 #[derive(Debug)]

@@ -61,6 +61,7 @@ pub use counters::Counters;
 pub use definitions::{Definitions, Dispatch, IntegrationSpec, Life, ReceiverSpec, RuleGroupSpec, RuleKind, RuleSpec};
 pub use engine::{CLOCK_JITTER, Engine};
 pub use fingerprints::FingerprintSet;
+pub use group::OWN_GROUP_LABELS;
 pub use id::{
     EvaluationId, GroupKey, IntegrationKey, NotificationId, RouteId, RouteRequestId, SettingsDigest, SilenceId,
     TargetKey,

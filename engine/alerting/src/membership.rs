@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The label by which the group of alerts that found no room differs from one that the configuration asks for.
-const OVERFLOW_LABEL: &str = "__overflow__";
+pub(crate) const OVERFLOW_LABEL: &str = "__overflow__";
 
 /// A question to a router plugin that is not answered yet.
 #[derive(Debug)]

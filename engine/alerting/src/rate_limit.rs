@@ -11,7 +11,7 @@ use crate::timers::Timer;
 use crate::{Engine, GroupKey, RateLimitRecord, Record, RecordKey, SimilarKey};
 
 /// The label by which a digest's group differs from one that the configuration asks for.
-const DIGEST_LABEL: &str = "__digest__";
+pub(crate) const DIGEST_LABEL: &str = "__digest__";
 
 impl Group {
     /// Whether it holds what a rate limit holds back.

@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
-use watchfire_alerting::{Delivery, NotifyReason};
+use watchfire_alerting::{Delivery, NotifyReason, OWN_GROUP_LABELS};
 use watchfire_model::{
     Alert, AlertStatus, Anchoring, Annotations, Fingerprint, Labels, MatchOp, Matcher, Severity, Timestamp,
 };
 use watchfire_plugin::{AlertView, MessageGroup};
 
 use crate::Trend;
-
-/// Labels by which the engine tells its own groups from those of a route: what a rate limit held back, and what there was
-/// no more room for. They are part of the group's key and mean nothing to a reader.
-const OWN_GROUP_LABELS: [&str; 2] = ["__digest__", "__overflow__"];
 
 /// One notification, whatever the channel. Complete: a builder needs nothing else that changes from call to call.
 #[derive(Clone, Debug, PartialEq)]
