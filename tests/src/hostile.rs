@@ -152,6 +152,15 @@ fn failing() -> Result<()> {
         .await?;
         let metrics = engine.text("/metrics").await?;
         ensure!(metrics.contains("watchfire_plugin_suspended{plugin=\"traps-formatter\"} 1"), "{metrics}");
+        // To be left alone is no failure.
+        for kind in ["condition", "router", "formatter"] {
+            let failures =
+                |of: &str| format!("watchfire_plugin_failures_total{{plugin=\"traps-{kind}\",kind=\"{of}\"}}");
+            ensure!(engine.metric(&failures("trap")).await? >= 5.0, "every call that failed is counted: {metrics}");
+            let others: Vec<&str> =
+                metrics.lines().filter(|line| line.starts_with(&failures("").replace("\"}", ""))).collect();
+            ensure!(others.len() == 1, "and nothing else is: {others:?}");
+        }
         let page = engine.text("/plugins").await?;
         ensure!(page.contains("is left alone until"), "{page}");
         sink.until("the rule's plugin is said to be suspended, and whose it is", |received| {

@@ -59,13 +59,16 @@ const NAMES_MAX: usize = 1_000;
 impl Plugins {
     /// What is kept of the plugins of a name, whatever became of them.
     fn remembered(&mut self, name: &str) -> (Arc<Counters>, Arc<Recorder>) {
+        (self.counters_of(name), self.recorders.entry(name.to_owned()).or_default().clone())
+    }
+
+    fn counters_of(&mut self, name: &str) -> Arc<Counters> {
         if self.counters.len() >= NAMES_MAX {
             let loaded = &self.loaded;
             self.counters.retain(|known, _| known == name || loaded.contains_key(known));
             self.recorders.retain(|known, _| known == name || loaded.contains_key(known));
         }
-        let counters = self.counters.entry(name.to_owned()).or_default().clone();
-        (counters, self.recorders.entry(name.to_owned()).or_default().clone())
+        self.counters.entry(name.to_owned()).or_default().clone()
     }
 }
 
@@ -425,6 +428,12 @@ impl Host {
         plugins.counters.iter().map(of).collect()
     }
 
+    /// Counts a failure that only whoever asked can know of: of a plugin that is not there or that is another provider's,
+    /// or an answer that is wrong by what the host does not know.
+    pub fn count_failure(&self, address: &str, error: &PluginError) {
+        self.write().counters_of(split(address).0).failed(error);
+    }
+
     /// Records the next calls of a plugin, whatever becomes of them; those that fail are recorded anyway. Answers
     /// whether there is such a plugin.
     pub fn record(&self, plugin: &str, calls: u32) -> bool {
@@ -589,18 +598,23 @@ fn answer(plugin: &Arc<Loaded>, part: &str, config: &str, input: &Input) -> Resu
 }
 
 fn open_condition(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Condition>, PluginError> {
-    let part = plugin.resolve(Kind::Condition, split(address).1)?;
+    let part = addressed(plugin, Kind::Condition, address)?;
     plugin.open_condition(part, config)
 }
 
 fn open_router(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Router>, PluginError> {
-    let part = plugin.resolve(Kind::Router, split(address).1)?;
+    let part = addressed(plugin, Kind::Router, address)?;
     plugin.open_router(part, config)
 }
 
 fn open_formatter(plugin: &Arc<Loaded>, address: &str, config: &str) -> Result<Box<dyn Formatter>, PluginError> {
-    let part = plugin.resolve(Kind::Formatter, split(address).1)?;
+    let part = addressed(plugin, Kind::Formatter, address)?;
     plugin.open_formatter(part, config)
+}
+
+/// The plugin's own name for what is addressed. To address what it does not have is counted as its failure.
+fn addressed<'p>(plugin: &'p Loaded, kind: Kind, address: &str) -> Result<&'p str, PluginError> {
+    plugin.resolve(kind, split(address).1).inspect_err(|error| plugin.counters.failed(error))
 }
 
 /// The plugin's name and what is addressed within it.

@@ -337,11 +337,11 @@ fn a_plugin_that_keeps_failing_is_suspended_by_the_time_of_the_evaluations() {
     expect![[r#"
         0: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
         1: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
-        2: the plugin failed: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
-        30: the plugin failed: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        2: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        30: suspended until 1970-01-01T00:00:31.000Z after 2 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
         31: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
-        60: the plugin failed: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
-        90: the plugin failed: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        60: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
+        90: suspended until 1970-01-01T00:01:31.000Z after 3 failures in a row; the last was: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
         91: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
     "#]].assert_eq(&told);
     let counters = &host.counters()[0].1;

@@ -19,7 +19,7 @@ pub enum PluginError {
     /// There is no such plugin, or it has no such condition, router or formatter.
     #[error("{0}")]
     Unsupported(String),
-    /// It was not asked, because it cannot be asked yet; the next time it may be.
+    /// It was not asked, because it is suspended or not compiled yet: no failure of its own, and told elsewhere.
     #[error("{0}")]
     Unavailable(String),
     /// The plugin says that it failed.

@@ -357,6 +357,7 @@ impl Prepared {
         let evaluators = Evaluators::start(
             Arc::clone(&rules),
             Arc::clone(&providers),
+            host.clone(),
             Arc::clone(&data),
             owner.clone(),
             Arc::clone(&metrics),

@@ -50,6 +50,7 @@ pub(crate) fn compile(
             external_url: external_url(config),
             options: Options { lookback: config.evaluation.lookback, ..Options::default() },
             windows: Arc::clone(&before.windows),
+            receivers: config.dispatch.receivers.iter().map(|receiver| Arc::clone(&receiver.name)).collect(),
             ..RuleSet::default()
         },
         readers: Vec::new(),

@@ -8,8 +8,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 use watchfire_alerting::{EvaluateRequest, Evaluation, EvaluationResult, Input, RouteRequest, RuleSpec};
+use watchfire_host::Host;
 use watchfire_model::{Duration, Labels, RuleId, Timestamp};
-use watchfire_plugin::{AlertView, Condition, PluginError, PluginUse, Provider, Router, State};
+use watchfire_plugin::{AlertView, Condition, Decision, PluginError, PluginUse, Provider, Router, State};
 use watchfire_promql::{Answer, Options, Tracked, Value, Windows};
 use watchfire_rules::dataflow::Reader;
 use watchfire_rules::{ConditionUse, EvaluateError, Evaluator, OpenCondition, Prepared, Remote, Rule, Series, Source};
@@ -42,6 +43,8 @@ pub(crate) struct RuleSet {
     pub(crate) windows: Arc<Windows>,
     /// Who answers the queries of groups with a `source`.
     pub(crate) servers: Servers,
+    /// The receivers that routers may name.
+    pub(crate) receivers: BTreeSet<Arc<str>>,
     /// Routers, opened when they are asked first; a reload starts with none, so that a new version takes over.
     pub(crate) routers: Mutex<HashMap<PluginUse, Box<dyn Router>>>,
 }
@@ -133,6 +136,7 @@ pub(crate) type Working = tokio::sync::RwLock<()>;
 struct Worker {
     rules: Arc<ArcSwap<RuleSet>>,
     providers: Arc<dyn Provider>,
+    host: Host,
     data: Arc<Data>,
     owner: mpsc::UnboundedSender<Request>,
     metrics: Arc<Metrics>,
@@ -150,6 +154,7 @@ impl Evaluators {
     pub(crate) fn start(
         rules: Arc<ArcSwap<RuleSet>>,
         providers: Arc<dyn Provider>,
+        host: Host,
         data: Arc<Data>,
         owner: mpsc::UnboundedSender<Request>,
         metrics: Arc<Metrics>,
@@ -168,7 +173,8 @@ impl Evaluators {
         };
         let runtime = tokio::runtime::Handle::current();
         let jobs = Arc::downgrade(&evaluators.jobs);
-        let worker = Arc::new(Worker { rules, providers, data, owner, metrics, clock, screen, working, jobs, runtime });
+        let worker =
+            Arc::new(Worker { rules, providers, host, data, owner, metrics, clock, screen, working, jobs, runtime });
         for number in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             let (receiver, worker) = (Arc::clone(&receiver), Arc::clone(&worker));
             std::thread::Builder::new().name(format!("evaluate-{number}")).spawn(move || worker.run(&receiver))?;
@@ -461,10 +467,24 @@ impl Worker {
         let result = std::panic::catch_unwind(ask).unwrap_or_else(|_| {
             Err(PluginError::Internal("it panicked; this is a defect, please report it".to_owned()))
         });
-        if let Err(error) = &result {
-            self.failed(&request.plugin.plugin, error);
+        match &result {
+            Ok(decisions) => self.look_for_strays(&request.plugin.plugin, decisions, &rules.receivers),
+            Err(error) => self.failed(&request.plugin.plugin, error),
         }
         self.tell(vec![Input::Routed { id: request.id, result }]);
+    }
+
+    /// A router that names a receiver which is not defined has failed, although it has answered: the route's own is told.
+    fn look_for_strays(&self, plugin: &str, decisions: &[Decision], receivers: &BTreeSet<Arc<str>>) {
+        let named = decisions.iter().filter(|decision| decision.suppress.is_none()).flat_map(|one| &one.receivers);
+        let unknown: BTreeSet<&str> = named.map(String::as_str).filter(|name| !receivers.contains(*name)).collect();
+        if !unknown.is_empty() {
+            let names: Vec<&str> = unknown.into_iter().collect();
+            let what = format!("it named receivers that are not defined: {}", names.join(", "));
+            let error = PluginError::InvalidOutput(what);
+            tracing::warn!(plugin, %error, "a plugin failed");
+            self.host.count_failure(plugin, &error);
+        }
     }
 
     fn failed(&self, plugin: &str, error: &PluginError) {
@@ -474,9 +494,10 @@ impl Worker {
             return;
         }
         tracing::warn!(plugin, %error, "a plugin failed");
-        let mut labels = label("plugin", plugin);
-        labels.push(("kind", error.kind().to_owned()));
-        self.metrics.plugin_failures.get_or_create(&labels).inc();
+        // What the host has called it has counted.
+        if self.host.generation(plugin).is_none() {
+            self.host.count_failure(plugin, error);
+        }
     }
 }
 

@@ -320,7 +320,7 @@ impl Watchfire {
             ("series_keys", self.inner.data.series_keys.load(Ordering::Relaxed), KEYS_MAX),
         ];
         let usage = [&usage[..], &store[..], &bounds[..], &waiting[..], others].concat();
-        crate::metrics::append(&mut text, &counters, &usage, &self.plugins());
+        crate::metrics::append(&mut text, &counters, &usage, &self.plugins(), &self.host().counters());
         text
     }
 

@@ -34,7 +34,6 @@ pub(crate) struct Metrics {
     pub(crate) evaluation_seconds: Histogram,
     pub(crate) source_queries: Family<Label, Counter>,
     pub(crate) source_seconds: Family<Label, Histogram, fn() -> Histogram>,
-    pub(crate) plugin_failures: Family<Label, Counter>,
     pub(crate) attempts: Family<Label, Counter>,
     pub(crate) notes: Family<Label, Counter>,
     pub(crate) trends_missing: Counter,
@@ -103,7 +102,6 @@ impl Metrics {
             "Time until a server elsewhere has answered a query, waiting for its turn included",
             Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram)
         );
-        let plugin_failures = metric!("plugin_failures", "Failed plugin calls, by plugin and kind", Family::default());
         let attempts =
             metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
         let notes = metric!(
@@ -165,7 +163,6 @@ impl Metrics {
             evaluation_seconds,
             source_queries,
             source_seconds,
-            plugin_failures,
             attempts,
             notes,
             trends_missing,
@@ -209,6 +206,7 @@ pub(crate) fn append(
     counters: &[(&str, &str, u64)],
     usage: &[(&str, usize, usize)],
     plugins: &[PluginReport],
+    counted: &[(String, PluginCounters)],
 ) {
     let mut lines = Vec::new();
     for (name, help, value) in counters {
@@ -225,12 +223,13 @@ pub(crate) fn append(
             lines.push(format!("watchfire_engine_bound_{name}{{bound=\"{bound}\"}} {value}"));
         }
     }
-    plugin_lines(&mut lines, plugins);
+    plugin_lines(&mut lines, plugins, counted);
     let end = text.rfind("# EOF").unwrap_or(text.len());
     text.insert_str(end, &(lines.join("\n") + "\n"));
 }
 
-fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport]) {
+/// `counted` are those too that lie in no folder: the embedding program's, and what is named and not there.
+fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport], counted: &[(String, PluginCounters)]) {
     let head = |lines: &mut Vec<String>, name: &str, help: &str, kind: &str| {
         lines.push(format!("# HELP watchfire_plugin_{name} {help}.\n# TYPE watchfire_plugin_{name} {kind}"));
     };
@@ -262,6 +261,13 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport]) {
                 "watchfire_plugin_{name}{suffix}{{plugin=\"{}\"}} {value}",
                 escaped(&plugin.status.name)
             ));
+        }
+    }
+    head(lines, "failures", "Failed plugin calls, opens included, by plugin and kind", "counter");
+    for (name, counters) in counted {
+        let name = escaped(name);
+        for (kind, count) in &counters.failures {
+            lines.push(format!("watchfire_plugin_failures_total{{plugin=\"{name}\",kind=\"{kind}\"}} {count}"));
         }
     }
     head(lines, "suspended", "Parts of plugins that are suspended because they kept failing", "gauge");

@@ -114,18 +114,21 @@ async fn what_arrives_waits_for_no_condition_over_events() {
     engine.shutdown().await;
 }
 
-/// A router that says that it was called, and panics.
+/// A router that says that it was called, and then answers as it was made to.
 #[derive(Clone)]
-struct Panics(UnboundedSender<()>);
+struct Answers {
+    called: UnboundedSender<()>,
+    answer: fn() -> Vec<Decision>,
+}
 
-impl Router for Panics {
+impl Router for Answers {
     fn route(&mut self, _: Timestamp, _: &[AlertView]) -> Result<Vec<Decision>, PluginError> {
-        self.0.send(()).expect("the test listens until the engine has stopped");
-        panic!("a defect");
+        self.called.send(()).expect("the test listens until the engine has stopped");
+        Ok((self.answer)())
     }
 }
 
-impl Provider for Panics {
+impl Provider for Answers {
     fn descriptors(&self) -> Vec<Descriptor> {
         Vec::new()
     }
@@ -143,21 +146,20 @@ impl Provider for Panics {
     }
 }
 
-#[tokio::test]
-async fn c3_a_router_that_panics_stops_no_other_question() {
-    let text = "route: {receiver: nobody, router: {plugin: panics}}\nreceivers: [{name: nobody}]\n";
+/// What an engine counts whose router is asked about so many alerts, one after the other.
+async fn counted(alerts: usize, answer: fn() -> Vec<Decision>) -> String {
+    let text = "route: {receiver: nobody, router: {plugin: own}}\nreceivers: [{name: nobody}]\n";
     let (config, diagnostics) = load_config(Source { name: "c", text }, &FixedEnvironment::default());
     let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();
     let folder = tempfile::tempdir().unwrap();
     let engine = Watchfire::builder()
         .config(config.unwrap_or_else(|| panic!("{diagnostics:?}")), Vec::new())
         .data_dir(folder.path())
-        .provider(Arc::new(Panics(called)))
+        .provider(Arc::new(Answers { called, answer }))
         .start()
         .await
         .unwrap();
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    for number in 0..=threads {
+    for number in 0..alerts {
         let labels = Labels::from_pairs([("alertname", number.to_string())]);
         let starts_at = engine.now();
         let alert = Alert {
@@ -174,5 +176,31 @@ async fn c3_a_router_that_panics_stops_no_other_question() {
         let asked = tokio::time::timeout(Duration::from_secs(60), calls.recv()).await;
         assert_eq!(asked.expect("somebody is there to ask it"), Some(()));
     }
+    // All that was begun is over then.
     engine.shutdown().await;
+    engine.metrics(&[]).await
+}
+
+#[tokio::test]
+async fn c3_a_router_that_panics_stops_no_other_question() {
+    let alerts = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+    let metrics = counted(alerts, || panic!("a defect")).await;
+    let line = format!("watchfire_plugin_failures_total{{plugin=\"own\",kind=\"internal\"}} {alerts}\n");
+    assert!(metrics.contains(&line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_router_that_names_receivers_which_are_not_there_has_failed() {
+    fn named(receiver: &str) -> Decision {
+        Decision { receivers: vec![receiver.to_owned()], ..Decision::default() }
+    }
+    for (answer, failures) in [
+        ((|| vec![named("nowhere")]) as fn() -> Vec<Decision>, 1),
+        (|| vec![named("nobody")], 0),
+        (|| vec![Decision { suppress: Some("it is known".to_owned()), ..named("nowhere") }], 0),
+    ] {
+        let metrics = counted(1, answer).await;
+        let line = "watchfire_plugin_failures_total{plugin=\"own\",kind=\"invalid_output\"} 1\n";
+        assert_eq!(metrics.matches(line).count(), failures, "{metrics}");
+    }
 }
