@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::Value;
+use watchfire_host::visible;
 use watchfire_model::{ALERT_NAME_LABEL, Fingerprint};
 
 use crate::args::Explain;
@@ -116,12 +117,13 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+/// What stands there, which others may have written.
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    visible(value.as_str().unwrap_or_default())
 }
 
 /// Labels as they are written in PromQL.
 fn show(labels: &Value) -> String {
     let pairs = labels.as_object().into_iter().flatten().map(|(name, value)| format!("{name}={value}"));
-    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+    visible(&format!("{{{}}}", pairs.collect::<Vec<_>>().join(", ")))
 }

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use args::{Cli, Command, Log, LogFormat, Traces};
 use clap::Parser;
+use output::Records;
 use traces::Exporter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         Command::Alertmanager(options) => Some(&options.traces),
         _ => None,
     };
-    let traces = match start_log(&log, traces) {
+    let traces = match start_log(&log, traces, matches!(cli.command, Command::Plugin(_))) {
         Ok(traces) => traces,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => block_on(demo::run(options)).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", output::visible_lines(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }
@@ -107,13 +108,20 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 /// Begins to write the log and, where an engine runs, to note spans for whoever is named to take them.
-fn start_log(log: &Log, traces: Option<&Traces>) -> anyhow::Result<Option<Exporter>> {
+fn start_log(log: &Log, traces: Option<&Traces>, shows_plugins: bool) -> anyhow::Result<Option<Exporter>> {
     let collector = traces.map(Traces::collector).transpose()?;
-    let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("--log {}", log.filter))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let mut filter = EnvFilter::try_new(&log.filter).with_context(|| format!("--log {}", log.filter))?;
+    if shows_plugins {
+        // What a plugin logs stands beside the call that it belongs to.
+        filter = filter.add_directive("watchfire::plugin=off".parse()?);
+    }
+    let lines = tracing_subscriber::fmt::layer().with_target(false);
     let lines = match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines
+            .with_writer(|| Records(std::io::stderr()))
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .boxed(),
+        LogFormat::Json => lines.with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
     let (spans, exporter) = collector.map(traces::export).unzip();
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).init();

@@ -12,11 +12,11 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use watchfire_author::{AuthorError, Built, Language, Project, Trial};
-use watchfire_host::{Host, HostSettings, Source};
+use watchfire_host::{Host, HostSettings, Source, visible};
 use watchfire_plugin::{Kind, Limits, PluginError};
 
 use crate::oci::Reference;
-use crate::output::say;
+use crate::output::{say, visible_lines};
 use crate::trust;
 use show::Paint;
 
@@ -218,8 +218,8 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
         for case in trial.run_cases(&file)? {
             let good = case.failures.is_empty();
             let verdict = if good { paint.good("ok  ") } else { paint.bad("FAIL") };
-            say!("  {verdict} {} ({})", case.name, show::cost(&case.trace));
-            case.failures.iter().for_each(|failure| say!("         {failure}"));
+            say!("  {verdict} {} ({})", visible(&case.name), show::cost(&case.trace));
+            case.failures.iter().for_each(|failure| say!("         {}", visible_lines(failure)));
             show::log(&case.trace, paint);
             if good { passed += 1 } else { failed += 1 }
         }
@@ -274,19 +274,20 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(manifest) = manifest {
-        say!("{} {}, written in {}", manifest.name, manifest.version, manifest.language);
+        let (name, version, language) = (&manifest.name, &manifest.version, &manifest.language);
+        say!("{}", visible(&format!("{name} {version}, written in {language}")));
         if !manifest.summary.is_empty() {
-            say!("{}", manifest.summary);
+            say!("{}", visible(&manifest.summary));
         }
     } else {
         say!("{name}, without a manifest");
     }
     say!("\noffers");
     for offer in &info.descriptors {
-        say!("  {:<10} {:<24} {}", offer.kind.as_str(), offer.name, offer.summary);
+        say!("  {:<10} {:<24} {}", offer.kind.as_str(), offer.name, visible(&offer.summary));
     }
     say!("\nimports");
-    info.imports.iter().for_each(|import| say!("  {import}"));
+    info.imports.iter().for_each(|import| say!("  {}", visible(import)));
     say!("\nneeds granted {}", if info.grants.is_empty() { "nothing".to_owned() } else { info.grants.join(", ") });
     say!("contract      {}", info.contract);
     say!("tests         {} carried with it", info.cases);

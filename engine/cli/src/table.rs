@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use watchfire_host::visible;
+
 /// A table with a heading; columns are as wide as they must be.
 pub(crate) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -37,18 +39,6 @@ impl<const N: usize> fmt::Display for Table<N> {
         }
         Ok(())
     }
-}
-
-/// A text with its control characters written out.
-fn visible(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut visible, c| {
-        if c.is_control() {
-            visible.extend(c.escape_default());
-        } else {
-            visible.push(c);
-        }
-        visible
-    })
 }
 
 /// `1 file`, `2 files`.

@@ -12,7 +12,7 @@ use watchfire_host::{Host, HostSettings, Lock};
 
 use crate::configuration::configuration;
 use crate::oci::{Reference, hex};
-use crate::output::say;
+use crate::output::{say, visible_lines};
 
 /// The `.wasm` files of a folder by plugin name.
 fn components(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
@@ -122,7 +122,7 @@ pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
             Ok(info) => say!("ok       {name:<24} sha256:{}", info.digest),
             Err(error) => {
                 refused += 1;
-                say!("refused  {name:<24} {error}");
+                say!("refused  {name:<24} {}", visible_lines(&error.to_string()));
             }
         }
     }

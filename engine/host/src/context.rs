@@ -9,6 +9,7 @@ use watchfire_plugin::{Batch, Limits, State};
 
 use crate::counters::Counters;
 use crate::recording::LogLine;
+use crate::visible::visible;
 
 scoped_tls::scoped_thread_local! {
     /// The batch of the `evaluate` that runs on this thread. Lent and not stored, because a batch has thousands of
@@ -97,13 +98,13 @@ impl Context {
         Ok(())
     }
 
-    /// Writes a line of the plugin into the host's log.
+    /// Writes a line of the plugin into the host's log: one line, whatever the plugin says.
     pub(crate) fn log(&mut self, level: tracing::Level, message: &str) {
         if !self.log.admits(message.len()) {
             return;
         }
         self.log.lines.push(LogLine { level, message: message.to_owned() });
-        let plugin = &*self.plugin;
+        let (plugin, message) = (&*self.plugin, visible(message));
         match level {
             tracing::Level::ERROR => tracing::error!(target: "watchfire::plugin", plugin, "{message}"),
             tracing::Level::WARN => tracing::warn!(target: "watchfire::plugin", plugin, "{message}"),

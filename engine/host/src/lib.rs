@@ -34,6 +34,7 @@ mod recording;
 mod recording_json;
 mod settings;
 mod survey;
+mod visible;
 mod wasi;
 
 pub use breaker::Suspension;
@@ -48,3 +49,4 @@ pub use policy::{Lock, PluginPolicy, Policy};
 pub use recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 pub use settings::{BreakerSettings, HostSettings};
 pub use survey::{Survey, survey};
+pub use visible::visible;

@@ -8,7 +8,7 @@ use std::time::{Duration as StdDuration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use watchfire_author::{AuthorError, Project, Trial};
-use watchfire_host::{Answer, Input, Recording};
+use watchfire_host::{Answer, Input, Recording, visible};
 use watchfire_model::Timestamp;
 use watchfire_plugin::{Kind, Limits};
 
@@ -17,7 +17,7 @@ use super::show::{self, Paint};
 use super::{replay, size};
 use crate::args::Login;
 use crate::client::Client;
-use crate::output::say;
+use crate::output::{say, visible_lines};
 
 /// How often the folder is looked at.
 const LOOK: StdDuration = StdDuration::from_millis(150);
@@ -158,8 +158,8 @@ impl<'d> Round<'d> {
                     continue;
                 }
                 failed += 1;
-                say!("  {} {}: {}", self.paint.bad("FAIL"), shown(&file), case.name);
-                case.failures.iter().for_each(|failure| say!("       {failure}"));
+                say!("  {} {}: {}", self.paint.bad("FAIL"), shown(&file), visible(&case.name));
+                case.failures.iter().for_each(|failure| say!("       {}", visible_lines(failure)));
                 show::log(&case.trace, self.paint);
             }
         }

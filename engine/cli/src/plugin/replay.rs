@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
 use watchfire_author::{Project, Replayed, Trial};
-use watchfire_host::{Input, Recording};
+use watchfire_host::{Input, Recording, visible};
 
 use super::show::{self, Paint};
 use crate::args::Server;
@@ -121,9 +121,14 @@ pub(super) fn read(path: &Path) -> Result<Recording> {
 
 pub(super) fn tell(recorded: &Recording, replayed: &Replayed, paint: Paint) {
     let Recording { plugin, number, input, .. } = recorded;
-    say!("{} {} {}", paint.bold(&format!("{plugin}/{number}")), input.kind().as_str(), recorded.part);
+    say!(
+        "{} {} {}",
+        paint.bold(&visible(&format!("{plugin}/{number}"))),
+        input.kind().as_str(),
+        visible(&recorded.part)
+    );
     say!("  {}", show::input(input));
-    say!("  {} {}", paint.faint("config"), recorded.config);
+    say!("  {} {}", paint.faint("config"), visible(&recorded.config));
     say!("\n{}", paint.bold("recorded"));
     show::log(&recorded.trace, paint);
     show::answer(recorded, paint);

@@ -2,11 +2,11 @@
 
 use std::io::IsTerminal;
 
-use watchfire_host::{Answer, Failure, Input, Recording, Trace};
+use watchfire_host::{Answer, Failure, Input, Recording, Trace, visible};
 use watchfire_model::Severity;
 
 use super::size;
-use crate::output::say;
+use crate::output::{say, visible_lines};
 use crate::table::Table;
 
 /// Findings, decisions, unknown series that are listed; the rest is counted.
@@ -82,7 +82,7 @@ pub(super) fn log(trace: &Trace, paint: Paint) {
     for line in &trace.log {
         let level = format!("{:<5}", line.level.to_string().to_lowercase());
         let level = if line.level <= tracing::Level::WARN { paint.bad(&level) } else { paint.faint(&level) };
-        say!("  log {level} {}", line.message);
+        say!("  log {level} {}", visible(&line.message));
     }
 }
 
@@ -127,17 +127,17 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
         }
         (Ok(Answer::Formatter(message)), _) => {
             if let Some(target) = &message.target {
-                say!("  {} {} {}", paint.faint("to   "), target.method.as_str(), target.url);
+                say!("  {} {} {}", paint.faint("to   "), target.method.as_str(), visible(&target.url));
             }
-            say!("  {} {}", paint.faint("title"), message.title);
-            say!("  {} {}", paint.faint("type "), message.content_type);
+            say!("  {} {}", paint.faint("title"), visible(&message.title));
+            say!("  {} {}", paint.faint("type "), visible(&message.content_type));
             for (name, value) in &message.headers {
-                say!("  {} {name}: {value}", paint.faint("head "));
+                say!("  {} {}", paint.faint("head "), visible(&format!("{name}: {value}")));
             }
             if let Some(key) = &message.dedup_key {
-                say!("  {} {key}", paint.faint("key  "));
+                say!("  {} {}", paint.faint("key  "), visible(key));
             }
-            pretty(&message.body).lines().for_each(|line| say!("    {line}"));
+            pretty(&message.body).lines().for_each(|line| say!("    {}", visible(line)));
         }
         // An answer is of the kind of what was asked.
         (Ok(Answer::Condition(..) | Answer::Router(_)), _) => {}
@@ -145,7 +145,7 @@ pub(super) fn answer(recording: &Recording, paint: Paint) {
 }
 
 fn fail(failure: &Failure, paint: Paint) {
-    say!("  {} {}", paint.bad("failed:"), failure.message);
+    say!("  {} {}", paint.bad("failed:"), visible_lines(&failure.message).replace('\n', "\n    "));
 }
 
 fn more(all: usize) {
