@@ -149,6 +149,10 @@ fn check_decisions(decisions: Vec<Decision>, alerts: usize, limits: &Limits) -> 
         if let Some(key) = &group_key {
             check_key("a group key", key)?;
         }
+        if suppress.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            let what = "it held an alert back without saying why, which whoever misses the page would ask";
+            return Err(PluginError::InvalidOutput(what.to_owned()));
+        }
         let suppress = suppress.map(|reason| cut(reason, limits.text_bytes));
         Ok(Decision { receivers, suppress, group_key })
     });
@@ -302,6 +306,15 @@ fn pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_holds_an_alert_back_says_why() {
+        for (reason, is_taken) in [(None, true), (Some("muted"), true), (Some(""), false), (Some(" \n"), false)] {
+            let decision = Decision { suppress: reason.map(str::to_owned), ..Decision::default() };
+            let checked = check_decisions(vec![decision], 1, &Limits::STANDARD);
+            assert_eq!(checked.is_ok(), is_taken, "{reason:?}: {checked:?}");
+        }
+    }
 
     #[test]
     fn each_series_is_mentioned_once_and_exists() {
