@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wasmtime::{Engine, Precompiled};
 use watchfire_plugin::{Kind, Limits};
 
@@ -60,7 +60,7 @@ pub(crate) fn check_grant(name: &str, imports: &[String], grant: &BTreeSet<Strin
 /// Reads the outline, or says why the file cannot be a plugin for this host.
 pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError> {
     refuse_other_formats(wasm)?;
-    let sections = sections(wasm).map_err(|error| LoadError::Malformed(error.to_string()))?;
+    let sections = sections(wasm).map_err(|error| broken(&error))?;
     let imports: Vec<_> = sections.imports.into_iter().collect();
     for import in &imports {
         check_import(import)?;
@@ -78,6 +78,13 @@ pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, LoadError
         }
     }
     Ok(Outline { imports, kinds, contract, minor })
+}
+
+/// What is wrong with a file that cannot be read to its end, and what to do about it.
+fn broken(error: &BinaryReaderError) -> LoadError {
+    let is_cut = error.message().starts_with("unexpected end");
+    let remedy = if is_cut { "; the file ends too early: copy it again, or build it again" } else { "" };
+    LoadError::Malformed(format!("{error}{remedy}"))
 }
 
 fn refuse_other_formats(wasm: &[u8]) -> Result<(), LoadError> {

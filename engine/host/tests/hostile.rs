@@ -358,8 +358,8 @@ fn a_file_that_is_no_plugin_is_refused_with_what_to_do() {
         huge table: the plugin begins with 1000000 elements of tables, the limit is 20000
         threads: the component is broken: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x16f)
         code of wrong types: the component is broken: failed to compile: wasm[0]::function[3]::evaluate: WebAssembly translation error: Invalid input WebAssembly code at offset 612: type mismatch: expected i32, found i64
-        truncated: the component is broken: unexpected end-of-file (at offset 0x70c)
-        trailing bytes: the component is broken: unexpected end-of-file (at offset 0xe2c)
+        truncated: the component is broken: unexpected end-of-file (at offset 0x70c); the file ends too early: copy it again, or build it again
+        trailing bytes: the component is broken: unexpected end-of-file (at offset 0xe2c); the file ends too early: copy it again, or build it again
     "#]].assert_eq(&table);
 }
 
