@@ -268,7 +268,7 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
         let object = serde_json::json!({
             "manifest": manifest, "contract": info.contract, "digest": format!("sha256:{}", info.digest), "offers": offers,
             "imports": info.imports, "grants": info.grants, "tests": info.cases, "bytes": info.wasm_bytes, "code_bytes": info.code_bytes,
-            "compile_ms": compiled.as_secs_f64() * 1e3,
+            "limits": limits_json(&info.limits), "compile_ms": compiled.as_secs_f64() * 1e3,
         });
         say!("{object:#}");
         return Ok(ExitCode::SUCCESS);
@@ -294,14 +294,30 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     say!("digest        sha256:{}", info.digest);
     say!("size          {}, {} of machine code", size(info.wasm_bytes), size(info.code_bytes));
     say!("compiled in   {:.0} ms", compiled.as_secs_f64() * 1e3);
+    let asked = manifest.as_ref().map(|manifest| manifest.limits).unwrap_or_default();
+    let own = |asks: bool| if asks { " (its own)" } else { "" };
     say!(
-        "limits        {} ms per call, {} of memory, {} of state, {} calls at once",
+        "limits        {} ms per call{}, {} of memory{}, {} of state{}, {} calls at once{}",
         info.limits.call_time.as_millis(),
+        own(asked.call_ms.map(i64::from) == Some(info.limits.call_time.as_millis())),
         size(info.limits.memory_bytes as u64),
+        own(asked.memory_bytes == Some(info.limits.memory_bytes)),
         size(info.limits.state_bytes as u64),
-        info.limits.calls
+        own(asked.state_bytes == Some(info.limits.state_bytes)),
+        info.limits.calls,
+        own(asked.calls == Some(info.limits.calls)),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a plugin may use, of which its manifest says what it asked for itself.
+fn limits_json(limits: &Limits) -> serde_json::Value {
+    serde_json::json!({
+        "call_ms": limits.call_time.as_millis(), "open_ms": limits.open_time.as_millis(),
+        "memory_bytes": limits.memory_bytes, "table_elements": limits.table_elements,
+        "output_bytes": limits.output_bytes, "log_bytes": limits.log_bytes, "state_bytes": limits.state_bytes,
+        "calls": limits.calls,
+    })
 }
 
 fn doctor(languages: &[Language]) -> ExitCode {
