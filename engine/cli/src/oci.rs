@@ -82,7 +82,9 @@ impl Reference {
 
     fn url(&self, what: &str, digest: &str) -> Result<Url> {
         // Registries on this machine rarely have a certificate; everything else must.
-        let host = self.host.rsplit_once(':').map_or(self.host.as_str(), |(host, _)| host);
+        let host =
+            Url::parse(&format!("https://{}", self.host)).with_context(|| format!("the host {:?}", self.host))?;
+        let host = host.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let scheme = if is_loopback { "http" } else { "https" };
         Ok(Url::parse(&format!("{scheme}://{}/v2/{}/{what}/{digest}", self.host, self.repository))?)
@@ -203,8 +205,10 @@ mod tests {
             ("oncall", "ghcr.io", "a/b/oncall")
         );
         assert_eq!(reference.url("blobs", &digest).unwrap().scheme(), "https");
-        let local: Reference = format!("oci://127.0.0.1:5000/x@{digest}").parse().unwrap();
-        assert_eq!(local.url("blobs", &digest).unwrap().scheme(), "http");
+        for host in ["127.0.0.1:5000", "localhost", "[::1]:5000", "[::1]"] {
+            let local: Reference = format!("oci://{host}/x@{digest}").parse().unwrap();
+            assert_eq!(local.url("blobs", &digest).unwrap().scheme(), "http", "{host}");
+        }
         for (text, part) in [
             ("ghcr.io/a/b".to_owned(), "does not begin with oci://"),
             ("oci://ghcr.io/a/b:latest".to_owned(), "has no digest"),
