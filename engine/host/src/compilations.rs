@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 /// Versions (`V`) that are wanted, by name, with what became of each (`T`).
 #[derive(Debug)]
-pub(crate) struct Compilations<V, T>(BTreeMap<String, Compilation<V, T>>);
+pub(crate) struct Compilations<V, T> {
+    wanted: BTreeMap<String, Compilation<V, T>>,
+    /// Versions that were looked at and refused.
+    refused: BTreeMap<String, V>,
+}
 
 #[derive(Debug)]
 struct Compilation<V, T> {
@@ -43,14 +47,14 @@ pub(crate) enum Progress<T> {
 
 impl<V, T> Default for Compilations<V, T> {
     fn default() -> Compilations<V, T> {
-        Compilations(BTreeMap::new())
+        Compilations { wanted: BTreeMap::new(), refused: BTreeMap::new() }
     }
 }
 
 impl<V: Clone + PartialEq, T> Compilations<V, T> {
     /// How far a version is. What came of it is given away.
     pub(crate) fn take(&mut self, name: &str, version: &V) -> Progress<T> {
-        let Some(known) = self.0.get_mut(name).filter(|known| known.wanted == *version) else {
+        let Some(known) = self.wanted.get_mut(name).filter(|known| known.wanted == *version) else {
             return Progress::Unknown;
         };
         match std::mem::replace(&mut known.stage, Stage::Taken) {
@@ -65,12 +69,12 @@ impl<V: Clone + PartialEq, T> Compilations<V, T> {
 
     /// Wants a version, and no other of that name any more.
     pub(crate) fn want(&mut self, name: &str, version: V, turn: Turn) {
-        self.0.insert(name.to_owned(), Compilation { wanted: version, turn, stage: Stage::Waiting });
+        self.wanted.insert(name.to_owned(), Compilation { wanted: version, turn, stage: Stage::Waiting });
     }
 
     /// What is to be compiled now.
     pub(crate) fn begin(&mut self) -> Option<(String, V)> {
-        let waiting = self.0.iter_mut().filter(|(_, known)| matches!(known.stage, Stage::Waiting));
+        let waiting = self.wanted.iter_mut().filter(|(_, known)| matches!(known.stage, Stage::Waiting));
         let (name, next) = waiting.min_by_key(|(_, known)| known.turn)?;
         next.stage = Stage::Running;
         Some((name.clone(), next.wanted.clone()))
@@ -78,23 +82,34 @@ impl<V: Clone + PartialEq, T> Compilations<V, T> {
 
     /// What came of a version. Answers whether it is wanted still.
     pub(crate) fn finish(&mut self, name: &str, version: &V, done: T) -> bool {
-        let wanted = self.0.get_mut(name).filter(|known| known.wanted == *version);
+        let wanted = self.wanted.get_mut(name).filter(|known| known.wanted == *version);
         wanted.map(|known| known.stage = Stage::Done(done)).is_some()
     }
 
-    /// Forgets every name that is not wanted any more.
-    pub(crate) fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
-        self.0.retain(|name, _| is_wanted(name));
+    /// Remembers that a version was refused: who wants it again must expect that to look at it takes as long as before.
+    pub(crate) fn refuse(&mut self, name: &str, version: &V) {
+        self.refused.insert(name.to_owned(), version.clone());
+    }
+
+    /// Whether this version was refused.
+    pub(crate) fn is_refused(&self, name: &str, version: &V) -> bool {
+        self.refused.get(name) == Some(version)
+    }
+
+    /// Forgets every name that is not wanted any more, and what was refused of those that are not there.
+    pub(crate) fn retain(&mut self, is_wanted: impl Fn(&str) -> bool, is_there: impl Fn(&str) -> bool) {
+        self.wanted.retain(|name, _| is_wanted(name));
+        self.refused.retain(|name, _| is_there(name));
     }
 
     /// The names of which a version has not taken over yet, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.wanted.keys().map(String::as_str)
     }
 
     /// Whether a version of this name has not taken over yet.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.wanted.contains_key(name)
     }
 }
 
@@ -134,7 +149,7 @@ mod tests {
         assert_eq!(compilations.take("a", &1), Progress::Done("code"));
         assert!(compilations.contains("a"));
         assert_eq!(compilations.take("a", &1), Progress::Unknown);
-        compilations.retain(|_| false);
+        compilations.retain(|_| false, |_| false);
         assert!(!compilations.contains("a"));
     }
 
@@ -167,9 +182,22 @@ mod tests {
         compilations.begin();
         assert!(compilations.finish("done", &1, "code"));
         compilations.begin();
-        compilations.retain(|_| false);
+        compilations.retain(|_| false, |_| false);
         assert_eq!(compilations.begin(), None);
         assert!(!compilations.finish("runs", &1, "code"));
         assert_eq!(compilations.take("done", &1), Progress::Unknown);
+    }
+
+    #[test]
+    fn what_was_refused_is_remembered_by_its_version_as_long_as_it_is_there() {
+        let mut compilations = wanting(&[]);
+        compilations.refuse("a", &1);
+        assert_eq!((compilations.is_refused("a", &1), compilations.is_refused("a", &2)), (true, false));
+        compilations.retain(|_| false, |_| true);
+        assert!(compilations.is_refused("a", &1));
+        compilations.refuse("a", &2);
+        assert_eq!((compilations.is_refused("a", &1), compilations.is_refused("a", &2)), (false, true));
+        compilations.retain(|_| true, |_| false);
+        assert!(!compilations.is_refused("a", &2));
     }
 }

@@ -275,15 +275,17 @@ impl Host {
         approve: &dyn Fn(&str, &Candidate) -> Result<(), String>,
     ) -> Result<Vec<(String, Result<PluginInfo, LoadError>)>, LoadError> {
         let Some(compiler) = self.compiler() else { return self.load_dir(directory, policy, approve) };
-        let underway = RefCell::new(BTreeSet::new());
-        let changes = self.load_files(directory, policy, approve, &|name, wasm, version| {
+        let (underway, looked_at) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
+        let candidate = |name: &str, wasm: &[u8], version: &Version| {
+            looked_at.borrow_mut().insert(name.to_owned());
             match compiler.take(name, version) {
                 Progress::Done(done) => return done.map(Some),
                 Progress::Underway => {}
                 Progress::Unknown => {
-                    let with = self.surroundings(name, &version.policy);
-                    if let Some(plugin) = Loaded::from_cache(name, wasm, with)? {
-                        return Candidate::tested(plugin, version).map(Some);
+                    let is_refused = compiler.line().is_refused(name, version);
+                    // What was refused may take its time to be so again, such as with tests of its own that hang.
+                    if !is_refused && let Some(candidate) = self.cached(name, wasm, version)? {
+                        return Ok(Some(candidate));
                     }
                     let turn = Turn { is_unused: !in_use.contains(name), bytes: wasm.len() as u64 };
                     compiler.want(name, version.clone(), turn);
@@ -291,9 +293,17 @@ impl Host {
             }
             underway.borrow_mut().insert(name.to_owned());
             Ok(None)
+        };
+        let changes = self.load_files(directory, policy, approve, &|name, wasm, version| {
+            candidate(name, wasm, version).inspect_err(|error| {
+                // Everything else is found without running it.
+                if matches!(error, LoadError::Describe(_) | LoadError::Unfit(_)) {
+                    compiler.line().refuse(name, version);
+                }
+            })
         })?;
-        let underway = underway.into_inner();
-        compiler.line().retain(|name| underway.contains(name));
+        let (underway, looked_at) = (underway.into_inner(), looked_at.into_inner());
+        compiler.line().retain(|name| underway.contains(name), |name| looked_at.contains(name));
         Ok(changes)
     }
 
@@ -341,6 +351,12 @@ impl Host {
 
     fn tested(&self, name: &str, wasm: &[u8], version: &Version) -> Result<Candidate, LoadError> {
         Candidate::tested(Loaded::new(name, wasm, self.surroundings(name, &version.policy))?, version)
+    }
+
+    /// As [`Host::tested`], but nothing where the cache does not hold the machine code.
+    fn cached(&self, name: &str, wasm: &[u8], version: &Version) -> Result<Option<Candidate>, LoadError> {
+        let plugin = Loaded::from_cache(name, wasm, self.surroundings(name, &version.policy))?;
+        plugin.map(|plugin| Candidate::tested(plugin, version)).transpose()
     }
 
     /// Compiles what was admitted before and makes it ready to take over.

@@ -117,6 +117,20 @@ fn what_is_refused_is_told_once_it_is_known() {
     assert_eq!(followed.call("good"), None);
 }
 
+/// To find that out may take long, however quickly the machine code is there.
+#[test]
+fn what_was_refused_is_looked_at_aside_from_then_on() {
+    let cache = tempfile::tempdir().unwrap();
+    let followed = Followed::new(Some(&cache.path().join("cache")));
+    followed.write("evil", &MUTE);
+    for _ in 0..2 {
+        assert_eq!(followed.look(), (vec![], names(&["evil"])));
+        followed.wait();
+        let (refused, compiling) = followed.look();
+        assert!(refused[0].starts_with("evil: `describe` failed") && compiling.is_empty(), "{refused:?}");
+    }
+}
+
 #[test]
 fn what_a_cache_holds_takes_over_at_once() {
     let cache = tempfile::tempdir().unwrap();
