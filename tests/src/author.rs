@@ -54,6 +54,14 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
     ensure!(code == Some(0), "{language} {kind}: build: {told}");
     let (code, told) = run(&["plugin", "test", "first"])?;
     ensure!(code == Some(0) && told.contains(" passed, 0 failed"), "{language} {kind}: test: {told}");
+    if language == "typescript" {
+        let tsc = ["--noEmit", "--project", "first"];
+        let checked = Command::new(folder.path().join("first/node_modules/.bin/tsc"))
+            .args(tsc)
+            .current_dir(folder.path())
+            .output()?;
+        ensure!(checked.status.success(), "{kind}: tsc: {}", String::from_utf8_lossy(&checked.stdout));
+    }
     // Compiling an interpreter takes seconds, so that one kind stands for all.
     if kind == "condition" {
         let (code, told) = run(&["plugin", "inspect", "first/build/first.wasm"])?;
