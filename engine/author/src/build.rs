@@ -125,7 +125,7 @@ impl Site<'_> {
 
     fn python(&self) -> Result<Vec<u8>, AuthorError> {
         let built = self.work.join("component.wasm");
-        let mut command = self.command(&self.own_program("componentize-py", ".venv/bin"));
+        let mut command = self.command(&self.own_program("componentize-py"));
         command.args(["-d", "watchfire/wit", "-w", "all-plugin", "componentize"]);
         command.args(["-p", ".", "-p", "watchfire", "watchfire_exports", "-o"]).arg(&built);
         run("componentize-py", &mut command)?;
@@ -135,7 +135,7 @@ impl Site<'_> {
     fn javascript(&self, entry: &str) -> Result<Vec<u8>, AuthorError> {
         self.npm()?;
         let built = self.work.join("component.wasm");
-        let mut command = self.command(&self.own_program("componentize-qjs", "node_modules/.bin"));
+        let mut command = self.command(&self.own_program("componentize-qjs"));
         command.args(["--wit", "watchfire/wit", "--world", "all-plugin", "--sync"]);
         // Not for size: half a megabyte less would cost three times the time per series.
         command.args(["--minify", "--js", entry, "--output"]).arg(&built);
@@ -145,7 +145,7 @@ impl Site<'_> {
 
     fn typescript(&self) -> Result<Vec<u8>, AuthorError> {
         self.npm()?;
-        let mut command = self.command(&self.own_program("esbuild", "node_modules/.bin"));
+        let mut command = self.command(&self.own_program("esbuild"));
         command.args(["watchfire/exports.js", "--bundle", "--format=esm", "--platform=neutral", "--log-level=warning"]);
         // The bundle stands where the module stood, so that relative paths mean the same.
         command.args(["--external:watchfire:*", "--resolve-extensions=.ts,.js", "--outfile=build/bundle.js"]);
@@ -229,7 +229,7 @@ impl Site<'_> {
     fn assemblyscript(&self) -> Result<Vec<u8>, AuthorError> {
         self.npm()?;
         let path = self.work.join("module.wat");
-        let mut command = self.command(&self.own_program("asc", "node_modules/.bin"));
+        let mut command = self.command(&self.own_program("asc"));
         command.args(["watchfire/exports.ts", "--runtime", "incremental", "--use", "abort=watchfire/watchfire/abort"]);
         run("asc", command.args(["--optimize", "--textFile"]).arg(&path))?;
         // What the contract calls its functions cannot be the name of one in this language.
@@ -266,9 +266,8 @@ impl Site<'_> {
     }
 
     /// A program that the plugin's folder may have for itself.
-    fn own_program(&self, program: &str, folder: &str) -> String {
-        let own = self.folder.join(folder).join(program);
-        if own.is_file() { own.display().to_string() } else { program.to_owned() }
+    fn own_program(&self, program: &str) -> String {
+        doctor::own_program(self.folder, program)
     }
 
     fn command(&self, program: &str) -> Command {

@@ -199,7 +199,7 @@ fn new(into: &Path, name: &str, language: Language, kind: KindWord) -> Result<Ex
     say!("{} is a {} in {language}. Next:\n", folder.display(), kind.as_str());
     say!("  cd {}", folder.display());
     say!("  watchfire plugin dev      # builds, tests and tries it on every save");
-    for check in watchfire_author::doctor(&[language]).iter().filter(|check| check.version.is_none()) {
+    for check in watchfire_author::doctor(&[language], &folder).iter().filter(|check| check.version.is_none()) {
         say!("\n{} is not installed: {}", check.program, check.remedy);
     }
     Ok(ExitCode::SUCCESS)
@@ -323,10 +323,12 @@ fn limits_json(limits: &Limits) -> serde_json::Value {
 fn doctor(languages: &[Language]) -> ExitCode {
     let languages = if languages.is_empty() { &Language::ALL[..] } else { languages };
     let mut missing = false;
-    for check in watchfire_author::doctor(languages) {
+    for check in watchfire_author::doctor(languages, Path::new(".")) {
         let language = check.language.as_str();
         if let Some(version) = check.version {
-            say!("ok       {language:<14} {:<17} {version}", check.program);
+            let (word, tried) =
+                check.tried.map_or(("ok", String::new()), |tried| ("untried", format!(", use {tried}")));
+            say!("{word:<8} {language:<14} {:<17} {version}{tried}", check.program);
         } else {
             missing = true;
             say!("missing  {language:<14} {:<17} {}", check.program, check.remedy);
