@@ -7,12 +7,15 @@ use std::process::Command;
 
 use support::{batch, group, settings, state};
 use watchfire_host::{Host, HostSettings, Source};
-use watchfire_plugin::{Kind, MessageGroup, Method, Provider, Target};
+use watchfire_model::Timestamp;
+use watchfire_plugin::{Decision, Kind, MessageGroup, Method, Provider, Target};
 
 const CONDITION: &[Kind] = &[Kind::Condition];
+const ROUTER: &[Kind] = &[Kind::Router];
 const FORMATTER: &[Kind] = &[Kind::Formatter];
 
-/// What is kept, by version: conditions in every language, and formatters since they may address requests of their own.
+/// What is kept, by version: conditions in every language, formatters since they may address requests of their own, and
+/// what routers and the formatters before are in the smallest of them.
 const KEPT: [(&str, &[(&str, &[Kind])]); 2] = [
     (
         "0.1",
@@ -20,9 +23,11 @@ const KEPT: [(&str, &[(&str, &[Kind])]); 2] = [
             ("assemblyscript.wasm", CONDITION),
             ("c.wasm", CONDITION),
             ("cpp.wasm", CONDITION),
+            ("formatter-rust.wasm", FORMATTER),
             ("go.wasm.xz", CONDITION),
             ("javascript.wasm.xz", CONDITION),
             ("python.wasm.xz", CONDITION),
+            ("router-rust.wasm", ROUTER),
             ("rust.wasm", CONDITION),
             ("typescript.wasm.xz", CONDITION),
             ("wat.wasm", CONDITION),
@@ -44,6 +49,9 @@ const KEPT: [(&str, &[(&str, &[Kind])]); 2] = [
             ("go.wasm.xz", CONDITION),
             ("javascript.wasm.xz", CONDITION),
             ("python.wasm.xz", &[Kind::Condition, Kind::Formatter]),
+            ("router-assemblyscript.wasm", ROUTER),
+            ("router-c.wasm", ROUTER),
+            ("router-rust.wasm", ROUTER),
             ("rust.wasm", CONDITION),
             ("typescript.wasm.xz", CONDITION),
             ("wat.wasm", CONDITION),
@@ -76,8 +84,8 @@ fn a_plugin_of_every_language_and_contract_answers_as_it_did() {
             for kind in info.kinds {
                 match kind {
                     Kind::Condition => finds(&host, &shown),
-                    Kind::Formatter => writes(&host, &shown),
-                    Kind::Router => panic!("{shown}: none that is kept routes"),
+                    Kind::Formatter => writes(&host, &shown, version),
+                    Kind::Router => routes(&host, &shown),
                 }
             }
         }
@@ -121,10 +129,20 @@ fn finds(host: &Host, shown: &str) {
     }
 }
 
-fn writes(host: &Host, shown: &str) {
+fn routes(host: &Host, shown: &str) {
+    let mut router = host.open_router("golden", r#"{"label": "alertname", "prefix": "team-"}"#).unwrap();
+    let alerts = group().alerts;
+    let expected = Decision { receivers: vec!["team-A".to_owned()], suppress: None, group_key: None };
+    assert_eq!(router.route(Timestamp::EPOCH, &alerts).unwrap(), [expected], "{shown}");
+}
+
+fn writes(host: &Host, shown: &str, version: &str) {
     let mut formatter = host.open_formatter("golden", r#"{"prefix": "shop: "}"#).unwrap();
     let message = formatter.format(&group()).unwrap();
     assert_eq!((message.title.as_str(), message.target), ("shop: 1 firing, 0 resolved", None), "{shown}");
+    if version == "0.1" {
+        return;
+    }
     let url = "https://desk.example/tickets".to_owned();
     let mut formatter = host.open_formatter("golden", &format!(r#"{{"url": "{url}"}}"#)).unwrap();
     let secrets = [("token".to_owned(), "STAND-IN".to_owned())].into();
