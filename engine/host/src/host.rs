@@ -471,7 +471,7 @@ impl Host {
             return Ok(entry.plugin.clone());
         }
         if self.compiler().is_some_and(|compiler| compiler.line().contains(name)) {
-            return Err(PluginError::Unavailable(format!(
+            return Err(PluginError::Compiling(format!(
                 "the plugin {name:?} is being compiled; it takes over when that is done"
             )));
         }

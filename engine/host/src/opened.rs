@@ -120,7 +120,7 @@ impl<G: Guest> Opened<G> {
         self.trace = None;
         if let Some(refusal) = self.breaker.lock().refusal(at) {
             self.plugin.counters.refused();
-            return Err(PluginError::Unavailable(refusal));
+            return Err(PluginError::Suspended(refusal));
         }
         let plugin = Arc::clone(&self.plugin);
         let Some(_pass) = plugin.gate.enter(self.limits.call_time) else {

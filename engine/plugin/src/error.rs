@@ -19,9 +19,12 @@ pub enum PluginError {
     /// There is no such plugin, or it has no such condition, router or formatter.
     #[error("{0}")]
     Unsupported(String),
-    /// It was not asked, because it is suspended or not compiled yet: no failure of its own, and told elsewhere.
+    /// It was not asked, because it is being compiled for the first time. Nothing has failed.
     #[error("{0}")]
-    Unavailable(String),
+    Compiling(String),
+    /// It was not asked, because it kept failing and is left alone for a while, which is told elsewhere.
+    #[error("{0}")]
+    Suspended(String),
     /// The plugin says that it failed.
     #[error("the plugin failed: {0}")]
     Internal(String),
@@ -56,7 +59,8 @@ impl PluginError {
             PluginError::InvalidConfig { .. } => "invalid_config",
             PluginError::BadInput(_) => "bad_input",
             PluginError::Unsupported(_) => "unsupported",
-            PluginError::Unavailable(_) => "unavailable",
+            PluginError::Compiling(_) => "compiling",
+            PluginError::Suspended(_) => "suspended",
             PluginError::Internal(_) => "internal",
             PluginError::Trap(_) => "trap",
             PluginError::Timeout { .. } => "timeout",

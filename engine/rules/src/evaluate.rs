@@ -435,7 +435,7 @@ fn decide(
             // The evaluation goes on, and with it what is committed; what the failed call wrote is forgotten.
             let summary = format!("the condition {plugin} failed: {error}");
             // A plugin that is only being compiled has not failed, and nobody is to be woken by that.
-            let is_compiling = matches!(error, PluginError::Unavailable(_));
+            let is_compiling = matches!(error, PluginError::Compiling(_));
             evaluator.failure = Some(error);
             if on_error == OnError::Keep || is_compiling {
                 return Ok(None);

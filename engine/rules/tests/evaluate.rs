@@ -349,10 +349,11 @@ fn a_failing_condition_comes_to_what_the_rule_says() {
         let rule = with_on_error(alert(expression("sum by (host) (m)"), &[("severity", "page")], &[]), on_error);
         assert_eq!(run_condition(&rule, None, &mut Fixed(failure.clone(), Vec::new())), expected, "{on_error:?}");
     }
-    // What is only being compiled has not failed.
+    // What is only being compiled has not failed; what is left alone because it kept failing has.
     let rule = with_on_error(alert(expression("m"), &[("severity", "page")], &[]), OnError::Fire);
-    let compiling = Err(PluginError::Unavailable("it is being compiled".to_owned()));
-    assert_eq!(run_condition(&rule, None, &mut Fixed(compiling, Vec::new())), "the last answer");
+    let answer = |error: PluginError| run_condition(&rule, None, &mut Fixed(Err(error), Vec::new()));
+    assert_eq!(answer(PluginError::Compiling("it is being compiled".to_owned())), "the last answer");
+    assert!(answer(PluginError::Suspended("it kept failing".to_owned())).contains("it kept failing"));
 }
 
 #[test]

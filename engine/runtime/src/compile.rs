@@ -168,7 +168,7 @@ impl Compiled {
                     None => match open(wanted, generation, providers) {
                         Ok(opened) => Some(opened),
                         // Nothing is wrong: it is opened as soon as it is compiled.
-                        Err(error @ PluginError::Unavailable(_)) => {
+                        Err(error @ PluginError::Compiling(_)) => {
                             Some(running.unwrap_or_else(|| failing(wanted, error)))
                         }
                         Err(error) => {

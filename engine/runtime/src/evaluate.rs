@@ -488,7 +488,7 @@ impl Worker {
     }
 
     fn failed(&self, plugin: &str, error: &PluginError) {
-        if matches!(error, PluginError::Unavailable(_)) {
+        if matches!(error, PluginError::Compiling(_) | PluginError::Suspended(_)) {
             // Whoever made it so has told it once.
             tracing::debug!(plugin, %error, "a plugin was not called");
             return;
