@@ -184,7 +184,8 @@ fn bad_input() -> Result<()> {
             "",
         )
         .await?;
-        refused("/api/v2/silences", "application/json", "{\"matchers\":[]}", 400, "").await?;
+        refused("/api/v2/silences", "application/json", "{\"matchers\":[]}", 422, "comment in body is required")
+            .await?;
         let answer = engine.get("/api/v1/query?query=good").await?;
         ensure!(answer["data"]["result"][0]["value"][1] == "1", "the good line is kept: {answer}");
         let listed = engine.get("/api/v2/alerts").await?;
