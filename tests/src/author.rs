@@ -242,7 +242,7 @@ fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Opt
     });
     std::fs::write(folder.join("call.json"), call.to_string())?;
     let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
-    ensure!(told.contains("ü€𝄞\t\"aA: 0 firing, 0 resolved"), "{language}: {told}");
+    ensure!(told.contains("ü€𝄞\\t\"aA: 0 firing, 0 resolved"), "{language}: {told}");
     Ok(())
 }
 
