@@ -8,9 +8,14 @@ use std::{env, fs, io};
 /// components that only the host's tests read.
 const NOT_SHIPPED: [&str; 6] = ["Cargo.lock", "README.md", "__pycache__", "examples", "golden", "target"];
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells a build script through the environment where to write")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script through the environment what it builds and where to"
+)]
 fn main() -> io::Result<()> {
-    let sdk = fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk"))?;
+    // Where this runs, not where it was compiled: checkouts that share a target folder share this program.
+    let package = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
+    let sdk = fs::canonicalize(Path::new(&package).join("../../sdk"))?;
     println!("cargo::rerun-if-changed={}", sdk.display());
     let mut files = Vec::new();
     let mut folders = vec![sdk.clone()];
