@@ -13,6 +13,7 @@ use crate::support::{Engine, Tool, block_on, client, eventually, variable};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "serving::a_taken_port_is_told_before_anything_is_touched", needs: &[Tool::Binary], run: taken },
+    Case { name: "serving::an_engine_answers_at_each_of_its_addresses", needs: &[Tool::Binary], run: addresses },
     Case { name: "serving::an_engine_that_starts_says_that_it_lives", needs: &[Tool::Binary], run: starting },
     Case { name: "serving::a_stop_waits_for_no_page_that_is_left_open", needs: &[Tool::Binary], run: stop },
     Case { name: "serving::pages_act_for_their_own_site", needs: &[Tool::Binary], run: origins },
@@ -47,6 +48,24 @@ fn taken() -> Result<()> {
     ensure!(output.status.code() == Some(1) && said.contains("cannot listen on 127.0.0.1:"), "{said}");
     ensure!(!folder.path().join("data").exists(), "something was touched: {said}");
     Ok(())
+}
+
+fn addresses() -> Result<()> {
+    block_on(async {
+        let mut engine = Engine::prepare(&[("watchfire.yml", NOBODY)])?;
+        engine.run_as_alertmanager(&["--web.listen-address=127.0.0.1:0", "--web.listen-address=:0"]).await?;
+        let log = engine.log()?;
+        let told = log.lines().filter(|line| line.contains("Listening on"));
+        let ports: Vec<&str> = told.filter_map(|line| line.rsplit_once(':')).map(|(_, port)| port.trim()).collect();
+        ensure!(ports.len() == 3, "two of its own and the one of every test: {log}");
+        for port in ports {
+            let answer = client()?.get(format!("http://127.0.0.1:{port}/-/ready")).send().await?;
+            ensure!(answer.status() == StatusCode::OK, "{port}: {}", answer.status());
+        }
+        engine.signal("TERM")?;
+        ensure!(engine.ended().await?, "it ends well");
+        Ok(())
+    })
 }
 
 /// The start waits for a server that holds series and does not answer.

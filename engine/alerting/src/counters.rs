@@ -44,6 +44,8 @@ counters! {
     alerts_refused,
     /// Alerts refused because the texts of those that are held took too many bytes.
     alerts_refused_for_bytes,
+    /// Alerts refused because too many of their name fired.
+    alerts_refused_for_name,
     /// Alerts from outside ignored because a rule of this engine has the same alert firing.
     alerts_owned_by_rule,
     /// Alerts put into a shared group because there were too many groups.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use watchfire_model::{Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::alert_store::AlertStore;
+use crate::firing_names::FiringNames;
 use crate::gone::Gone;
 use crate::groups::Groups;
 use crate::history::History;
@@ -65,6 +66,8 @@ pub struct Engine {
     pub(crate) turns: Turns,
     pub(crate) silences: Silences,
     pub(crate) inhibitor: Inhibitor,
+    /// Counted only where their number is bounded.
+    pub(crate) firing_names: FiringNames,
     pub(crate) routes: RouteTable,
     pub(crate) route_identities: Vec<RouteIdentity>,
     pub(crate) receivers: BTreeMap<Arc<str>, Vec<Integration>>,
@@ -114,6 +117,7 @@ impl Engine {
             turns: Turns::default(),
             silences: Silences::new(),
             inhibitor: Inhibitor::new(&[]),
+            firing_names: FiringNames::default(),
             routes: RouteTable::default(),
             route_identities: Vec::new(),
             receivers: BTreeMap::new(),

@@ -165,6 +165,9 @@ impl Engine {
         self.alerts.insert(fingerprint, stored);
         self.dirty_alerts.insert(fingerprint);
         self.inhibitor.add(&labels);
+        if self.settings.alerts_per_name_max.is_some() {
+            self.firing_names.add(&labels);
+        }
         self.remember_beginning(fingerprint);
         // Groups that still hold it from before must look again.
         self.mark_groups_changed(fingerprint);
@@ -181,6 +184,12 @@ impl Engine {
         if self.alerts.bytes() + alert.text_bytes() > bytes_max {
             self.counters.alerts_refused_for_bytes += 1;
             return Some(LimitReason::AlertsBytes { bytes_max });
+        }
+        if let Some(max) = self.settings.alerts_per_name_max
+            && self.firing_names.count(&alert.labels) >= max
+        {
+            self.counters.alerts_refused_for_name += 1;
+            return Some(LimitReason::AlertsOfName { max });
         }
         None
     }
@@ -203,6 +212,7 @@ impl Engine {
         }
         let labels = stored.alert.labels.clone();
         self.inhibitor.remove(&labels);
+        self.firing_names.remove(&labels);
         self.timers.cancel(&Timer::AlertEnd(fingerprint));
         self.timers.set(Timer::Forget(fingerprint), self.now + self.settings.alert_retention);
         self.dirty_alerts.insert(fingerprint);

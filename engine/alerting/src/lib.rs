@@ -15,6 +15,7 @@ mod definitions;
 mod engine;
 mod escalation;
 mod fingerprints;
+mod firing_names;
 mod flapping;
 mod flush;
 mod forward;

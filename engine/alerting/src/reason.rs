@@ -258,6 +258,11 @@ pub enum LimitReason {
         /// The limit.
         bytes_max: usize,
     },
+    /// As many alerts of one name fire as may; a new one was refused.
+    AlertsOfName {
+        /// The limit.
+        max: usize,
+    },
     /// There are as many alert groups as may be; alerts of a route that would need a new one share one.
     Groups {
         /// The limit.
@@ -386,6 +391,7 @@ impl Reason {
                 LimitReason::Instances { .. } => "instances_limit",
                 LimitReason::Alerts { .. } => "alerts_limit",
                 LimitReason::AlertsBytes { .. } => "alerts_bytes_limit",
+                LimitReason::AlertsOfName { .. } => "alerts_of_name_limit",
                 LimitReason::Groups { .. } => "groups_limit",
             },
             Reason::SilenceSet => "silence_set",
@@ -501,6 +507,7 @@ impl fmt::Display for Reason {
                 LimitReason::AlertsBytes { bytes_max } => {
                     write!(f, "the limit of {bytes_max} bytes of all alerts was reached")
                 }
+                LimitReason::AlertsOfName { max } => write!(f, "the limit of {max} alerts of one name was reached"),
                 LimitReason::Groups { max } => {
                     write!(f, "the limit of {max} alert groups was reached, the route's further alerts share one")
                 }

@@ -47,6 +47,7 @@ impl Reason {
                 LimitReason::Instances { max, dropped } => vec![max.to_string(), dropped.to_string()],
                 LimitReason::Alerts { max }
                 | LimitReason::AlertsBytes { bytes_max: max }
+                | LimitReason::AlertsOfName { max }
                 | LimitReason::Groups { max } => vec![max.to_string()],
             },
             Reason::SilenceRefused(text) | Reason::AcknowledgementRefused(text) => vec![text.to_string()],
@@ -108,6 +109,7 @@ impl Reason {
             "instances_limit" => LimitReason::Instances { max: count(0)?, dropped: count(1)? }.into(),
             "alerts_limit" => LimitReason::Alerts { max: count(0)? }.into(),
             "alerts_bytes_limit" => LimitReason::AlertsBytes { bytes_max: count(0)? }.into(),
+            "alerts_of_name_limit" => LimitReason::AlertsOfName { max: count(0)? }.into(),
             "groups_limit" => LimitReason::Groups { max: count(0)? }.into(),
             "silence_set" => Reason::SilenceSet,
             "silence_expired" => Reason::SilenceExpired,
@@ -187,6 +189,7 @@ mod tests {
             LimitReason::Instances { max: 3, dropped: 2 }.into(),
             LimitReason::Alerts { max: 3 }.into(),
             LimitReason::AlertsBytes { bytes_max: 3 }.into(),
+            LimitReason::AlertsOfName { max: 3 }.into(),
             LimitReason::Groups { max: 3 }.into(),
             Reason::SilenceSet,
             Reason::SilenceExpired,

@@ -110,6 +110,9 @@ impl Engine {
         if resolved {
             return;
         }
+        if self.settings.alerts_per_name_max.is_some() {
+            self.firing_names.add(&labels);
+        }
         // A time that is not known lies far back too.
         if from_outside && since >= self.now - self.settings.history_retention {
             // What is kept of its history, if anything is, takes the place of this.

@@ -10,6 +10,8 @@ pub struct Settings {
     /// Bytes of the labels, annotations and links of all these alerts. A new alert that would pass it is refused and
     /// counted; one that is known comes in, even if it has grown.
     pub alerts_bytes_max: usize,
+    /// Alerts of one name (`alertname`) that fire. A new alert beyond it is refused and counted; `None` for no such bound.
+    pub alerts_per_name_max: Option<usize>,
     /// Bytes of the annotations of one alert of a rule. Of what is longer the texts are cut, and it is counted.
     pub annotations_bytes_max: usize,
     /// Alert groups. Beyond it the alerts of a route that would need a new group share one, and it is counted.
@@ -103,6 +105,7 @@ impl Default for Settings {
         Settings {
             alerts_max: 200_000,
             alerts_bytes_max: 512 << 20,
+            alerts_per_name_max: None,
             annotations_bytes_max: 64 << 10,
             groups_max: 50_000,
             silences_max: 10_000,

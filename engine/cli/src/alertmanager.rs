@@ -17,8 +17,8 @@ The flags are Alertmanager's, and so is the default address, :9093. A copy of th
 called `alertmanager` takes these flags without the word before them:
   ln -s watchfire alertmanager && ./alertmanager --config.file=alertmanager.yml
 
-Flags about gossip and the upkeep of files, --alerts.per-alertname-limit, --silences.max-silence-size-bytes and
---web.systemd-socket have no effect here; they are accepted and named in the log.
+Flags about gossip and the upkeep of files, and --web.systemd-socket, have no effect here; they are accepted and named in
+the log.
 Several engines make one by sharing a PostgreSQL database: storage.url in the configuration.";
 
 #[derive(Debug, Args)]
@@ -39,11 +39,19 @@ pub(crate) struct Alertmanager {
     #[arg(long = "silences.max-silences", value_name = "COUNT")]
     silences_max: Option<i64>,
 
+    /// The most bytes of one silence; 0 leaves it to the configuration
+    #[arg(long = "silences.max-silence-size-bytes", value_name = "BYTES")]
+    silence_bytes_max: Option<i64>,
+
+    /// The most alerts of one name that fire; 0 leaves it to the configuration
+    #[arg(long = "alerts.per-alertname-limit", value_name = "COUNT")]
+    alerts_per_name_max: Option<i64>,
+
     /// How long after the start receivers are told of a new alert group at the earliest
     #[arg(long = "dispatch.start-delay", value_name = "DURATION")]
     start_delay: Option<Duration>,
 
-    /// The address to listen on
+    /// The address to listen on; several by saying it again
     #[arg(long = "web.listen-address", value_name = "ADDR", default_value = ":9093")]
     listen: Vec<String>,
 
@@ -113,9 +121,8 @@ struct WithoutEffect {
 
 impl WithoutEffect {
     /// Each with a value.
-    const VALUES: [&str; 24] = [
+    const VALUES: [&str; 22] = [
         "alerts.gc-interval",
-        "alerts.per-alertname-limit",
         "auto-gomemlimit.ratio",
         "cluster.advertise-address",
         "cluster.gossip-interval",
@@ -135,7 +142,6 @@ impl WithoutEffect {
         "cluster.tls-config",
         "data.maintenance-interval",
         "dispatch.maintenance-interval",
-        "silences.max-silence-size-bytes",
         "web.systemd-socket-name",
         "web.telemetry-path",
     ];
@@ -205,12 +211,6 @@ impl Alertmanager {
                 file.display()
             );
         }
-        let [listen] = &self.listen[..] else {
-            bail!(
-                "--web.listen-address stands {} times; an engine listens on one address, such as :9093",
-                self.listen.len()
-            );
-        };
         let cors_origin = self.cors_origin.as_deref().and_then(origin);
         if let (Some(pattern), None) = (&self.cors_origin, &cors_origin) {
             tracing::warn!("--web.cors.origin={pattern} has no effect here: list the origins in `server.cors_origins`");
@@ -231,8 +231,10 @@ impl Alertmanager {
         let positive =
             |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0);
         let (silences_max, requests_max) = (positive(self.silences_max), positive(self.requests_max));
+        let (silence_bytes_max, alerts_per_name_max) =
+            (positive(self.silence_bytes_max), positive(self.alerts_per_name_max));
         let timeout = self.timeout.filter(|timeout| *timeout > Duration::ZERO);
-        let (listen, retention, start_delay) = (listen.clone(), self.retention, self.start_delay);
+        let (listen, retention, start_delay) = (self.listen, self.retention, self.start_delay);
         let amend = move |config: &mut Config| {
             let server = &mut config.server;
             server.listen.clone_from(&listen);
@@ -242,6 +244,8 @@ impl Alertmanager {
             server.limits.request_timeout = timeout.unwrap_or(server.limits.request_timeout);
             server.limits.requests_max = requests_max.unwrap_or(server.limits.requests_max);
             config.limits.silences_max = silences_max.unwrap_or(config.limits.silences_max);
+            config.limits.silence_bytes_max = silence_bytes_max.unwrap_or(config.limits.silence_bytes_max);
+            config.limits.alerts_per_name_max = alerts_per_name_max.or(config.limits.alerts_per_name_max);
             config.storage.history = retention.unwrap_or(config.storage.history);
             config.alerting.start_delay = start_delay.unwrap_or(config.alerting.start_delay);
             config.ingest.legacy_names |= classic;

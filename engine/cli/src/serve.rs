@@ -1,6 +1,7 @@
 //! `watchfire serve`: the engine, its socket, its signals.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind::AddrInUse;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use watchfire::config::Config;
 use watchfire::{StartError, Watchfire};
 use watchfire_server::Settings;
@@ -40,7 +42,7 @@ impl From<Serve> for Launch {
         let Serve { config, listen, data, insecure, traces: _ } = options;
         let amend = move |config: &mut Config| {
             if let Some(listen) = listen {
-                config.server.listen = listen.to_string();
+                config.server.listen = vec![listen.to_string()];
             }
         };
         Launch { config, data, insecure, amend: Box::new(amend) }
@@ -53,51 +55,58 @@ pub(crate) async fn run(launch: Launch, traces: Option<Exporter>) -> Result<Exit
         builder = builder.data_dir(data);
     }
     let prepared = builder.prepare().map_err(|error| refused(error, &launch.config))?;
-    // The address is taken before anything is touched: two engines on one data folder would be worse than one error.
     let server = &prepared.config().server;
     let listen = resolve(&server.listen).await?;
-    let beyond = !listen.ip().is_loopback();
-    let credentials_required = beyond && !launch.insecure;
-    if credentials_required && server.auth.is_open() {
-        bail!(
-            "refusing to listen on {listen}: whoever reaches it could silence alerts.\n\
-             Configure `server.auth` in {}, listen on 127.0.0.1, or say --insecure",
-            launch.config.display()
-        );
+    let beyond = listen.iter().find(|address| !address.ip().is_loopback());
+    let credentials_required = beyond.is_some() && !launch.insecure;
+    if let Some(address) = beyond.filter(|_| server.auth.is_open()) {
+        if credentials_required {
+            bail!(
+                "refusing to listen on {address}: whoever reaches it could silence alerts.\n\
+                 Configure `server.auth` in {}, listen on 127.0.0.1, or say --insecure",
+                launch.config.display()
+            );
+        }
+        tracing::warn!(listen = %address, "whoever reaches this address may silence alerts: no server.auth is configured");
     }
-    if beyond && server.auth.is_open() {
-        tracing::warn!(%listen, "whoever reaches this address may silence alerts: no server.auth is configured");
-    }
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}; name another address in `server.listen` or on the command line")
-    })?;
-    let prefix = server.route_prefix.clone();
-    let (started, starting) = oneshot::channel::<()>();
-    let answering = tokio::spawn(async move {
-        watchfire_server::answer_while_starting(listener, &prefix, async { drop(starting.await) }).await
+    // The addresses are taken before anything is touched: two engines on one data folder would be worse than one error.
+    let listeners = bind(&listen).await?;
+    let (started, _) = broadcast::channel::<()>(1);
+    let answering = listeners.into_iter().map(|listener| {
+        let (prefix, mut starting) = (server.route_prefix.clone(), started.subscribe());
+        tokio::spawn(async move {
+            watchfire_server::answer_while_starting(listener, &prefix, async { drop(starting.recv().await) }).await
+        })
     });
+    let answering: Vec<JoinHandle<TcpListener>> = answering.collect();
     let engine = prepared.start().await.map_err(|error| refused(error, &launch.config))?;
     let (end_of_traces, ended) = oneshot::channel();
     let traces = traces.map(|exporter| tokio::spawn(exporter.run(engine.clone(), ended)));
     drop(started);
-    let listener = answering.await?;
     let settings = Settings { credentials_required, ..Settings::default() };
     let router = watchfire_server::router(engine.clone(), settings);
-    let address = listener.local_addr()?;
-    tracing::info!(target: LISTENING, %address, "Listening on");
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut draining = stopped.clone();
-    let serving = tokio::spawn({
-        let engine = engine.clone();
+    let mut serving = JoinSet::new();
+    for listener in answering {
+        let listener = listener.await?;
+        let address = listener.local_addr()?;
+        let (engine, router, mut draining) = (engine.clone(), router.clone(), stopped.clone());
         // A sender that is gone ends the server as well.
         let stop = async move { drop(draining.wait_for(|stop| *stop).await) };
-        async move { watchfire_server::serve(listener, &engine, router, stop).await }
-    });
+        serving.spawn(async move { watchfire_server::serve(listener, &engine, router, stop).await });
+        tracing::info!(target: LISTENING, %address, "Listening on");
+    }
     wait_for_signals(&engine, &launch.config).await?;
     tracing::info!("stopping: no more input, finishing what is under way");
     let _ended = stop.send(true);
-    match tokio::time::timeout(DRAIN, serving).await {
-        Ok(joined) => joined?,
+    let drained = async {
+        while let Some(served) = serving.join_next().await {
+            served?;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(DRAIN, drained).await {
+        Ok(drained) => drained?,
         Err(_) => tracing::warn!("some connections were still open"),
     }
     engine.shutdown().await;
@@ -118,11 +127,33 @@ fn refused(error: StartError, config: &Path) -> anyhow::Error {
     anyhow!("{} is not valid; `watchfire check {0}` shows everything", config.display())
 }
 
-async fn resolve(listen: &str) -> Result<SocketAddr> {
-    let listen = if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() };
-    let mut addresses =
-        tokio::net::lookup_host(&listen).await.with_context(|| format!("server.listen: {listen:?} is no address"))?;
-    addresses.next().with_context(|| format!("server.listen: {listen:?} has no address"))
+async fn resolve(listen: &[String]) -> Result<Vec<SocketAddr>> {
+    let mut resolved = Vec::new();
+    for listen in listen {
+        let listen = if listen.starts_with(':') { format!("[::]{listen}") } else { listen.clone() };
+        let mut addresses = tokio::net::lookup_host(&listen)
+            .await
+            .with_context(|| format!("server.listen: {listen:?} is no address"))?;
+        resolved.push(addresses.next().with_context(|| format!("server.listen: {listen:?} has no address"))?);
+    }
+    Ok(resolved)
+}
+
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = match TcpListener::bind(address).await {
+            // All addresses are those of IPv4 where the machine has no others.
+            Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != AddrInUse => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+            }
+            bound => bound,
+        };
+        listeners.push(bound.with_context(|| {
+            format!("cannot listen on {address}; name another address in `server.listen` or on the command line")
+        })?);
+    }
+    Ok(listeners)
 }
 
 /// Reloads on SIGHUP; returns on SIGTERM or SIGINT. An engine that stops by itself is an error, so that whoever

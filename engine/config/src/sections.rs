@@ -1,22 +1,25 @@
 //! The sections that Watchfire adds to Alertmanager's configuration.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use globset::Glob;
 use watchfire_model::{Duration, Labels};
 
 use crate::auth::{self, AuthConfig};
-use crate::decode::Fields;
+use crate::decode::{Decoder, Fields};
 use crate::diagnostic::nearest;
 use crate::prometheus::PrometheusConfig;
 use crate::secret::Credential;
+use crate::yaml::{Kind, Node};
 
 /// `server`: where and to whom the engine answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
-    /// The address to listen on.
-    pub listen: String,
-    /// Where a reader reaches this engine, without a slash at the end; made from `listen` by the caller if absent.
+    /// The addresses to listen on, at least one.
+    pub listen: Vec<String>,
+    /// Where a reader reaches this engine, without a slash at the end; made from the first of `listen` by the caller if
+    /// absent.
     pub external_url: Option<String>,
     /// What stands before every path: empty, or a slash and what follows it, without a slash at the end.
     pub route_prefix: String,
@@ -144,12 +147,16 @@ pub struct Limits {
     pub alerts_max: u64,
     /// Bytes of the labels, annotations and links of all alerts.
     pub alerts_bytes_max: u64,
+    /// Alerts of one name that fire; `None` for no such bound.
+    pub alerts_per_name_max: Option<u64>,
     /// Alert groups.
     pub alert_groups_max: u64,
     /// Instances of one rule.
     pub rule_instances_max: u64,
     /// Silences, expired ones included.
     pub silences_max: u64,
+    /// Bytes of one silence: its matchers, who and why, and annotations.
+    pub silence_bytes_max: u64,
     /// Groups of one event rule.
     pub event_groups_max: u64,
     /// Events of one event rule.
@@ -184,7 +191,7 @@ pub struct IngestConfig {
 impl Default for ServerConfig {
     fn default() -> ServerConfig {
         ServerConfig {
-            listen: "127.0.0.1:9494".to_owned(),
+            listen: vec!["127.0.0.1:9494".to_owned()],
             external_url: None,
             route_prefix: String::new(),
             auth: AuthConfig::default(),
@@ -239,9 +246,11 @@ impl Default for Limits {
             tenant: None,
             alerts_max: 200_000,
             alerts_bytes_max: 512 << 20,
+            alerts_per_name_max: None,
             alert_groups_max: 50_000,
             rule_instances_max: 10_000,
             silences_max: 10_000,
+            silence_bytes_max: 64 << 10,
             event_groups_max: 10_000,
             events_max: 1_000_000,
         }
@@ -287,13 +296,33 @@ fn some_bytes(f: &mut Fields<'_, '_>, key: &'static str, default: u64) -> u64 {
     not_zero(f, key, given, default)
 }
 
+/// One address to listen on, or a list of them.
+fn addresses(decoder: &mut Decoder<'_>, node: &Rc<Node>) -> Option<Vec<String>> {
+    let address = |decoder: &mut Decoder<'_>, node: &Rc<Node>| {
+        let listen = decoder.text(node, "an address").filter(|listen| !listen.is_empty())?;
+        if let Err(reason) = crate::global::split_host_port(&listen)
+            && !decoder.is_recording()
+        {
+            decoder
+                .error(node.start, "bad-address", format!("listen is not host:port: {reason}"))
+                .help("write it like 127.0.0.1:9494, or :9494 for all addresses");
+            return None;
+        }
+        Some(listen)
+    };
+    let several = decoder.is_recording() || matches!(node.kind, Kind::Sequence(_));
+    let listen = match several {
+        true => decoder.list(node, "listen", address),
+        false => address(decoder, node).into_iter().collect(),
+    };
+    decoder.record_text_too();
+    Some(listen)
+}
+
 pub(crate) fn server(f: &mut Fields<'_, '_>) -> ServerConfig {
     let defaults = ServerConfig::default();
-    let listen = f.filled("listen").unwrap_or_else(|| defaults.listen.clone());
-    if let Err(reason) = crate::global::split_host_port(&listen) {
-        f.error("listen", "bad-address", format!("listen is not host:port: {reason}"))
-            .help("write it like 127.0.0.1:9494, or :9494 for all addresses");
-    }
+    let listen = f.read("listen", addresses).filter(|listen| !listen.is_empty());
+    let listen = listen.unwrap_or_else(|| defaults.listen.clone());
     let external_url = f.url("external_url").map(|url| url.trim_end_matches('/').to_owned());
     let route_prefix = f.text_or("route_prefix", "");
     let route_prefix = ServerConfig::clean_route_prefix(&route_prefix).unwrap_or_else(|reason| {
@@ -413,9 +442,13 @@ pub(crate) fn limits(f: &mut Fields<'_, '_>) -> Limits {
             .flatten(),
         alerts_max: at_least_one(f, "alerts_max", defaults.alerts_max),
         alerts_bytes_max: some_bytes(f, "alerts_bytes_max", defaults.alerts_bytes_max),
+        alerts_per_name_max: f
+            .count("alerts_per_name_max")
+            .map(|max| not_zero(f, "alerts_per_name_max", Some(max), max)),
         alert_groups_max: at_least_one(f, "alert_groups_max", defaults.alert_groups_max),
         rule_instances_max: at_least_one(f, "rule_instances_max", defaults.rule_instances_max),
         silences_max: at_least_one(f, "silences_max", defaults.silences_max),
+        silence_bytes_max: some_bytes(f, "silence_bytes_max", defaults.silence_bytes_max),
         event_groups_max: at_least_one(f, "event_groups_max", defaults.event_groups_max),
         events_max: at_least_one(f, "events_max", defaults.events_max),
     }

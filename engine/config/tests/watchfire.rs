@@ -86,7 +86,7 @@ fn load() -> Config {
 #[test]
 fn a_whole_configuration_is_read() {
     let config = load();
-    assert_eq!(config.server.listen, "127.0.0.1:9494");
+    assert_eq!(config.server.listen, ["127.0.0.1:9494"]);
     assert_eq!(config.server.external_url.as_deref(), Some("https://alerts.example.com"));
     assert_eq!(config.server.auth.bearer_tokens[0].credential.expose(), "secret-token");
     assert_eq!(config.server.auth.basic["admin"].credential.expose(), "secret-admin");

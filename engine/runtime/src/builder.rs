@@ -589,8 +589,10 @@ fn engine_settings(config: &Config) -> watchfire_alerting::Settings {
     watchfire_alerting::Settings {
         alerts_max: size(config.limits.alerts_max),
         alerts_bytes_max: size(config.limits.alerts_bytes_max),
+        alerts_per_name_max: config.limits.alerts_per_name_max.map(size),
         groups_max: size(config.limits.alert_groups_max),
         silences_max: size(config.limits.silences_max),
+        silence_bytes_max: size(config.limits.silence_bytes_max),
         rule_instances_max: size(config.limits.rule_instances_max),
         history_retention: config.storage.history,
         start_delay: config.alerting.start_delay,

@@ -113,6 +113,7 @@ pub(crate) fn compile(
 pub fn external_url(config: &Config) -> String {
     config.server.external_url.clone().unwrap_or_else(|| {
         let ServerConfig { listen, route_prefix, .. } = &config.server;
+        let listen = listen.first().map_or("", String::as_str);
         let everywhere = [":", "0.0.0.0:", "[::]:"].iter().find_map(|all| listen.strip_prefix(all));
         match everywhere {
             // Who listens on all addresses is reached by the name of the machine.

@@ -125,8 +125,8 @@ impl Watchfire {
     }
 
     /// Takes alerts that another program raised. When this returns they are durable, and so is what they led to. New ones
-    /// beyond `limits.alerts_max` and `limits.alerts_bytes_max` are not taken; those that are known always are, so that
-    /// their ends are.
+    /// beyond `limits.alerts_max`, `alerts_bytes_max` and `alerts_per_name_max` are not taken; those that are known always
+    /// are, so that their ends are.
     ///
     /// # Errors
     /// As for samples.
@@ -140,19 +140,22 @@ impl Watchfire {
         };
         let input = self.inner.shares.then(|| Input::Alerts(alerts.clone()));
         let refused = self.act(input, move |engine, now| {
-            let counted =
-                |engine: &Engine| [engine.counters().alerts_refused, engine.counters().alerts_refused_for_bytes];
+            let counted = |engine: &Engine| {
+                let counters = engine.counters();
+                [counters.alerts_refused, counters.alerts_refused_for_bytes, counters.alerts_refused_for_name]
+            };
             let before = counted(engine);
             engine.handle(now, Input::Alerts(alerts));
             let after = counted(engine);
             // They waited until here, also where whoever sent them has gone away.
             drop(places);
-            [after[0] - before[0], after[1] - before[1]]
+            std::array::from_fn(|bound| after[bound] - before[bound])
         });
-        let [refused, refused_for_bytes] = refused.await?.map(|refused| usize::try_from(refused).unwrap_or(usize::MAX));
+        let [refused, refused_for_bytes, refused_for_name] =
+            refused.await?.map(|refused: u64| usize::try_from(refused).unwrap_or(usize::MAX));
         self.inner.metrics.alerts_received.inc_by(received as u64);
-        let accepted = received.saturating_sub(refused + refused_for_bytes);
-        Ok(PushedAlerts { accepted, refused, refused_for_bytes })
+        let accepted = received.saturating_sub(refused + refused_for_bytes + refused_for_name);
+        Ok(PushedAlerts { accepted, refused, refused_for_bytes, refused_for_name })
     }
 
     /// Looks at the state machine, between two inputs. `None` if the engine is stopping.

@@ -121,6 +121,8 @@ pub struct PushedAlerts {
     pub refused: usize,
     /// How many new ones were refused because all together take `limits.alerts_bytes_max`.
     pub refused_for_bytes: usize,
+    /// How many new ones were refused because `limits.alerts_per_name_max` of their name fire.
+    pub refused_for_name: usize,
 }
 
 /// Why one item was not taken.

@@ -73,7 +73,8 @@ fn may_be_called(app: &App, host: &str) -> bool {
     let server = &loaded.config.server;
     let external = server.external_url.as_deref().and_then(|url| url.split_once("://"));
     let external = external.map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
-    let named = || external.into_iter().chain([server.listen.as_str()]).any(|own| name(own) == name(host));
+    let named =
+        || external.into_iter().chain(server.listen.iter().map(String::as_str)).any(|own| name(own) == name(host));
     !server.auth.is_open() || is_private(&name(host)) || named()
 }
 

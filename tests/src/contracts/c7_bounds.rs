@@ -11,6 +11,7 @@ use crate::support::{Engine, Sink, Tool, block_on, client, eventually};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "contracts::c7_series_and_samples", needs: &[Tool::Binary], run: series },
     Case { name: "contracts::c7_alerts_groups_silences_and_instances", needs: &[Tool::Binary], run: dispatch },
+    Case { name: "contracts::c7_bounds_of_alertmanagers_flags", needs: &[Tool::Binary], run: flags },
     Case { name: "contracts::c7_what_one_request_may_hold", needs: &[Tool::Binary], run: requests },
     Case { name: "contracts::c7_matchers_of_a_request", needs: &[Tool::Binary], run: matchers },
     Case { name: "contracts::c7_attempts_at_one_time", needs: &[Tool::Binary], run: at_one_time },
@@ -130,6 +131,32 @@ fn dispatch() -> Result<()> {
         ensure!(rule["health"] == "err" && rule["lastError"] == told, "{rule}");
         ensure!(rule["alerts"].as_array().is_some_and(|alerts| alerts.len() == 2), "the first are kept: {rule}");
         ensure!(engine.text("/rules").await?.contains(told), "the page says it, too");
+        Ok(())
+    })
+}
+
+fn flags() -> Result<()> {
+    block_on(async {
+        let mut engine = Engine::prepare(&[("watchfire.yml", NOBODY)])?;
+        let limits = ["--alerts.per-alertname-limit=2", "--silences.max-silence-size-bytes=40"];
+        engine.run_as_alertmanager(&[&["--storage.path=data"][..], &limits].concat()).await?;
+        let json = [("content-type", "application/json")];
+        let noisy = [1, 2, 3].map(|i| json!({"labels": {"alertname": "Noisy", "i": i.to_string()}}));
+        let answer = engine.post("/api/v2/alerts", &json, json!(noisy).to_string()).await?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await?);
+        ensure!(status == 429 && text.contains("1 because limits.alerts_per_name_max is reached"), "{status}: {text}");
+        counted(&engine, "watchfire_engine_alerts_refused_for_name_total", 1.0).await?;
+        let others = json!([{"labels": {"alertname": "Quiet"}}, noisy[0]]).to_string();
+        ensure!(engine.post("/api/v2/alerts", &json, others).await?.status() == 200, "others have room");
+        for (comment, expected) in [("short", 200), ("longer than the forty bytes that there are", 400)] {
+            let silence = json!({
+                "matchers": [{"name": "alertname", "value": "Noisy", "isRegex": false}],
+                "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z", "createdBy": "Ada", "comment": comment,
+            });
+            let answer = engine.post("/api/v2/silences", &json, silence.to_string()).await?;
+            let (status, text) = (answer.status().as_u16(), answer.text().await?);
+            ensure!(status == expected && (status == 200 || text.contains("40")), "{comment}: {status}: {text}");
+        }
         Ok(())
     })
 }

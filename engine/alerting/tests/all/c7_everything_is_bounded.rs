@@ -43,6 +43,38 @@ fn alerts_beyond_the_limit_are_refused_and_come_in_when_there_is_room() {
 }
 
 #[test]
+fn one_noisy_name_leaves_room_for_others() {
+    let settings = Settings { alerts_per_name_max: Some(2), ..Settings::default() };
+    let mut w = World::with(settings, vec![], at_once());
+    let send = |w: &mut World, name: &str, instance: usize, lasts: i64| {
+        let mut alert = external(name, w.now, Some(w.now + Duration::from_mins(lasts)));
+        alert.labels = Labels::from_pairs([("alertname", name), ("instance", &instance.to_string())]);
+        w.input(Input::Alerts(vec![alert]));
+    };
+    let refused = |w: &World| w.engine.counters().alerts_refused_for_name;
+    for instance in 0..3 {
+        send(&mut w, "Noisy", instance, 60);
+    }
+    assert_eq!(refused(&w), 1);
+    assert!(w.changes.iter().any(|change| change.reason.word() == "alerts_of_name_limit"));
+    // Others have room, and what is known comes in again and ends.
+    send(&mut w, "Quiet", 0, 60);
+    send(&mut w, "Noisy", 0, 60);
+    assert_eq!(refused(&w), 1);
+    send(&mut w, "Noisy", 0, 0);
+    // One that ended makes room, before and after a restart.
+    send(&mut w, "Noisy", 3, 60);
+    send(&mut w, "Noisy", 4, 60);
+    assert_eq!(refused(&w), 2);
+    w.crash("1s");
+    send(&mut w, "Noisy", 5, 60);
+    assert_eq!(refused(&w), 1);
+    // What fires again although there is no room is known.
+    send(&mut w, "Noisy", 0, 60);
+    assert_eq!(refused(&w), 1);
+}
+
+#[test]
 fn bytes_of_all_alerts_are_bounded_for_new_ones_and_known_ones_come_in_and_end() {
     let settings = Settings { alerts_bytes_max: 500, ..Settings::default() };
     let groups = vec![rule_group(vec![alerting(1, "0s", "0s")])];

@@ -224,7 +224,11 @@ pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body
 
 /// Why new alerts were refused and how many of them, if any were.
 pub(crate) fn alerts_refused(pushed: PushedAlerts) -> Option<String> {
-    let of = [(pushed.refused, "limits.alerts_max"), (pushed.refused_for_bytes, "limits.alerts_bytes_max")];
+    let of = [
+        (pushed.refused, "limits.alerts_max"),
+        (pushed.refused_for_bytes, "limits.alerts_bytes_max"),
+        (pushed.refused_for_name, "limits.alerts_per_name_max"),
+    ];
     let refused: Vec<String> = (of.iter().filter(|(count, _)| *count > 0))
         .map(|(count, bound)| format!("{count} because {bound} is reached"))
         .collect();

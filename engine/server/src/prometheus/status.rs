@@ -49,7 +49,7 @@ pub(super) async fn flags(State(app): State<App>) -> Response {
         "query.max-samples": server.limits.query_samples_max.to_string(),
         "query.timeout": server.limits.query_timeout.to_string(),
         "storage.tsdb.retention.time": app.engine.storage().retention.to_string(),
-        "web.listen-address": server.listen,
+        "web.listen-address": server.listen.join(","),
     }))
 }
 
