@@ -88,6 +88,32 @@ const QUESTIONS: &[&str] = &[
     "/silences?filter=",
 ];
 
+/// What a filter is, asked of each of the lists.
+const FILTERS: &[&str] = &[
+    "filter=a%3Db%2Cc%3Dd",
+    "filter=alertname%3DPlain%2C",
+    "filter=alertname%3D%22Plain%22%2C",
+    "filter=alertname%3D%22Plain%22%2Cteam%3D%22c%22",
+    "filter=alertname%3DPlain%2Cteam%3Dc",
+    "filter=alertname%3D~Plain%2CMuted",
+    "filter=alertname%3D~%22Plain%7C%2C%22",
+    "filter=team%3D%22a%2Cb%22",
+    "filter=team!%3Dc%2C",
+    "filter=team%3D%22c%22%2C%20",
+    "filter=%20team%20%3D%20c%20",
+    "filter=team%3Dc%7D",
+    "filter=%2Cteam%3Dc",
+    "filter=%2C",
+    "filter=team",
+    "filter=team%3D",
+    "filter=%22team%22%3Dc%2C",
+    "filter=%22team%22%3Dc%2Cb%3Dd",
+    "filter=team%3D%22c",
+    "filter=team%3D~(",
+    "filter=team%3D~%22(%22",
+    "filter=team%3Dc&filter=alertname%3DPlain",
+];
+
 fn lists() -> Result<()> {
     block_on(async {
         let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
@@ -140,8 +166,10 @@ fn lists() -> Result<()> {
         })
         .await?;
         let mut differences = String::new();
-        for question in QUESTIONS {
-            let [here, there] = ask(question).await?;
+        let filters = |list: &'static str| FILTERS.iter().map(move |filter| format!("{list}?{filter}"));
+        let filters = ["/alerts", "/alerts/groups", "/silences"].into_iter().flat_map(filters);
+        for question in QUESTIONS.iter().map(|question| (*question).to_owned()).chain(filters) {
+            let [here, there] = ask(&question).await?;
             if here != there {
                 writeln!(differences, "{question}:\nhere  {here:?}\nthere {there:?}")?;
             }

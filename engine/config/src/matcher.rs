@@ -19,12 +19,13 @@ pub struct MatcherSyntaxError {
 /// A matcher before its pattern is compiled: equal texts mean equal matchers.
 type Raw = (String, MatchOp, String);
 
-/// One matcher such as `severity=~"critical|page"`, as `amtool` takes it: without braces.
+/// One matcher such as `severity=~"critical|page"`, as `amtool` takes it: without braces. In the classic syntax all that
+/// follows the operator is the value, also commas.
 ///
 /// # Errors
 /// Where and why the text is not exactly one matcher.
 pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherSyntaxError> {
-    only(text, parse_matchers)
+    one_compiled(text, |name, op, value| Matcher::new(name, op, value, Anchoring::Alertmanager))
 }
 
 /// The same of what a request says, which has a budget for all its matchers.
@@ -32,22 +33,26 @@ pub fn parse_matcher(text: &str) -> Result<Matcher, MatcherSyntaxError> {
 /// # Errors
 /// As [`parse_matcher`], and where the budget is used up.
 pub fn parse_matcher_within(text: &str, budget: &mut MatcherBudget) -> Result<Matcher, MatcherSyntaxError> {
-    only(text, |text| parse_matchers_within(text, budget))
+    one_compiled(text, |name, op, value| Matcher::new_within(name, op, value, Anchoring::Alertmanager, budget))
 }
 
-fn only(
+fn one_compiled(
     text: &str,
-    parse: impl FnOnce(&str) -> Result<Vec<Matcher>, MatcherSyntaxError>,
+    compile: impl FnOnce(String, MatchOp, String) -> Result<Matcher, MatcherError>,
 ) -> Result<Matcher, MatcherSyntaxError> {
     if text.starts_with('{') || text.ends_with('}') {
         let offset = if text.starts_with('{') { 0 } else { text.len() - 1 };
         return Err(error(offset, "unexpected brace; write one matcher without { }"));
     }
-    let mut matchers = parse(text)?;
-    match (matchers.pop(), matchers.len()) {
-        (Some(matcher), 0) => Ok(matcher),
-        (None, _) => Err(error(0, "no matcher here; write one like name=\"value\"")),
-        (Some(_), more) => Err(error(0, format!("expected one matcher, found {}", more + 1))),
+    let (name, op, value) = agreed(utf8_one(text), classic_one(text, 0))?;
+    compile(name, op, value).map_err(|e| error(0, e.to_string()))
+}
+
+/// What both syntaxes say of a text, or one of them.
+fn agreed<T>(new: Result<T, MatcherSyntaxError>, old: Result<T, MatcherSyntaxError>) -> Result<T, MatcherSyntaxError> {
+    match (new, old) {
+        (_, Ok(old)) => Ok(old),
+        (new, Err(_)) => new,
     }
 }
 
@@ -71,12 +76,7 @@ fn compiled(
     text: &str,
     mut compile: impl FnMut(String, MatchOp, String) -> Result<Matcher, MatcherError>,
 ) -> Result<Vec<Matcher>, MatcherSyntaxError> {
-    let raw = match (utf8(text), classic(text)) {
-        (Ok(new), Ok(old)) if new.iter().map(|(raw, _)| raw).eq(old.iter().map(|(raw, _)| raw)) => new,
-        (_, Ok(old)) => old,
-        (Ok(new), Err(_)) => new,
-        (Err(new), Err(_)) => return Err(new),
-    };
+    let raw = agreed(utf8(text), classic(text))?;
     raw.into_iter()
         .map(|((name, op, value), offset)| compile(name, op, value).map_err(|e| error(offset, e.to_string())))
         .collect()
@@ -194,6 +194,15 @@ fn utf8(text: &str) -> Result<Vec<(Raw, usize)>, MatcherSyntaxError> {
     match lexer.next()? {
         (Token::End, _) => Ok(matchers),
         (_, at) => Err(error(at, "expected nothing after the closing }")),
+    }
+}
+
+fn utf8_one(text: &str) -> Result<Raw, MatcherSyntaxError> {
+    let mut matchers = utf8(text)?;
+    match (matchers.pop(), matchers.len()) {
+        (Some((matcher, _)), 0) => Ok(matcher),
+        (None, _) => Err(error(0, "no matcher here; write one like name=\"value\"")),
+        (Some(_), more) => Err(error(0, format!("expected one matcher, found {}", more + 1))),
     }
 }
 
@@ -387,9 +396,27 @@ mod tests {
         ] {
             assert_eq!(parsed(text), Err(expected.to_owned()), "{text}");
         }
-        assert!(parse_matcher("{a=b}").is_err());
-        assert!(parse_matcher("a=b,c=d").is_err());
-        assert!(parse_matcher("").is_err());
+    }
+
+    #[test]
+    fn one_matcher_is_all_of_its_text() {
+        for (text, expected) in [
+            ("a=b,c=d", r#"a="b,c=d""#),
+            ("a=b,", r#"a="b,""#),
+            (r#"a="b","#, r#"a="b""#),
+            (r#"a="b,c""#, r#"a="b,c""#),
+            (r#"a="b", c="d""#, ""),
+            ("a=~b,c", r#"a=~"b,c""#),
+            (r#""a.b"=c,"#, r#"a.b="c""#),
+            (r#""a.b"=c,d=e"#, ""),
+            ("{a=b}", ""),
+            ("a=b}", ""),
+            (",a=b", ""),
+            ("", ""),
+        ] {
+            let found = parse_matcher(text).map(|matcher| matcher.to_string()).unwrap_or_default();
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

@@ -183,7 +183,8 @@ mod tests {
             ("filter=a%3D%22b%22&filter=c!%3Dd", true),
             ("receiver_matchers=owner%3Dops", true),
             ("filter=", false),
-            ("filter=a%3Db,c%3Dd", false),
+            ("filter=a%3Db,c%3Dd", true),
+            ("filter=%22a.b%22%3Db,c%3Dd", false),
             ("filter=%7Ba%3D%22b%22%7D", false),
             ("receiver_matchers=x", false),
         ] {
