@@ -7,8 +7,9 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use watchfire_model::Timestamp;
 
 use crate::Case;
 use crate::support::{Engine, Tool, block_on, client, eventually};
@@ -22,6 +23,12 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Tool::Binary, ALERTMANAGER],
         run: silences,
     },
+    Case {
+        name: "alertmanager::bodies_of_another_type_are_refused_by_both",
+        needs: &[Tool::Binary, ALERTMANAGER],
+        run: types,
+    },
+    Case { name: "alertmanager::times_are_the_same_in_both", needs: &[Tool::Binary, ALERTMANAGER], run: times },
 ];
 
 const CONFIG: &str = r#"
@@ -230,6 +237,95 @@ async fn post(url: &str, body: &Value) -> Result<(u16, Value)> {
     let request = client()?.post(url).header("content-type", "application/json").body(body.to_string());
     let answer = request.send().await?;
     Ok((answer.status().as_u16(), serde_json::from_str(&answer.text().await?).unwrap_or(Value::Null)))
+}
+
+/// Bodies under several names of their type: both take them, or both answer the same.
+fn types() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        let alerts = json!([{"labels": {"alertname": "Typed"}}]).to_string();
+        let silence = silence(&json!([["a", "b", false, true]]), "2020-01-01T00:00:00Z").to_string();
+        for (path, body) in
+            [("alerts", alerts), ("silences", silence), ("alerts", String::new()), ("silences", String::new())]
+        {
+            for (kind, exact) in [
+                (None, true),
+                (Some("application/json"), true),
+                (Some("application/json; charset=utf-8"), true),
+                (Some("Application/JSON;"), true),
+                (Some("text/plain"), true),
+                (Some("text/json; charset=utf-8"), true),
+                (Some("application/x-www-form-urlencoded"), true),
+                (Some("application/problem+json"), true),
+                (Some("json"), false),
+                (Some("application/json; charset"), false),
+                (Some("application/json, text/plain"), false),
+            ] {
+                let mut answers = Vec::new();
+                for url in [engine.url("/api/v2"), peer.url.clone()] {
+                    let request = client()?.post(format!("{url}/{path}")).body(body.clone());
+                    let request = kind.iter().fold(request, |request, kind| request.header("content-type", *kind));
+                    let answer = request.send().await?;
+                    answers.push((answer.status().as_u16(), answer.text().await?));
+                }
+                let [(here, said_here), (there, said_there)] = &answers[..] else { bail!("there are two answers") };
+                ensure!(here == there, "{path} as {kind:?}: {answers:?}");
+                ensure!(!exact || *here == 200 || said_here == said_there, "{path} as {kind:?}: {answers:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Times in the forms that clients write: both read the same times, or both refuse.
+fn times() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        let both = [engine.url("/api/v2"), peer.url.clone()];
+        for (index, time) in [
+            "2090-01-02",
+            "2090-01-02T03:04",
+            "2090-01-02T03:04Z",
+            "2090-01-02T03:04:05",
+            "2090-01-02 03:04:05",
+            "2090-01-02T03:04:05.678Z",
+            "2090-01-02T03:04:05.678901+02:00",
+            "2090-01-02T03:04:05.678+0200",
+            "2090-02-30",
+            "2090-01",
+            "2090-1-2",
+            "20900102",
+            "tomorrow",
+            "3786912000",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let name = format!("Timed{index}");
+            let alert = json!([{"labels": {"alertname": name}, "endsAt": time}]);
+            let mut body = silence(&json!([["a", name, false, true]]), time);
+            body["endsAt"] = json!("2099-01-01");
+            let mut answers = Vec::new();
+            for url in &both {
+                let statuses =
+                    [post(&format!("{url}/alerts"), &alert).await?.0, post(&format!("{url}/silences"), &body).await?.0];
+                // In whatever zone it is shown.
+                let point = |time: &Value| time.as_str().map(Timestamp::parse_rfc3339).transpose();
+                let ends = point(&get(&format!("{url}/alerts?filter=alertname%3D{name}")).await?[0]["endsAt"])?;
+                let silenced = &get(&format!("{url}/silences?filter=a%3D{name}")).await?[0];
+                answers.push((statuses, ends, point(&silenced["startsAt"])?, point(&silenced["endsAt"])?));
+            }
+            ensure!(answers[0] == answers[1], "{time}: here {:?}, there {:?}", answers[0], answers[1]);
+        }
+        Ok(())
+    })
+}
+
+async fn get(url: &str) -> Result<Value> {
+    let answer = client()?.get(url).send().await?.error_for_status()?;
+    Ok(serde_json::from_str(&answer.text().await?)?)
 }
 
 /// A list in an order of its own, without ids and times.

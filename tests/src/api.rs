@@ -148,8 +148,8 @@ fn roles() -> Result<()> {
         ] {
             for (login, expected) in logins.iter().zip(statuses) {
                 let request = client()?.request(method.parse()?, engine.url(path)).header("authorization", *login);
-                let form = "application/x-www-form-urlencoded";
-                let answer = request.header("content-type", form).body(body).send().await?;
+                let kind = if body.starts_with('[') { "json" } else { "x-www-form-urlencoded" };
+                let answer = request.header("content-type", format!("application/{kind}")).body(body).send().await?;
                 let (status, text) = (answer.status().as_u16(), answer.text().await?);
                 ensure!(status == expected, "{login}: {method} {path}: {status} and not {expected}: {text}");
                 ensure!(status != 403 || text.contains("needs the role"), "{text}");

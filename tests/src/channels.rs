@@ -97,7 +97,7 @@ fn own_request() -> Result<()> {
 }
 
 async fn post(engine: &Engine, path: &str, body: &Value) -> Result<(u16, Value)> {
-    let answer = engine.post(path, &[], body.to_string()).await?;
+    let answer = engine.post(path, &[("content-type", "application/json")], body.to_string()).await?;
     let (status, text) = (answer.status().as_u16(), answer.text().await?);
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::from(text))))
 }

@@ -256,10 +256,8 @@ fn read_time(text: Json<Cow<'_, str>>, name: &str) -> Result<Option<Timestamp>, 
             None => {
                 // The last of the layouts that Alertmanager tries is the one that its message names.
                 let text = shorten(&text);
-                let year: String = "2006".to_owned();
-                Err(ErrorAnswer::unparsable(format!(
-                    "parsing time {text:?} as \"2006-01-02 15:04:05\": cannot parse {text:?} as {year:?}"
-                )))
+                let why = format!("parsing time {text:?} as \"2006-01-02\": cannot parse {text:?} as \"2006\"");
+                Err(ErrorAnswer::unparsable(why))
             }
         },
         Json::Other(kind) => {

@@ -28,3 +28,4 @@ pub use error::{DecodeError, DecodeErrorKind, Item, Rejection, Rejections};
 pub use key::{KeySeed, SeriesKey};
 pub use limits::{LabelNames, Limits, UnsortedLabels};
 pub use series::{Decoded, Metadata, MetadataRef, MetricKind, SeriesRef, Sink};
+pub use time::parse_time;

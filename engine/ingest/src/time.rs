@@ -1,11 +1,12 @@
 //! Times as senders write them.
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use watchfire_model::Timestamp;
 
 /// RFC 3339, also with a blank for the `T`, without seconds, without the colon in the offset, or without an offset at
-/// all, which then means UTC. These are the forms that Alertmanager's API and most loggers know.
-pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
+/// all, which then means UTC; a date alone is its beginning. These are the forms that Alertmanager's API and most loggers
+/// know.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
     const WITH_OFFSET: [&str; 3] = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"];
     const UTC: [&str; 3] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
     let text = text.trim();
@@ -18,7 +19,10 @@ pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     };
     let utc = || {
         let bare = text.strip_suffix(['Z', 'z']).unwrap_or(text);
-        let time = UTC.iter().find_map(|form| NaiveDateTime::parse_from_str(bare, form).ok())?;
+        // A date has all its digits, unlike what the crate reads.
+        let date = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();
+        let date = || date.map(|date| date.and_time(NaiveTime::MIN));
+        let time = UTC.iter().find_map(|form| NaiveDateTime::parse_from_str(bare, form).ok()).or_else(date)?;
         Some(Timestamp::from_millis(time.and_utc().timestamp_millis()))
     };
     with_offset().or_else(utc)
@@ -60,7 +64,19 @@ mod tests {
         for text in ["2026-11-20T03:04Z", "2026-11-20T03:04", "2026-11-20T04:04+01:00"] {
             assert_eq!(parse_time(text), Some(minute), "{text}");
         }
-        for text in ["", "yesterday", "2026-11-20", "2026-13-20T00:00:00Z", "03:04:05"] {
+        let day = Timestamp::parse_rfc3339("2026-11-20T00:00:00Z").unwrap();
+        assert_eq!(parse_time("2026-11-20"), Some(day));
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-20Z",
+            "2026-02-30",
+            "2026-11",
+            "2026-1-2",
+            "20261120",
+            "2026-13-20T00:00:00Z",
+            "03:04:05",
+        ] {
             assert_eq!(parse_time(text), None, "{text}");
         }
     }

@@ -137,7 +137,9 @@ fn answers_are_those_that_alertmanager_gave() {
             Err(answer) => (answer.status, answer.body()),
         };
         assert_eq!(u64::from(status), case["status"].as_u64().unwrap(), "{name}: {body}");
-        assert_eq!(body, case["body"].as_str().unwrap().trim_end(), "{name}");
+        // Versions since then try a date without a time last, and say so.
+        let expected = case["body"].as_str().unwrap().trim_end().replace("2006-01-02 15:04:05", "2006-01-02");
+        assert_eq!(body, expected, "{name}");
         compared += 1;
     }
     assert!(compared >= 8, "{compared}");

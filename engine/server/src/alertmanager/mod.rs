@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -48,6 +48,58 @@ pub(crate) fn bad_request(message: impl ToString) -> Refused {
 
 fn gone() -> Refused {
     Refused(StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping".to_owned())
+}
+
+/// What the framework of Alertmanager's server refuses before anything is looked for or at, by its numbers.
+struct Invalid {
+    code: u16,
+    message: String,
+}
+
+impl IntoResponse for Invalid {
+    fn into_response(self) -> Response {
+        // Its numbers beyond those of HTTP say what is wrong with a body.
+        let status = match self.code {
+            600.. => StatusCode::UNPROCESSABLE_ENTITY,
+            code => StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST),
+        };
+        (status, Json(json!({"code": self.code, "message": self.message}))).into_response()
+    }
+}
+
+/// Refuses a body that its sender does not call JSON. Where there is none, what is missing is worth more words than its type.
+fn json_alone(headers: &HeaderMap, body: &[u8]) -> Result<(), Invalid> {
+    const JSON: &str = "application/json";
+    if body.is_empty() {
+        return Ok(());
+    }
+    let header = headers.get(CONTENT_TYPE).map_or(Ok(""), |value| value.to_str()).unwrap_or("?");
+    // What has no type is bytes to HTTP.
+    let header = if header.is_empty() { "application/octet-stream" } else { header };
+    match media_type(header) {
+        Some(media) if media == JSON => Ok(()),
+        Some(media) => {
+            let message = format!("unsupported media type {media:?}, only [{JSON}] are allowed");
+            Err(Invalid { code: 415, message })
+        }
+        None => {
+            let message =
+                format!("parsing Content-Type header from {header:?} failed, because it is none like {JSON:?}");
+            Err(Invalid { code: 400, message })
+        }
+    }
+}
+
+/// The type that a header names, without its parameters, if both are well-formed.
+fn media_type(header: &str) -> Option<String> {
+    let mut parts = header.split(';').map(str::trim);
+    let media = parts.next()?.to_ascii_lowercase();
+    let is_token =
+        |text: &str| !text.is_empty() && !text.contains(|c: char| !c.is_ascii_graphic() || c == ',' || c == '/');
+    let (kind, subtype) = media.split_once('/')?;
+    let whole =
+        |parameter: &str| parameter.split_once('=').is_some_and(|(name, value)| is_token(name) && !value.is_empty());
+    (is_token(kind) && is_token(subtype) && parts.all(|part| part.is_empty() || whole(part))).then_some(media)
 }
 
 /// The decoded pairs of a query string, in order.
@@ -203,6 +255,7 @@ fn groups_json(
 /// `POST /api/v2/alerts`: the valid ones are taken even if others are not.
 pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
+    json_alone(&headers, &bytes).map_err(IntoResponse::into_response)?;
     let now = app.engine.now();
     let resolve_timeout = app.engine.definitions().config.dispatch.resolve_timeout;
     let limits = app.ingest_limits();
@@ -240,12 +293,36 @@ pub(crate) fn alerts_refused(pushed: PushedAlerts) -> Option<String> {
 /// An answer whose body the decoder has worded already.
 fn answer(error: &watchfire_ingest::alerts::ErrorAnswer) -> Response {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, [(axum::http::header::CONTENT_TYPE, "application/json")], error.body()).into_response()
+    (status, [(CONTENT_TYPE, "application/json")], error.body()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn a_body_is_json_or_refused_by_what_it_is_called() {
+        let table = [
+            ("application/json", None),
+            ("application/json; charset=utf-8", None),
+            ("APPLICATION/JSON;", None),
+            ("", Some(415)),
+            ("text/plain", Some(415)),
+            ("application/vnd.api+json", Some(415)),
+            ("*/*", Some(415)),
+            ("json", Some(400)),
+            ("application/json; charset", Some(400)),
+            ("application/json, text/plain", Some(400)),
+        ];
+        for (header, expected) in table {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(header))]);
+            assert_eq!(json_alone(&headers, b"[]").err().map(|invalid| invalid.code), expected, "{header}");
+            assert!(json_alone(&headers, b"").is_ok(), "{header}");
+        }
+        assert_eq!(json_alone(&HeaderMap::new(), b"[]").err().map(|invalid| invalid.code), Some(415));
+    }
 
     #[test]
     fn query_strings_are_decoded_and_may_repeat_a_name() {

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use watchfire_alerting::{Recurrence, Silence, SilenceDraft, SilenceError, SilenceId, SilenceState};
-use watchfire_ingest::LabelNames;
+use watchfire_ingest::{LabelNames, parse_time};
 use watchfire_model::{Anchoring, MatchOp, Matcher, MatcherBudget, Timestamp, is_legacy_label_name};
 
 use super::filter::Filter;
-use super::{Refused, bad_request, gone};
+use super::{Invalid, Refused, bad_request, gone, json_alone};
 use crate::App;
 use crate::body;
 
@@ -156,25 +156,12 @@ pub(crate) async fn silences(State(app): State<App>, RawQuery(query): RawQuery) 
     Ok(Json(all.iter().map(|silence| silence_json(silence, now)).collect::<Vec<_>>()).into_response())
 }
 
-/// What the framework of Alertmanager's server refuses before a silence is looked for or at, by its numbers.
-struct Invalid {
-    code: u16,
-    message: String,
-}
-
 /// The number for a wrong type.
 const WRONG_TYPE: u16 = 601;
 /// The number for something that has to be there.
 const REQUIRED: u16 = 602;
 /// The number for a list that is too short.
 const TOO_FEW: u16 = 612;
-
-impl IntoResponse for Invalid {
-    fn into_response(self) -> Response {
-        let status = if self.code == 400 { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
-        (status, Json(json!({"code": self.code, "message": self.message}))).into_response()
-    }
-}
 
 /// Why a posted silence is none: the framework refuses its shape, or Alertmanager what it says.
 enum NoSilence {
@@ -243,6 +230,7 @@ pub(crate) async fn silence(State(app): State<App>, Path(id): Path<String>) -> R
 /// `POST /api/v2/silences`
 pub(crate) async fn post_silence(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let bytes = body::read(&headers, body, app.body_bytes_max()).await.map_err(IntoResponse::into_response)?;
+    json_alone(&headers, &bytes).map_err(IntoResponse::into_response)?;
     let names = app.ingest_limits().label_names;
     let read = move |budget: &mut MatcherBudget| read_silence(&bytes, names, budget);
     let read = app.read_matchers(MatcherBudget::of_silence(), read).await;
@@ -353,7 +341,11 @@ fn complete(bytes: &[u8]) -> Result<Complete, Invalid> {
         whole.push(read.collect::<Result<Vec<_>, _>>()?);
     }
     let starts_at = required(posted.starts_at, name("startsAt"))?;
-    let time = |text: &str| Timestamp::parse_rfc3339(text).map_err(|error| unparsable(&error));
+    // An empty text is a time for Alertmanager: a silence that began with it begins now.
+    let time = |text: &str| match text {
+        "" => Ok(Timestamp::EPOCH),
+        text => parse_time(text).ok_or_else(|| unparsable(&format!("{text:?} is no time; write 2026-11-20T03:04:05Z"))),
+    };
     Ok(Complete {
         id: posted.id.filter(|id| !id.is_empty()).map(|id| SilenceId(id.into())),
         sets: whole,
