@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use cron::Schedule;
 use thiserror::Error;
@@ -30,6 +31,9 @@ pub enum RecurrenceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A cron expression of times that no calendar has.
+    #[error("{0:?} never comes: no year has such a day; correct the day of month or the month")]
+    Never(String),
     /// Not a time zone.
     #[error("unknown time zone {0:?}; use a name of the time zone database, such as Europe/Berlin")]
     Location(String),
@@ -49,6 +53,15 @@ impl Recurrence {
     /// # Errors
     /// If one of them is not what it should be.
     pub fn parse(cron: &str, location: &str, lasts: Duration) -> Result<Recurrence, RecurrenceError> {
+        let recurrence = Recurrence::kept(cron, location, lasts)?;
+        if ever_comes(&recurrence.schedule) { Ok(recurrence) } else { Err(RecurrenceError::Never(recurrence.text)) }
+    }
+
+    /// The same of a silence that was taken: that one never comes was not always an error.
+    ///
+    /// # Errors
+    /// As [`parse`](Recurrence::parse).
+    pub fn kept(cron: &str, location: &str, lasts: Duration) -> Result<Recurrence, RecurrenceError> {
         let wrong = |reason: String| RecurrenceError::Cron { text: cron.to_owned(), reason };
         let fields: Vec<&str> = cron.split_whitespace().collect();
         let [_, _, _, _, weekdays] = fields[..] else {
@@ -91,6 +104,11 @@ impl Recurrence {
     }
 }
 
+/// Whether a schedule names a time at all, which the 31st of February is not.
+pub(crate) fn ever_comes(schedule: &Schedule) -> bool {
+    schedule.after(&DateTime::<Utc>::UNIX_EPOCH).next().is_some()
+}
+
 impl PartialEq for Recurrence {
     fn eq(&self, other: &Recurrence) -> bool {
         let key = |r: &Recurrence| (r.text.clone(), r.location, r.lasts);
@@ -105,7 +123,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Timestamp {
-        let time = chrono::DateTime::parse_from_rfc3339(text).unwrap();
+        let time = DateTime::parse_from_rfc3339(text).unwrap();
         Timestamp::from_millis(time.timestamp_millis())
     }
 
@@ -127,6 +145,7 @@ mod tests {
             ("30 2 * * *", "Europe/Berlin", "30m", "2026-03-30T00:30:00Z", true),
             // Over midnight and over the end of a month.
             ("0 23 31 * *", "", "3h", "2026-02-01T01:00:00Z", true),
+            ("0 0 29 2 Tue", "", "3h", "2028-02-29T01:00:00Z", true),
         ];
         for (cron, location, lasts, time, expected) in table {
             let recurrence = Recurrence::parse(cron, location, lasts.parse().unwrap()).unwrap();
@@ -141,6 +160,7 @@ mod tests {
             ("0 0 22 * * *", "", hour, "6 fields and not five"),
             ("0 22 * * 1-5", "", hour, "weekdays are written as names"),
             ("0 99 * * *", "", hour, "is not a cron expression"),
+            ("0 0 31 2 *", "", hour, "\"0 0 31 2 *\" never comes"),
             ("0 22 * * *", "Europe/Bärlin", hour, "unknown time zone"),
             ("0 22 * * *", "", Duration::ZERO, "more than nothing"),
         ];
@@ -148,5 +168,7 @@ mod tests {
             let error = Recurrence::parse(cron, location, lasts).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+        // Who has kept one can be started.
+        assert!(Recurrence::kept("0 0 31 2 *", "", hour).is_ok());
     }
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use watchfire_model::Timestamp;
 
 use crate::TimeSpec;
+use crate::recurrence::ever_comes;
 
 /// When a rule looks at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,9 @@ pub enum CronError {
     /// A field is not valid.
     #[error("{0}")]
     Invalid(String),
+    /// No calendar has such a time.
+    #[error("it never comes, since no year has such a day")]
+    Never,
 }
 
 /// Clocks are set by less than this, so that a local time and its instant are never further apart than usual.
@@ -65,6 +69,9 @@ impl CronTimes {
         }
         let full = if five { format!("0 {}", fields.join(" ")) } else { fields.join(" ") };
         let schedule = cron::Schedule::from_str(&full).map_err(|error| CronError::Invalid(error.to_string()))?;
+        if !ever_comes(&schedule) {
+            return Err(CronError::Never);
+        }
         Ok(CronTimes { text: text.to_owned(), schedule, zone })
     }
 
@@ -186,6 +193,8 @@ mod tests {
         assert_eq!(error("0 7"), CronError::Fields(2));
         assert_eq!(error("0 7 * * 1-5"), CronError::NumberedWeekday("1-5".into()));
         assert!(matches!(error("0 25 * * *"), CronError::Invalid(_)));
+        assert_eq!(error("0 0 31 2 *"), CronError::Never);
+        assert!(CronTimes::new("0 0 29 2 *", Tz::UTC).is_ok());
         assert!(CronTimes::new("*/5 9-17 * * Mon-Fri", Tz::UTC).is_ok());
     }
 }

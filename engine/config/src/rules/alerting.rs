@@ -174,6 +174,7 @@ fn cron(decoder: &mut Decoder<'_>, node: &Node, text: &str, zone: Tz) -> Option<
         Err(error) => {
             let help = match &error {
                 CronError::NumberedWeekday(_) => "write names, such as Mon-Fri",
+                CronError::Never => "correct the day of month or the month",
                 CronError::Fields(_) | CronError::Invalid(_) => {
                     "such as '0 7 * * *' for seven o'clock, or '*/10 9-17 * * Mon-Fri'"
                 }

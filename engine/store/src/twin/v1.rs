@@ -255,7 +255,7 @@ impl TryFrom<Silence> for alerting::Silence {
     fn try_from(twin: Silence) -> Result<alerting::Silence, String> {
         let recurrence = twin.recurrence.map(|r| {
             let lasts = model::Duration::from_millis(r.lasts);
-            alerting::Recurrence::parse(&r.cron, &r.location, lasts).map_err(|error| error.to_string())
+            alerting::Recurrence::kept(&r.cron, &r.location, lasts).map_err(|error| error.to_string())
         });
         Ok(alerting::Silence {
             id: SilenceId(twin.id),
