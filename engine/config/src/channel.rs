@@ -76,6 +76,8 @@ pub enum SettingKind {
     Boolean,
     /// A whole number.
     Integer,
+    /// A whole number from 0.
+    Count,
     /// A time; requests see its seconds.
     Duration,
     /// Anything; texts in it may be templates.
@@ -251,7 +253,7 @@ pub(crate) fn definition(f: &mut Fields<'_, '_>) -> ChannelDefinition {
 }
 
 fn setting(f: &mut Fields<'_, '_>, name: &str) -> SettingDefinition {
-    const KINDS: [(&str, SettingKind); 9] = [
+    const KINDS: [(&str, SettingKind); 10] = [
         ("text", SettingKind::Text),
         ("secret", SettingKind::Secret),
         ("url", SettingKind::Url),
@@ -259,10 +261,11 @@ fn setting(f: &mut Fields<'_, '_>, name: &str) -> SettingDefinition {
         ("list", SettingKind::List),
         ("boolean", SettingKind::Boolean),
         ("integer", SettingKind::Integer),
+        ("count", SettingKind::Count),
         ("duration", SettingKind::Duration),
         ("tree", SettingKind::Tree),
     ];
-    let words = &["text", "secret", "url", "secret_url", "list", "boolean", "integer", "duration", "tree"];
+    let words = &["text", "secret", "url", "secret_url", "list", "boolean", "integer", "count", "duration", "tree"];
     let word = f.word("kind", words).unwrap_or("text");
     let kind = KINDS.iter().find(|(known, _)| *known == word).map_or(SettingKind::Text, |(_, kind)| *kind);
     let hidden = matches!(kind, SettingKind::Secret | SettingKind::SecretUrl);

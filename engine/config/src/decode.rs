@@ -443,6 +443,8 @@ impl<'s> Fields<'_, 's> {
                 let message = format!("unknown key {:?} in {}", entry.key, self.what);
                 let mut known = self.known.clone();
                 known.sort_unstable();
+                // A channel may look again at what it has read as one of its settings.
+                known.dedup();
                 let help = match nearest(&entry.key, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if known.len() <= 24 => format!("known keys: {}", known.join(", ")),

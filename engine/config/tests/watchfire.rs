@@ -311,3 +311,23 @@ fn integrations_are_known_by_what_is_written_for_them() {
     let alike = digests("{url: http://a/}, {url: http://a/}, {url: http://a/}");
     assert_eq!(alike.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{alike:?}");
 }
+
+#[test]
+fn no_key_of_an_integration_is_listed_twice() {
+    for kind in ["discord", "incidentio", "jira", "mattermost", "opsgenie", "rocketchat", "sns", "telegram", "webex"] {
+        let text = format!("route: {{receiver: r}}\nreceivers: [{{name: r, {kind}_configs: [{{unheard_of: 1}}]}}]\n");
+        let source = Source { name: "watchfire.yml", text: &text };
+        let (_, diagnostics) = load_config(source, &FixedEnvironment::default());
+        let unknown = diagnostics.iter().find(|diagnostic| diagnostic.code == "unknown-key");
+        let help = unknown.and_then(|diagnostic| diagnostic.help.clone()).unwrap_or_default();
+        let keys: Vec<&str> = help.trim_start_matches("known keys: ").split(", ").collect();
+        let twice: Vec<_> = keys.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(keys.len() > 1 || help.is_empty(), "{kind}: {help}");
+        assert_eq!(twice, Vec::<&[&str]>::new(), "{kind}: {help}");
+    }
+    let text = "route: {receiver: r}\nreceivers: [{name: r, incidentio_configs: [{url: 'http://a/', \
+                alert_source_token: a, max_alerts: -1}]}]\n";
+    let (_, diagnostics) = load_config(Source { name: "watchfire.yml", text }, &FixedEnvironment::default());
+    let told: Vec<&str> = diagnostics.iter().map(|diagnostic| &*diagnostic.message).collect();
+    assert_eq!(told, ["max_alerts must be a whole number from 0, not \"-1\""]);
+}

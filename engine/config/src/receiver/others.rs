@@ -185,7 +185,6 @@ pub(super) fn jira(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
 
 pub(super) fn incidentio(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     shipped(f, global, "incidentio", |f, config| {
-        f.count("max_alerts");
         let (token, authorized) =
             (config.settings.contains_key("alert_source_token"), config.http.authorization.is_some());
         let own_http = f.has("http_config");

@@ -107,6 +107,8 @@ fn own(f: &mut Fields<'_, '_>, setting: &'static SettingDefinition) -> Option<Se
         SettingKind::Text | SettingKind::List | SettingKind::Secret => f.template(key).map(text),
         SettingKind::Boolean => f.boolean(key).map(|truth| Setting::Value(Tree::Bool(truth))),
         SettingKind::Integer => f.integer(key).map(|number| Setting::Value(Tree::Int(number))),
+        // No service asks for more than fits.
+        SettingKind::Count => f.count(key).map(|number| Setting::Value(Tree::Int(number.cast_signed()))),
         SettingKind::Duration => {
             f.go_duration(key).map(|duration| Setting::Value(Tree::Int(duration.as_millis() / 1000)))
         }
