@@ -625,12 +625,12 @@ fn together(mut outcomes: Vec<DeliveryOutcome>) -> (DeliveryOutcome, Vec<String>
     let mut outcomes = outcomes.into_iter();
     let nobody = || DeliveryOutcome::Rejected { reason: "there is nobody to write to".to_owned() };
     let first = outcomes.next().unwrap_or_else(nobody);
-    let DeliveryOutcome::Delivered { receipt } = first else { return (first, Vec::new()) };
     let refused = outcomes.filter_map(|outcome| match outcome {
         DeliveryOutcome::Rejected { reason } => Some(reason),
         _ => None,
     });
     let refused: Vec<String> = refused.collect();
+    let DeliveryOutcome::Delivered { receipt } = first else { return (first, refused) };
     let receipt = match refused.is_empty() {
         true => receipt,
         false => bounded(&format!("{receipt}; refused: {}", refused.join("; "))),

@@ -201,13 +201,22 @@ impl Smtp {
         sender.map_err(|error| Failure { permanent: false, ..Failure::from(error) })?;
         let (mut taken, mut passing, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for address in mail.envelope.to().iter().filter(|address| !mailed.has(address)) {
+            // To ask again costs the sender its name with the server.
+            if let Some(said) = mailed.refused(address) {
+                refused.push((address.clone(), said));
+                continue;
+            }
             match connection.command(Rcpt::new(address.clone(), Vec::new())).await {
                 Ok(_) => taken.push(address.clone()),
                 Err(error) if error.status().is_none() => return Err(error.into()),
                 Err(error) => {
                     let failure = Failure::from(error);
-                    let list = if failure.permanent { &mut refused } else { &mut passing };
-                    list.push((address.clone(), failure.said));
+                    if failure.permanent {
+                        mailed.refuse(address.clone(), &failure.said);
+                        refused.push((address.clone(), failure.said));
+                    } else {
+                        passing.push((address.clone(), failure.said));
+                    }
                 }
             }
         }
@@ -215,12 +224,18 @@ impl Smtp {
             let parts: Vec<String> = list.iter().map(|(address, said)| format!("{address}: {said}")).collect();
             bounded(&parts.join("; "))
         };
+        let told = |list: &[(Address, String)]| -> Vec<String> {
+            list.iter().map(|(address, said)| format!("{address} was refused: {said}")).collect()
+        };
         if taken.is_empty() {
             return Ok(match (passing.is_empty(), mail.envelope.to().iter().any(|address| mailed.has(address))) {
-                (false, _) => DeliveryOutcome::Retry { after: None, reason: named(&passing) },
+                (false, _) => {
+                    notes.extend(told(&refused));
+                    DeliveryOutcome::Retry { after: None, reason: named(&passing) }
+                }
                 (true, false) => DeliveryOutcome::Rejected { reason: named(&refused) },
                 (true, true) => {
-                    notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
+                    notes.extend(told(&refused));
                     DeliveryOutcome::Delivered { receipt: "the other addressees have it already".to_owned() }
                 }
             });
@@ -228,7 +243,7 @@ impl Smtp {
         connection.command(Data).await?;
         let response = connection.message(&mail.bytes).await?;
         let said = response.message().collect::<Vec<_>>().join(" ");
-        notes.extend(refused.iter().map(|(address, said)| format!("{address} was refused: {said}")));
+        notes.extend(told(&refused));
         mailed.extend(taken);
         if !passing.is_empty() {
             return Ok(DeliveryOutcome::Retry { after: None, reason: named(&passing) });

@@ -166,7 +166,10 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
     let late = integration(&server, "first@example.org, later@example.org", "");
     let each_late =
         integration(&server, "first@example.org, later@example.org, second@example.org", "    per_recipient: true\n");
-    let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}{each_late}"));
+    let all = "first@example.org, reject@example.org, later@example.org";
+    let (bounced, each_bounced) =
+        (integration(&server, all, ""), integration(&server, all, "    per_recipient: true\n"));
+    let deliverer = deliverer(&format!("  email_configs:\n{one}{each}{late}{each_late}{bounced}{each_bounced}"));
     let attempt = deliverer.attempt(&delivery("email[0]")).await;
     let outcome = said(&attempt.outcome);
     assert!(outcome.starts_with("delivered: SMTP 250: 2.0.0 queued as 42; refused: reject@example.org"), "{outcome}");
@@ -201,6 +204,23 @@ async fn one_addressee_who_is_refused_costs_the_others_nothing() {
         assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
     }
     assert_eq!(server.next_mail().unwrap().to, ["second@example.org"]);
+
+    // Who is refused for good is not asked again. Here it is one whom the server would put off, so that it would show.
+    for integration in ["email[4]", "email[5]"] {
+        let mut some = delivery(integration);
+        let attempt = deliverer.attempt(&some).await;
+        let DeliveryOutcome::Partly { done, .. } = &attempt.outcome else { panic!("{attempt:?}") };
+        let bounced = "refused reject@example.org: SMTP permanent error (550): 5.1.1 no such user here";
+        assert_eq!(*done, format!("first@example.org\n{bounced}"));
+        let refusal = |note: &String| note.contains("reject@example.org") && note.contains("no such user");
+        assert!(attempt.notes.iter().any(refusal), "{:?}", attempt.notes);
+        some.done = done.replace("reject@", "later@").into();
+        let attempt = deliverer.attempt(&some).await;
+        let outcome = said(&attempt.outcome);
+        assert!(!outcome.starts_with("retry") && !outcome.contains("greylisted"), "{outcome}");
+        assert!(outcome.contains("reject@") || attempt.notes.iter().any(refusal), "{attempt:?}");
+        assert_eq!(server.next_mail().unwrap().to, ["first@example.org"]);
+    }
     assert!(said(&deliverer.deliver(&resolved(delivery("email[0]"))).await).starts_with("delivered"));
     assert_eq!(server.next_mail().unwrap().to, ["first@example.org", "second@example.org"], "and no mail in between");
 }
