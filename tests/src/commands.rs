@@ -89,6 +89,19 @@ fn check() -> Result<()> {
         let broken = watchfire(&engine, &["check", "mail.yml"])?;
         let told = "mail.tmpl:3:1: error: unclosed action started at mail.tmpl:2 [bad-template]";
         ensure!(broken.code == 1 && broken.out.contains(told), "{}", broken.out);
+        let own =
+            "route: {receiver: r}\nreceivers:\n- name: r\n  webhook_configs: [{url: 'http://h/', template: m.hbs}]\n";
+        engine.write("own.yml", own)?;
+        engine.write("m.hbs", "{{headline}}\n{{#if x}}\n")?;
+        let broken = watchfire(&engine, &["check", "own.yml"])?;
+        ensure!(
+            broken.code == 1 && broken.out.contains("m.hbs:3:1: error: invalid handlebars syntax"),
+            "{}",
+            broken.out
+        );
+        engine.write("m.hbs", "{{headline}}\n")?;
+        let whole = watchfire(&engine, &["check", "own.yml"])?;
+        ensure!(whole.code == 0, "{}", whole.out);
         Ok(())
     })
 }

@@ -12,7 +12,6 @@ use watchfire_alerting::{Delivery, DeliveryOutcome, IntegrationKey, SettingsDige
 use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::{Fingerprint, Timestamp};
 use watchfire_plugin::{Message, Provider};
-use watchfire_template::alertmanager::Templates;
 
 use crate::grant::Grant;
 use crate::http::{self, Pools};
@@ -21,7 +20,7 @@ use crate::mailed::Mailed;
 use crate::outcome::{Answer, Dialect, bounded, is_no_entry};
 use crate::templated::Run;
 use crate::text::{Unit, shorten};
-use crate::words::{self, Library};
+use crate::words::{self, Library, NotificationTemplates};
 use crate::{BuildError, Channel, Method, Notification, Redactor, Request, Trends, email};
 
 /// How much of a body is kept for the history.
@@ -145,9 +144,10 @@ impl Deliverer {
     pub fn new(
         settings: Settings,
         receivers: &[Receiver],
-        templates: Templates,
+        templates: impl Into<NotificationTemplates>,
         provider: Arc<dyn Provider>,
     ) -> Deliverer {
+        let NotificationTemplates { go, handlebars } = templates.into();
         http::install_crypto();
         let mut problems = Vec::new();
         let pools = Pools::default();
@@ -157,7 +157,7 @@ impl Deliverer {
             for integration in &receiver.integrations {
                 let place = format!("{}/{}[{}]", receiver.name, integration.channel.kind(), integration.ordinal);
                 let mut found = Vec::new();
-                let ready = Integration::new(integration, &pools, settings.timeout, &mut found);
+                let ready = Integration::new(integration, &pools, &handlebars, settings.timeout, &mut found);
                 integrations.insert((ready.kind.clone(), integration.settings), Arc::new(ready));
                 problems.extend(found.into_iter().map(|message| Problem { place: place.clone(), message }));
             }
@@ -170,14 +170,7 @@ impl Deliverer {
             prepared.entry(receiver.clone()).or_default().extend(custom);
         }
         let former = BTreeMap::new();
-        Deliverer {
-            settings,
-            library: Arc::new(Library::new(templates)),
-            provider,
-            receivers: prepared,
-            former,
-            problems,
-        }
+        Deliverer { settings, library: Arc::new(Library::new(go)), provider, receivers: prepared, former, problems }
     }
 
     /// Takes the place of another deliverer: what was decided for an integration as it was before goes to it as it was

@@ -15,7 +15,7 @@ use crate::http::{Connection, Pools, current};
 use crate::outcome::Dialect;
 use crate::smtp::Smtp;
 use crate::templated::{Kept, Prepared, Templated};
-use crate::words::{Library, Renderer, TemplateFile};
+use crate::words::{Library, Renderer, TemplateFile, TemplateFiles};
 use crate::{BuildError, Notification, Redactor, Request, email, pagerduty, slack, webhook};
 
 /// How long an attempt over HTTP may take unless the configuration says otherwise.
@@ -27,7 +27,7 @@ const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Integration {
     pub(crate) kind: Arc<str>,
     pub(crate) target: Target,
-    pub(crate) template: Option<TemplateFile>,
+    pub(crate) template: Option<Arc<TemplateFile>>,
     pub(crate) formatter: Option<PluginUse>,
     /// How long an attempt may take.
     pub(crate) timeout: Duration,
@@ -66,6 +66,7 @@ impl Integration {
     pub(crate) fn new(
         settings: &Settings,
         pools: &Pools,
+        files: &TemplateFiles,
         limit: Option<Duration>,
         problems: &mut Vec<String>,
     ) -> Integration {
@@ -76,18 +77,12 @@ impl Integration {
                 Target::Broken(reason)
             }
         };
-        let template = settings.template.as_ref().and_then(|path| {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
-            let parsed = text.and_then(|text| {
-                TemplateFile::parse(path, &text).map_err(|e| format!("{path}:{}:{}: {}", e.line, e.column, e.message))
-            });
-            parsed.map_err(|problem| problems.push(format!("{problem}; the built-in message is sent instead"))).ok()
-        });
         Integration {
             kind: settings.channel.kind().into(),
             timeout: timeout(settings, limit),
             target,
-            template,
+            // Who read the files has told what is wrong with one; without it the built-in message is sent.
+            template: settings.template.as_ref().and_then(|path| files.get(path)),
             formatter: settings.formatter.clone(),
             redactor: Mutex::default(),
         }

@@ -49,3 +49,4 @@ pub(crate) use request::go_json;
 pub use request::{BuildError, Method, Request};
 pub use server::{Said, Server, ServerError};
 pub use trend::{Trend, Trends};
+pub use words::{NotificationTemplates, TemplateFiles};

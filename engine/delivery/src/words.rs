@@ -233,6 +233,45 @@ pub(crate) struct TemplateFile {
     content_type: &'static str,
 }
 
+/// What receivers' messages are made of.
+#[derive(Clone, Debug)]
+pub struct NotificationTemplates {
+    /// The templates of Go's language that texts of receivers call.
+    pub go: Templates,
+    /// The Handlebars files that make whole messages.
+    pub handlebars: TemplateFiles,
+}
+
+impl From<Templates> for NotificationTemplates {
+    fn from(go: Templates) -> NotificationTemplates {
+        NotificationTemplates { go, handlebars: TemplateFiles::default() }
+    }
+}
+
+/// Handlebars files by path.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateFiles(BTreeMap<String, Arc<TemplateFile>>);
+
+impl TemplateFiles {
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// Where and why the text is no template.
+    pub fn add(&mut self, path: &str, text: &str) -> Result<(), MessageError> {
+        self.0.insert(path.to_owned(), Arc::new(TemplateFile::parse(path, text)?));
+        Ok(())
+    }
+
+    /// Whether there is such a file.
+    pub fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Arc<TemplateFile>> {
+        self.0.get(path).cloned()
+    }
+}
+
 const FILE: &str = "message";
 
 impl TemplateFile {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use watchfire_alerting::{Dispatch, Engine, Input, IntegrationSpec, Record, SettingsDigest, Tenure, Wish};
 use watchfire_config::{Config, Diagnostic, RuleReader};
-use watchfire_delivery::{Channel, Deliverer};
+use watchfire_delivery::{Channel, Deliverer, NotificationTemplates};
 use watchfire_host::{Host, HostSettings};
 use watchfire_ingest::LabelNames;
 use watchfire_model::Timestamp;
@@ -19,7 +19,6 @@ use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
 use watchfire_store::log::{Log, LogError, LogSettings};
 use watchfire_store::{Database, Store, StoreSettings};
-use watchfire_template::alertmanager::Templates;
 
 use crate::bounds::Bounds;
 use crate::clock::{Clock, SystemClock};
@@ -117,7 +116,7 @@ impl DeliveryParts {
     pub(crate) fn build(
         &self,
         config: &Config,
-        templates: Templates,
+        templates: NotificationTemplates,
         providers: &Arc<dyn Provider>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Deliverer {

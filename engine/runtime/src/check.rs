@@ -113,7 +113,7 @@ fn check_templates(source: Source<'_>, config: &Config, diagnostics: &mut Vec<Di
     });
     let checked = checked.collect();
     diagnostics.append(&mut found);
-    templates::check_names(source, &templates, diagnostics);
+    templates::check_names(source, &templates.go, diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     checked
 }

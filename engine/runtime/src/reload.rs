@@ -11,12 +11,11 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use watchfire_alerting::{Definitions, Input};
 use watchfire_config::{Config, Diagnostic, Level, Limits, RuleReader, Source, load_config};
-use watchfire_delivery::Deliverer;
+use watchfire_delivery::{Deliverer, NotificationTemplates};
 use watchfire_host::Host;
 use watchfire_model::{Alert, Timestamp};
 use watchfire_plugin::Provider;
 use watchfire_rules::RuleFile;
-use watchfire_template::alertmanager::Templates;
 
 use crate::builder::ingest_limits;
 use crate::clock::Clock;
@@ -174,8 +173,7 @@ pub(crate) fn inputs(config_file: &Path, config: &Config) -> Inputs {
         config.plugins.dir.iter().flat_map(|dir| [format!("{dir}/*.wasm"), format!("{dir}/*.wasm.minisig")]);
     files.extend(load::matching(&components.collect::<Vec<_>>(), &folder, &mut unreported));
     files.extend(config.plugins.lock.iter().map(|lock| folder.join(lock)));
-    let integrations = config.receivers.iter().flat_map(|receiver| &receiver.integrations);
-    files.extend(integrations.filter_map(|integration| integration.template.as_ref()).map(|path| folder.join(path)));
+    files.extend(templates::message_files(config, &folder).into_values());
     files.push(absolute);
     let state = |path: PathBuf| {
         let metadata = std::fs::metadata(&path).ok()?;
@@ -188,7 +186,7 @@ pub(crate) fn inputs(config_file: &Path, config: &Config) -> Inputs {
 pub(crate) struct Fresh {
     pub(crate) loaded: Loaded,
     pub(crate) compiled: Compiled,
-    pub(crate) templates: Templates,
+    pub(crate) templates: NotificationTemplates,
 }
 
 /// What stands in for what is broken.
@@ -232,7 +230,7 @@ pub(crate) fn read(
         templates::load_with(&config, &folder, Some(&mut before.last_good.templates));
     diagnostics.append(&mut found);
     quarantined += broken;
-    templates::check_names(source, &templates, &mut diagnostics);
+    templates::check_names(source, &templates.go, &mut diagnostics);
     let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
     let mut compiled = compile::compile(&config, &files, running, providers, host, remembered);
     diagnostics.append(&mut compiled.diagnostics);
@@ -334,6 +332,7 @@ impl Reloader {
         let patterns = config.rules.paths.iter().chain(&config.templates);
         let mut folders: BTreeSet<PathBuf> = patterns.map(|pattern| folder_of(&folder.join(pattern))).collect();
         folders.extend(loaded.files.iter().map(|file| folder_of(Path::new(&file.path))));
+        folders.extend(templates::message_files(config, &folder).values().map(|file| folder_of(file)));
         folders.extend(config.plugins.dir.iter().map(|dir| folder.join(dir)));
         folders.extend(config.plugins.lock.iter().map(|lock| folder_of(&folder.join(lock))));
         folders.insert(folder_of(&file.path));

@@ -1,10 +1,11 @@
-//! Notification templates: their files, of a broken one the last good version, and the names that nothing defines.
+//! Notification templates of both languages: their files, of a broken one the last good version, and the names that nothing defines.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use watchfire_config::document::{Decoder, Kind, Node};
 use watchfire_config::{Config, Diagnostic, Level, Source};
+use watchfire_delivery::{NotificationTemplates, TemplateFiles};
 use watchfire_template::alertmanager::Templates;
 
 use crate::last_good::LastGood;
@@ -14,7 +15,7 @@ use crate::load::{self, Search};
 #[derive(Clone, Debug)]
 pub struct LoadedTemplates {
     /// What receivers can use.
-    pub templates: Templates,
+    pub templates: NotificationTemplates,
     /// The files that could be read, as names and texts.
     pub files: Vec<(String, String)>,
     /// Everything that is wrong with them.
@@ -29,43 +30,35 @@ pub fn load_templates(config: &Config, folder: &Path) -> LoadedTemplates {
 }
 
 /// The same; in the place of a broken file stands its last good version.
-pub(crate) fn load_with(config: &Config, folder: &Path, mut last_good: Option<&mut LastGood>) -> LoadedTemplates {
+pub(crate) fn load_with(config: &Config, folder: &Path, last_good: Option<&mut LastGood>) -> LoadedTemplates {
     let mut diagnostics = Vec::new();
-    let (mut templates, mut files, mut broken) = (Templates::new(), Vec::new(), BTreeSet::new());
+    let (mut templates, mut handlebars) = (Templates::new(), TemplateFiles::default());
+    let own = message_files(config, folder);
     let search = Search::new(&config.templates, folder, &mut diagnostics);
     let known = last_good.iter().flat_map(|last_good| last_good.files());
-    let unseen = search.unseen(known);
+    let unseen = search.unseen(known.filter(|known| own.values().all(|own| own.as_path() != Path::new(known))));
     diagnostics.extend(search.unlisted("; the templates in it stay as they were"));
-    let mut names = Vec::new();
+    let mut reading =
+        Reading { files: Vec::new(), diagnostics, names: BTreeSet::new(), broken: BTreeSet::new(), last_good };
     for path in search.files.into_iter().chain(unseen) {
-        let name = path.display().to_string();
-        let added = match load::read(&path) {
-            Ok(text) => {
-                let added = templates.add(&name, &text).map_err(|error| {
-                    let help = "correct it; a running engine goes on with the last good version of the file";
-                    let found = found(&name, &text, (error.line, error.column), Level::Error, &error.message);
-                    Diagnostic { code: "bad-template", help: Some(help.to_owned()), ..found }
-                });
-                if let (Ok(()), Some(last_good)) = (&added, &mut last_good) {
-                    last_good.note(&name, &text, true);
-                }
-                files.push((name.clone(), text));
-                added
-            }
-            Err(error) => Err(load::whole_file(&name, &format!("cannot be read: {error}"))),
-        };
-        if let Err(diagnostic) = added {
-            diagnostics.push(diagnostic);
-            broken.insert(name.clone());
-            if let Some(text) = last_good.as_ref().and_then(|last_good| last_good.latest(&name)) {
-                // It was a template when it was noted; where it is none to a newer engine, the file is left out.
-                drop(templates.add(&name, text));
-            }
-        }
-        names.push(name);
+        reading.read(&path, |name, text| {
+            templates.add(name, text).map_err(|error| {
+                let place = (error.line, error.column);
+                found(name, text, place, Level::Error, &error.message)
+            })
+        });
     }
+    for (key, path) in own {
+        reading.read(&path, |name, text| {
+            handlebars.add(&key, text).map_err(|error| {
+                let (line, column) = (error.line.max(1), error.column.max(1));
+                Diagnostic { line, column, ..load::whole_file(name, &error.message) }
+            })
+        });
+    }
+    let Reading { files, mut diagnostics, names, broken, last_good } = reading;
     if let Some(last_good) = last_good {
-        last_good.retain(|file| names.iter().any(|name| name == file));
+        last_good.retain(|file| names.contains(file));
     }
     // What stands in for a file was told of when it was read, and its places are none of the file's now.
     for undefined in templates.undefined().iter().filter(|undefined| !broken.contains(&undefined.source)) {
@@ -74,7 +67,54 @@ pub(crate) fn load_with(config: &Config, folder: &Path, mut last_good: Option<&m
         let found = found(name, text, place, Level::Warning, &not_defined(&undefined.name));
         diagnostics.push(Diagnostic { code: "unknown-template", help: Some(DEFINE.to_owned()), ..found });
     }
+    let templates = NotificationTemplates { go: templates, handlebars };
     LoadedTemplates { templates, files, diagnostics, quarantined: broken.len() }
+}
+
+/// The Handlebars files that integrations name, as they name them and where they are.
+pub(crate) fn message_files(config: &Config, folder: &Path) -> BTreeMap<String, PathBuf> {
+    let integrations = config.receivers.iter().flat_map(|receiver| &receiver.integrations);
+    let named = integrations.filter_map(|integration| integration.template.as_ref());
+    named.map(|path| (path.clone(), folder.join(path))).collect()
+}
+
+/// What is known of template files while they are read.
+struct Reading<'a> {
+    files: Vec<(String, String)>,
+    diagnostics: Vec<Diagnostic>,
+    names: BTreeSet<String>,
+    broken: BTreeSet<String>,
+    last_good: Option<&'a mut LastGood>,
+}
+
+impl Reading<'_> {
+    /// Adds a file, or else its last good version.
+    fn read(&mut self, path: &Path, mut add: impl FnMut(&str, &str) -> Result<(), Diagnostic>) {
+        let name = path.display().to_string();
+        let added = match load::read(path) {
+            Ok(text) => {
+                let added = add(&name, &text);
+                if let (Ok(()), Some(last_good)) = (&added, &mut self.last_good) {
+                    last_good.note(&name, &text, true);
+                }
+                self.files.push((name.clone(), text));
+                added.map_err(|found| {
+                    let help = "correct it; a running engine goes on with the last good version of the file";
+                    Diagnostic { code: "bad-template", help: Some(help.to_owned()), ..found }
+                })
+            }
+            Err(error) => Err(load::whole_file(&name, &format!("cannot be read: {error}"))),
+        };
+        if let Err(diagnostic) = added {
+            self.diagnostics.push(diagnostic);
+            self.broken.insert(name.clone());
+            if let Some(text) = self.last_good.as_ref().and_then(|last_good| last_good.latest(&name)) {
+                // It was a template when it was noted; where it is none to a newer engine, the file is left out.
+                drop(add(&name, text));
+            }
+        }
+        self.names.insert(name);
+    }
 }
 
 /// What to do about a name that nothing defines.
@@ -154,11 +194,48 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             let LoadedTemplates { templates, mut diagnostics, quarantined: found, .. } =
                 load_with(&config(), folder.path(), Some(&mut last_good));
-            check_names(Source { name: "watchfire.yml", text: CONFIG }, &templates, &mut diagnostics);
+            check_names(Source { name: "watchfire.yml", text: CONFIG }, &templates.go, &mut diagnostics);
             let of_file = format!("{}:", file.display());
             let lines = diagnostics.iter().map(|diagnostic| diagnostic.to_string().replace(&of_file, ""));
             let lines: Vec<String> = lines.map(|text| text.lines().next().unwrap_or_default().to_owned()).collect();
             assert_eq!((lines, found), (told.iter().map(|line| (*line).to_owned()).collect(), quarantined), "{text}");
+            // As after a restart.
+            last_good.keep();
+            last_good = LastGood::open(kept.clone());
+        }
+    }
+
+    /// What is told of these versions of a file that makes whole messages, and whether there is one to send.
+    #[test]
+    fn of_a_broken_file_of_messages_the_last_good_version_is_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("templates.json");
+        // Its folder holds files of the other language too, which it is none of.
+        let text = "templates: ['*.tmpl']\nroute: {receiver: r}\nreceivers:\n- name: r\n  slack_configs:\n  \
+                    - {api_url: http://s/, channel: '#c', template: a.hbs}\n";
+        let (config, _) = load_config(Source { name: "watchfire.yml", text }, &FixedEnvironment::default());
+        let config = config.unwrap();
+        let mut last_good = LastGood::open(kept.clone());
+        for (text, told, sent) in [
+            (Some("one\n  {{#if x}}"), Some("a.hbs:2:"), None),
+            (Some("good {{headline}}"), None, Some("good {{headline}}")),
+            (Some("\n\n{{#if x}}"), Some("a.hbs:3:"), Some("good {{headline}}")),
+            (None, Some("cannot be read"), Some("good {{headline}}")),
+            (Some("better"), None, Some("better")),
+        ] {
+            let file = folder.path().join("a.hbs");
+            match text {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            let loaded = load_with(&config, folder.path(), Some(&mut last_good));
+            let found: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+            assert_eq!((found.len(), loaded.quarantined), (told.iter().count(), told.iter().count()), "{found:?}");
+            for (found, told) in found.iter().zip(told) {
+                assert!(found.contains(told), "{found}");
+            }
+            assert_eq!(last_good.latest(&file.display().to_string()), sent, "{text:?}");
+            assert_eq!(loaded.templates.handlebars.has("a.hbs"), sent.is_some(), "{text:?}");
             // As after a restart.
             last_good.keep();
             last_good = LastGood::open(kept.clone());

@@ -6,7 +6,7 @@ use watchfire_alerting::{
     Delivery, DeliveryOutcome, GroupKey, IntegrationKey, NotificationId, NotifyReason, RouteId, SettingsDigest,
 };
 use watchfire_config::{FixedEnvironment, Source, load_config};
-use watchfire_delivery::{Deliverer, Settings};
+use watchfire_delivery::{Deliverer, NotificationTemplates, Settings};
 use watchfire_model::Alert;
 use watchfire_plugin::{
     Condition, Descriptor, Formatter, Message, MessageGroup, Method, PluginError, Provider, Router, Target,
@@ -111,9 +111,14 @@ pub(crate) fn configured(more: &str, integrations: &str, templates: &[(String, S
         integration.settings = SettingsDigest(integration.ordinal.into());
     }
     let settings = Settings { external_url: "https://watchfire.example/".to_owned(), ..Settings::default() };
-    let mut files = Templates::new();
+    let mut files = NotificationTemplates::from(Templates::new());
     for (name, text) in templates {
-        files.add(name, text).unwrap();
+        files.go.add(name, text).unwrap();
+    }
+    let paths = config.receivers[0].integrations.iter().filter_map(|integration| integration.template.as_ref());
+    for (path, text) in paths.filter_map(|path| Some((path, std::fs::read_to_string(path).ok()?))) {
+        // Of what is broken there is nothing, as where the engine reads it for the first time.
+        drop(files.handlebars.add(path, &text));
     }
     Deliverer::new(settings, &config.receivers, files, Arc::new(Formatters))
 }
