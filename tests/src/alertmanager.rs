@@ -1,7 +1,7 @@
 //! The API v2 beside a real Alertmanager: the same configuration, alerts and silences in both, and the same lists out of
 //! both, whatever is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs::File;
 use std::net::TcpListener;
@@ -27,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "alertmanager::bodies_of_another_type_are_refused_by_both",
         needs: &[Tool::Binary, ALERTMANAGER],
         run: types,
+    },
+    Case {
+        name: "alertmanager::metrics_of_one_name_are_of_one_kind",
+        needs: &[Tool::Binary, ALERTMANAGER],
+        run: metrics,
     },
     Case { name: "alertmanager::times_are_the_same_in_both", needs: &[Tool::Binary, ALERTMANAGER], run: times },
 ];
@@ -321,6 +326,77 @@ fn times() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Both have told a webhook at which nobody answers: what has a name of Alertmanager's has its type and its labels too, and
+/// what people watch is there.
+fn metrics() -> Result<()> {
+    const WATCHED: &[&str] = &[
+        "alertmanager_alerts_received",
+        "alertmanager_build_info",
+        "alertmanager_config_hash",
+        "alertmanager_config_last_reload_success_timestamp_seconds",
+        "alertmanager_config_last_reload_successful",
+        "alertmanager_dispatcher_aggregation_groups",
+        "alertmanager_inhibition_rules",
+        "alertmanager_integrations",
+        "alertmanager_notification_latency_seconds",
+        "alertmanager_notification_requests",
+        "alertmanager_notification_requests_failed",
+        "alertmanager_notifications",
+        "alertmanager_notifications_failed",
+        "alertmanager_receivers",
+        "alertmanager_silences",
+    ];
+    const HOOK: &str = "route: {receiver: hook, group_wait: 0s, group_interval: 1s}\n\
+                        receivers: [{name: hook, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\n";
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", HOOK)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        for url in [engine.url("/api/v2"), peer.url.clone()] {
+            let over = json!({"labels": {"alertname": "Over"}, "endsAt": "2020-01-01"});
+            let answer = post(&format!("{url}/alerts"), &json!([{"labels": {"alertname": "Told"}}, over])).await?;
+            ensure!(answer.0 == 200, "{url}: {answer:?}");
+        }
+        let there = format!("{}/metrics", peer.url.trim_end_matches("/api/v2"));
+        let read = async |url: String| anyhow::Ok(client()?.get(url).send().await?.text().await?);
+        eventually("both have tried", async || {
+            let mut tried = 0;
+            for url in [engine.url("/metrics"), there.clone()] {
+                let line = "alertmanager_notification_requests_failed_total{integration=\"webhook\"} ";
+                let counts = |text: &str| text.strip_prefix(line).is_some_and(|count| count != "0");
+                tried += usize::from(read(url).await?.lines().any(counts));
+            }
+            Ok((tried == 2).then_some(()))
+        })
+        .await?;
+        let here = families(&read(engine.url("/metrics")).await?);
+        let there = families(&read(there).await?);
+        for name in WATCHED {
+            ensure!(here.contains_key(*name), "there is no {name}: {here:?}");
+        }
+        for (name, found) in here.iter().filter(|(name, _)| name.starts_with("alertmanager_")) {
+            ensure!(there.get(name) == Some(found), "{name}: here {found:?}, there {:?}", there.get(name));
+        }
+        Ok(())
+    })
+}
+
+/// The metrics of a text by name: their type, and the names of the labels that their series have.
+fn families(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut families: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    let mut last = String::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            // In one of the two formats the suffix of counters is a part of the name.
+            last = if kind == "counter" { name.trim_end_matches("_total") } else { name }.to_owned();
+            families.entry(last.clone()).or_default().0 = kind.to_owned();
+        } else if let (Some((_, labels)), Some(family)) = (line.split_once('{'), families.get_mut(&last)) {
+            let names = labels.split("\",").filter_map(|label| label.split_once('='));
+            family.1.extend(names.map(|(name, _)| name.to_owned()));
+        }
+    }
+    families
 }
 
 async fn get(url: &str) -> Result<Value> {

@@ -327,7 +327,7 @@ fn mails() -> Result<()> {
         let tried = async |engine: &Engine, times: f64| {
             eventually("the other is tried again", async || {
                 let name =
-                    "watchfire_notification_attempts_total{receiver=\"all\",integration=\"email\",outcome=\"retry\"}";
+                    "watchfire_notification_attempts_total{receiver=\"all\",integration=\"email\",outcome=\"retry\",reason=\"other\"}";
                 Ok((engine.metric(name).await.unwrap_or_default() >= times).then_some(()))
             })
             .await

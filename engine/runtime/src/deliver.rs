@@ -47,24 +47,20 @@ impl Sender {
             );
             let attempt = deliverer.attempt(&delivery).instrument(span.clone()).await;
             let outcome = attempt.outcome.clone();
-            sender.metrics.attempt_seconds.observe(watch.elapsed().as_secs_f64());
-            let (word, error) = match &outcome {
-                DeliveryOutcome::Delivered { .. } => ("delivered", None),
-                DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Partly { reason, .. } => {
-                    ("retry", Some(reason.as_str()))
-                }
-                DeliveryOutcome::Rejected { reason } | DeliveryOutcome::RejectedInPart { reason, .. } => {
-                    ("rejected", Some(reason.as_str()))
-                }
+            sender.metrics.attempts.count(&delivery.receiver, &attempt, watch.elapsed().as_secs_f64());
+            let error = match &outcome {
+                DeliveryOutcome::Delivered { .. } => None,
+                DeliveryOutcome::Retry { reason, .. }
+                | DeliveryOutcome::Partly { reason, .. }
+                | DeliveryOutcome::Rejected { reason }
+                | DeliveryOutcome::RejectedInPart { reason, .. } => Some(reason.as_str()),
             };
             span.record("error", error);
-            let mut labels = label("receiver", &*delivery.receiver);
-            labels.push(("integration", delivery.integration.kind.to_string()));
             if !attempt.notes.is_empty() {
+                let mut labels = label("receiver", &*delivery.receiver);
+                labels.push(("integration", delivery.integration.kind.to_string()));
                 sender.metrics.notes.get_or_create(&labels).inc_by(attempt.notes.len() as u64);
             }
-            labels.push(("outcome", word.to_owned()));
-            sender.metrics.attempts.get_or_create(&labels).inc();
             let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
             sender.history.add(sender.clock.now(), delivery, attempt);
             // Without an owner the process is ending; the outbox has the notification for the next start.

@@ -1,5 +1,6 @@
 //! The handle that callers hold.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use watchfire_alerting::{
-    AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId,
+    AcknowledgeCommand, AcknowledgeError, Change, Engine, Input, SilenceDraft, SilenceError, SilenceId, SilenceState,
 };
 use watchfire_delivery::Deliverer;
 use watchfire_host::{Host, Recording};
@@ -26,7 +27,7 @@ use crate::evaluate::Working;
 use crate::intake::{Arrival, Intake};
 use crate::keys::KEYS_MAX;
 use crate::load::Loaded;
-use crate::metrics::{Metrics, label};
+use crate::metrics::{Metrics, STATUSES, Shown, label};
 use crate::owner::Request;
 use crate::reload::{ReloadError, ReloadReport, ReloadRequest};
 use crate::{PushError, Pushed, PushedAlerts, WriteError};
@@ -132,6 +133,8 @@ impl Watchfire {
     /// As for samples.
     pub async fn push_alerts(&self, alerts: Vec<Alert>) -> Result<PushedAlerts, PushError> {
         let received = alerts.len();
+        let now = self.now();
+        let firing = alerts.iter().filter(|alert| alert.ends_at.is_none_or(|ends_at| now < ends_at)).count();
         // More than may wait come in while nothing else waits: refused, they would never come in.
         let wanted = u32::try_from(received.min(ALERTS_WAITING_MAX)).unwrap_or(u32::MAX);
         let Ok(places) = Arc::clone(&self.inner.alerts_waiting).try_acquire_many_owned(wanted) else {
@@ -153,7 +156,9 @@ impl Watchfire {
         });
         let [refused, refused_for_bytes, refused_for_name] =
             refused.await?.map(|refused: u64| usize::try_from(refused).unwrap_or(usize::MAX));
-        self.inner.metrics.alerts_received.inc_by(received as u64);
+        for (status, count) in STATUSES.into_iter().zip([firing, received - firing]) {
+            self.inner.metrics.alerts_received.get_or_create(&label("status", status)).inc_by(count as u64);
+        }
         let accepted = received.saturating_sub(refused + refused_for_bytes + refused_for_name);
         Ok(PushedAlerts { accepted, refused, refused_for_bytes, refused_for_name })
     }
@@ -304,8 +309,19 @@ impl Watchfire {
     /// The engine's own metrics as OpenMetrics text: the runtime's, the state machine's and the plugins'. `others` are
     /// bounds of whoever asks: name, how much is used, and the bound.
     pub async fn metrics(&self, others: &[(&str, usize, usize)]) -> String {
-        let look = |engine: &Engine| (engine.counters().list(), engine.usage(), engine.outbox_len());
-        let (mut counters, usage, outbox) = self.view(look).await.unwrap_or_default();
+        let now = self.now();
+        let look = move |engine: &Engine| {
+            let mut silences = [0; 3];
+            for silence in engine.silences() {
+                silences[match silence.state(now) {
+                    SilenceState::Active => 0,
+                    SilenceState::Pending => 1,
+                    SilenceState::Expired => 2,
+                }] += 1;
+            }
+            (engine.counters().list(), engine.usage(), engine.outbox_len(), silences)
+        };
+        let (mut counters, usage, outbox, silences) = self.view(look).await.unwrap_or_default();
         self.inner.metrics.outbox.set(i64::try_from(outbox).unwrap_or(i64::MAX));
         let mut text = self.inner.metrics.text();
         let (stats, settings) = self.inner.data.with_tsdb(|tsdb| (tsdb.stats(), tsdb.settings().clone()));
@@ -323,7 +339,22 @@ impl Watchfire {
             ("series_keys", self.inner.data.series_keys.load(Ordering::Relaxed), KEYS_MAX),
         ];
         let usage = [&usage[..], &store[..], &bounds[..], &waiting[..], others].concat();
-        crate::metrics::append(&mut text, &counters, &usage, &self.plugins(), &self.host().counters());
+        let loaded = self.inner.loaded.load();
+        let mut hasher = DefaultHasher::new();
+        loaded.config_text.hash(&mut hasher);
+        let shown = Shown {
+            // As many bits as a sample holds exactly, which is also how many Alertmanager takes.
+            config_hash: (hasher.finish() >> 16) as f64,
+            silences,
+            groups: usage.iter().find(|(bound, ..)| *bound == "groups").map_or(0, |(_, used, _)| *used),
+            receivers: loaded.config.receivers.len(),
+            integrations: loaded.config.receivers.iter().map(|receiver| receiver.integrations.len()).sum(),
+            inhibition_rules: loaded.config.dispatch.inhibit_rules.len(),
+        };
+        let mut lines = Vec::new();
+        self.inner.metrics.attempts.own(&mut lines);
+        lines.extend(self.inner.metrics.alertmanagers(&shown));
+        crate::metrics::append(&mut text, &counters, &usage, &self.plugins(), &self.host().counters(), lines);
         text
     }
 

@@ -32,6 +32,7 @@
 //! decisions and then acts on them, and follows the files. It decides nothing about alerts itself: that is `alerting`.
 //! It does not listen on the network: that is `server`.
 
+mod attempts;
 mod bounds;
 mod builder;
 mod check;
@@ -84,6 +85,7 @@ pub use compile::external_url;
 pub use deliveries::deliveries_of;
 pub use handle::Watchfire;
 pub use load::{Loaded, PluginStatus, ProcessEnvironment, matching, read};
+pub use metrics::ALERTMANAGER_VERSION;
 pub use plugins::{PluginReport, Suspended, plugin_policy};
 pub use providers::open_plugins;
 pub use query::{Answered, LabelStatistics, QueryFailure, QuerySettings, Storage};

@@ -10,7 +10,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use watchfire_host::PluginCounters;
 
+use crate::attempts::{Attempts, escaped, head};
 use crate::plugins::PluginReport;
+
+/// The release of Alertmanager whose API and metrics these are.
+pub const ALERTMANAGER_VERSION: &str = "0.34.2";
 
 /// Label sets of one label are plain pairs.
 type Label = Vec<(&'static str, String)>;
@@ -25,7 +29,7 @@ pub(crate) struct Metrics {
     pub(crate) samples_unread: Counter,
     pub(crate) samples_rejected: Family<Label, Counter>,
     pub(crate) events_accepted: Counter,
-    pub(crate) alerts_received: Counter,
+    pub(crate) alerts_received: Family<Label, Counter>,
     pub(crate) overloaded: Family<Label, Counter>,
     pub(crate) too_large: Counter,
     pub(crate) matchers_refused: Counter,
@@ -34,10 +38,9 @@ pub(crate) struct Metrics {
     pub(crate) evaluation_seconds: Histogram,
     pub(crate) source_queries: Family<Label, Counter>,
     pub(crate) source_seconds: Family<Label, Histogram, fn() -> Histogram>,
-    pub(crate) attempts: Family<Label, Counter>,
+    pub(crate) attempts: Attempts,
     pub(crate) notes: Family<Label, Counter>,
     pub(crate) trends_missing: Counter,
-    pub(crate) attempt_seconds: Histogram,
     pub(crate) forwarded: Family<Label, Counter>,
     pub(crate) records_committed: Counter,
     pub(crate) records_pending: Gauge,
@@ -76,7 +79,7 @@ impl Metrics {
             metric!("samples_unread", "Samples that were not stored because no rule reads them", Counter::default());
         let samples_rejected = metric!("samples_rejected", "Samples refused, by reason", Family::default());
         let events_accepted = metric!("events_accepted", "Events that were logged", Counter::default());
-        let alerts_received = metric!("alerts_received", "Alerts posted from outside", Counter::default());
+        let alerts_received = metric!("alerts_received", "Alerts posted from outside, by status", Family::default());
         let overloaded = metric!("overloaded", "Requests answered with 429, by queue", Family::default());
         let too_large = metric!(
             "requests_too_large",
@@ -102,8 +105,6 @@ impl Metrics {
             "Time until a server elsewhere has answered a query, waiting for its turn included",
             Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram)
         );
-        let attempts =
-            metric!("notification_attempts", "Attempts to deliver, by receiver and outcome", Family::default());
         let notes = metric!(
             "notification_notes",
             "What attempts to deliver left out or said otherwise than configured, such as a template that failed",
@@ -111,8 +112,6 @@ impl Metrics {
         );
         let trends_missing =
             metric!("trends_missing", "Rules whose numbers a message went without", Counter::default());
-        let attempt_seconds =
-            metric!("notification_attempt_duration_seconds", "Time of an attempt", Histogram::new(BUCKETS));
         let forwarded =
             metric!("alertmanager_alerts", "Alerts for Alertmanagers beside the engine, by outcome", Family::default());
         let records_committed = metric!("store_records", "Records made durable", Counter::default());
@@ -163,10 +162,9 @@ impl Metrics {
             evaluation_seconds,
             source_queries,
             source_seconds,
-            attempts,
+            attempts: Attempts::default(),
             notes,
             trends_missing,
-            attempt_seconds,
             forwarded,
             records_committed,
             records_pending,
@@ -191,12 +189,64 @@ impl Metrics {
         }
     }
 
+    /// What Alertmanager's users watch, under its names; what means something else here has no such name.
+    pub(crate) fn alertmanagers(&self, shown: &Shown) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.attempts.alertmanagers(&mut lines);
+        let received = "alertmanager_alerts_received";
+        head(&mut lines, received, "Alerts posted from outside", "counter");
+        lines.extend(STATUSES.map(|status| {
+            let count = self.alerts_received.get_or_create(&label("status", status)).get();
+            format!("{received}_total{{status=\"{status}\",version=\"v2\"}} {count}")
+        }));
+        let mut gauge = |name: &str, help: &str, values: &[(&str, f64)]| {
+            let name = format!("alertmanager_{name}");
+            head(&mut lines, &name, help, "gauge");
+            lines.extend(values.iter().map(|(labels, value)| format!("{name}{labels} {value:?}")));
+        };
+        let build = format!(
+            "{{version=\"{}\",revision=\"watchfire {}\",branch=\"\",goversion=\"\",goos=\"\",goarch=\"\",tags=\"\"}}",
+            ALERTMANAGER_VERSION,
+            env!("CARGO_PKG_VERSION")
+        );
+        gauge("build_info", "The release of Alertmanager whose API this is", &[(build.as_str(), 1.0)]);
+        let reloaded = self.last_reload_successful.get() as f64;
+        gauge("config_last_reload_successful", "Whether the last reload found no error", &[("", reloaded)]);
+        let (name, help) =
+            ("config_last_reload_success_timestamp_seconds", "When the last reload without an error was");
+        gauge(name, help, &[("", self.last_reload_seconds.get())]);
+        gauge("config_hash", "A hash of the configuration in force", &[("", shown.config_hash)]);
+        let [active, pending, expired] = shown.silences.map(|count| count as f64);
+        let states =
+            [("{state=\"active\"}", active), ("{state=\"expired\"}", expired), ("{state=\"pending\"}", pending)];
+        gauge("silences", "How many silences by state", &states);
+        gauge("dispatcher_aggregation_groups", "Number of alert groups", &[("", shown.groups as f64)]);
+        gauge("receivers", "Number of configured receivers", &[("", shown.receivers as f64)]);
+        gauge("integrations", "Number of configured integrations", &[("", shown.integrations as f64)]);
+        gauge("inhibition_rules", "Number of configured inhibition rules", &[("", shown.inhibition_rules as f64)]);
+        lines
+    }
+
     /// OpenMetrics text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         encode(&mut text, &self.registry).map_or_else(|_| String::new(), |()| text)
     }
+}
+
+/// What an alert is when it is posted.
+pub(crate) const STATUSES: [&str; 2] = ["firing", "resolved"];
+
+/// What is told under Alertmanager's names beside what is counted.
+pub(crate) struct Shown {
+    pub(crate) config_hash: f64,
+    /// Active, pending, expired.
+    pub(crate) silences: [usize; 3],
+    pub(crate) groups: usize,
+    pub(crate) receivers: usize,
+    pub(crate) integrations: usize,
+    pub(crate) inhibition_rules: usize,
 }
 
 /// Adds to OpenMetrics text what other parts count themselves: the state machine's counters and bounds with how much of
@@ -207,8 +257,8 @@ pub(crate) fn append(
     usage: &[(&str, usize, usize)],
     plugins: &[PluginReport],
     counted: &[(String, PluginCounters)],
+    mut lines: Vec<String>,
 ) {
-    let mut lines = Vec::new();
     for (name, help, value) in counters {
         lines.push(format!(
             "# HELP watchfire_engine_{name} {}.\n# TYPE watchfire_engine_{name} counter",
@@ -230,10 +280,9 @@ pub(crate) fn append(
 
 /// `counted` are those too that lie in no folder: the embedding program's, and what is named and not there.
 fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport], counted: &[(String, PluginCounters)]) {
-    let head = |lines: &mut Vec<String>, name: &str, help: &str, kind: &str| {
-        lines.push(format!("# HELP watchfire_plugin_{name} {help}.\n# TYPE watchfire_plugin_{name} {kind}"));
+    let plugin_head = |lines: &mut Vec<String>, name: &str, help: &str, kind: &str| {
+        head(lines, &format!("watchfire_plugin_{name}"), help, kind);
     };
-    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     for (name, help, kind, read) in [
         (
             "instantiations",
@@ -253,7 +302,7 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport], counted: &[(S
             c.recorded_calls_forgotten
         }),
     ] {
-        head(lines, name, help, kind);
+        plugin_head(lines, name, help, kind);
         let suffix = if kind == "counter" { "_total" } else { "" };
         for plugin in plugins {
             let value = read(&plugin.counters);
@@ -263,31 +312,31 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport], counted: &[(S
             ));
         }
     }
-    head(lines, "failures", "Failed plugin calls, opens included, by plugin and kind", "counter");
+    plugin_head(lines, "failures", "Failed plugin calls, opens included, by plugin and kind", "counter");
     for (name, counters) in counted {
         let name = escaped(name);
         for (kind, count) in &counters.failures {
             lines.push(format!("watchfire_plugin_failures_total{{plugin=\"{name}\",kind=\"{kind}\"}} {count}"));
         }
     }
-    head(lines, "suspended", "Parts of plugins that are suspended because they kept failing", "gauge");
+    plugin_head(lines, "suspended", "Parts of plugins that are suspended because they kept failing", "gauge");
     for plugin in plugins {
         let (name, suspended) = (escaped(&plugin.status.name), plugin.suspensions.len());
         lines.push(format!("watchfire_plugin_suspended{{plugin=\"{name}\"}} {suspended}"));
     }
-    head(lines, "compiling", "Plugins whose newest version is being compiled", "gauge");
+    plugin_head(lines, "compiling", "Plugins whose newest version is being compiled", "gauge");
     for plugin in plugins {
         let (name, compiling) = (escaped(&plugin.status.name), u8::from(plugin.status.compiling));
         lines.push(format!("watchfire_plugin_compiling{{plugin=\"{name}\"}} {compiling}"));
     }
-    head(lines, "limit_hits", "How often plugins passed a limit, by what is limited", "counter");
+    plugin_head(lines, "limit_hits", "How often plugins passed a limit, by what is limited", "counter");
     for plugin in plugins {
         let name = escaped(&plugin.status.name);
         for (resource, count) in &plugin.counters.limits {
             lines.push(format!("watchfire_plugin_limit_hits_total{{plugin=\"{name}\",limit=\"{resource}\"}} {count}"));
         }
     }
-    head(lines, "version", "The version in force, as its author counts and by its digest", "gauge");
+    plugin_head(lines, "version", "The version in force, as its author counts and by its digest", "gauge");
     for (plugin, info) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.info.as_ref()?))) {
         let version = info.manifest.as_ref().map_or("", |manifest| &manifest.version);
         let (name, version, digest) = (escaped(&plugin.status.name), escaped(version), &info.digest);
@@ -295,7 +344,7 @@ fn plugin_lines(lines: &mut Vec<String>, plugins: &[PluginReport], counted: &[(S
             "watchfire_plugin_version{{plugin=\"{name}\",version=\"{version}\",digest=\"sha256:{digest}\"}} 1"
         ));
     }
-    head(lines, "call_duration_seconds", "Time of a call", "histogram");
+    plugin_head(lines, "call_duration_seconds", "Time of a call", "histogram");
     for plugin in plugins {
         let (name, counters) = (escaped(&plugin.status.name), &plugin.counters);
         let metric = "watchfire_plugin_call_duration_seconds";

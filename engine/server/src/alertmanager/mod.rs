@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use watchfire::config::{Receiver, shown_to_alertmanagers_clients};
-use watchfire::{PushedAlerts, Watchfire};
+use watchfire::{ALERTMANAGER_VERSION, PushedAlerts, Watchfire};
 use watchfire_alerting::{AlertGroupView, AlertView, AlertViewState, SilenceId};
 use watchfire_model::{Labels, Timestamp};
 
@@ -26,9 +26,6 @@ mod silences;
 
 use filter::Filter;
 pub(crate) use silences::{delete_silence, post_silence, silence, silences};
-
-/// The release of Alertmanager whose API this is.
-const ALERTMANAGER_VERSION: &str = "0.34.2";
 
 /// When a sender should try again whose new alerts found no room.
 pub(crate) const ALERTS_FULL_RETRY: [(HeaderName, &str); 1] = [(RETRY_AFTER, "30")];
