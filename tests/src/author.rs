@@ -467,8 +467,9 @@ fn mistakes() -> Result<()> {
     ensure!(code == Some(0) && told.contains("written in wat"), "{told}");
     let (code, told) = run(&["plugin", "build", "first", "--from", "first/build/first.wasm"])?;
     ensure!(code == Some(1) && told.contains("it has a section `watchfire:manifest` already"), "{told}");
-    let many: String = (0..65).map(|number| format!("  - name: case {number}\n")).collect();
-    let long = format!("  - {{name: long, series: [{{labels: {{}}, values: [{}1]}}]}}\n", "1, ".repeat(100_000));
+    let many: String = (0..65).map(|number| format!("  - {{name: case {number}, findings: []}}\n")).collect();
+    let long =
+        format!("  - {{name: long, series: [{{labels: {{}}, values: [{}1]}}], findings: []}}\n", "1, ".repeat(100_000));
     for (text, counted) in [(many, "here are 65 of "), (long, "here are 1 of ")] {
         std::fs::write(&cases, format!("condition: above-zero\ncases:\n{text}"))?;
         let (code, told) = run(&["plugin", "build", "first"])?;
@@ -496,3 +497,7 @@ fn mistakes() -> Result<()> {
     ensure!(code == Some(1) && told.contains("this is not WebAssembly"), "{told}");
     Ok(())
 }
+    std::fs::write(&cases, "condition: above-zero\ncases:\n  - {name: a, series: [{labels: {}, value: 1}]}\n")?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    let expected = "first/tests/condition.yml:3:6: error: the case expects nothing, so that it cannot fail";
+    ensure!(code == Some(1) && told.starts_with(expected) && told.contains("`findings: []` for none"), "{told}");

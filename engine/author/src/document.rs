@@ -57,15 +57,15 @@ impl Document {
     /// The cases that it holds.
     ///
     /// # Errors
-    /// If it holds none, or says something in them that nobody would look at.
+    /// If it holds none, or one that cannot fail: it expects nothing, or says something that nobody would look at.
     pub(crate) fn cases(&self) -> Result<Cases, AuthorError> {
         let cases: Cases = self.read()?;
         cases.subject().map_err(|message| self.wrong(&[], message, SUBJECT_HELP))?;
         match cases.misplaced() {
             None => Ok(cases),
-            Some(Misplaced { case, key, message }) => {
+            Some(Misplaced { case, key, message, help }) => {
                 let place = [Step::Key("cases".to_owned()), Step::Item(case), Step::Key(key.to_owned())];
-                Err(self.tell(&place, true, &message, "remove it, or what it contradicts"))
+                Err(self.tell(&place, true, &message, help))
             }
         }
     }
@@ -198,7 +198,7 @@ mod tests {
                 "t.yml:1:1: error: name one of `condition`, `router` and `formatter` that the cases are for [bad-value]\n  1 | cases: []\n    | ^\n  help: write `condition: NAME`, with the name under which the plugin offers it",
             ),
             (
-                "router: by-label\ncases:\n  - {name: one, alerts: []}\n  - name: two\n    findings: []\n",
+                "router: by-label\ncases:\n  - {name: one, decisions: []}\n  - name: two\n    findings: []\n",
                 "t.yml:5:5: error: a router has no `findings` [bad-value]\n  5 |     findings: []\n    |     ^\n  help: remove it, or what it contradicts",
             ),
             (
@@ -208,6 +208,14 @@ mod tests {
             (
                 "condition: above\ncases:\n  - name: one\n    error: limit\n    unknown: []\n",
                 "t.yml:5:5: error: where an `error` is expected there is no answer [bad-value]\n  5 |     unknown: []\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "condition: above\ncases:\n  - {name: one, findings: []}\n  - name: two\n    series: []\n",
+                "t.yml:4:5: error: the case expects nothing, so that it cannot fail [bad-value]\n  4 |   - name: two\n    |     ^\n  help: say which `findings` or `unknown` come, `findings: []` for none, or which `error`",
+            ),
+            (
+                "formatter: lines\ncases:\n  - name: one\n    message: {}\n",
+                "t.yml:4:5: error: the case expects nothing, so that it cannot fail [bad-value]\n  4 |     message: {}\n    |     ^\n  help: say what of the `message` comes, such as its `title`, `body` or `body_contains`, or which `error`",
             ),
         ] {
             let document = Document { name: "t.yml".to_owned(), text: text.to_owned() };

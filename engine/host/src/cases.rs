@@ -222,15 +222,26 @@ struct MessageCase {
     url: Option<String>,
 }
 
-/// Something in a case that nobody would look at.
+impl MessageCase {
+    /// Whether every message is what it expects.
+    fn is_empty(&self) -> bool {
+        let MessageCase { title, content_type, body, body_contains, dedup_key, headers, method, url } = self;
+        let texts = [title, content_type, body, dedup_key, method, url];
+        texts.iter().all(|text| text.is_none()) && body_contains.is_empty() && headers.is_empty()
+    }
+}
+
+/// Something in a case that nobody would look at, or that nothing is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misplaced {
     /// The number of the case, from 0.
     pub case: usize,
     /// The key.
     pub key: &'static str,
-    /// Why it is not looked at.
+    /// What is wrong with it.
     pub message: String,
+    /// What to do about it.
+    pub help: &'static str,
 }
 
 impl Cases {
@@ -299,7 +310,8 @@ impl Cases {
         }
     }
 
-    /// What a case says that is for another kind, or that an error stands against: a test that cannot fail.
+    /// What a case says that is for another kind, or that an error stands against, or that it expects nothing: a test that
+    /// cannot fail.
     pub fn misplaced(&self) -> Option<Misplaced> {
         let kind = self.subject().ok()?.0;
         let of_case = |(number, case): (usize, &Case)| {
@@ -314,7 +326,8 @@ impl Cases {
                 ("secrets", !case.secrets.is_empty(), &[Kind::Formatter]),
                 ("message", case.message.is_some(), &[Kind::Formatter]),
             ];
-            let misplaced = |key, message: String| Misplaced { case: number, key, message };
+            let help = "remove it, or what it contradicts";
+            let misplaced = |key, message: String| Misplaced { case: number, key, message, help };
             let (values, events) = case.series.iter().fold((false, false), |(values, events), series| {
                 (values || series.value.is_some() || !series.values.is_empty(), events || !series.events.is_empty())
             });
@@ -327,8 +340,13 @@ impl Cases {
             }
             let answers = ["findings", "unknown", "decisions", "message"];
             let answer = said.iter().find(|(key, is_said, _)| *is_said && answers.contains(key));
-            let (key, ..) = answer.filter(|_| case.error.is_some())?;
-            Some(misplaced(*key, "where an `error` is expected there is no answer".to_owned()))
+            if let Some((key, ..)) = answer.filter(|_| case.error.is_some()) {
+                return Some(misplaced(*key, "where an `error` is expected there is no answer".to_owned()));
+            }
+            let empty = case.message.as_ref().filter(|message| message.is_empty()).map(|_| "message");
+            let key = empty.or_else(|| (answer.is_none() && case.error.is_none()).then_some("name"))?;
+            let message = "the case expects nothing, so that it cannot fail".to_owned();
+            Some(Misplaced { case: number, key, message, help: expectations(kind) })
         };
         self.cases.iter().enumerate().find_map(of_case)
     }
@@ -354,6 +372,17 @@ impl Cases {
             }
             CaseReport { name: case.name.clone(), failures: run.judge(&input, answer), trace }
         }))
+    }
+}
+
+/// What may be expected of a kind.
+const fn expectations(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Condition => "say which `findings` or `unknown` come, `findings: []` for none, or which `error`",
+        Kind::Router => "say which `decisions` come, one for each alert, or which `error`",
+        Kind::Formatter => {
+            "say what of the `message` comes, such as its `title`, `body` or `body_contains`, or which `error`"
+        }
     }
 }
 
