@@ -356,7 +356,10 @@ export function takeRefusal(): string | null {
   return said;
 }
 
-/** What `throw` and failing assertions become: a line in the log, with the place, and the end of the call. */
+/**
+ * What `throw` and failing assertions become: a line in the log, with the place, and the end of the call. The engine tells
+ * the line with the error.
+ */
 export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
   const what = message == null ? "aborted" : message;
   const where = file == null ? "" : " at " + file + ":" + line.toString() + ":" + column.toString();

@@ -217,6 +217,13 @@ impl LogBudget {
         self.lines.clear();
     }
 
+    /// The line that was written last, if it tells an error.
+    pub(crate) fn last_words(&self) -> String {
+        let last = self.lines.last().filter(|line| line.level == tracing::Level::ERROR);
+        let lines = last.map(|line| line.message.lines().collect::<Vec<_>>().join(" | "));
+        lines.unwrap_or_default()
+    }
+
     fn admits(&mut self, bytes: usize) -> bool {
         if self.written >= self.lines_max as u64 || self.bytes.saturating_add(bytes) > self.bytes_max {
             self.dropped += 1;

@@ -38,9 +38,13 @@ pub(crate) fn classify(error: &wasmtime::Error, context: &Context, limits: &Limi
         Some(refused) => refused.to_string(),
         None => root.trim_start_matches("wasm trap: ").to_owned(),
     };
-    let stderr = context.stderr.text();
-    if !stderr.is_empty() {
-        text = format!("{text}: {stderr}");
+    let said = match context.stderr.text() {
+        // Without a standard error, what ends a call has the log to say why: so does AssemblyScript's `throw`.
+        nothing if nothing.is_empty() => context.log.last_words(),
+        said => said,
+    };
+    if !said.is_empty() {
+        text = format!("{text}: {said}");
     }
     let frames: Vec<_> = backtrace.map(frames).unwrap_or_default();
     if !frames.is_empty() {

@@ -234,16 +234,14 @@ impl<G: Guest> Opened<G> {
         plugin.counters.spent(instructions);
         let context = store.data_mut();
         context.end();
+        // What it logged may be what it says of its end.
+        let outcome = outcome.map_err(|error| classify(&error, context, &self.limits, self.limits.call_time));
         let log = mem::take(&mut context.log.lines);
         let memory_bytes = context.limiter.memory_bytes as u64;
         self.trace = Some(Trace { log, memory_bytes, nanoseconds, instructions });
-        match outcome {
-            Ok(answer) => {
-                self.live = Some(live);
-                answer.map_err(|error| from_guest(error, &self.limits))
-            }
-            Err(error) => Err(classify(&error, live.store.data(), &self.limits, self.limits.call_time)),
-        }
+        let answer = outcome?;
+        self.live = Some(live);
+        answer.map_err(|error| from_guest(error, &self.limits))
     }
 }
 

@@ -179,6 +179,22 @@ fn an_import_is_no_way_out() {
             },
         ),
         (
+            "log of why it ends",
+            Fixture {
+                imports: LOG,
+                evaluate: "(call $log (i32.const 3) (i32.const 128) (i32.const 4)) unreachable",
+                ..GOOD
+            },
+        ),
+        (
+            "log of something else before it ends",
+            Fixture {
+                imports: LOG,
+                evaluate: "(call $log (i32.const 3) (i32.const 128) (i32.const 4)) (call $log (i32.const 1) (i32.const 128) (i32.const 4)) unreachable",
+                ..GOOD
+            },
+        ),
+        (
             "state flood",
             Fixture {
                 imports: SET,
@@ -219,9 +235,11 @@ fn an_import_is_no_way_out() {
         log flood: Outcome { findings: [], unknown: [] }
         log without text: trap: the plugin trapped: invalid utf-8 sequence of 1 bytes from index 0 (in evaluate)
         log of a level that is not there: trap: the plugin trapped: unexpected discriminant: 77 (in evaluate)
+        log of why it ends: trap: the plugin trapped: wasm `unreachable` instruction executed: evil (in evaluate)
+        log of something else before it ends: trap: the plugin trapped: wasm `unreachable` instruction executed (in evaluate)
         state flood: limit: the plugin passed its limit of 20000 writes of state
         state value too large: Outcome { findings: [], unknown: [] }
-        log lines 100, dropped 900
+        log lines 103, dropped 900
     "#]].assert_eq(&table);
 }
 
