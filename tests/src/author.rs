@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Case;
 use crate::support::{Engine, Tool, block_on, eventually, root, variable};
@@ -224,18 +224,19 @@ fn answers(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Optio
         std::fs::write(plugin.join(format!("tests/{number}.yml")), cases)?;
     }
     let count = files.map(|cases| cases.matches("- {name: ").count() + cases.matches("- name: ").count()).sum();
-    builds_and_passes(&format!("{language}: its answers"), count, run)
+    builds_and_passes(&format!("{language}: its answers"), count, run)?;
+    replays(language, folder, run)
 }
 
-/// A configuration that others wrote spells what is not ASCII as escapes.
-fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
-    let limits = json!({
+/// The limits of a recorded call that is made up here.
+fn limits() -> Value {
+    json!({
         "callMs": 10_000, "openMs": 10_000, "memoryBytes": 64 << 20, "tableElements": 20_000, "outputBytes": 8 << 20,
         "bodyBytes": 1 << 20, "textBytes": 4_096, "logBytes": 16_384, "logLines": 100, "stateBytes": 1 << 20, "calls": 1,
     });
     let input = json!({ "at": 0, "key": "", "receiver": "", "groupLabels": {}, "externalUrl": "", "alerts": [] });
     let call = json!({
-        "plugin": "first", "number": 1, "digest": "", "part": "lines", "limits": limits,
+        "plugin": "first", "number": 1, "digest": "", "part": "lines", "limits": limits(),
         "config": r#"{"prefix": "\u00fc\u20ac\ud834\udd1e\t\"a\u0041: "}"#,
         "input": { "formatter": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
         "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
@@ -248,7 +249,33 @@ fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Opt
 
 /// AssemblyScript has no exceptions: a refusal counts wherever and with whatever words it is said.
 fn refuses(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    })
+}
+
+/// What is drawn in a call comes again in another process: without that, no recorded call could be replayed.
+fn replays(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let series = json!([{ "labels": { "host": "a" }, "times": [1_700_000_000_123_i64], "values": [1.0] }]);
+    let input = json!({ "at": 1_700_000_000_123_i64, "series": series, "events": [], "state": {} });
+    let call = json!({
+        "plugin": "first", "number": 1, "digest": "", "part": "clock", "limits": limits(), "config": "{}",
+        "input": { "condition": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
+        "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
     let source = folder.join("first/plugin.ts");
+    std::fs::write(folder.join("call.json"), call.to_string())?;
+    let found = || -> Result<String> {
+        let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
+        let found = told.lines().find(|line| line.contains("at 1700000000123, none before"));
+        // The value is a number between 0 and 1 that was drawn.
+        let found = found.filter(|line| line.contains(" 0."));
+        found.map(str::to_owned).with_context(|| format!("{language}: {told}"))
+    };
+    let (first, second) = (found()?, found()?);
+    ensure!(first == second, "{language}: {first} and {second}");
+    Ok(())
+}
+
+/// A configuration that others wrote spells what is not ASCII as escapes.
+fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
     let text = std::fs::read_to_string(&source)?;
     let broken = text.replace("badInput(\"the receiver's grant has no secret `token`\")", "badInput(\"\")").replace(
         "(config) => new Lines(config.text(\"prefix\", \"\"), config.text(\"url\", \"\"))",

@@ -7,6 +7,6 @@ offerCondition({ name: "clock" }, () => ({
     const before = state.get("drawn");
     state.set("drawn", drawn);
     const repeats = !before ? "none before" : `${before}` === `${drawn}` ? "the same" : "others";
-    return { findings: [{ series: 0, severity: "warning", value: 1, summary: `at ${Date.now()}, ${repeats}` }] };
+    return { findings: [{ series: 0, severity: "warning", value: drawn[0], summary: `at ${Date.now()}, ${repeats}` }] };
   },
 }));

@@ -16,4 +16,4 @@ class Clock(Condition):
         before = state.get("drawn")
         state.set("drawn", drawn)
         repeats = "none before" if before is None else "the same" if before == drawn else "others"
-        return Outcome([Finding(0, Severity.WARNING, 1, f"at {round(began * 1000)}, {repeats}")])
+        return Outcome([Finding(0, Severity.WARNING, random.random(), f"at {round(began * 1000)}, {repeats}")])
