@@ -67,6 +67,9 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
         let (code, told) = run(&["plugin", "inspect", "first/build/first.wasm"])?;
         let written = format!("written in {language}");
         ensure!(code == Some(0) && told.contains(&written) && told.contains(kind), "{language}: inspect: {told}");
+        if language == "javascript" {
+            checks(folder.path(), &run)?;
+        }
         lasts(language, &run)?;
         fails(language, folder.path(), &run)?;
         reads(language, folder.path(), &run)?;
@@ -89,6 +92,19 @@ fn tour(language: &str, kind: &str, shared: Option<&Path>) -> Result<()> {
     {
         std::fs::rename(modules, shared.join("node_modules"))?;
     }
+    Ok(())
+}
+
+/// A plugin in JavaScript has exports for every kind, and only itself knows for which of them it offers something.
+fn checks(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let config = "plugins: {dir: first/build}\nroute: {receiver: a, router: {plugin: first}}\nreceivers: [{name: a}]\n\
+                  rules: {paths: [first.rules]}\n";
+    std::fs::write(folder.join("watchfire.yml"), config)?;
+    std::fs::write(folder.join("first.rules"), RULE)?;
+    let (code, told) = run(&["check", "watchfire.yml"])?;
+    let wrong = "watchfire.yml:2:39: error: the plugin \"first\" offers no router [wrong-kind]";
+    let help = "it offers condition; name a plugin that offers a router";
+    ensure!(code == Some(1) && told.contains(wrong) && told.contains(help) && told.contains("1 error,"), "{told}");
     Ok(())
 }
 
@@ -233,22 +249,6 @@ fn limits() -> Value {
     json!({
         "callMs": 10_000, "openMs": 10_000, "memoryBytes": 64 << 20, "tableElements": 20_000, "outputBytes": 8 << 20,
         "bodyBytes": 1 << 20, "textBytes": 4_096, "logBytes": 16_384, "logLines": 100, "stateBytes": 1 << 20, "calls": 1,
-    });
-    let input = json!({ "at": 0, "key": "", "receiver": "", "groupLabels": {}, "externalUrl": "", "alerts": [] });
-    let call = json!({
-        "plugin": "first", "number": 1, "digest": "", "part": "lines", "limits": limits(),
-        "config": r#"{"prefix": "\u00fc\u20ac\ud834\udd1e\t\"a\u0041: "}"#,
-        "input": { "formatter": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
-        "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
-    });
-    std::fs::write(folder.join("call.json"), call.to_string())?;
-    let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
-    ensure!(told.contains("ü€𝄞\\t\"aA: 0 firing, 0 resolved"), "{language}: {told}");
-    Ok(())
-}
-
-/// AssemblyScript has no exceptions: a refusal counts wherever and with whatever words it is said.
-fn refuses(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
     })
 }
 
@@ -260,7 +260,7 @@ fn replays(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Optio
         "plugin": "first", "number": 1, "digest": "", "part": "clock", "limits": limits(), "config": "{}",
         "input": { "condition": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
         "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
-    let source = folder.join("first/plugin.ts");
+    });
     std::fs::write(folder.join("call.json"), call.to_string())?;
     let found = || -> Result<String> {
         let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
@@ -276,6 +276,22 @@ fn replays(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Optio
 
 /// A configuration that others wrote spells what is not ASCII as escapes.
 fn unescapes(language: &str, folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let input = json!({ "at": 0, "key": "", "receiver": "", "groupLabels": {}, "externalUrl": "", "alerts": [] });
+    let call = json!({
+        "plugin": "first", "number": 1, "digest": "", "part": "lines", "limits": limits(),
+        "config": r#"{"prefix": "\u00fc\u20ac\ud834\udd1e\t\"a\u0041: "}"#,
+        "input": { "formatter": input }, "answer": { "failure": { "kind": "trap", "message": "" } },
+        "log": [], "memoryBytes": 0, "nanoseconds": 0, "instructions": 0,
+    });
+    std::fs::write(folder.join("call.json"), call.to_string())?;
+    let (_, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
+    ensure!(told.contains("ü€𝄞\\t\"aA: 0 firing, 0 resolved"), "{language}: {told}");
+    Ok(())
+}
+
+/// AssemblyScript has no exceptions: a refusal counts wherever and with whatever words it is said.
+fn refuses(folder: &Path, run: &dyn Fn(&[&str]) -> Result<(Option<i32>, String)>) -> Result<()> {
+    let source = folder.join("first/plugin.ts");
     let text = std::fs::read_to_string(&source)?;
     let broken = text.replace("badInput(\"the receiver's grant has no secret `token`\")", "badInput(\"\")").replace(
         "(config) => new Lines(config.text(\"prefix\", \"\"), config.text(\"url\", \"\"))",
@@ -316,7 +332,7 @@ fn first_party() -> Result<()> {
 /// What was built says what it is, for which contract, and has the tests in it.
 fn carries_its_tests(folder: &Path, file: &Path) -> Result<()> {
     let (code, told) = watchfire(folder, None, &["plugin", "inspect", &file.display().to_string(), "--json"])?;
-    let shown: serde_json::Value = serde_json::from_str(&told).with_context(|| told.clone())?;
+    let shown: Value = serde_json::from_str(&told).with_context(|| told.clone())?;
     let name = folder.file_name().and_then(|name| name.to_str());
     ensure!(code == Some(0) && shown["manifest"]["name"].as_str() == name, "{}: {told}", folder.display());
     ensure!(shown["tests"].as_u64() > Some(0) && shown["contract"] == "0.2.0", "{}: {told}", folder.display());
@@ -483,6 +499,10 @@ fn mistakes() -> Result<()> {
     let (code, told) = run(&["plugin", "build", "first"])?;
     let expected = "first/tests/condition.yml:3:5: error: unknown key \"nmae\" [bad-value]\n  3 |   - nmae: a\n";
     ensure!(code == Some(1) && told.starts_with(expected) && told.contains("known here: `name`, "), "{told}");
+    std::fs::write(&cases, "condition: above-zero\ncases:\n  - {name: a, series: [{labels: {}, value: 1}]}\n")?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    let expected = "first/tests/condition.yml:3:6: error: the case expects nothing, so that it cannot fail";
+    ensure!(code == Some(1) && told.starts_with(expected) && told.contains("`findings: []` for none"), "{told}");
     std::fs::write(&cases, "cases: []\n")?;
     let (code, told) = run(&["plugin", "build", "first"])?;
     let expected = "first/tests/condition.yml:1:1: error: name one of `condition`, `router` and `formatter`";
@@ -524,7 +544,3 @@ fn mistakes() -> Result<()> {
     ensure!(code == Some(1) && told.contains("this is not WebAssembly"), "{told}");
     Ok(())
 }
-    std::fs::write(&cases, "condition: above-zero\ncases:\n  - {name: a, series: [{labels: {}, value: 1}]}\n")?;
-    let (code, told) = run(&["plugin", "build", "first"])?;
-    let expected = "first/tests/condition.yml:3:6: error: the case expects nothing, so that it cannot fail";
-    ensure!(code == Some(1) && told.starts_with(expected) && told.contains("`findings: []` for none"), "{told}");

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::Case;
+use crate::fixture::GOOD;
 use crate::support::{Tool, install_plugins, root, variable};
 
 pub(crate) const CASES: &[Case] = &[
@@ -57,6 +58,7 @@ fn plugins() -> Result<()> {
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
     install_plugins(&folder.path().join("plugins"), &["team-router", "slack-card"])?;
     write("plugins/broken.wasm", "no WebAssembly")?;
+    std::fs::write(folder.path().join("plugins/good.wasm"), GOOD.build())?;
     let rules = "\
 groups:
   - name: g
@@ -64,6 +66,8 @@ groups:
       - {alert: A, expr: up, condition: {plugin: ewma-anomaly}}
       - {alert: B, expr: up, condition: {plugin: broken}}
       - {alert: C, expr: up, condition: {plugin: slack-card}}
+      - {alert: D, expr: up, condition: {plugin: good/nope}}
+      - {alert: E, expr: up, condition: {plugin: good/evil}}
 ";
     write("rules.yml", rules)?;
     let config = |dir: &str, lock: &str| {
@@ -88,12 +92,14 @@ receivers:
     let (code, told) = watchfire(&["check", &path])?;
     let expected = [
         "watchfire.yml:6:61: error: there is no plugin \"slack-cart\" in ",
-        "the folder has broken, slack-card, team-router",
+        "the folder has broken, good, slack-card, team-router",
         "rules.yml:5:50: error: the plugin \"broken\" will not be loaded [plugin-refused]",
         "this is not WebAssembly",
         "rules.yml:6:50: error: the plugin \"slack-card\" offers no condition [wrong-kind]",
         "it offers formatter; name a plugin that offers a condition",
-        "3 errors",
+        "rules.yml:7:50: error: the plugin \"good\" has no condition \"nope\" [unknown-part]",
+        "write good/evil",
+        "4 errors",
     ];
     for text in expected {
         ensure!(told.contains(text), "{text:?} is missing in:\n{told}");

@@ -536,6 +536,14 @@ impl Candidate {
         Ok(candidate)
     }
 
+    /// Whether it has what is addressed.
+    ///
+    /// # Errors
+    /// What there is instead.
+    pub fn offers(&self, kind: Kind, address: &str) -> Result<(), PluginError> {
+        self.plugin.resolve(kind, split(address).1).map(drop)
+    }
+
     /// What is known about it; the generation is given when it is installed.
     pub fn info(&self) -> &PluginInfo {
         &self.plugin.info

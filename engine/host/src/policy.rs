@@ -90,7 +90,7 @@ impl Lock {
 
 impl Policy {
     /// What is said about a plugin.
-    pub(crate) fn of(&self, name: &str) -> PluginPolicy {
+    pub fn of(&self, name: &str) -> PluginPolicy {
         self.plugins.get(name).cloned().unwrap_or_default()
     }
 

@@ -1,16 +1,19 @@
-//! Checking files without running anything.
+//! Checking files without running their rules; plugins that they name are asked what they offer.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use watchfire_config::document::{Decoder, Kind as NodeKind, Node};
-use watchfire_config::{Config, Diagnostic, Source, load_config, load_rules_with};
-use watchfire_host::{HostSettings, Survey};
-use watchfire_plugin::{Kind, Provider};
+use watchfire_config::{Config, Diagnostic, Environment, Source, load_config, load_rules_with};
+use watchfire_host::{Candidate, Host, HostSettings, Policy, Survey};
+use watchfire_plugin::{Kind, Limits, Provider};
 use watchfire_promql::Features;
 use watchfire_rules::RuleFile;
 use watchfire_rules::builtin::Builtins;
 
+use crate::data::lock;
 use crate::load::{self, ProcessEnvironment};
 use crate::plugins::plugin_policy;
 use crate::templates::{self, LoadedTemplates};
@@ -51,14 +54,30 @@ pub struct Usable {
 }
 
 /// A folder of plugins.
-#[derive(Debug)]
 pub struct PluginFolder {
     name: String,
+    policy: Policy,
+    limits: Limits,
     found: Survey,
+    asked: Mutex<Asked>,
+}
+
+/// The plugins that files name, compiled so that they can be asked what they offer: one in Python or JavaScript has exports
+/// for every kind, and only `describe` says for which of them there is a part.
+#[derive(Default)]
+struct Asked {
+    host: Option<Host>,
+    plugins: BTreeMap<String, Result<Candidate, String>>,
+}
+
+impl fmt::Debug for PluginFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginFolder").field("name", &self.name).field("found", &self.found).finish_non_exhaustive()
+    }
 }
 
 /// Checks a rule file or a configuration; which of them it is, is told by its top-level keys. `usable` is what rules may
-/// use; no plugin is run.
+/// use. Plugins that are named and trusted are asked what they offer, and nothing else of them is run.
 pub fn check_file(path: &Path, usable: &Usable) -> CheckedFile {
     let name = path.display().to_string();
     let mut checked = CheckedFile { name, text: String::new(), diagnostics: Vec::new(), rules: None, named: None };
@@ -126,7 +145,10 @@ impl PluginFolder {
         diagnostics.extend(wrong);
         let bytes_max = HostSettings::default().file_bytes_max;
         match watchfire_host::survey(Path::new(dir), &policy, config.plugins.limits, bytes_max) {
-            Ok(found) => Some(PluginFolder { name: dir.clone(), found }),
+            Ok(found) => {
+                let (name, limits) = (dir.clone(), config.plugins.limits);
+                Some(PluginFolder { name, policy, limits, found, asked: Mutex::default() })
+            }
             Err(error) => {
                 diagnostics.push(load::whole_file(dir, &format!("plugins cannot be read: {error}")));
                 None
@@ -170,19 +192,36 @@ impl PluginFolder {
             return;
         }
         let word = kind.as_str();
-        match self.found.get(name.split('/').next().unwrap_or_default()) {
-            Some(Ok(kinds)) if kinds.contains(&kind) => {}
-            Some(Ok(kinds)) => {
-                let offered: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-                decoder
-                    .error(node.start, "wrong-kind", format!("the plugin {name:?} offers no {word}"))
-                    .help(format!("it offers {}; name a plugin that offers a {word}", offered.join(" and ")));
+        let (plugin, part) = name.split_once('/').map_or((&**name, None), |(plugin, part)| (plugin, Some(part)));
+        let wrong_kind = |decoder: &mut Decoder<'_>, kinds: &mut dyn Iterator<Item = &Kind>| {
+            let offered: Vec<&str> = kinds.map(|kind| kind.as_str()).collect();
+            decoder
+                .error(node.start, "wrong-kind", format!("the plugin {name:?} offers no {word}"))
+                .help(format!("it offers {}; name a plugin that offers a {word}", offered.join(" and ")));
+        };
+        let refused = |decoder: &mut Decoder<'_>, error: String| {
+            decoder.error(node.start, "plugin-refused", format!("the plugin {name:?} will not be loaded")).help(error);
+        };
+        match self.found.get(plugin) {
+            Some(Ok(kinds)) if kinds.contains(&kind) => {
+                let mut asked = lock(&self.asked);
+                match asked.plugin(plugin, self) {
+                    Ok(asked) if asked.offers(kind, name).is_ok() => {}
+                    Ok(asked) if asked.info().kinds.contains(&kind) => {
+                        let parts = asked.info().parts.iter().filter(|(of, _)| *of == kind);
+                        let parts: Vec<String> = parts.map(|(_, part)| format!("{plugin}/{part}")).collect();
+                        let what = match part {
+                            Some(part) => format!("the plugin {plugin:?} has no {word} {part:?}"),
+                            None => format!("the plugin {plugin:?} has more than one {word}"),
+                        };
+                        decoder.error(node.start, "unknown-part", what).help(format!("write {}", parts.join(" or ")));
+                    }
+                    Ok(asked) => wrong_kind(decoder, &mut asked.info().kinds.iter()),
+                    Err(error) => refused(decoder, error.clone()),
+                }
             }
-            Some(Err(error)) => {
-                decoder
-                    .error(node.start, "plugin-refused", format!("the plugin {name:?} will not be loaded"))
-                    .help(error.to_string());
-            }
+            Some(Ok(kinds)) => wrong_kind(decoder, &mut kinds.iter()),
+            Some(Err(error)) => refused(decoder, error.to_string()),
             None if Builtins.descriptors().iter().any(|own| own.kind == kind && own.name == *name) => {}
             None => {
                 let there: Vec<&str> = self.found.keys().map(String::as_str).collect();
@@ -193,6 +232,42 @@ impl PluginFolder {
             }
         }
     }
+}
+
+impl Asked {
+    /// A plugin of the folder, compiled when it is named first.
+    fn plugin(&mut self, name: &str, folder: &PluginFolder) -> &Result<Candidate, String> {
+        let host = &mut self.host;
+        self.plugins.entry(name.to_owned()).or_insert_with(|| {
+            let host = match host {
+                Some(host) => host,
+                None => host.insert(folder.host()?),
+            };
+            let path = Path::new(&folder.name).join(format!("{name}.wasm"));
+            host.prepare(name, watchfire_host::Source::File(&path), folder.policy.of(name))
+                .map_err(|error| error.to_string())
+        })
+    }
+}
+
+impl PluginFolder {
+    /// A host that keeps what it compiles, if this user has a place for that: interpreters take seconds.
+    fn host(&self) -> Result<Host, String> {
+        let settings =
+            |cache_dir| HostSettings { cache_dir, limits: self.limits, instances_max: 16, ..HostSettings::default() };
+        let kept = cache_folder().and_then(|folder| Host::new(settings(Some(folder))).ok());
+        kept.map_or_else(|| Host::new(settings(None)), Ok).map_err(|error| error.to_string())
+    }
+}
+
+/// Where this user's programs keep what they can make again.
+fn cache_folder() -> Option<PathBuf> {
+    let environment = ProcessEnvironment { folder: PathBuf::new() };
+    let named = |name| environment.variable(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let folder = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    let folder = folder.join("watchfire");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("plugins"))
 }
 
 /// Whether a text is meant to be a rule file: these have `groups` at the top, and no configuration has.
