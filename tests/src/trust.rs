@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use reqwest::{Method, RequestBuilder};
 use ring::digest::{SHA256, digest};
 
 use crate::Case;
@@ -25,6 +26,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "trust::a_registry_hands_out_what_its_digest_says",
         needs: &[Tool::Binary, Tool::Program("docker-registry")],
         run: pulled,
+    },
+    Case {
+        name: "trust::a_registry_that_wants_a_login_gets_the_one_that_is_kept_for_it",
+        needs: &[Tool::Binary, Tool::Program("docker-registry")],
+        run: pulled_with_a_login,
     },
 ];
 
@@ -172,20 +178,33 @@ fn signed() -> Result<()> {
 struct Registry {
     child: Child,
     address: String,
+    /// Whether it lets in [`USER`] only.
+    is_closed: bool,
     _folder: tempfile::TempDir,
 }
 
+const USER: &str = "ann";
+const PASSWORD: &str = "open sesame";
+/// The same as registries keep it, with bcrypt.
+const HTPASSWD: &str = "ann:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
+
 impl Registry {
-    async fn start() -> Result<Registry> {
+    async fn start(is_closed: bool) -> Result<Registry> {
         let folder = tempfile::tempdir()?;
         // The port is free now; that nobody takes it within the next moment is the best that can be had of this program.
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let config = folder.path().join("config.yml");
         let storage = folder.path().join("storage").display().to_string();
+        let users = folder.path().join("users");
+        std::fs::write(&users, HTPASSWD)?;
+        let auth = match is_closed {
+            true => format!("auth: {{htpasswd: {{realm: here, path: {}}}}}\n", users.display()),
+            false => String::new(),
+        };
         std::fs::write(
             &config,
             format!(
-                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{address}'}}\n"
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '{address}'}}\n{auth}"
             ),
         )?;
         let child = Command::new("docker-registry")
@@ -194,10 +213,10 @@ impl Registry {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let registry = Registry { child, address, _folder: folder };
-        let http = client()?;
+        let registry = Registry { child, address, is_closed, _folder: folder };
         eventually("the registry answers", async || {
-            Ok(http.get(registry.url("")).send().await.ok().filter(|answer| answer.status().is_success()).map(drop))
+            let answer = registry.ask(Method::GET, registry.url(""))?.send().await.ok();
+            Ok(answer.filter(|answer| answer.status().is_success()).map(drop))
         })
         .await?;
         Ok(registry)
@@ -207,16 +226,20 @@ impl Registry {
         format!("http://{}/v2/{path}", self.address)
     }
 
+    fn ask(&self, method: Method, url: String) -> Result<RequestBuilder> {
+        let request = client()?.request(method, url);
+        Ok(if self.is_closed { request.basic_auth(USER, Some(PASSWORD)) } else { request })
+    }
+
     /// Uploads a blob; answers its digest.
     async fn push_blob(&self, bytes: &[u8]) -> Result<String> {
-        let http = client()?;
-        let begun = http.post(self.url("oncall/blobs/uploads/")).send().await?.error_for_status()?;
+        let begun = self.ask(Method::POST, self.url("oncall/blobs/uploads/"))?.send().await?.error_for_status()?;
         let place = begun.headers()["location"].to_str()?.to_owned();
         let digest = format!("sha256:{}", sha256(bytes));
         let separator = if place.contains('?') { '&' } else { '?' };
         let place = if place.starts_with('/') { format!("http://{}{place}", self.address) } else { place };
         let url = format!("{place}{separator}digest={digest}");
-        http.put(url)
+        self.ask(Method::PUT, url)?
             .header("content-type", "application/octet-stream")
             .body(bytes.to_vec())
             .send()
@@ -237,7 +260,7 @@ impl Registry {
         }))?;
         let digest = format!("sha256:{}", sha256(&manifest));
         let url = self.url(&format!("oncall/manifests/{digest}"));
-        client()?.put(url).header("content-type", TYPE).body(manifest).send().await?.error_for_status()?;
+        self.ask(Method::PUT, url)?.header("content-type", TYPE).body(manifest).send().await?.error_for_status()?;
         Ok(digest)
     }
 }
@@ -254,7 +277,7 @@ fn pulled() -> Result<()> {
     block_on(async {
         let folder = prepared("lock: plugins.lock")?;
         let folder = folder.path();
-        let registry = Registry::start().await?;
+        let registry = Registry::start(false).await?;
         let good = GOOD.build();
         let digest = registry.push("application/wasm", &good).await?;
         let reference = |digest: &str| format!("oci://{}/oncall@{digest}", registry.address);
@@ -271,6 +294,60 @@ fn pulled() -> Result<()> {
         let broken = registry.push("application/wasm", &good[..good.len() / 2]).await?;
         expect(folder, &["plugin", "pull", &reference(&broken)], 1, "the component is broken")?;
         ensure!(std::fs::read(folder.join("plugins/oncall.wasm"))? == good, "a broken file replaces nothing");
+        Ok(())
+    })
+}
+
+/// A login from the command line, from what `docker login` keeps, and from a credential helper.
+fn pulled_with_a_login() -> Result<()> {
+    block_on(async {
+        let folder = prepared("lock: plugins.lock")?;
+        let folder = folder.path();
+        let registry = Registry::start(true).await?;
+        let digest = registry.push("application/wasm", &GOOD.build()).await?;
+        let reference = format!("oci://{}/oncall@{digest}", registry.address);
+        let docker = folder.join("docker");
+        std::fs::create_dir(&docker)?;
+        let helper = docker.join("docker-credential-vault");
+        let script = format!(
+            "#!/bin/sh\nread server\n[ \"$1 $server\" = \"get {}\" ] || exit 1\n\
+             echo '{{\"ServerURL\": \"x\", \"Username\": \"{USER}\", \"Secret\": \"{PASSWORD}\"}}'\n",
+            registry.address
+        );
+        std::fs::write(&helper, script)?;
+        std::fs::set_permissions(&helper, Permissions::from_mode(0o755))?;
+        std::fs::write(folder.join("password"), format!("{PASSWORD}\n"))?;
+        std::fs::write(folder.join("other"), "shut")?;
+        let path = std::env::join_paths(
+            std::iter::once(docker.clone()).chain(std::env::split_paths(&variable("PATH").unwrap_or_default())),
+        )?;
+        let auths = |text: &str| format!("{{\"auths\": {{\"{}\": {{\"auth\": \"{text}\"}}}}}}", registry.address);
+        let helpers = format!("{{\"credHelpers\": {{\"{}\": \"vault\"}}}}", registry.address);
+        // What Docker keeps, arguments, the exit code, what is said.
+        let cases: [(&str, &[&str], i32, &str); 7] = [
+            ("{}", &[], 1, "wants a login: run `docker login"),
+            ("{}", &["--username", USER, "--password-file", "password"], 0, "sha256:"),
+            ("{}", &["--username", USER, "--password-stdin"], 0, "sha256:"),
+            (&auths("YW5uOm9wZW4gc2VzYW1l"), &[], 0, "sha256:"),
+            (&helpers, &[], 0, "sha256:"),
+            // What is said on the command line goes before.
+            (&helpers, &["--username", USER, "--password-file", "other"], 1, "answers 401 Unauthorized"),
+            ("{}", &["--username", USER], 2, "--password"),
+        ];
+        for (config, arguments, code, part) in cases {
+            std::fs::write(docker.join("config.json"), config)?;
+            let output = Command::new(variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY")?)
+                .args(["plugin", "pull", &reference])
+                .args(arguments)
+                .current_dir(folder)
+                .env("DOCKER_CONFIG", &docker)
+                .env("PATH", &path)
+                .stdin(std::fs::File::open(folder.join("password"))?)
+                .output()?;
+            let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            ensure!(output.status.code() == Some(code) && told.contains(part), "{config} {arguments:?}: {told}");
+            ensure!(!told.contains(PASSWORD), "{told}");
+        }
         Ok(())
     })
 }

@@ -15,7 +15,7 @@ use watchfire_author::{AuthorError, Built, Language, Project, Trial};
 use watchfire_host::{Host, HostSettings, Source, visible};
 use watchfire_plugin::{Kind, Limits, PluginError};
 
-use crate::oci::Reference;
+use crate::oci::{Login, Reference};
 use crate::output::{say, visible_lines};
 use crate::trust;
 use show::Paint;
@@ -128,6 +128,8 @@ enum Command {
         /// What to call it [default: the last part of the repository]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        #[command(flatten)]
+        login: Login,
     },
     /// Say which toolchains are here, and how to get the others
     Doctor {
@@ -184,7 +186,7 @@ fn run_command(options: &Plugin) -> Result<ExitCode> {
         Command::Inspect { plugin, json } => inspect(&watchfire_author::built(plugin)?, *json),
         Command::Lock { config } => trust::lock(config),
         Command::Verify { config } => trust::verify(config),
-        Command::Pull { reference, into, name } => trust::pull(reference, into, name.as_deref()),
+        Command::Pull { reference, into, name, login } => trust::pull(reference, into, name.as_deref(), login),
         Command::Doctor { lang } => Ok(doctor(lang)),
     }
 }

@@ -11,7 +11,7 @@ use watchfire_config::Config;
 use watchfire_host::{Host, HostSettings, Lock};
 
 use crate::configuration::configuration;
-use crate::oci::{Reference, hex};
+use crate::oci::{Login, Reference, hex};
 use crate::output::{say, visible_lines};
 
 /// The `.wasm` files of a folder by plugin name.
@@ -130,10 +130,10 @@ pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
 }
 
 /// Fetches a plugin by the digest of its manifest and puts it into a folder.
-pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>) -> Result<ExitCode> {
+pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>, login: &Login) -> Result<ExitCode> {
     let settings = HostSettings { instances_max: 16, ..HostSettings::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let wasm = runtime.block_on(reference.pull(settings.file_bytes_max))?;
+    let wasm = runtime.block_on(reference.pull(settings.file_bytes_max, login.given()?))?;
     let name = name.unwrap_or_else(|| reference.name());
     ensure!(into.is_dir(), "{} is not a folder", into.display());
     // A file that cannot be a plugin here must not replace one that can.
