@@ -376,11 +376,12 @@ fn logins() -> Result<()> {
 fn explain() -> Result<()> {
     block_on(async {
         let rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: High\n    expr: load > 10\n    for: 1h\n  \
-                     - alert: Bad\n    expr: load > on (x) group_left load\n  - alert: Told\n    expr: load > 10\n";
+                     - alert: Bad\n    expr: load > on (x) group_left load\n  - alert: Told\n    expr: load > 10\n  \
+                     - alert: Blind\n    expr: load\n    condition: {plugin: absent, on_error: fire}\n";
         let sink = crate::support::Sink::start().await?;
         let config = format!(
             "rules: {{paths: [rules.yml]}}\nroute: {{receiver: all, group_by: [alertname], group_wait: 0s}}\n\
-             receivers: [{{name: all, webhook_configs: [{{url: '{}'}}]}}]\n",
+             receivers: [{{name: all, webhook_configs: [{{url: '{}', formatter: {{plugin: absent}}}}]}}]\n",
             sink.url("/")
         );
         let engine = Engine::start(&[("watchfire.yml", &config), ("rules.yml", rules)]).await?;
@@ -409,6 +410,14 @@ fn explain() -> Result<()> {
         })
         .await?;
         ensure!(told.out.contains("Told\n") && told.out.contains("-> all"), "{}", told.out);
+        // What stood in for a plugin is said in the sentence and in the history, and with the attempt.
+        let instead = "the formatter absent failed, the built-in message is sent: ";
+        ensure!(told.out.matches(instead).count() == 2, "{}", told.out);
+        let page = engine.text("/notifications").await?;
+        ensure!(page.contains(instead), "{page}");
+        let fires = "the condition absent failed, so every series fires (`on_error: fire`): ";
+        let blind = explain(&["Blind", "host=a"])?;
+        ensure!(blind.out.matches(fires).count() >= 3, "{}", blind.out);
         let found = watchfire(&engine, &["explain", "--url", &url, "--json", "Told", "host=a"])?;
         let fingerprint = found.lines()?[0]["fingerprint"].as_str().context("a fingerprint")?.to_owned();
         ensure!(explain(&[&fingerprint])?.out.contains("alertname=\"Told\""), "by fingerprint");

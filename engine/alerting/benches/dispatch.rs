@@ -92,7 +92,7 @@ impl Bench {
             self.notifications += answers.len();
             for (id, attempt) in answers {
                 let outcome = DeliveryOutcome::Delivered { receipt: String::new() };
-                self.engine.handle(self.now, Input::Delivered { id, attempt, outcome });
+                self.engine.handle(self.now, Input::Delivered { id, attempt, outcome, stand_in: None });
             }
             if confirm {
                 next = Some(Input::Confirmed);

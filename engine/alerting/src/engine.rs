@@ -168,7 +168,7 @@ impl Engine {
             Input::Evaluated(evaluation) => self.evaluated(evaluation),
             Input::Alerts(alerts) => self.receive(alerts),
             Input::Routed { id, result } => self.routed(id, result),
-            Input::Delivered { id, attempt, outcome } => self.delivered(id, attempt, outcome),
+            Input::Delivered { id, attempt, outcome, stand_in } => self.delivered(id, attempt, outcome, stand_in),
             Input::Confirmed => self.histories_are_durable(),
             Input::Silence(command) => self.silence_command(command),
             Input::Acknowledge(command) => {

@@ -42,6 +42,8 @@ pub enum Input {
         attempt: u32,
         /// How it ended.
         outcome: DeliveryOutcome,
+        /// Why the built-in message went in place of the receiver's own words, if it did.
+        stand_in: Option<String>,
     },
     /// What an [`Output::Confirm`](crate::Output::Confirm) asked about is durable.
     Confirmed,
@@ -78,6 +80,9 @@ pub struct Evaluation {
     pub took: Duration,
     /// What came out, or why nothing did. An error leaves every alert of the rule as it is.
     pub result: Result<EvaluationResult, String>,
+    /// What decided in place of the rule's condition, and why, if the condition gave no answer and something came out
+    /// nevertheless.
+    pub stand_in: Option<String>,
     /// What the rule's plugin remembers from now on.
     pub state_writes: Vec<StateWrite>,
 }

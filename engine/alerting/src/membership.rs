@@ -7,6 +7,7 @@ use watchfire_model::{Alert, Fingerprint, Labels, Timestamp};
 use watchfire_plugin::{Decision, PluginError};
 
 use crate::group::{Group, Member, Target};
+use crate::reason::shortened;
 use crate::timers::Timer;
 use crate::{
     DeliveryReason, Engine, GroupKey, LimitReason, Membership, Output, Reason, Record, RecordKey, RouteId,
@@ -140,7 +141,7 @@ impl Engine {
             let what = format!("{} decisions for {} alerts", decisions.len(), asked.alerts.len());
             Err(PluginError::InvalidOutput(what))
         });
-        let failure: Option<Arc<str>> = result.as_ref().err().map(|error| error.to_string().into());
+        let failure: Option<Arc<str>> = result.as_ref().err().map(|error| shortened(&error.to_string()));
         if failure.is_some() {
             self.counters.router_failures += 1;
         }
@@ -206,7 +207,7 @@ impl Engine {
         }
         if !failed && !unknown.is_empty() {
             let error = format!("it named receivers that are not defined: {}", unknown.join(", "));
-            self.tell(labels, None, None, DeliveryReason::RouterFailed { error: error.into() });
+            self.tell(labels, None, None, DeliveryReason::RouterFailed { error: shortened(&error) });
             self.counters.router_failures += 1;
         }
         self.leave_others(fingerprint, &wanted, |other| other == route);

@@ -7,6 +7,7 @@ use watchfire_model::{Duration, Fingerprint};
 use crate::alert_store::StoredAlert;
 use crate::group::Group;
 use crate::id::StableHash;
+use crate::reason::shortened;
 use crate::timers::Timer;
 use crate::{
     Delivery, DeliveryOutcome, DeliveryReason, Engine, FingerprintSet, HistoryEntry, NotificationId, NotifyReason,
@@ -102,7 +103,13 @@ impl Engine {
 
     /// An attempt ended. That a notification is delivered counts whichever attempt says so; that one failed counts only
     /// for the attempt that is under way.
-    pub(crate) fn delivered(&mut self, id: NotificationId, attempt: u32, outcome: DeliveryOutcome) {
+    pub(crate) fn delivered(
+        &mut self,
+        id: NotificationId,
+        attempt: u32,
+        outcome: DeliveryOutcome,
+        stand_in: Option<String>,
+    ) {
         let group = self.notifications.get(&id).cloned().and_then(|key| {
             let group = self.groups.remove(&key.group)?;
             Some((key, group))
@@ -118,6 +125,15 @@ impl Engine {
             return;
         };
         let current = pending.in_flight && pending.attempt == attempt;
+        let has_arrived = match outcome {
+            DeliveryOutcome::Delivered { .. } => true,
+            DeliveryOutcome::RejectedInPart { .. } => current,
+            DeliveryOutcome::Retry { .. } | DeliveryOutcome::Partly { .. } | DeliveryOutcome::Rejected { .. } => false,
+        };
+        if let Some(why) = stand_in.filter(|_| has_arrived) {
+            let told = pending.firing.iter().chain(pending.resolved.iter()).collect();
+            self.say(Arc::clone(&key), id, told, DeliveryReason::StoodIn { why: shortened(&why) });
+        }
         match outcome {
             DeliveryOutcome::Delivered { receipt } => {
                 self.attempt_delivered(&mut group, index, receipt.into(), None);

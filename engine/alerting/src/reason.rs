@@ -7,6 +7,17 @@ use watchfire_model::{Duration, Fingerprint, Timestamp};
 
 use crate::{GroupKey, SilenceId};
 
+/// The longest text of somebody else's in a line of a history, in characters.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// A text of a plugin's, cut to what a history keeps: every alert that it is about keeps it.
+pub(crate) fn shortened(text: &str) -> Arc<str> {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 /// Why something happened, by family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -105,6 +116,8 @@ pub enum RuleReason {
     EvaluationFailed(Arc<str>),
     /// The evaluation works again.
     EvaluationRecovered,
+    /// The condition gave no answer, and something else decided.
+    ConditionStoodIn(Arc<str>),
     /// No answer came in time; nothing was changed.
     EvaluationLost,
     /// Evaluations were due while an earlier one was still running.
@@ -209,6 +222,11 @@ pub enum DeliveryReason {
     Delivered {
         /// What it answered.
         receipt: Arc<str>,
+    },
+    /// The receiver's own words could not be had, so it has the built-in message.
+    StoodIn {
+        /// Whose words, and what went wrong.
+        why: Arc<str>,
     },
     /// It failed and is tried again.
     RetryAt {
@@ -352,6 +370,7 @@ impl Reason {
             Reason::Rule(rule) => match rule {
                 RuleReason::EvaluationFailed(_) => "evaluation_failed",
                 RuleReason::EvaluationRecovered => "evaluation_recovered",
+                RuleReason::ConditionStoodIn(_) => "condition_stood_in",
                 RuleReason::EvaluationLost => "evaluation_lost",
                 RuleReason::SlotsMissed(_) => "slots_missed",
                 RuleReason::MadeUpFor(_) => "made_up_for",
@@ -380,6 +399,7 @@ impl Reason {
             Reason::Delivery(delivery) => match delivery {
                 DeliveryReason::Started { .. } => "attempt_started",
                 DeliveryReason::Delivered { .. } => "delivered",
+                DeliveryReason::StoodIn { .. } => "stood_in",
                 DeliveryReason::RetryAt { .. } => "retry",
                 DeliveryReason::Rejected { .. } => "rejected",
                 DeliveryReason::Superseded => "superseded",
@@ -433,6 +453,7 @@ impl fmt::Display for Reason {
             Reason::Rule(rule) => match rule {
                 RuleReason::EvaluationFailed(error) => write!(f, "the evaluation failed, nothing was changed: {error}"),
                 RuleReason::EvaluationRecovered => f.write_str("the evaluation works again"),
+                RuleReason::ConditionStoodIn(why) => f.write_str(why),
                 RuleReason::EvaluationLost => f.write_str("the evaluation gave no answer in time, nothing was changed"),
                 RuleReason::SlotsMissed(n) => {
                     write!(f, "{n} evaluations were missed because earlier ones took too long")
@@ -490,6 +511,7 @@ impl fmt::Display for Reason {
                 DeliveryReason::Started { attempt } => write!(f, "attempt {attempt} started"),
                 DeliveryReason::Delivered { receipt } if receipt.is_empty() => f.write_str("delivered"),
                 DeliveryReason::Delivered { receipt } => write!(f, "delivered: {receipt}"),
+                DeliveryReason::StoodIn { why } => f.write_str(why),
                 DeliveryReason::RetryAt { at, error } => write!(f, "failed, next attempt at {at}: {error}"),
                 DeliveryReason::Rejected { error } => write!(f, "refused: {error}"),
                 DeliveryReason::Superseded => f.write_str("newer content took its place"),

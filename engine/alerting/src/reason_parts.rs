@@ -18,7 +18,7 @@ impl Reason {
                 vec![]
             }
             Reason::Rule(rule) => match rule {
-                RuleReason::EvaluationFailed(error) => vec![error.to_string()],
+                RuleReason::EvaluationFailed(text) | RuleReason::ConditionStoodIn(text) => vec![text.to_string()],
                 RuleReason::SlotsMissed(count) => vec![count.to_string()],
                 RuleReason::MadeUpFor(due) => vec![millis(due)],
                 _ => vec![],
@@ -37,6 +37,7 @@ impl Reason {
             Reason::Delivery(delivery) => match delivery {
                 DeliveryReason::Started { attempt } => vec![attempt.to_string()],
                 DeliveryReason::Delivered { receipt: text }
+                | DeliveryReason::StoodIn { why: text }
                 | DeliveryReason::Rejected { error: text }
                 | DeliveryReason::GivenUp { error: text }
                 | DeliveryReason::RouterFailed { error: text } => vec![text.to_string()],
@@ -77,6 +78,7 @@ impl Reason {
         Some(match word {
             "evaluation_failed" => RuleReason::EvaluationFailed(text(0)?).into(),
             "evaluation_recovered" => RuleReason::EvaluationRecovered.into(),
+            "condition_stood_in" => RuleReason::ConditionStoodIn(text(0)?).into(),
             "evaluation_lost" => RuleReason::EvaluationLost.into(),
             "made_up_for" => RuleReason::MadeUpFor(time(0)?).into(),
             "slots_missed" => RuleReason::SlotsMissed(part(0)?.parse().ok()?).into(),
@@ -100,6 +102,7 @@ impl Reason {
             "receiver_removed" => SuppressReason::ReceiverRemoved(text(0)?).into(),
             "attempt_started" => DeliveryReason::Started { attempt: part(0)?.parse().ok()? }.into(),
             "delivered" => DeliveryReason::Delivered { receipt: text(0)? }.into(),
+            "stood_in" => DeliveryReason::StoodIn { why: text(0)? }.into(),
             "retry" => DeliveryReason::RetryAt { at: time(0)?, error: text(1)? }.into(),
             "rejected" => DeliveryReason::Rejected { error: text(0)? }.into(),
             "superseded" => DeliveryReason::Superseded.into(),
@@ -157,6 +160,7 @@ mod tests {
         reasons.extend([
             RuleReason::EvaluationFailed(text()).into(),
             RuleReason::EvaluationRecovered.into(),
+            RuleReason::ConditionStoodIn(text()).into(),
             RuleReason::EvaluationLost.into(),
             RuleReason::SlotsMissed(3).into(),
             RuleReason::MadeUpFor(at).into(),
@@ -180,6 +184,7 @@ mod tests {
             SuppressReason::ReceiverRemoved(text()).into(),
             DeliveryReason::Started { attempt: 2 }.into(),
             DeliveryReason::Delivered { receipt: text() }.into(),
+            DeliveryReason::StoodIn { why: text() }.into(),
             DeliveryReason::RetryAt { at, error: text() }.into(),
             DeliveryReason::Rejected { error: text() }.into(),
             DeliveryReason::Superseded.into(),

@@ -30,6 +30,8 @@ pub(crate) struct RuleState {
     /// The series that the last evaluation wrote, so that the next one can end those that it does not write.
     emitted: BTreeMap<Fingerprint, Labels>,
     pub(crate) health: RuleHealth,
+    /// What decided in the last evaluation where the condition gave no answer.
+    pub(crate) stand_in: Option<Arc<str>>,
     pub(crate) last_evaluation: Option<Timestamp>,
     pub(crate) evaluation_time: Duration,
     pub(crate) dropped: usize,
@@ -321,6 +323,7 @@ impl RuleState {
             instances,
             emitted,
             health: RuleHealth::Unknown,
+            stand_in: None,
             last_evaluation: None,
             evaluation_time: Duration::ZERO,
             dropped: 0,
@@ -669,6 +672,7 @@ impl RuleState {
             kind: self.spec.kind.clone(),
             state: alive.max(),
             health: self.health.clone(),
+            stand_in: self.stand_in.clone(),
             last_evaluation: self.last_evaluation,
             evaluation_time: self.evaluation_time,
             dropped: self.dropped,

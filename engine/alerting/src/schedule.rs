@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use watchfire_model::{Duration, RuleGroupId, RuleId, Timestamp};
 
 use crate::forward::Forwarding;
+use crate::reason::shortened;
 use crate::rule::{Applied, Circumstances, RuleState, Step, Transition, Turn};
 use crate::timers::Timer;
 use crate::{
@@ -296,6 +297,11 @@ impl Engine {
                         self.emit(Subject::Rule(rule.id()), Reason::Rule(RuleReason::EvaluationRecovered));
                     }
                     rule.health = RuleHealth::Ok;
+                    let stand_in = evaluation.stand_in.as_deref().map(shortened);
+                    if let Some(why) = stand_in.clone().filter(|_| rule.stand_in != stand_in) {
+                        self.emit(Subject::Rule(rule.id()), Reason::Rule(RuleReason::ConditionStoodIn(why)));
+                    }
+                    rule.stand_in = stand_in;
                     if let Some(record) = due.and_then(|due| rule.keep_schedule(Some(due))) {
                         self.persist(Record::Schedule(record));
                     }
@@ -308,6 +314,7 @@ impl Engine {
                         self.emit(Subject::Rule(rule.id()), Reason::Rule(reason));
                     }
                     rule.health = RuleHealth::Error(error.into());
+                    rule.stand_in = None;
                     due.into_iter().for_each(|due| rule.put_off(due));
                 }
             }
@@ -367,7 +374,12 @@ impl Engine {
         if !applied.alerts.is_empty() {
             self.outputs.push_back(Output::Forward(applied.alerts));
         }
+        let mut told = BTreeSet::new();
         for transition in applied.transitions {
+            // Once before all that this evaluation changes about an alert.
+            if let Some(why) = rule.stand_in.clone().filter(|_| told.insert(transition.fingerprint)) {
+                self.tell(&transition.labels, Some(rule.id()), None, RuleReason::ConditionStoodIn(why));
+            }
             self.instance_changed(rule, transition, c.at);
         }
         self.refresh_rule_alerts(rule, c.at);

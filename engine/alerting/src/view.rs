@@ -97,6 +97,8 @@ pub struct RuleView {
     pub state: Option<InstanceState>,
     /// How the last evaluation went.
     pub health: RuleHealth,
+    /// What decided in the last evaluation in place of the rule's condition, and why, if that gave no answer.
+    pub stand_in: Option<Arc<str>>,
     /// The time of the last evaluation; absent if there was none.
     pub last_evaluation: Option<Timestamp>,
     /// How long it took.
@@ -111,10 +113,14 @@ pub struct RuleView {
 }
 
 impl RuleView {
-    /// What was wrong with the last evaluation: why it failed, or that a limit left something out.
+    /// What was wrong with the last evaluation: why it failed, that the condition gave no answer, or that a limit left
+    /// something out.
     pub fn complaint(&self) -> Option<String> {
         match &self.health {
             RuleHealth::Error(error) => Some(error.to_string()),
+            RuleHealth::Ok | RuleHealth::Unknown if self.stand_in.is_some() => {
+                self.stand_in.as_deref().map(str::to_owned)
+            }
             RuleHealth::Ok | RuleHealth::Unknown if self.dropped > 0 => {
                 let results =
                     if self.dropped == 1 { "1 result was" } else { &format!("{} results were", self.dropped) };

@@ -99,6 +99,8 @@ pub struct Attempt {
     pub exchanges: Vec<Exchange>,
     /// What failed or was left out on the way without stopping it, one sentence each.
     pub notes: Vec<String>,
+    /// The one of the notes that says why the built-in message went in place of the receiver's own words, if it did.
+    pub stand_in: Option<String>,
 }
 
 /// An attempt as it is remembered.
@@ -133,7 +135,7 @@ impl Attempt {
 
     /// One that sent nothing so far.
     fn new(kind: Arc<str>, outcome: DeliveryOutcome) -> Attempt {
-        Attempt { outcome, kind, exchanges: Vec::new(), notes: Vec::new() }
+        Attempt { outcome, kind, exchanges: Vec::new(), notes: Vec::new(), stand_in: None }
     }
 }
 
@@ -281,10 +283,9 @@ impl Deliverer {
             return attempt;
         }
         let mut run = Run { mailed: Arc::clone(mailed), ..Run::default() };
-        let told = self.told_in_background(integration, &notification, &mut attempt.notes).await;
         let (mut message, mut outcome) = (None, None);
-        match (told, integration.grant()) {
-            (Some(Told::Own(mut request)), Some(grant)) => {
+        match (self.told_in_background(integration, &notification).await, integration.grant()) {
+            (Ok(Some(Told::Own(mut request))), Some(grant)) => {
                 let sent = grant.connection.send(&mut request, Dialect::Plain, notification.at).await;
                 let no_entry = sent.answer.as_ref().is_some_and(|answer| is_no_entry(answer.status));
                 let refused = no_entry || matches!(sent.outcome, DeliveryOutcome::Rejected { .. });
@@ -294,14 +295,16 @@ impl Deliverer {
                     DeliveryOutcome::Retry { reason, .. } | DeliveryOutcome::Rejected { reason } if refused => {
                         let note =
                             format!("the formatter's request is refused, the built-in message is sent: {reason}");
-                        attempt.notes.push(bounded(&redactor.text(note)));
+                        attempt.stand_in = Some(bounded(&redactor.text(note)));
                     }
                     sent => outcome = Some(sent),
                 }
             }
-            (Some(Told::Message(made)), _) => message = Some(made),
-            _ => {}
+            (Ok(Some(Told::Message(made))), _) => message = Some(made),
+            (Ok(_), _) => {}
+            (Err(why), _) => attempt.stand_in = Some(redactor.text(why)),
         }
+        attempt.notes.extend(attempt.stand_in.clone());
         let outcome = match outcome {
             Some(outcome) => outcome,
             None => {
@@ -411,14 +414,18 @@ impl Deliverer {
         if let Some(trends) = self.trends_for(&integration) {
             notification = with_trends(notification, &*trends);
         }
-        let message = match (told(&integration, &*self.provider, &notification, &mut notes), integration.grant()) {
-            (Some(Told::Own(mut request)), Some(grant)) => {
+        let message = match (told(&integration, &*self.provider, &notification), integration.grant()) {
+            (Ok(Some(Told::Own(mut request))), Some(grant)) => {
                 request.notes.append(&mut notes);
                 grant.connection.complete(&mut request);
                 return Ok(vec![integration.redactor().request(request)]);
             }
-            (Some(Told::Message(message)), _) => Some(message),
-            _ => None,
+            (Ok(Some(Told::Message(message))), _) => Some(message),
+            (Ok(_), _) => None,
+            (Err(why), _) => {
+                notes.push(why);
+                None
+            }
         };
         let mut secrets = Vec::new();
         let made = integration.make(&self.library, &notification, message.as_ref(), &mut secrets)?;
@@ -483,26 +490,19 @@ impl Deliverer {
         known.filter_map(|integrations| integrations.get(&key)).next().cloned()
     }
 
-    /// The words of the receiver's template file or formatter. A plugin computes, so it does so where it holds up nobody.
+    /// The words of the receiver's template file or formatter, or why the built-in ones are sent in their place. A plugin
+    /// computes, so it does so where it holds up nobody.
     async fn told_in_background(
         &self,
         integration: &Arc<Integration>,
         notification: &Arc<Notification>,
-        notes: &mut Vec<String>,
-    ) -> Option<Told> {
+    ) -> Result<Option<Told>, String> {
         if integration.formatter.is_none() {
-            return told(integration, &*self.provider, notification, notes);
+            return told(integration, &*self.provider, notification);
         }
         let (integration, provider, notification) = (integration.clone(), self.provider.clone(), notification.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let mut notes = Vec::new();
-            (told(&integration, &*provider, &notification, &mut notes), notes)
-        });
-        let (told, more) = asked
-            .await
-            .unwrap_or_else(|_| (None, vec!["the formatter panicked, the built-in message is sent".to_owned()]));
-        notes.extend(more);
-        told
+        let asked = tokio::task::spawn_blocking(move || told(&integration, &*provider, &notification));
+        asked.await.unwrap_or_else(|_| Err("the formatter panicked, the built-in message is sent".to_owned()))
     }
 }
 
@@ -530,12 +530,13 @@ enum Told {
     Own(Request),
 }
 
+/// Nothing where the receiver has neither a formatter nor a template file. Where one failed, why the built-in message is
+/// sent.
 fn told(
     integration: &Integration,
     provider: &dyn Provider,
     notification: &Notification,
-    notes: &mut Vec<String>,
-) -> Option<Told> {
+) -> Result<Option<Told>, String> {
     let made = match (&integration.formatter, &integration.template) {
         (Some(usage), _) => formatted(integration, provider, usage, notification)
             .map_err(|error| format!("the formatter {} failed, the built-in message is sent: {error}", usage.plugin)),
@@ -543,9 +544,9 @@ fn told(
             .message(notification)
             .map(Told::Message)
             .map_err(|error| format!("the template file failed, the built-in message is sent: {error}")),
-        (None, None) => return None,
+        (None, None) => return Ok(None),
     };
-    made.map_err(|note| notes.push(bounded(&note))).ok()
+    made.map(Some).map_err(|why| bounded(&why))
 }
 
 fn formatted(

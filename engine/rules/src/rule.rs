@@ -6,7 +6,7 @@ use std::sync::Arc;
 use watchfire_alerting::{Life, RuleSchedule};
 use watchfire_events::{CompiledQuery, Threshold};
 use watchfire_model::{Duration, RuleGroupId, RuleId};
-use watchfire_plugin::{Limits, PluginUse};
+use watchfire_plugin::{Limits, PluginError, PluginUse};
 use watchfire_promql::{Expr, Selector};
 use watchfire_template::prometheus::RuleTemplate;
 
@@ -93,6 +93,26 @@ pub struct ConditionUse {
     pub on_error: OnError,
     /// What the rule allows the plugin; [`Limits::UNLIMITED`] where it does not say.
     pub limits: Limits,
+}
+
+impl ConditionUse {
+    /// What decided in an evaluation to which the plugin gave no answer, and why; nothing where the evaluation failed.
+    pub fn stand_in(&self, error: &PluginError) -> Option<String> {
+        let plugin = &self.usage.plugin;
+        match (error, self.on_error) {
+            (_, OnError::Unknown) => None,
+            // A plugin that is only being compiled has not failed, and nobody is to be woken by that.
+            (PluginError::Compiling(_), _) => {
+                Some(format!("the condition {plugin} cannot answer yet, what it found last counts: {error}"))
+            }
+            (_, OnError::Keep) => {
+                Some(format!("the condition {plugin} failed, what it found last counts (`on_error: keep`): {error}"))
+            }
+            (_, OnError::Fire) => {
+                Some(format!("the condition {plugin} failed, so every series fires (`on_error: fire`): {error}"))
+            }
+        }
+    }
 }
 
 /// What an evaluation comes to when the condition fails: it traps, takes too long, is suspended or cannot be opened.

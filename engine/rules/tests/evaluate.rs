@@ -349,6 +349,19 @@ fn a_failing_condition_comes_to_what_the_rule_says() {
         let rule = with_on_error(alert(expression("sum by (host) (m)"), &[("severity", "page")], &[]), on_error);
         assert_eq!(run_condition(&rule, None, &mut Fixed(failure.clone(), Vec::new())), expected, "{on_error:?}");
     }
+    let stand_in = |on_error, error: PluginError| {
+        let rule = with_on_error(alert(expression("m"), &[], &[]), on_error);
+        rule.condition.unwrap().stand_in(&error)
+    };
+    let late = || PluginError::Timeout { limit_ms: 5 };
+    assert_eq!(stand_in(OnError::Unknown, late()), None);
+    let keeps =
+        "the condition odd failed, what it found last counts (`on_error: keep`): the plugin was stopped after 5 ms";
+    assert_eq!(stand_in(OnError::Keep, late()).as_deref(), Some(keeps));
+    let fires = "the condition odd failed, so every series fires (`on_error: fire`): the plugin was stopped after 5 ms";
+    assert_eq!(stand_in(OnError::Fire, late()).as_deref(), Some(fires));
+    let waits = stand_in(OnError::Fire, PluginError::Compiling("it is being compiled".to_owned())).unwrap();
+    assert!(waits.starts_with("the condition odd cannot answer yet, what it found last counts: "), "{waits}");
     // What is only being compiled has not failed; what is left alone because it kept failing has.
     let rule = with_on_error(alert(expression("m"), &[("severity", "page")], &[]), OnError::Fire);
     let answer = |error: PluginError| run_condition(&rule, None, &mut Fixed(Err(error), Vec::new()));

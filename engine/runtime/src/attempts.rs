@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn attempt(outcome: DeliveryOutcome) -> Attempt {
-        Attempt { outcome, kind: "slack".into(), exchanges: Vec::new(), notes: Vec::new() }
+        Attempt { outcome, kind: "slack".into(), exchanges: Vec::new(), stand_in: None, notes: Vec::new() }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Sender {
                 error = Empty,
             );
             let attempt = deliverer.attempt(&delivery).instrument(span.clone()).await;
-            let outcome = attempt.outcome.clone();
+            let (outcome, stand_in) = (attempt.outcome.clone(), attempt.stand_in.clone());
             sender.metrics.attempts.count(&delivery.receiver, &attempt, watch.elapsed().as_secs_f64());
             let error = match &outcome {
                 DeliveryOutcome::Delivered { .. } => None,
@@ -61,7 +61,7 @@ impl Sender {
                 labels.push(("integration", delivery.integration.kind.to_string()));
                 sender.metrics.notes.get_or_create(&labels).inc_by(attempt.notes.len() as u64);
             }
-            let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+            let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome, stand_in };
             sender.history.add(sender.clock.now(), delivery, attempt);
             // Without an owner the process is ending; the outbox has the notification for the next start.
             drop(sender.owner.send(Request::Inputs(vec![input])));

@@ -32,6 +32,14 @@ pub(crate) struct OpenedCondition {
     pub(crate) condition: Mutex<Box<dyn Condition>>,
 }
 
+/// What an evaluation came to.
+struct Answered {
+    result: EvaluationResult,
+    /// What decided in place of a condition that gave no answer.
+    stand_in: Option<String>,
+    writes: Vec<watchfire_plugin::StateWrite>,
+}
+
 /// The rules in force, ready to be evaluated.
 #[derive(Default)]
 pub(crate) struct RuleSet {
@@ -282,7 +290,7 @@ impl Worker {
         // Held until what is written is told: another rule may share it that took this one's place, and what is written
         // last has to be told last.
         let mut state = state.as_ref().map(|state| lock(state));
-        let mut state_writes = Vec::new();
+        let (mut state_writes, mut stand_in) = (Vec::new(), None);
         let result = match ready.zip(state.as_deref_mut()) {
             // A reload took the rule away while the request was waiting.
             None => Err("the rule is no longer defined".to_owned()),
@@ -293,9 +301,10 @@ impl Worker {
                 let evaluation =
                     std::panic::AssertUnwindSafe(|| self.evaluate_rule(&rules, ready, request, remote, state));
                 match (std::panic::catch_unwind(evaluation), &ready.server) {
-                    (Ok(Ok((result, writes))), _) => {
-                        state_writes = writes;
-                        Ok(result)
+                    (Ok(Ok(answered)), _) => {
+                        state_writes = answered.writes;
+                        stand_in = answered.stand_in;
+                        Ok(answered.result)
                     }
                     (Ok(Err(EvaluateError::Unanswered)), Some(server)) => {
                         self.ask(server, pending);
@@ -325,6 +334,7 @@ impl Worker {
             at: request.at,
             took: Duration::from_millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
             result,
+            stand_in,
             state_writes,
         }));
         if is_news {
@@ -350,7 +360,7 @@ impl Worker {
         request: &EvaluateRequest,
         remote: &mut Remote,
         state: &mut State,
-    ) -> Result<(EvaluationResult, Vec<watchfire_plugin::StateWrite>), EvaluateError> {
+    ) -> Result<Answered, EvaluateError> {
         let mut tracked = lock(&ready.tracked);
         // Until it has an answer, whatever arrives is told to the owner.
         *lock(&ready.quiet) = None;
@@ -397,7 +407,8 @@ impl Worker {
         if request.idle && ready.can_be_quiet() && outcome.is_nothing() {
             *lock(&ready.quiet) = Some(arrivals);
         }
-        Ok((outcome.into(), writes))
+        let stand_in = failure.zip(ready.rule.condition.as_ref()).and_then(|(error, used)| used.stand_in(&error));
+        Ok(Answered { result: outcome.into(), stand_in, writes })
     }
 
     /// Looks at some of the quiet rules whose data have changed, all of them at one time, so that they share what they

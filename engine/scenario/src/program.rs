@@ -190,6 +190,7 @@ impl Program {
             at: request.at,
             took: Duration::ZERO,
             result: Err("the rule is not there".to_owned()),
+            stand_in: None,
             state_writes: Vec::new(),
         };
         let Some(loaded) = self.rules.get_mut(&request.rule) else { return evaluation };
@@ -207,6 +208,8 @@ impl Program {
         evaluator.query_offset = request.query_offset;
         evaluator.external_url = &settings.external_url;
         let outcome = evaluate(rule, request.at, &mut evaluator);
+        let failure = evaluator.failure.take();
+        evaluation.stand_in = failure.zip(rule.condition.as_ref()).and_then(|(error, used)| used.stand_in(&error));
         evaluation.result = match outcome {
             Ok(outcome) => {
                 evaluation.state_writes = state.commit();

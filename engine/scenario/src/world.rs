@@ -430,7 +430,7 @@ impl World {
                 break;
             }
             if let Some((id, attempt, outcome)) = self.replies.remove(&key) {
-                self.handle(Input::Delivered { id, attempt, outcome });
+                self.handle(Input::Delivered { id, attempt, outcome, stand_in: None });
             }
         }
         if self.settings.on_ingest {
@@ -527,7 +527,9 @@ impl World {
         let (id, attempt) = (delivery.id, delivery.attempt);
         self.attempts.push(Attempt { at: self.now, delivery, reply: reply.clone() });
         match reply {
-            Reply::Now(outcome) => self.engine.handle(self.now, Input::Delivered { id, attempt, outcome }),
+            Reply::Now(outcome) => {
+                self.engine.handle(self.now, Input::Delivered { id, attempt, outcome, stand_in: None })
+            }
             Reply::After(delay, outcome) => {
                 self.replies.insert((self.now + delay, self.arrived), (id, attempt, outcome));
                 self.arrived += 1;

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    Acknowledgement, AlertView, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason, RuleHealth,
-    RuleView, Silence, SilenceId, SilenceState, SuppressReason,
+    Acknowledgement, AlertView, DeliveryReason, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason,
+    RuleHealth, RuleView, Silence, SilenceId, SilenceState, SuppressReason,
 };
 use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
 
@@ -161,9 +161,10 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
                 &history,
                 waiting.iter().find(|row| !row.error.is_empty()),
                 next_flush,
+                evaluated.iter().find_map(|(rule, instance)| instance.and_then(|_| undecided(rule))),
             )
         }
-        None => of_past(history.last(), name, &evaluated, &similar),
+        None => of_past(&history, name, &evaluated, &similar),
     };
     Some(json!({
         "verdict": verdict,
@@ -255,6 +256,31 @@ fn said(reason: &SuppressReason) -> String {
 /// One sentence about an alert in dispatch.
 fn of_alert(
     view: &AlertView,
+    held_back: Vec<String>,
+    in_groups: Vec<&SuppressReason>,
+    history: &[Arc<HistoryEntry>],
+    failing: Option<&OutboxView>,
+    next_flush: Option<Timestamp>,
+    undecided: Option<String>,
+) -> String {
+    let sentence = of_telling(view, held_back, in_groups, history, failing, next_flush);
+    undecided.into_iter().fold(sentence, |sentence, why| format!("{sentence}; {why}"))
+}
+
+/// What is said of a rule whose last evaluation did not come to an answer of its own.
+fn undecided(rule: &RuleView) -> Option<String> {
+    let at = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+    match &rule.health {
+        RuleHealth::Error(error) => {
+            Some(format!("the evaluation of its rule failed{at}, which leaves the alert as it was: {error}"))
+        }
+        RuleHealth::Ok | RuleHealth::Unknown => rule.stand_in.as_ref().map(|why| format!("its rule{at}: {why}")),
+    }
+}
+
+/// One sentence about whether an alert is told.
+fn of_telling(
+    view: &AlertView,
     mut held_back: Vec<String>,
     in_groups: Vec<&SuppressReason>,
     history: &[Arc<HistoryEntry>],
@@ -283,7 +309,8 @@ fn of_alert(
     match last(&OUTCOMES) {
         Some(entry) => {
             let receiver = entry.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
-            let told = format!("it fires; {receiver}{} ({})", entry.reason, entry.at.to_rfc3339());
+            let instead = stood_in(history, entry);
+            let told = format!("it fires; {receiver}{} ({}){instead}", entry.reason, entry.at.to_rfc3339());
             match &view.acknowledgement {
                 Some(Acknowledgement { by, .. }) => format!("{told}; {by} looks after it, so it is not repeated"),
                 None => told,
@@ -298,16 +325,25 @@ fn of_alert(
 
 /// One sentence about an alert that is not in dispatch, and perhaps was.
 fn of_past(
-    last: Option<&Arc<HistoryEntry>>,
+    history: &[Arc<HistoryEntry>],
     name: &str,
     evaluated: &[(&RuleView, Option<&Instance>)],
     similar: &[Labels],
 ) -> String {
     let is_over = evaluated.iter().all(|(_, instance)| instance.is_none());
-    let Some(last) = last.filter(|_| is_over) else { return of_rules(name, evaluated, similar) };
+    let Some(last) = history.last().filter(|_| is_over) else { return of_rules(name, evaluated, similar) };
     let why = if evaluated.is_empty() { String::new() } else { format!(": {}", of_rules(name, evaluated, similar)) };
     let receiver = last.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
-    format!("it is over{why}; its history ends with: {receiver}{} ({})", last.reason, last.at.to_rfc3339())
+    let (told, at, instead) = (&last.reason, last.at.to_rfc3339(), stood_in(history, last));
+    format!("it is over{why}; its history ends with: {receiver}{told} ({at}){instead}")
+}
+
+/// That the built-in message went in place of the receiver's own words, if it did.
+fn stood_in(history: &[Arc<HistoryEntry>], delivered: &HistoryEntry) -> String {
+    let of_it = history.iter().rev().filter(|entry| entry.notification == delivered.notification);
+    let mut reasons = of_it.map(|entry| &entry.reason);
+    let why = reasons.find(|reason| matches!(reason, Reason::Delivery(DeliveryReason::StoodIn { .. })));
+    why.map_or_else(String::new, |why| format!("; {why}"))
 }
 
 /// One sentence about an alert that rules say something about, or nothing.
@@ -333,6 +369,9 @@ fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &
     let mut last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
     if let Some(due) = rule.made_up_for {
         last += &format!(", which stood in for {}, when it could not be evaluated", due.to_rfc3339());
+    }
+    if let (RuleHealth::Ok, Some(why)) = (&rule.health, &rule.stand_in) {
+        return format!("its rule has no result with these labels{last}: {why}");
     }
     if let (RuleHealth::Ok, Some(complaint)) = (&rule.health, rule.complaint()) {
         return format!("its rule has no result with these labels, or it was left out{last}: {complaint}");
@@ -408,10 +447,10 @@ mod tests {
     fn an_alert_that_is_over_is_explained_by_its_history() {
         let reason = Reason::from(SuppressReason::Muted("night".into()));
         let last = Arc::new(HistoryEntry { at: Timestamp::EPOCH, reason, target: None, notification: None });
-        let said = of_past(Some(&last), "Gone", &[], &[]);
+        let said = of_past(&[last], "Gone", &[], &[]);
         assert!(said.starts_with("it is over; its history ends with: "), "{said}");
         assert!(said.ends_with("night (1970-01-01T00:00:00.000Z)"), "{said}");
-        let unheard = of_past(None, "Gone", &[], &[]);
+        let unheard = of_past(&[], "Gone", &[], &[]);
         assert!(unheard.starts_with("no rule raises an alert named \"Gone\""), "{unheard}");
     }
 }

@@ -368,6 +368,7 @@ fn an_end_that_no_flush_has_seen_changes_nothing_where_ends_are_not_wanted() {
         id,
         attempt: 1,
         outcome: DeliveryOutcome::Delivered { receipt: String::new() },
+        stand_in: None,
     });
     w.answers.clear();
     w.at("3s").fire(&["A"]);
@@ -401,6 +402,7 @@ fn a_refire_after_an_end_that_came_during_an_attempt_is_news_where_ends_are_not_
         id,
         attempt,
         outcome: DeliveryOutcome::Retry { after: None, reason: "503".to_owned() },
+        stand_in: None,
     });
     w.at("1h");
     let told: Vec<_> = w.log.iter().map(|line| line.split_once(' ').map_or("", |(_, what)| what)).collect();
@@ -444,7 +446,12 @@ fn a_receiver_that_wants_no_ends_any_more_is_owed_none_by_what_it_refuses() {
     w.expect(&["0s ops first_notification +A", "5m ops new_alerts_in_group +A +B"]);
     w.reload_dispatch(|dispatch| dispatch.receivers[0].integrations[0].send_resolved = false);
     let (id, attempt) = (w.deliveries[1].id, w.deliveries[1].attempt);
-    w.input(Input::Delivered { id, attempt, outcome: DeliveryOutcome::Rejected { reason: "400".to_owned() } });
+    w.input(Input::Delivered {
+        id,
+        attempt,
+        outcome: DeliveryOutcome::Rejected { reason: "400".to_owned() },
+        stand_in: None,
+    });
     w.resolve(&["A", "B"]);
     w.at("1h");
     assert!(w.engine.alert_groups(w.now).is_empty() && w.engine.alerts(w.now).is_empty());

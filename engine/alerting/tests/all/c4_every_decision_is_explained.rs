@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watchfire_alerting::{GroupBy, Record, Settings};
+use watchfire_alerting::{Change, DeliveryOutcome, GroupBy, Record, Settings, Subject};
+use watchfire_model::RuleId;
+use watchfire_plugin::{PluginError, PluginUse};
 
 use crate::world::{World, alerting, at_once, labels, rule_group};
 
@@ -107,4 +109,76 @@ fn alerts_share_what_was_decided_about_them_together_after_a_restart_too() {
         let words: Vec<&str> = shared.map(|line| line.reason.word()).collect();
         assert!(words.starts_with(&["received", "first_notification", "delivered"]), "{restarted}: {words:?}");
     }
+}
+
+#[test]
+fn what_stood_in_for_a_plugin_that_failed_is_told_where_it_decided() {
+    let mut w = World::with(
+        Settings::default(),
+        vec![rule_group(vec![alerting(1, "1m", "0s"), alerting(2, "0s", "0s")])],
+        at_once(),
+    );
+    let lines = |w: &World| -> Vec<String> {
+        let history = w.engine.history(labels("A").fingerprint());
+        let after = |word: &str| !matches!(word, "forgotten" | "resolved");
+        history.iter().map(|entry| entry.reason.word()).filter(|word| after(word)).map(str::to_owned).collect()
+    };
+    w.find(1, &["A"]);
+    w.at("1m");
+    // From here on the last answer counts, and it lets the alert fire.
+    w.stand_in = Some(format!("the plugin failed: {}", "x".repeat(2_000)));
+    w.at("3m");
+    assert_eq!(
+        lines(&w),
+        ["pending", "condition_stood_in", "firing", "first_notification", "stood_in", "delivered"],
+        "{:?}",
+        w.engine.history(labels("A").fingerprint())
+    );
+    let history = w.engine.history(labels("A").fingerprint());
+    let stood_in = history.iter().find(|entry| entry.reason.word() == "stood_in").unwrap();
+    assert_eq!(stood_in.notification, Some(w.deliveries[0].id));
+    let said = stood_in.reason.to_string();
+    assert!(said.starts_with("the plugin failed: xxx") && said.len() < 600, "{said}");
+    // The rule says so as long as it is so, and those who watch hear of it once.
+    let complaint = |w: &World| w.engine.rule_state(RuleId(1)).unwrap().complaint();
+    assert_eq!(complaint(&w).as_deref(), Some(&*said));
+    let of_rule = |change: &&Arc<Change>| {
+        matches!(change.subject, Subject::Rule(RuleId(1))) && change.reason.word() == "condition_stood_in"
+    };
+    assert_eq!(w.changes.iter().filter(of_rule).count(), 1);
+    w.stand_in = None;
+    w.at("5m");
+    assert_eq!(complaint(&w), None);
+    // Said once, however much one evaluation changes.
+    w.stand_in = Some("the plugin failed".to_owned());
+    w.finds.clear();
+    w.at("2h");
+    w.find(2, &["B"]);
+    w.at("2h2m");
+    let history = w.engine.history(labels("B").fingerprint());
+    let words: Vec<&str> = history.iter().map(|entry| entry.reason.word()).collect();
+    assert_eq!(words[..3], ["condition_stood_in", "pending", "firing"]);
+    // Where nothing arrived, nothing stood in.
+    let before = lines(&w).len();
+    w.answers.insert("ops".to_owned(), Some(DeliveryOutcome::Rejected { reason: "400".to_owned() }));
+    w.find(1, &["A"]);
+    w.at("2h10m");
+    let since = lines(&w).split_off(before);
+    assert!(since.contains(&"rejected".to_owned()) && !since.contains(&"stood_in".to_owned()), "{since:?}");
+}
+
+#[test]
+fn a_router_that_failed_is_told_of_with_the_way_that_was_taken() {
+    let mut dispatch = at_once();
+    dispatch.route.router = Some(PluginUse { plugin: "router".to_owned(), config_json: "{}".to_owned() });
+    let mut w = World::new(dispatch);
+    w.router = Some(|_| Err(PluginError::Trap("unreachable".to_owned())));
+    w.fire(&["A"]);
+    let history = w.engine.history(labels("A").fingerprint());
+    let words: Vec<&str> = history.iter().map(|entry| entry.reason.word()).collect();
+    assert_eq!(words, ["received", "router_failed", "first_notification", "delivered"]);
+    assert_eq!(
+        history[1].reason.to_string(),
+        "the router plugin failed, the route's own receiver is told: the plugin trapped: unreachable"
+    );
 }

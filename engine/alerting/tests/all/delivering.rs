@@ -147,7 +147,7 @@ fn an_acknowledgement_is_passed_on_whatever_the_clock_said_at_the_one_before() {
         w.now = w.now - Duration::from_hours(7);
         match restarts {
             true => w.crash("1s"),
-            false => w.input(Input::Delivered { id, attempt: 1, outcome: delivered() }),
+            false => w.input(Input::Delivered { id, attempt: 1, outcome: delivered(), stand_in: None }),
         }
         w.at("3h").fire(&["B"]);
         w.at("3h10m");
@@ -213,7 +213,12 @@ fn a_receiver_that_never_answers_is_tried_again() {
     assert_eq!(w.engine.counters().attempts_lost, 1);
     // The answer to the first attempt comes late, and counts.
     let id = w.deliveries[0].id;
-    w.input(Input::Delivered { id, attempt: 1, outcome: DeliveryOutcome::Delivered { receipt: "late".to_owned() } });
+    w.input(Input::Delivered {
+        id,
+        attempt: 1,
+        outcome: DeliveryOutcome::Delivered { receipt: "late".to_owned() },
+        stand_in: None,
+    });
     w.log.clear();
     w.at("1h");
     w.expect(&[]);

@@ -280,7 +280,7 @@ impl Simulation {
             0 => DeliveryOutcome::Retry { after: None, reason: "busy".to_owned() },
             _ => DeliveryOutcome::Delivered { receipt: String::new() },
         };
-        let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+        let input = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome, stand_in: None };
         self.nodes[index].engine.handle(self.now, input);
         self.drain(index);
     }

@@ -178,7 +178,7 @@ fn semantics_23_a_firing_alert_has_no_end_on_its_way_and_an_ended_one_stays_unti
     send(&mut w, "alertname=A", Some("8m"));
     let delivered = DeliveryOutcome::Delivered { receipt: "ok".to_owned() };
     let id = w.deliveries[0].id;
-    w.input(Input::Delivered { id, attempt: 1, outcome: delivered });
+    w.input(Input::Delivered { id, attempt: 1, outcome: delivered, stand_in: None });
     w.answers.clear();
     w.log.clear();
     w.at("7m");

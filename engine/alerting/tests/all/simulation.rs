@@ -286,6 +286,7 @@ impl Simulation {
             at: request.at,
             took: Duration::from_millis(3),
             result,
+            stand_in: None,
             state_writes: vec![],
         }
     }
@@ -341,7 +342,7 @@ impl Simulation {
             Mode::Refuses => DeliveryOutcome::Rejected { reason: reason() },
             Mode::TakesAndIsSilent | Mode::IsSilent => return,
         };
-        let answer = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome };
+        let answer = Input::Delivered { id: delivery.id, attempt: delivery.attempt, outcome, stand_in: None };
         if mode == Mode::Slow { self.held.push_back(answer) } else { inputs.push_back(answer) }
     }
 

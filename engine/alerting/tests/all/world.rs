@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) answers: BTreeMap<String, Option<DeliveryOutcome>>,
     /// What routers answer; while there is nothing here they do not.
     pub(crate) router: Option<fn(&Alert) -> Result<Decision, PluginError>>,
+    /// What stood in for a condition in evaluations, and for a receiver's own words in deliveries.
+    pub(crate) stand_in: Option<String>,
     /// Whether evaluations are answered.
     pub(crate) evaluates: bool,
     /// Whether it is confirmed what is durable.
@@ -71,6 +73,7 @@ impl World {
             finds: BTreeMap::new(),
             answers: BTreeMap::new(),
             router: None,
+            stand_in: None,
             evaluates: true,
             confirms: true,
             log: Vec::new(),
@@ -141,7 +144,12 @@ impl World {
                         let outcome = self.answers.get(&*delivery.receiver).cloned().unwrap_or_else(delivered);
                         self.deliveries.push(*delivery);
                         if let Some(outcome) = outcome {
-                            inputs.push_back(Input::Delivered { id, attempt, outcome });
+                            inputs.push_back(Input::Delivered {
+                                id,
+                                attempt,
+                                outcome,
+                                stand_in: self.stand_in.clone(),
+                            });
                         }
                     }
                 }
@@ -177,6 +185,7 @@ impl World {
             at: request.at,
             took: Duration::from_millis(1),
             result,
+            stand_in: self.stand_in.clone(),
             state_writes: vec![],
         }
     }

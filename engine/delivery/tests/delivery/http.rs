@@ -341,6 +341,7 @@ async fn a_formatter_is_asked_and_a_broken_one_costs_no_page() {
     for integration in 0..names.len() {
         let attempt = deliverer.attempt(&delivery(&format!("slack[{integration}]"))).await;
         assert_eq!(said(&attempt.outcome), "delivered: ok");
+        assert_eq!(attempt.stand_in.iter().collect::<Vec<_>>(), attempt.notes.iter().collect::<Vec<_>>());
         notes.extend(attempt.notes);
     }
     expect![[r#"

@@ -44,6 +44,8 @@ pub(super) struct AttemptRow {
     pub(super) state: &'static str,
     pub(super) tone: &'static str,
     pub(super) said: String,
+    /// What failed or was left out on the way.
+    pub(super) notes: Vec<String>,
     pub(super) when: String,
     pub(super) requests: Vec<RequestRow>,
 }
@@ -91,6 +93,7 @@ impl AttemptRow {
             state,
             tone,
             said: said.to_string(),
+            notes: record.attempt.notes.clone(),
             when: format!("{} ago", ago(now, record.at)),
             requests: requests.collect(),
         }

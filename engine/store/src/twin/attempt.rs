@@ -38,6 +38,9 @@ struct Row<'a> {
     outcome: Outcome,
     channel: Arc<str>,
     notes: Vec<String>,
+    // Versions before did not keep it.
+    #[serde(default)]
+    stand_in: Option<String>,
     exchanges: Vec<ExchangeTwin>,
 }
 
@@ -156,6 +159,7 @@ pub(crate) fn encode_attempt(record: &DeliveryRecord) -> Result<Vec<u8>, serde_j
         outcome: (&attempt.outcome).into(),
         channel: attempt.kind.clone(),
         notes: attempt.notes.clone(),
+        stand_in: attempt.stand_in.clone(),
         exchanges: attempt.exchanges.iter().map(ExchangeTwin::from).collect(),
     };
     let body = serde_json::to_vec(&row)?;
@@ -195,6 +199,7 @@ pub(crate) fn decode_attempt(number: u64, body: &[u8]) -> Result<DeliveryRecord,
         kind: row.channel,
         exchanges: row.exchanges.into_iter().map(Exchange::try_from).collect::<Result<_, _>>()?,
         notes: row.notes,
+        stand_in: row.stand_in,
     };
     Ok(DeliveryRecord { number, at: row.at.into(), delivery, alerts: row.told, attempt })
 }

@@ -378,7 +378,7 @@ prop_compose! {
             receipt: receipt.into(),
         };
         let alerts = delivery.alerts.len();
-        let attempt = Attempt { outcome, kind: kind.into(), exchanges, notes };
+        let attempt = Attempt { outcome, kind: kind.into(), exchanges, stand_in: notes.first().cloned(), notes };
         DeliveryRecord { number: number.into(), at, delivery, alerts, attempt }
     }
 }
