@@ -13,7 +13,7 @@ import json
 import sys
 from binascii import crc32
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from componentize_py_types import Err
 from wit_world.exports import formatter as _formatter
@@ -283,30 +283,40 @@ def of(what: str, kinds: Any, value: Any) -> Any:
     """The value, which must be of one of these types; says what it is where it is not."""
     if isinstance(value, kinds):
         return value
-    names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-    hint = "; a method of a plugin cannot be `async`" if hasattr(value, "__await__") else ""
-    raise TypeError(f"{what} must be {names}, not {_shown(value)}{hint}")
+    raise _wrong(what, kinds, value)
 
 
 def text(what: str, value: Any) -> str:
     """A text. Halves of characters, which UTF-8 does not have, become the sign for what is unknown."""
-    if not of(what, str, value).isascii():
+    if not isinstance(value, str):
+        raise _wrong(what, str, value)
+    if not value.isascii():
         value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
 
 
 def number(what: str, value: Any) -> int:
     """A whole number as the contract has it."""
-    if not 0 <= of(what, int, value) < 1 << 32:
+    if not isinstance(value, int):
+        raise _wrong(what, int, value)
+    if not 0 <= value < 1 << 32:
         raise ValueError(f"{what} must be from 0 to 4294967295, not {_shown(value)}")
     return int(value)
 
 
 def members(what: str, value: Any) -> list:
     """What is in a list, or in anything like it; a text is none."""
+    if isinstance(value, list):
+        return value
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{what} must be a list, not {_shown(value)}")
     return list(value)
+
+
+def _wrong(what: str, kinds: Any, value: Any) -> TypeError:
+    names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    hint = "; a method of a plugin cannot be `async`" if hasattr(value, "__await__") else ""
+    return TypeError(f"{what} must be {names}, not {_shown(value)}{hint}")
 
 
 def _shown(value: Any) -> str:
@@ -345,50 +355,67 @@ def descriptors() -> list[_types.Descriptor]:
 
 
 class Opened:
-    """What was opened of one kind, under handles; turns exceptions into what the contract has for them."""
+    """What was opened of one kind, under handles."""
 
-    #: The objects by kind and handle, with what random numbers are made from. Kept here, because the runtime makes a new
-    #: `Opened` for each call.
-    _all: dict[type, list[tuple[Any, int]]] = {Condition: [], Router: [], Formatter: []}
-
-    def __init__(self, kind: type):
-        self.kind = kind
-        self.objects = self._all[kind]
+    #: What is opened.
+    kind: type
+    #: The objects by handle, with what random numbers are made from. Of the class, because the runtime makes a new object of
+    #: it for each call.
+    objects: list[tuple[Any, int]]
 
     def open(self, name: str, config: str) -> int:
         if name not in _offered[self.kind]:
             raise Err(_types.PluginError_Unsupported(f"this plugin offers no {name!r}"))
         seed = crc32(config.encode())
-        opened = self.guard(lambda: 0, seed, lambda: _offered[self.kind][name](json.loads(config)))
+        _begin(lambda: 0, seed)
+        try:
+            opened = _offered[self.kind][name](json.loads(config))
+        except BaseException as error:
+            raise refusal(error)
         self.objects.append((opened, seed))
         return len(self.objects) - 1
 
     def close(self, handle: int) -> None:
         self.objects[handle] = (None, 0)
 
-    def call(self, handle: int, at_ms, call):
-        """Calls with what was opened under a handle; `at_ms` gives the time."""
+    def begin(self, handle: int, at_ms: Callable[[], int]) -> Any:
+        """What was opened under a handle, for a call at a time."""
         opened, seed = self.objects[handle]
-        return self.guard(at_ms, seed, lambda: call(opened))
+        _begin(at_ms, seed)
+        return opened
 
-    def guard(self, at_ms, seed: int, call):
-        # It is there if the plugin imports it, and would go on where the call before has left it.
-        random = sys.modules.get("random")
-        if random is not None:
-            random.seed(at_ms() << 32 | seed)
-        try:
-            return call()
-        except Err:
-            raise
-        except InvalidConfig as error:
-            path, message = text("path", str(error.path)), text("message", str(error.message))
-            raise Err(_types.PluginError_InvalidConfig(_types.ConfigError(path, message)))
-        except BadInput as error:
-            raise Err(_types.PluginError_BadInput(text("message", str(error))))
-        # Whatever else it is, `SystemExit` too, would end the call without a word.
-        except BaseException as error:
-            told = f"{type(error).__name__}: {error}{_places(error)}"
-            raise Err(_types.PluginError_Internal(text("message", told)))
+
+#: The module `random`, if the plugin imports it.
+_random: Any = None
+
+
+def imported() -> None:
+    """To be called when the plugin is imported, and before anybody calls it."""
+    global _random
+    _random = sys.modules.get("random")
+
+
+def _begin(at_ms: Callable[[], int], seed: int) -> None:
+    if _random is not None:
+        # It would go on where the call before has left it. To begin anew takes as long as a small call, which is why it is
+        # done for those alone who may draw.
+        _random.seed(at_ms() << 32 | seed)
+    else:
+        # The runtime imports it for itself. Nobody gets at numbers that did not begin anew by importing it in a function.
+        sys.modules.pop("random", None)
+
+
+def refusal(error: BaseException) -> Err:
+    """What the contract has for an exception: whatever else is raised, `SystemExit` too, ends a call without a word."""
+    if isinstance(error, Err):
+        return error
+    if isinstance(error, InvalidConfig):
+        path, message = text("path", str(error.path)), text("message", str(error.message))
+        return Err(_types.PluginError_InvalidConfig(_types.ConfigError(path, message)))
+    if isinstance(error, BadInput):
+        return Err(_types.PluginError_BadInput(text("message", str(error))))
+    told = f"{type(error).__name__}: {error}{_places(error)}"
+    return Err(_types.PluginError_Internal(text("message", told)))
 
 
 def _places(error: BaseException) -> str:

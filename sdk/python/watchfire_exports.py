@@ -7,6 +7,8 @@ from wit_world.exports import condition as _condition
 from wit_world.exports import formatter as _formatter
 from wit_world.exports import router as _router
 
+watchfire.imported()
+
 
 def _alert(alert) -> watchfire.Alert:
     return watchfire.Alert(
@@ -91,26 +93,31 @@ class Plugin:
 
 
 class Condition(watchfire.Opened):
-    def __init__(self):
-        super().__init__(watchfire.Condition)
+    kind, objects = watchfire.Condition, []
 
     def evaluate(self, handle):
-        batch, state = watchfire.Batch(), watchfire.State()
-        return self.call(handle, lambda: batch.at_ms, lambda condition: _outcome(condition.evaluate(batch, state)))
+        batch = watchfire.Batch()
+        condition = self.begin(handle, lambda: batch.at_ms)
+        try:
+            return _outcome(condition.evaluate(batch, watchfire.State()))
+        except BaseException as error:
+            raise watchfire.refusal(error)
 
 
 class Router(watchfire.Opened):
-    def __init__(self):
-        super().__init__(watchfire.Router)
+    kind, objects = watchfire.Router, []
 
     def route(self, handle, at_ms, alerts):
         given = [_alert(alert) for alert in alerts]
-        return self.call(handle, lambda: at_ms, lambda router: _decisions(router.route(at_ms, given)))
+        router = self.begin(handle, lambda: at_ms)
+        try:
+            return _decisions(router.route(at_ms, given))
+        except BaseException as error:
+            raise watchfire.refusal(error)
 
 
 class Formatter(watchfire.Opened):
-    def __init__(self):
-        super().__init__(watchfire.Formatter)
+    kind, objects = watchfire.Formatter, []
 
     def format(self, handle, group):
         alerts = [_alert(alert) for alert in group.alerts]
@@ -125,4 +132,8 @@ class Formatter(watchfire.Opened):
             group.channel,
             dict(group.secrets),
         )
-        return self.call(handle, lambda: group.at_ms, lambda formatter: _message(formatter.format(about)))
+        formatter = self.begin(handle, lambda: group.at_ms)
+        try:
+            return _message(formatter.format(about))
+        except BaseException as error:
+            raise watchfire.refusal(error)
