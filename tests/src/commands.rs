@@ -377,7 +377,8 @@ fn explain() -> Result<()> {
     block_on(async {
         let rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: High\n    expr: load > 10\n    for: 1h\n  \
                      - alert: Bad\n    expr: load > on (x) group_left load\n  - alert: Told\n    expr: load > 10\n  \
-                     - alert: Blind\n    expr: load\n    condition: {plugin: absent, on_error: fire}\n";
+                     - alert: Blind\n    expr: load\n    condition: {plugin: absent, on_error: fire}\n  \
+                     - alert: Unseen\n    expr: load\n    condition: {plugin: absent}\n";
         let sink = crate::support::Sink::start().await?;
         let config = format!(
             "rules: {{paths: [rules.yml]}}\nroute: {{receiver: all, group_by: [alertname], group_wait: 0s}}\n\
@@ -393,6 +394,7 @@ fn explain() -> Result<()> {
             (&["High", "host=a"][..], &["not yet for as long as `for` says", "pending since", "value 50"][..]),
             (&["High", "host=gone"], &["none with these labels", "Alerts of that name", "host=\"a\""]),
             (&["Bad"], &["the evaluation of its rule failed"]),
+            (&["Unseen", "host=a"], &["the evaluation of its rule failed", "absent"]),
             (&["Unheard", "a=b"], &["no rule raises an alert named \"Unheard\""]),
         ] {
             crate::support::eventually(&format!("{alert:?} is explained"), async || {

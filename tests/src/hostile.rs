@@ -108,8 +108,8 @@ fn folder() -> Result<()> {
     })
 }
 
-/// A router and a formatter that trap, and a condition that traps where its rule says that this fires: everybody is told
-/// all the same, and everything that keeps failing is suspended and seen to be.
+/// A router and a formatter that trap, and conditions that trap when they are asked or opened where their rules say that
+/// this fires: everybody is told all the same, and everything that keeps failing is suspended and seen to be.
 fn failing() -> Result<()> {
     block_on(async {
         let sink = Sink::start().await?;
@@ -120,7 +120,8 @@ fn failing() -> Result<()> {
             sink.url("/")
         );
         let rules = "groups:\n- name: g\n  rules:\n  - {alert: Good, expr: value > 1}\n\
-                     \x20 - {alert: Watched, expr: value, condition: {plugin: traps-condition, on_error: fire}}\n";
+                     \x20 - {alert: Watched, expr: value, condition: {plugin: traps-condition, on_error: fire}}\n\
+                     \x20 - {alert: Unopened, expr: value, condition: {plugin: traps-at-first, on_error: fire}}\n";
         let mut engine = Engine::prepare(&[("watchfire.yml", &config), ("rules.yml", rules)])?;
         let plugins = engine.folder().join("plugins");
         std::fs::create_dir_all(&plugins)?;
@@ -128,10 +129,12 @@ fn failing() -> Result<()> {
             let fixture = Fixture { kind, evaluate: "unreachable", ..GOOD };
             std::fs::write(plugins.join(format!("traps-{kind}.wasm")), fixture.build())?;
         }
+        let unopened = Fixture { open: "unreachable", ..GOOD };
+        std::fs::write(plugins.join("traps-at-first.wasm"), unopened.build())?;
         engine.run_with_plugins(&[]).await?;
         for round in 0..7 {
             engine.push(&format!("value{{round=\"{round}\"}} 5\n")).await?;
-            for alert in ["Good", "Watched"] {
+            for alert in ["Good", "Watched", "Unopened"] {
                 sink.until(&format!("{alert} pages in its built-in words, round {round}"), |received| {
                     received.iter().any(|one| {
                         one.json["commonLabels"]["alertname"] == alert
@@ -147,7 +150,8 @@ fn failing() -> Result<()> {
             let suspended = |plugin: &serde_json::Value| {
                 plugin["suspensions"][0]["last"].as_str().is_some_and(|last| last.contains("trapped"))
             };
-            Ok((plugins.len() == 3 && plugins.iter().all(suspended)).then_some(()))
+            let mut called = plugins.iter().filter(|plugin| plugin["name"] != "traps-at-first");
+            Ok((plugins.len() == 4 && called.all(suspended)).then_some(()))
         })
         .await?;
         let metrics = engine.text("/metrics").await?;

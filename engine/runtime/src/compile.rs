@@ -11,7 +11,7 @@ use watchfire_model::{Duration, RuleId};
 use watchfire_plugin::{Condition, Failing, Limits, PluginError, Provider, StateLimits};
 use watchfire_promql::{Options, Tracked};
 use watchfire_rules::dataflow::{Reader, Written, is_chain};
-use watchfire_rules::{ConditionUse, OnError, Prepared, Rule, RuleFile, RuleGroup, Source};
+use watchfire_rules::{ConditionUse, Prepared, Rule, RuleFile, RuleGroup, Source};
 
 use crate::data::lock;
 use crate::evaluate::{OpenedCondition, Ready, RuleSet};
@@ -87,13 +87,7 @@ pub(crate) fn compile(
                     continue;
                 }
             };
-            match compiled.add(config, group, rule, server, before, providers, host, remembered) {
-                Ok(spec) => rules.push(spec),
-                Err(diagnostic) => {
-                    compiled.diagnostics.push(diagnostic);
-                    compiled.quarantined += 1;
-                }
-            }
+            rules.push(compiled.add(config, group, rule, server, before, providers, host, remembered));
         }
         compiled.definitions.groups.push(RuleGroupSpec {
             id: group.id,
@@ -138,24 +132,15 @@ impl Compiled {
         providers: &dyn Provider,
         host: &Host,
         remembered: &Remembered,
-    ) -> Result<RuleSpec, Diagnostic> {
+    ) -> RuleSpec {
         let query_offset = group.query_offset.unwrap_or(config.evaluation.query_offset);
         if let Some(ready) = self.unchanged(rule, query_offset, server.as_ref(), before) {
             lock(&ready.state.load()).set_limits(state_limits(config, None, host));
             self.readers.extend(ready.reader.clone());
             let spec = ready.spec.clone();
             self.rules.rules.insert(rule.id, ready);
-            return Ok(spec);
+            return spec;
         }
-        let wrong = |code: &'static str, message: String, severity: Level| Diagnostic {
-            file: group.file.clone(),
-            line: rule.position.line,
-            column: rule.position.column,
-            severity,
-            code,
-            message,
-            help: None,
-        };
         let condition = match &rule.condition {
             None => None,
             Some(wanted) => {
@@ -164,25 +149,30 @@ impl Compiled {
                 let generation = host.generation(plugin);
                 let unchanged =
                     |opened: &&Arc<OpenedCondition>| opened.condition_use == *wanted && opened.generation == generation;
+                // What stood in before says why the plugin failed then, which may not be why it fails now.
+                let version_before = || running.clone().filter(|opened| opened.generation != STANDS_IN);
                 match running.as_ref().filter(unchanged) {
                     Some(opened) => Some(Arc::clone(opened)),
                     None => match open(wanted, generation, providers) {
                         Ok(opened) => Some(opened),
                         // Nothing is wrong: it is opened as soon as it is compiled.
                         Err(error @ PluginError::Compiling(_)) => {
-                            Some(running.unwrap_or_else(|| failing(wanted, error)))
+                            Some(version_before().unwrap_or_else(|| failing(wanted, error)))
                         }
+                        // The rule stays, with the version before or with a failure, which `on_error` has an answer to and
+                        // which tells whoever asks about the rule.
                         Err(error) => {
-                            let diagnostic = wrong(
-                                "plugin",
-                                format!("rule {:?}: plugin {plugin:?}: {error}", rule.name),
-                                Level::Error,
-                            );
-                            // Whoever says what a failure comes to means this one too.
-                            let failing = || (wanted.on_error != OnError::Unknown).then(|| failing(wanted, error));
-                            let Some(stand_in) = running.or_else(failing) else { return Err(diagnostic) };
-                            self.diagnostics.push(diagnostic);
-                            Some(stand_in)
+                            self.diagnostics.push(Diagnostic {
+                                file: group.file.clone(),
+                                line: rule.position.line,
+                                column: rule.position.column,
+                                severity: Level::Error,
+                                code: "plugin",
+                                message: format!("rule {:?}: plugin {plugin:?}: {error}", rule.name),
+                                help: None,
+                            });
+                            self.quarantined += 1;
+                            Some(version_before().unwrap_or_else(|| failing(wanted, error)))
                         }
                     },
                 }
@@ -227,7 +217,7 @@ impl Compiled {
             quiet,
         };
         self.rules.rules.insert(spec.id, Arc::new(ready));
-        Ok(spec)
+        spec
     }
 
     /// Whether one of these rules may read what one before it writes.
@@ -289,12 +279,11 @@ fn open(
     Ok(Arc::new(OpenedCondition { condition_use: wanted.clone(), generation, condition: Mutex::new(condition) }))
 }
 
-/// In the place of a condition that cannot be opened. It belongs to no generation, so that the next reload tries again.
+/// The generation of what stands in: none that the host counts, so that the next reload tries again.
+const STANDS_IN: Option<u64> = Some(u64::MAX);
+
+/// In the place of a condition that cannot be opened.
 fn failing(wanted: &ConditionUse, error: PluginError) -> Arc<OpenedCondition> {
     let condition: Box<dyn Condition> = Box::new(Failing(error));
-    Arc::new(OpenedCondition {
-        condition_use: wanted.clone(),
-        generation: Some(u64::MAX),
-        condition: Mutex::new(condition),
-    })
+    Arc::new(OpenedCondition { condition_use: wanted.clone(), generation: STANDS_IN, condition: Mutex::new(condition) })
 }
