@@ -332,6 +332,7 @@ fn times() -> Result<()> {
 /// what people watch is there.
 fn metrics() -> Result<()> {
     const WATCHED: &[&str] = &[
+        "alertmanager_alerts_invalid",
         "alertmanager_alerts_received",
         "alertmanager_build_info",
         "alertmanager_config_hash",
@@ -357,6 +358,8 @@ fn metrics() -> Result<()> {
             let over = json!({"labels": {"alertname": "Over"}, "endsAt": "2020-01-01"});
             let answer = post(&format!("{url}/alerts"), &json!([{"labels": {"alertname": "Told"}}, over])).await?;
             ensure!(answer.0 == 200, "{url}: {answer:?}");
+            let answer = post(&format!("{url}/alerts"), &json!([{"labels": {}}])).await?;
+            ensure!(answer.0 == 400, "{url}: {answer:?}");
         }
         let there = format!("{}/metrics", peer.url.trim_end_matches("/api/v2"));
         let read = async |url: String| anyhow::Ok(client()?.get(url).send().await?.text().await?);
@@ -370,8 +373,11 @@ fn metrics() -> Result<()> {
             Ok((tried == 2).then_some(()))
         })
         .await?;
-        let here = families(&read(engine.url("/metrics")).await?);
-        let there = families(&read(there).await?);
+        let (here, there) = (read(engine.url("/metrics")).await?, read(there).await?);
+        for text in [&here, &there] {
+            ensure!(text.contains("\nalertmanager_alerts_invalid_total{version=\"v2\"} 1\n"), "{text}");
+        }
+        let (here, there) = (families(&here), families(&there));
         for name in WATCHED {
             ensure!(here.contains_key(*name), "there is no {name}: {here:?}");
         }

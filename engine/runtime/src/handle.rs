@@ -244,6 +244,11 @@ impl Watchfire {
         self.inner.metrics.matchers_refused.inc();
     }
 
+    /// Counts posted alerts that were refused because they cannot be alerts.
+    pub fn count_alerts_invalid(&self, alerts: usize) {
+        self.inner.metrics.alerts_invalid.inc_by(alerts as u64);
+    }
+
     /// Counts a request that was refused because of its size.
     pub fn count_too_large(&self) {
         self.inner.metrics.too_large.inc();

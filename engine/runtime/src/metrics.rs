@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) samples_rejected: Family<Label, Counter>,
     pub(crate) events_accepted: Counter,
     pub(crate) alerts_received: Family<Label, Counter>,
+    pub(crate) alerts_invalid: Counter,
     pub(crate) overloaded: Family<Label, Counter>,
     pub(crate) too_large: Counter,
     pub(crate) matchers_refused: Counter,
@@ -80,6 +81,7 @@ impl Metrics {
         let samples_rejected = metric!("samples_rejected", "Samples refused, by reason", Family::default());
         let events_accepted = metric!("events_accepted", "Events that were logged", Counter::default());
         let alerts_received = metric!("alerts_received", "Alerts posted from outside, by status", Family::default());
+        let alerts_invalid = metric!("alerts_invalid", "Posted alerts that cannot be alerts", Counter::default());
         let overloaded = metric!("overloaded", "Requests answered with 429, by queue", Family::default());
         let too_large = metric!(
             "requests_too_large",
@@ -154,6 +156,7 @@ impl Metrics {
             samples_rejected,
             events_accepted,
             alerts_received,
+            alerts_invalid,
             overloaded,
             too_large,
             matchers_refused,
@@ -199,6 +202,9 @@ impl Metrics {
             let count = self.alerts_received.get_or_create(&label("status", status)).get();
             format!("{received}_total{{status=\"{status}\",version=\"v2\"}} {count}")
         }));
+        let invalid = "alertmanager_alerts_invalid";
+        head(&mut lines, invalid, "Posted alerts that cannot be alerts", "counter");
+        lines.push(format!("{invalid}_total{{version=\"v2\"}} {}", self.alerts_invalid.get()));
         let mut gauge = |name: &str, help: &str, values: &[(&str, f64)]| {
             let name = format!("alertmanager_{name}");
             head(&mut lines, &name, help, "gauge");

@@ -259,6 +259,7 @@ pub(crate) async fn post_alerts(State(app): State<App>, headers: HeaderMap, body
     let decode = move |bytes: &[u8]| watchfire_ingest::alerts::decode(bytes, now, resolve_timeout, &limits);
     let decoded = app.read_body(bytes, decode).await.ok_or_else(|| gone().into_response())?;
     let decoded = decoded.map_err(|refused| answer(&refused))?;
+    app.engine.count_alerts_invalid(decoded.rejections.count);
     let error = decoded.error_answer();
     if !decoded.alerts.is_empty() {
         let pushed = app.engine.push_alerts(decoded.alerts).await.map_err(crate::push_refused)?;
