@@ -1,9 +1,10 @@
 //! The flush of an alert group: who of it may be told, and to whom something is to be told.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchfire_model::{Alert, Duration, Fingerprint, Timestamp};
+use watchfire_model::{Alert, Duration, Fingerprint, Labels, Timestamp};
 
 use crate::alert_store::StoredAlert;
 use crate::group::{Group, Pending};
@@ -411,21 +412,19 @@ impl Engine {
 
     /// Firing alerts lose their end, so that they cannot end while they are on their way.
     fn told_alerts(&self, content: &Content) -> Arc<[Alert]> {
-        let sorted = |set: &FingerprintSet| {
-            let mut alerts: Vec<Alert> =
-                set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.clone()).collect();
-            alerts.sort_by(|a, b| a.labels.cmp(&b.labels));
-            alerts
+        let of = |set: &FingerprintSet| -> Vec<Alert> {
+            set.iter().filter_map(|f| self.alerts.get(f)).map(|stored| stored.alert.clone()).collect()
         };
-        let mut alerts = sorted(&content.firing);
+        let mut alerts = of(&content.firing);
         for alert in &mut alerts {
             alert.ends_at = None;
         }
-        alerts.extend(sorted(&content.resolved).into_iter().map(|mut alert| {
+        alerts.extend(of(&content.resolved).into_iter().map(|mut alert| {
             // An end is what tells the two apart.
             alert.ends_at.get_or_insert(self.now);
             alert
         }));
+        alerts.sort_by(|a, b| order_of_telling(&a.labels, &b.labels));
         alerts.into()
     }
 
@@ -474,5 +473,53 @@ impl Engine {
     pub(crate) fn look_at_target(&mut self, group: &mut Group, index: usize) {
         let survey = self.survey(group);
         self.look_at(group, index, &survey);
+    }
+}
+
+/// The order in which Alertmanager tells alerts (`alert/alert.go`, `AlertSlice.Less`, and Prometheus' `LabelSet.Before`): by
+/// `job` and by `instance`, those without one last; then by the number of labels; then by the first label, in the order of
+/// the names, that one has not, which then comes first, or of which the values differ.
+fn order_of_telling(a: &Labels, b: &Labels) -> Ordering {
+    let by = |name: &str| match (a.get(name), b.get(name)) {
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (of_a, of_b) => of_a.cmp(&of_b),
+    };
+    let by_labels = || {
+        let mut labels = a.iter().zip(b.iter());
+        let differing = labels.find_map(|(of_a, of_b)| match of_a.name.cmp(of_b.name) {
+            Ordering::Equal => Some(of_a.value.cmp(of_b.value)).filter(|order| order.is_ne()),
+            // Whoever has the later name in this place has not the earlier one.
+            names => Some(names.reverse()),
+        });
+        differing.unwrap_or(Ordering::Equal)
+    };
+    by("job").then_with(|| by("instance")).then_with(|| a.len().cmp(&b.len())).then_with(by_labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_in_alertmanagers_order() {
+        let sorted: Vec<Labels> = [
+            &[("instance", "b"), ("job", "a"), ("z", "1")][..],
+            &[("instance", "a"), ("job", "b")],
+            &[("job", "b")],
+            &[("a", "9"), ("instance", "a")],
+            &[("instance", "b")],
+            &[("zone", "a")],
+            &[("host", "h2"), ("zone", "a")],
+            &[("disk", "a"), ("zone", "a")],
+            &[("disk", "b"), ("host", "a")],
+            &[("disk", "sda"), ("host", "h1"), ("zone", "z")],
+        ]
+        .map(|pairs| Labels::from_pairs(pairs.iter().copied()))
+        .into();
+        let mut told = sorted.clone();
+        told.reverse();
+        told.sort_by(order_of_telling);
+        assert_eq!(told, sorted);
     }
 }

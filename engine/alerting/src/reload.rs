@@ -97,8 +97,10 @@ impl Engine {
         if stored.resolved {
             self.timers.set(Timer::Forget(fingerprint), self.now + self.settings.alert_retention);
         } else if let (Some(end), true) = (stored.alert.ends_at, stored.rules.is_empty()) {
-            // Its sender could not reach the engine while it was down, and refreshed ends are not kept.
-            let end = end.max(self.now + self.settings.restart_grace);
+            // Its sender could not reach the engine while it was down, and refreshed ends are not kept. Whoever keeps an
+            // alert alive sends it again within the time that it gives it.
+            let given = end.since(stored.alert.updated_at);
+            let end = end.max(self.now + given.min(self.settings.restart_grace));
             stored.alert.ends_at = Some(end);
             self.timers.set(Timer::AlertEnd(fingerprint), end);
         }

@@ -68,8 +68,8 @@ pub struct Settings {
     pub gone_integrations_max: usize,
     /// After what time a router plugin that did not answer is passed over.
     pub router_deadline: Duration,
-    /// How long an alert from outside whose end came while the engine was down may still be sent again, and how long the
-    /// data of a rule's alert that was read back may be missing.
+    /// How long an alert from outside may still be sent again after a restart before it ends, or as long as its sender gave
+    /// it where that is less; and how long the data of a rule's alert that was read back may be missing.
     pub restart_grace: Duration,
 
     /// Attempts to deliver at one time. An integration may have as many of them under way as places are free beside it,

@@ -65,7 +65,7 @@ pub(crate) fn data(notification: &Notification) -> Data {
     data_of(notification, notification.alerts.len())
 }
 
-/// The same with the first `alerts_max` alerts; those that fire come first.
+/// The same with `alerts_max` alerts; if that is fewer than there are, those that fire come first.
 pub(crate) fn data_of(notification: &Notification, alerts_max: usize) -> Data {
     let alert = |view: &AlertView| AlertData {
         status: view.status,
@@ -76,10 +76,14 @@ pub(crate) fn data_of(notification: &Notification, alerts_max: usize) -> Data {
         generator_url: view.alert.generator_url.clone(),
         fingerprint: view.alert.fingerprint().to_string(),
     };
+    let alerts = match notification.alerts.len() > alerts_max {
+        true => notification.firing().chain(notification.resolved()).take(alerts_max).map(alert).collect(),
+        false => notification.alerts.iter().map(alert).collect(),
+    };
     Data {
         receiver: notification.receiver.clone(),
         status: notification.status(),
-        alerts: notification.alerts.iter().take(alerts_max).map(alert).collect(),
+        alerts,
         notification_reason: reason(&notification.reason).to_owned(),
         group_labels: notification.group_labels.clone(),
         common_labels: notification.common_labels.clone(),
@@ -147,6 +151,7 @@ fn facts(notification: &Notification, alerts_max: usize) -> Value {
         "place": ellipsis(&notification.place(), SHORT_CHARS_MAX, Unit::Chars),
         "headline": title(notification),
         "counts": counts(firing, resolved),
+        "folded": notification.folded,
         "summary": shorten(summary, VALUE_CHARS_MAX, Unit::Chars),
         "description": shorten(description, VALUE_CHARS_MAX, Unit::Chars),
         "began": clock(notification.since(), notification.at),

@@ -68,7 +68,7 @@ pub fn payload(notification: &Notification, max_alerts: usize) -> Value {
     serde_json::from_slice(&body(notification, max_alerts)).unwrap_or_default()
 }
 
-/// The same as text, its fields in Alertmanager's order.
+/// The same as text, its fields in Alertmanager's order; a digest has one more, how many alerts were held back.
 fn body(notification: &Notification, max_alerts: usize) -> Vec<u8> {
     let truncated = truncated(notification, max_alerts);
     let sent = &notification.alerts[..notification.alerts.len() - truncated];
@@ -86,6 +86,10 @@ fn body(notification: &Notification, max_alerts: usize) -> Vec<u8> {
         json.name("version").text("4");
         json.name("groupKey").text(&notification.group_key);
         json.name("truncatedAlerts").number(truncated);
+        // Of what Alertmanager does not send, this alone: what is in a digest is for nobody to guess.
+        if notification.folded > 0 {
+            json.name("folded").number(notification.folded);
+        }
     });
     json.finish()
 }

@@ -5,6 +5,7 @@
 //! and do so here.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
@@ -87,11 +88,13 @@ pub fn decode(
     if body.trim_ascii().is_empty() {
         return Err(ErrorAnswer::coded(422, 602, "alerts in body is required"));
     }
-    // Whether all of it is UTF-8 is found sooner than whether each text is. What is not is read for the sake of the message.
-    let shaped = match str::from_utf8(body) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(body),
-    };
+    // Whether all of it is UTF-8 is found sooner than whether each text is. What is not, such as half of a character that
+    // was cut, is no reason to lose the page: as for Go's decoder it is the sign for what is unknown.
+    let (text, whole) = (String::from_utf8_lossy(body), OnceCell::new());
+    let shaped = serde_json::from_str(&text).or_else(|error| match whole_characters(&text) {
+        Some(text) => serde_json::from_str(whole.get_or_init(|| text)),
+        None => Err(error),
+    });
     let elements = match shaped.map_err(ErrorAnswer::unparsable)? {
         Json::Is(Elements(elements)) => elements,
         Json::Null => Vec::new(),
@@ -115,6 +118,31 @@ pub fn decode(
         }
     }
     Ok(decoded)
+}
+
+/// JSON with the sign for what is unknown in the place of every escape of one half of a character whose other half is not
+/// there; nothing if there is none.
+fn whole_characters(json: &str) -> Option<String> {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    let (mut whole, mut rest, mut halves) = (String::with_capacity(json.len()), json, 0);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        whole += before;
+        let follows = || escape.get(6..).and_then(unit).is_some_and(|next| (0xDC00..0xE000).contains(&next));
+        let (read, length) = match unit(escape) {
+            Some(0xD800..0xDC00) if follows() => (&escape[..12], 12),
+            Some(0xD800..0xE000) => ("\\ufffd", 6),
+            // What follows a backslash may be another one, which begins nothing then.
+            _ => {
+                let length = escape.chars().take(2).map(char::len_utf8).sum();
+                (&escape[..length], length)
+            }
+        };
+        halves += usize::from(read == "\\ufffd");
+        whole += read;
+        rest = &escape[length..];
+    }
+    (halves > 0).then(|| whole + rest)
 }
 
 /// The elements of a body.

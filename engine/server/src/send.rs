@@ -145,8 +145,10 @@ impl Happened {
         if !self.message.is_empty() {
             annotations.insert("description".to_owned(), self.message);
         }
-        let lasts =
-            self.lasts.map(|text| text.parse::<Duration>().map_err(|_| format!("lasts is no duration: {text:?}")));
+        let lasts = self.lasts.map(|text| match text.parse::<Duration>() {
+            Ok(lasts) if !lasts.is_zero() => Ok(lasts),
+            _ => Err(format!("lasts must be a duration above 0, such as 30m, not {text:?}")),
+        });
         let mut alert = json!({"labels": labels, "annotations": annotations});
         let end = if self.resolved { Some(now) } else { lasts.transpose()?.map(|lasts| now + lasts) };
         if let Some(end) = end {
@@ -279,7 +281,8 @@ mod tests {
             (r#"{"event_type": "No Word", "title": "t"}"#, "event_type must be a word"),
             (r#"{"event_type": "x", "title": "t", "severity": "fatal"}"#, "severity cannot be"),
             (r#"{"event_type": "x", "title": "t", "labels": {"severity": "info"}}"#, "the label severity"),
-            (r#"{"event_type": "x", "title": "t", "lasts": "soon"}"#, "lasts is no duration"),
+            (r#"{"event_type": "x", "title": "t", "lasts": "soon"}"#, "lasts must be a duration above 0"),
+            (r#"{"event_type": "x", "title": "t", "lasts": "0s"}"#, "such as 30m, not \"0s\""),
             (r#"{"event_type": "x", "title": "t", "sevrity": "info"}"#, "unknown field"),
         ] {
             let error = alert(text).unwrap_err();

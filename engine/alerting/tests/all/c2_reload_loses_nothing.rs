@@ -285,7 +285,7 @@ fn a_restart_tells_no_end_again() {
     w.silence("D", "100h");
     w.expect(&[
         "0s ops first_notification +A +B",
-        "5m ops new_resolved_alerts +B -A",
+        "5m ops new_resolved_alerts -A +B",
         "10m ops new_alerts_in_group +B +C",
     ]);
     w.crash("1s");

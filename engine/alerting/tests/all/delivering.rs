@@ -270,7 +270,7 @@ fn a_router_chooses_receivers_groups_and_silence() {
         log,
         [
             "5m day all_alerts_resolved -A",
-            "5m day new_resolved_alerts +D -C",
+            "5m day new_resolved_alerts -C +D",
             "5m night all_alerts_resolved -A",
             "5m ops all_alerts_resolved -E",
         ]

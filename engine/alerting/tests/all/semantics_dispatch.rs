@@ -372,7 +372,28 @@ fn semantics_29_ended_alerts_are_forgotten_and_alerts_survive_a_restart() {
     assert_eq!(w.engine.alerts(w.now).len(), 2);
     w.at("20m");
     assert_eq!(w.engine.alerts(w.now).len(), 1);
-    w.expect(&["30s ops first_notification +B -A"]);
+    w.expect(&["30s ops first_notification -A +B"]);
+}
+
+/// Whoever keeps an alert alive could not do so while the engine was down, and has the time again that it gave.
+#[test]
+fn semantics_29_an_end_from_outside_is_moved_by_a_restart_as_far_as_its_sender_needs() {
+    // The end that was given at 0 s, when the engine crashes, for how long it is down, and the end after that.
+    for (given, crash, down, expected) in [
+        (Some("6s"), "3s", "1m", "69s"),
+        (Some("60s"), "10s", "5s", "75s"),
+        (Some("4h"), "10s", "5s", "4h"),
+        (Some("4h"), "3h59m", "10m", "4h14m"),
+        (None, "10s", "5s", "5m15s"),
+    ] {
+        let mut w = World::new(to_ops());
+        let begin = w.now;
+        let end = |text: &str| begin + text.parse::<Duration>().unwrap();
+        w.input(Input::Alerts(vec![external("A", begin, given.map(end))]));
+        w.at(crash);
+        w.crash(down);
+        assert_eq!(w.engine.alerts(w.now)[0].alert.ends_at, Some(end(expected)), "{given:?} {crash} {down}");
+    }
 }
 
 fn inhibiting(rules: &[(&str, &str, &[&str])]) -> Dispatch {
@@ -554,7 +575,10 @@ fn semantics_31_any_set_silences_deleting_expires_and_expired_ones_are_kept_120_
     w.at("10m");
     w.engine.expire_silence(w.now, &id).unwrap();
     w.drain();
-    assert_eq!(w.engine.expire_silence(w.now, &id), Err(SilenceError::AlreadyExpired(id.clone())));
+    let ended = w.engine.silence(&id).unwrap().clone();
+    w.now += Duration::from_mins(1);
+    assert_eq!(w.engine.expire_silence(w.now, &id), Ok(()));
+    assert_eq!(*w.engine.silence(&id).unwrap(), ended, "to end it again changes nothing");
     w.crash("1s");
     w.at("15m");
     w.expect(&["15m ops first_notification +A", "15m ops first_notification +B"]);

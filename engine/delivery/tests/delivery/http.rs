@@ -148,7 +148,7 @@ fn a_payload_is_what_its_texts_spell() {
 }
 
 #[test]
-fn the_engines_own_labels_are_not_told() {
+fn the_engines_own_labels_are_not_told_and_a_digest_says_how_many_it_holds() {
     let deliverer = deliverer(
         "  webhook_configs: [{url: 'http://127.0.0.1:1/'}]\n  slack_configs: [{api_url: 'http://127.0.0.1:1/', title: \
          '{{ template \"slack.default.title\" . }}'}]\n  discord_configs: [{webhook_url: 'http://127.0.0.1:1/'}]\n",
@@ -157,6 +157,7 @@ fn the_engines_own_labels_are_not_told() {
         let labels = [(own, "true"), ("alertname", "HighLatency"), ("__mine__", "shown")];
         let digest = |integration: &str| Delivery {
             group_labels: watchfire_model::Labels::from_pairs(labels),
+            folded: 17,
             ..delivery(integration)
         };
         for integration in ["webhook[0]", "slack[0]", "discord[0]"] {
@@ -164,6 +165,8 @@ fn the_engines_own_labels_are_not_told() {
             let body = String::from_utf8(request.body).unwrap();
             assert!(!body.contains(own) && !body.contains("true "), "{integration}: {body}");
             assert!(body.contains("shown"), "{integration}: {body}");
+            // Alertmanager's own texts have no place for it.
+            assert_eq!(body.contains(r#""folded":17"#), integration == "webhook[0]", "{integration}: {body}");
         }
     }
 }

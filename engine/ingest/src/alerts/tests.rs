@@ -54,6 +54,33 @@ fn an_alert_is_bounded_as_a_whole() {
     }
 }
 
+/// JavaScript writes half of a character where it has cut one; what else is not UTF-8 comes from a cut too.
+#[test]
+fn of_a_character_that_was_cut_only_that_character_is_lost() {
+    let table: [(&[u8], &str); 9] = [
+        (br"cut \ud83d", "cut \u{fffd}"),
+        (br"\ude00 cut", "\u{fffd} cut"),
+        (br"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (br"\ud83d\n\uD83D\uDE00", "\u{fffd}\n\u{1f600}"),
+        (br"\\ud83d \ud83d", "\\ud83d \u{fffd}"),
+        (br"\ufffd \ud83d", "\u{fffd} \u{fffd}"),
+        (b"cut \xf0\x9f\x98", "cut \u{fffd}"),
+        (b"\xff \\ud83d", "\u{fffd} \u{fffd}"),
+        ("\u{1f600} \\ud83d".as_bytes(), "\u{1f600} \u{fffd}"),
+    ];
+    for (cut, expected) in table {
+        let body =
+            [br#"[{"labels":{"a":"b"}},{"labels":{"a":"c"},"annotations":{"x":""#, cut, br#""}}]"#.as_slice()].concat();
+        let decoded = decode(&body, NOW, TIMEOUT, &Limits::STANDARD).unwrap();
+        assert_eq!(decoded.alerts.len(), 2, "{expected}");
+        assert_eq!(decoded.alerts[1].annotations.get("x"), Some(expected));
+    }
+    for broken in [r"\ud83", r"\u", r"\ud83d\x", "\\ud83d\\\u{1f600}"] {
+        let body = format!(r#"[{{"labels":{{"a":"{broken}"}}}}]"#);
+        assert!(decode(body.as_bytes(), NOW, TIMEOUT, &Limits::STANDARD).is_err(), "{broken}");
+    }
+}
+
 #[test]
 fn the_good_part_of_a_batch_is_kept_and_the_answer_is_400() {
     let decoded = read(

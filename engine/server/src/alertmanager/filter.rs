@@ -46,6 +46,8 @@ impl Filter {
         for (name, value) in pairs(query) {
             let one = |value: &str, budget: &mut MatcherBudget| watchfire_config::parse_matcher_within(value, budget);
             match name.as_str() {
+                // What takes one value has none then, as forms send what nobody has filled in.
+                one if value.is_empty() && !matches!(one, "filter" | "receiver_matchers") => {}
                 "active" => filter.active = flag(&value),
                 "silenced" => filter.silenced = flag(&value),
                 "inhibited" => filter.inhibited = flag(&value),

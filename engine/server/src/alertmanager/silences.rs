@@ -372,7 +372,6 @@ pub(crate) async fn delete_silence(State(app): State<App>, Path(id): Path<String
 fn silence_refused(error: &SilenceError) -> Refused {
     let status = match error {
         SilenceError::NotFound(_) => StatusCode::NOT_FOUND,
-        SilenceError::AlreadyExpired(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
     Refused(status, error.to_string())

@@ -26,7 +26,7 @@ pub(crate) struct ActionForm {
     by: String,
     #[serde(default)]
     comment: String,
-    /// How long it is to be quiet.
+    /// For how long it is snoozed.
     #[serde(default)]
     duration: String,
 }
