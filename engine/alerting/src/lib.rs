@@ -88,6 +88,6 @@ pub use tenure::{Claim, Leave, Tenure, Term, Turn, Wish};
 pub use unsaved::Unsaved;
 pub use view::{
     AlertGroupView, AlertView, AlertViewState, GroupedAlert, Instance, InstanceState, LogView, OutboxView,
-    RuleGroupView, RuleHealth, RuleView,
+    RuleGroupView, RuleHealth, RuleView, StandingView, TargetView,
 };
 pub use watchfire_plugin::PluginUse;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use watchfire_model::{Duration, Fingerprint, RuleId, Timestamp};
 
 use crate::alert_store::StoredAlert;
-use crate::group::Group;
+use crate::group::{Group, Member, Target};
 use crate::{
     AlertGroupView, AlertView, AlertViewState, Counters, Definitions, Engine, GroupedAlert, HistoryEntry, Integration,
-    LogView, OutboxView, RuleGroupView, RuleView, Settings, Silence, SilenceId, SuppressReason,
+    LogView, Notify, OutboxView, RuleGroupView, RuleView, Settings, Silence, SilenceId, StandingView, SuppressReason,
+    TargetView,
 };
 
 /// How often Prometheus sends a firing alert again; what is told to others about an alert's end assumes the same.
@@ -213,25 +214,89 @@ impl Engine {
     /// The notifications that are not delivered yet.
     pub fn outbox(&self) -> Vec<OutboxView> {
         let targets = self.groups.in_order().into_iter().flat_map(|group| &group.targets);
-        let views = targets.filter_map(|target| {
-            let pending = target.pending.as_ref()?;
-            Some(OutboxView {
-                id: pending.id,
-                target: (*target.key).clone(),
-                reason: pending.reason,
-                alerts: pending.alerts.len(),
-                created_at: pending.created_at,
-                attempt: pending.attempt,
-                in_flight: pending.in_flight,
-                next_attempt: pending.next_attempt,
-                error: pending.error.clone(),
-            })
+        targets.filter_map(Target::outbox_view).collect()
+    }
+
+    /// How an alert stands in each of its groups at `now`, by receiver and labels: who was told, who was not, and why.
+    pub fn standings(&self, now: Timestamp, fingerprint: Fingerprint) -> Vec<StandingView> {
+        let Some(stored) = self.alerts.get(fingerprint) else { return Vec::new() };
+        let groups = stored.memberships.iter().filter_map(|membership| {
+            let group = self.groups.get(&membership.group)?;
+            Some(self.standing(now, stored, group, membership.detached))
         });
-        views.collect()
+        let mut standings: Vec<StandingView> = groups.collect();
+        standings.sort_by(|a, b| {
+            let (a_key, b_key) = (a.key.as_str(), b.key.as_str());
+            (&a.receiver, &a.labels, a_key).cmp(&(&b.receiver, &b.labels, b_key))
+        });
+        standings
+    }
+
+    fn standing(&self, now: Timestamp, stored: &StoredAlert, group: &Group, detached: bool) -> StandingView {
+        let node = self.routes.find(&group.route);
+        let muted = node.and_then(|node| self.muted(node, now));
+        let damped = |stored: &StoredAlert| stored.damped_end(node, now, &group.targets);
+        let steps = node.map(|node| node.policy.escalation.as_slice()).unwrap_or_default();
+        let step = steps.iter().find(|step| !group.escalated.contains(&step.receiver));
+        // As a look at the group decides it. Of a large group seldom more than one alert is asked.
+        let is_open = |(fingerprint, member): (&Fingerprint, &Member)| {
+            let Some(stored) = self.alerts.get(*fingerprint).filter(|_| !member.detached) else { return false };
+            !stored.is_acknowledged()
+                && (!stored.resolved || damped(stored).is_some())
+                && self.suppressed(stored, muted.as_ref()).is_none()
+        };
+        StandingView {
+            key: group.key.clone(),
+            receiver: group.receiver.clone(),
+            labels: group.labels.clone(),
+            created_at: group.created_at,
+            next_flush: group.next_flush,
+            repeat_interval: node.map_or(Duration::from_hours(4), |node| node.repeat_interval),
+            notify: node.map_or(Notify::All, |node| node.policy.notify),
+            detached,
+            suppressed: self
+                .suppressed(stored, muted.as_ref())
+                .or_else(|| damped(stored).map(|until| SuppressReason::Flapping { until })),
+            muted_by: node.map(|node| self.muted_by(node, now)).unwrap_or_default(),
+            damped_until: stored.damped(node, now),
+            open: muted.is_none() && group.members.iter().any(is_open),
+            escalates: group
+                .unanswered_since
+                .zip(step)
+                .map(|(since, step)| (step.receiver.clone(), since + step.after)),
+            muted,
+            targets: group.targets.iter().map(Target::view).collect(),
+        }
     }
 
     /// What happened to an alert, oldest first; also for a while after it was forgotten.
     pub fn history(&self, fingerprint: Fingerprint) -> Vec<Arc<HistoryEntry>> {
         self.history.of(fingerprint)
+    }
+}
+
+impl Target {
+    fn view(&self) -> TargetView {
+        TargetView {
+            target: (*self.key).clone(),
+            current: self.current,
+            entry: self.entry.clone(),
+            pending: self.outbox_view(),
+        }
+    }
+
+    fn outbox_view(&self) -> Option<OutboxView> {
+        let pending = self.pending.as_ref()?;
+        Some(OutboxView {
+            id: pending.id,
+            target: (*self.key).clone(),
+            reason: pending.reason,
+            alerts: pending.alerts.len(),
+            created_at: pending.created_at,
+            attempt: pending.attempt,
+            in_flight: pending.in_flight,
+            next_attempt: pending.next_attempt,
+            error: pending.error.clone(),
+        })
     }
 }

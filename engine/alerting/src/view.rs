@@ -6,8 +6,8 @@ use std::sync::Arc;
 use watchfire_model::{Alert, AlertStatus, Annotations, Duration, Fingerprint, Labels, RuleGroupId, RuleId, Timestamp};
 
 use crate::{
-    Acknowledgement, GroupKey, LogEntry, NotificationId, NotifyReason, RouteId, RuleKind, SilenceId, SuppressReason,
-    TargetKey,
+    Acknowledgement, GroupKey, LogEntry, NotificationId, Notify, NotifyReason, RouteId, RuleKind, SilenceId,
+    SuppressReason, TargetKey,
 };
 
 /// Where an instance of an alerting rule is in its life.
@@ -208,6 +208,54 @@ pub struct GroupedAlert {
     pub detached: bool,
     /// Why it is not told here now, if so.
     pub suppressed: Option<SuppressReason>,
+}
+
+/// How an alert stands in one of its groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StandingView {
+    /// The group.
+    pub key: GroupKey,
+    /// Its receiver.
+    pub receiver: Arc<str>,
+    /// The labels by which its alerts are grouped.
+    pub labels: Labels,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it looks next whether there is something to tell.
+    pub next_flush: Timestamp,
+    /// After how long without a change it tells again.
+    pub repeat_interval: Duration,
+    /// What of the group a notification holds.
+    pub notify: Notify,
+    /// Whether only the alert's end is still to be told here.
+    pub detached: bool,
+    /// Why the alert is not told here now, if so.
+    pub suppressed: Option<SuppressReason>,
+    /// Why the group's route tells nothing at this time, if so.
+    pub muted: Option<SuppressReason>,
+    /// The intervals because of which that is so: those that mute it, or those outside of which it is.
+    pub muted_by: Vec<Arc<str>>,
+    /// Until when the alert counts as coming and going, so that its changes are not told.
+    pub damped_until: Option<Timestamp>,
+    /// Whether something is told here that nobody looks after; else nothing is repeated.
+    pub open: bool,
+    /// The receiver that is told next if nobody acknowledges, and when.
+    pub escalates: Option<(Arc<str>, Timestamp)>,
+    /// What each integration knows.
+    pub targets: Vec<TargetView>,
+}
+
+/// What an integration knows about an alert group, and what it is told next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetView {
+    /// Who.
+    pub target: TargetKey,
+    /// Whether the group's route sends here; else only promised ends are told.
+    pub current: bool,
+    /// What it knows.
+    pub entry: LogEntry,
+    /// The notification that is not delivered yet.
+    pub pending: Option<OutboxView>,
 }
 
 /// An entry of the notification log.

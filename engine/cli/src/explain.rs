@@ -107,7 +107,7 @@ fn told(answer: &Value) -> String {
     });
     section("Alerts of that name", "similar", &show);
     section("History", "history", &|entry| {
-        let to = entry["receiver"].as_str().map(|receiver| format!("  [{receiver}]")).unwrap_or_default();
+        let to = entry["to"].as_str().map(|to| format!("  [{}]", visible(to))).unwrap_or_default();
         format!("{}  {}{to}", text(&entry["at"]), text(&entry["why"]))
     });
     out

@@ -1,7 +1,6 @@
 //! `GET /api/watchfire/v1/explain`: why an alert was told, or why not (contract C4).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod verdict;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -9,29 +8,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use watchfire_alerting::{
-    Acknowledgement, AlertView, DeliveryReason, Engine, HistoryEntry, Instance, InstanceState, OutboxView, Reason,
-    RuleHealth, RuleView, Silence, SilenceId, SilenceState, SuppressReason,
+    AlertView, Engine, HistoryEntry, Instance, Reason, RuleView, Silence, SilenceId, SilenceState, SuppressReason,
 };
-use watchfire_model::{ALERT_NAME_LABEL, AlertStatus, Fingerprint, Labels, Timestamp};
+use watchfire_model::{ALERT_NAME_LABEL, Fingerprint, Labels, Timestamp};
 
 use crate::App;
 use crate::alertmanager::pairs;
+pub(crate) use verdict::muted;
+use verdict::{Asked, said};
 
 /// Alerts with the same name that are offered where the wanted one is not there.
 const SIMILAR_MAX: usize = 5;
-
-/// The words of history that say what became of an alert with a receiver.
-const OUTCOMES: [&str; 9] = [
-    "delivered",
-    "retry",
-    "rejected",
-    "given_up",
-    "no_integration",
-    "attempt_started",
-    "rate_limited",
-    "snooze",
-    "flaps",
-];
 
 /// What is asked about.
 enum Wanted {
@@ -114,15 +101,10 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
     let history = engine.history(fingerprint);
     let are_known = !labels.is_empty();
     let silences = if are_known { silences(engine, &labels, now) } else { Vec::new() };
-    let told: Vec<_> =
-        engine.notification_log().into_iter().filter(|row| row.entry.firing.contains(fingerprint)).collect();
-    let alert_groups = engine.alert_groups(now);
-    let in_groups: Vec<_> = alert_groups
-        .iter()
-        .filter_map(|group| Some((group, group.alerts.iter().find(|member| member.fingerprint == fingerprint)?)))
-        .collect();
-    let keys: BTreeSet<_> = in_groups.iter().map(|(group, _)| &group.key).collect();
-    let waiting: Vec<_> = engine.outbox().into_iter().filter(|row| keys.contains(&row.target.group)).collect();
+    let standings = engine.standings(now, fingerprint);
+    let targets = || standings.iter().flat_map(|standing| &standing.targets);
+    let told = targets().filter(|target| target.entry.firing.contains(fingerprint));
+    let waiting = targets().filter_map(|target| target.pending.as_ref());
     let routes: Vec<Value> = engine.definitions().filter(|_| are_known).map_or_else(Vec::new, |definitions| {
         let matched = definitions.dispatch.route.match_labels(&labels);
         matched
@@ -152,19 +134,15 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         };
     let verdict = match &view {
         Some(view) => {
-            let next_flush = in_groups.iter().map(|(group, _)| group.next_flush).min();
-            let in_group = in_groups.iter().filter_map(|(_, member)| member.suppressed.as_ref());
-            of_alert(
-                view,
-                held_back(engine, view, now),
-                in_group.collect(),
-                &history,
-                waiting.iter().find(|row| !row.error.is_empty()),
-                next_flush,
-                evaluated.iter().find_map(|(rule, instance)| instance.and_then(|_| undecided(rule))),
-            )
+            let undecided =
+                evaluated.iter().find_map(|(rule, instance)| instance.and_then(|_| verdict::undecided(rule)));
+            let asked = Asked { view, standings: &standings, history: &history, now };
+            verdict::of_alert(&asked, held_back(engine, view, now), undecided)
         }
-        None => of_past(&history, name, &evaluated, &similar),
+        None => {
+            let last = history.last().and_then(|entry| to(engine, entry));
+            verdict::of_past(&history, last, name, &evaluated, &similar)
+        }
     };
     Some(json!({
         "verdict": verdict,
@@ -174,20 +152,20 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
         "alert": view.as_ref().map(alert_json),
         "silences": silences.iter().map(|silence| silence_json(silence, now)).collect::<Vec<_>>(),
         "routes": routes,
-        "groups": in_groups.iter().map(|(group, member)| json!({
+        "groups": standings.iter().map(|group| json!({
             "receiver": group.receiver.as_ref(),
             "labels": labels_json(&group.labels),
             "since": group.created_at.to_rfc3339(),
             "nextFlush": group.next_flush.to_rfc3339(),
-            "notToldBecause": member.suppressed.as_ref().map(said),
+            "notToldBecause": group.suppressed.as_ref().map(said),
         })).collect::<Vec<_>>(),
-        "told": told.iter().map(|row| json!({
+        "told": told.map(|row| json!({
             "receiver": row.target.receiver.as_ref(),
             "integration": row.target.integration.to_string(),
             "at": row.entry.notified_at.map(Timestamp::to_rfc3339),
             "receipt": row.entry.receipt.as_ref(),
         })).collect::<Vec<_>>(),
-        "waiting": waiting.iter().map(|row| json!({
+        "waiting": waiting.map(|row| json!({
             "receiver": row.target.receiver.as_ref(),
             "integration": row.target.integration.to_string(),
             "reason": row.reason.as_str(),
@@ -197,7 +175,7 @@ fn explained(engine: &Engine, wanted: &Wanted, now: Timestamp) -> Option<Value> 
             "error": row.error.as_ref(),
         })).collect::<Vec<_>>(),
         "similar": similar.iter().map(labels_json).collect::<Vec<_>>(),
-        "history": history.iter().map(|entry| history_json(entry)).collect::<Vec<_>>(),
+        "history": history.iter().map(|entry| history_json(engine, entry)).collect::<Vec<_>>(),
     }))
 }
 
@@ -230,7 +208,7 @@ fn silences<'e>(engine: &'e Engine, labels: &Labels, now: Timestamp) -> Vec<&'e 
     engine.silences().into_iter().filter(lives).filter(matches).collect()
 }
 
-/// What keeps an alert quiet, by its id and in people's words.
+/// What keeps an alert quiet wherever it is routed, by its id and in people's words.
 fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> Vec<String> {
     let comment = |id: &SilenceId| {
         let silence = engine.silences().into_iter().find(|silence| silence.id == *id);
@@ -244,144 +222,37 @@ fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> Vec<String> {
         view.silenced_by.iter().map(|id| format!("silenced by {id}{}", comment(id))).collect();
     let inhibited = view.inhibited_by.iter().map(|it| format!("inhibited by the alert {it}{}", name(*it)));
     reasons.extend(inhibited);
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted by the interval {interval}")));
-    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by the router: {why}")));
+    let snooze = view.acknowledgement.as_ref().filter(|acknowledgement| acknowledgement.snooze);
+    reasons.extend(snooze.map(|snooze| {
+        let until = snooze.until.unwrap_or(Timestamp::MAX);
+        said(&SuppressReason::Snoozed { by: snooze.by.as_str().into(), until })
+    }));
     reasons
 }
 
-fn said(reason: &SuppressReason) -> String {
-    Reason::from(reason.clone()).to_string()
-}
-
-/// One sentence about an alert in dispatch.
-fn of_alert(
-    view: &AlertView,
-    held_back: Vec<String>,
-    in_groups: Vec<&SuppressReason>,
-    history: &[Arc<HistoryEntry>],
-    failing: Option<&OutboxView>,
-    next_flush: Option<Timestamp>,
-    undecided: Option<String>,
-) -> String {
-    let sentence = of_telling(view, held_back, in_groups, history, failing, next_flush);
-    undecided.into_iter().fold(sentence, |sentence, why| format!("{sentence}; {why}"))
-}
-
-/// What is said of a rule whose last evaluation did not come to an answer of its own.
-fn undecided(rule: &RuleView) -> Option<String> {
-    let at = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
-    match &rule.health {
-        RuleHealth::Error(error) => {
-            Some(format!("the evaluation of its rule failed{at}, which leaves the alert as it was: {error}"))
-        }
-        RuleHealth::Ok | RuleHealth::Unknown => rule.stand_in.as_ref().map(|why| format!("its rule{at}: {why}")),
-    }
-}
-
-/// One sentence about whether an alert is told.
-fn of_telling(
-    view: &AlertView,
-    mut held_back: Vec<String>,
-    in_groups: Vec<&SuppressReason>,
-    history: &[Arc<HistoryEntry>],
-    failing: Option<&OutboxView>,
-    next_flush: Option<Timestamp>,
-) -> String {
-    if view.status == AlertStatus::Resolved {
-        let ended = view.alert.ends_at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
-        let flaps = in_groups.into_iter().find(|reason| matches!(reason, SuppressReason::Flapping { .. }));
-        let untold = flaps.map_or_else(String::new, |reason| format!(", which is not told: {}", said(reason)));
-        return format!("it has ended{ended}{untold}");
-    }
-    let snoozed = in_groups.into_iter().find(|reason| matches!(reason, SuppressReason::Snoozed { .. }));
-    held_back.extend(snoozed.map(said));
-    if !held_back.is_empty() {
-        return format!("it fires and is not told: {}", held_back.join(", "));
-    }
-    let last = |words: &[&str]| history.iter().rev().find(|entry| words.contains(&entry.reason.word()));
-    if let Some(OutboxView { target, attempt, next_attempt, error, .. }) = failing {
-        let next = next_attempt.to_rfc3339();
-        return format!(
-            "it fires; {}: attempt {attempt} is next, at {next}, because the one before failed: {error}",
-            target.receiver
-        );
-    }
-    match last(&OUTCOMES) {
-        Some(entry) => {
-            let receiver = entry.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
-            let instead = stood_in(history, entry);
-            let told = format!("it fires; {receiver}{} ({}){instead}", entry.reason, entry.at.to_rfc3339());
-            match &view.acknowledgement {
-                Some(Acknowledgement { by, .. }) => format!("{told}; {by} looks after it, so it is not repeated"),
-                None => told,
-            }
-        }
-        None => match next_flush {
-            Some(at) => format!("it fires and is told when its group is looked at next, at {}", at.to_rfc3339()),
-            None => "it fires, and no route has taken it yet".to_owned(),
-        },
-    }
-}
-
-/// One sentence about an alert that is not in dispatch, and perhaps was.
-fn of_past(
-    history: &[Arc<HistoryEntry>],
-    name: &str,
-    evaluated: &[(&RuleView, Option<&Instance>)],
-    similar: &[Labels],
-) -> String {
-    let is_over = evaluated.iter().all(|(_, instance)| instance.is_none());
-    let Some(last) = history.last().filter(|_| is_over) else { return of_rules(name, evaluated, similar) };
-    let why = if evaluated.is_empty() { String::new() } else { format!(": {}", of_rules(name, evaluated, similar)) };
-    let receiver = last.target.as_ref().map_or_else(String::new, |target| format!("{}: ", target.receiver));
-    let (told, at, instead) = (&last.reason, last.at.to_rfc3339(), stood_in(history, last));
-    format!("it is over{why}; its history ends with: {receiver}{told} ({at}){instead}")
-}
-
-/// That the built-in message went in place of the receiver's own words, if it did.
-fn stood_in(history: &[Arc<HistoryEntry>], delivered: &HistoryEntry) -> String {
-    let of_it = history.iter().rev().filter(|entry| entry.notification == delivered.notification);
-    let mut reasons = of_it.map(|entry| &entry.reason);
-    let why = reasons.find(|reason| matches!(reason, Reason::Delivery(DeliveryReason::StoodIn { .. })));
-    why.map_or_else(String::new, |why| format!("; {why}"))
-}
-
-/// One sentence about an alert that rules say something about, or nothing.
-fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &[Labels]) -> String {
-    if let Some(instance) = evaluated.iter().find_map(|(_, instance)| *instance) {
-        return match instance.state {
-            InstanceState::Pending => {
-                format!(
-                    "its condition holds since {}, but not yet for as long as `for` says",
-                    instance.active_at.to_rfc3339()
-                )
-            }
-            InstanceState::Firing => "it fires and is about to be told".to_owned(),
-            InstanceState::Resolved => "it has ended".to_owned(),
-        };
-    }
-    let Some((rule, _)) = evaluated.first() else {
-        if !similar.is_empty() {
-            return format!("nobody sent an alert with just these labels; {} of that name are known", similar.len());
-        }
-        return format!("no rule raises an alert named {name:?}, and nobody sent one with these labels");
+/// Whom a line of a history is about: a receiver, and which of its integrations where it has several and the line is not
+/// about all of them.
+pub(crate) fn to(engine: &Engine, entry: &HistoryEntry) -> Option<String> {
+    let target = entry.target.as_ref()?;
+    let is_only = match engine.integrations(&target.receiver) {
+        [own] => own.key == target.integration,
+        _ => false,
     };
-    let mut last = rule.last_evaluation.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
-    if let Some(due) = rule.made_up_for {
-        last += &format!(", which stood in for {}, when it could not be evaluated", due.to_rfc3339());
-    }
-    if let (RuleHealth::Ok, Some(why)) = (&rule.health, &rule.stand_in) {
-        return format!("its rule has no result with these labels{last}: {why}");
-    }
-    if let (RuleHealth::Ok, Some(complaint)) = (&rule.health, rule.complaint()) {
-        return format!("its rule has no result with these labels, or it was left out{last}: {complaint}");
-    }
-    match (&rule.health, similar.is_empty()) {
-        (RuleHealth::Unknown, _) => "its rule was not evaluated yet".to_owned(),
-        (RuleHealth::Error(error), _) => format!("the evaluation of its rule failed{last}: {error}"),
-        (RuleHealth::Ok, true) => format!("the expression of its rule had no result{last}"),
-        (RuleHealth::Ok, false) => format!("the expression of its rule had results{last}, but none with these labels"),
-    }
+    // A look at a group decides for all whom it tells, and is written down with the first of them.
+    let of_group = matches!(
+        &entry.reason,
+        Reason::Suppress(
+            SuppressReason::Silenced(_)
+                | SuppressReason::Inhibited { .. }
+                | SuppressReason::Muted(_)
+                | SuppressReason::OutsideActiveIntervals
+                | SuppressReason::Snoozed { .. }
+                | SuppressReason::RateLimited { .. }
+                | SuppressReason::Flapping { .. }
+                | SuppressReason::NoIntegration(_)
+        )
+    );
+    Some(verdict::name(target, !is_only && !of_group))
 }
 
 fn labels_json(labels: &Labels) -> Value {
@@ -428,29 +299,14 @@ fn silence_json(silence: &Silence, now: Timestamp) -> Value {
     })
 }
 
-fn history_json(entry: &HistoryEntry) -> Value {
+fn history_json(engine: &Engine, entry: &HistoryEntry) -> Value {
     json!({
         "at": entry.at.to_rfc3339(),
         "what": entry.reason.word(),
         "why": entry.reason.to_string(),
+        "to": to(engine, entry),
         "receiver": entry.target.as_ref().map(|target| target.receiver.as_ref()),
         "integration": entry.target.as_ref().map(|target| target.integration.to_string()),
         "notification": entry.notification.map(|id| id.to_string()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_alert_that_is_over_is_explained_by_its_history() {
-        let reason = Reason::from(SuppressReason::Muted("night".into()));
-        let last = Arc::new(HistoryEntry { at: Timestamp::EPOCH, reason, target: None, notification: None });
-        let said = of_past(&[last], "Gone", &[], &[]);
-        assert!(said.starts_with("it is over; its history ends with: "), "{said}");
-        assert!(said.ends_with("night (1970-01-01T00:00:00.000Z)"), "{said}");
-        let unheard = of_past(&[], "Gone", &[], &[]);
-        assert!(unheard.starts_with("no rule raises an alert named \"Gone\""), "{unheard}");
-    }
 }

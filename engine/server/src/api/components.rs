@@ -171,6 +171,7 @@ fn explanation() -> Value {
             ("at", time()),
             ("what", text()),
             ("why", text()),
+            ("to", described(nullable(text()), "Whom it is about, as the answer names them")),
             ("receiver", nullable(text())),
             ("integration", nullable(text())),
             ("notification", nullable(text())),

@@ -1,7 +1,6 @@
 //! The page of alerts: what fires, what is about to, what is held back and why.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -15,6 +14,7 @@ use watchfire_model::{AlertStatus, Annotations, Labels, Matcher, MatcherBudget, 
 use super::{Navigation, ago, minute, page, shown, stopping};
 use crate::App;
 use crate::alertmanager::pairs;
+use crate::explain::{muted, to};
 
 /// Alerts on the page: more than anybody reads in a storm, and few enough for a phone. A filter finds the others.
 const ALERTS_SHOWN: usize = 300;
@@ -183,7 +183,9 @@ async fn rows(app: &App, found: Vec<Found>, now: Timestamp) -> Option<Vec<AlertR
         let with_reasons = found.into_iter().map(|one| match one {
             Found::Alert(view) => {
                 let held_back = held_back(engine, &view, now);
-                alert_row(&view, &engine.history(view.fingerprint), held_back, now)
+                let history =
+                    engine.history(view.fingerprint).iter().map(|entry| history_line(engine, entry)).collect();
+                alert_row(&view, history, held_back, now)
             }
             Found::Pending(instance) => pending_row(&instance, now),
         });
@@ -236,15 +238,25 @@ fn silenced(silence: &Silence) -> String {
     format!("silenced until {}: {} ({})", minute(silence.ends_at), shown(&silence.comment), shown(&silence.created_by))
 }
 
-/// Why nobody is told about an alert.
+/// Why nobody is told about an alert, or not everybody.
 fn held_back(engine: &Engine, view: &AlertView, now: Timestamp) -> String {
     let sources = view.inhibited_by.iter().filter_map(|source| engine.alert(now, *source));
     let sources: BTreeSet<String> = sources.map(|source| source.alert.name().to_owned()).collect();
     let mut reasons: Vec<String> = view.silenced_by.iter().filter_map(|id| engine.silence(id)).map(silenced).collect();
     reasons.extend(sources.iter().map(|name| format!("inhibited by {name}")));
-    reasons.extend(view.muted_by.iter().map(|interval| format!("muted by {interval}")));
-    reasons.extend(view.router_suppressed.iter().map(|why| format!("held back by a router plugin: {why}")));
+    if !view.muted_by.is_empty() {
+        reasons.extend(muted(&engine.standings(now, view.fingerprint)));
+    }
+    // Where it has groups other routes tell it.
+    let routes = if view.receivers.is_empty() { "" } else { "through one route " };
+    reasons.extend(view.router_suppressed.iter().map(|why| format!("{routes}held back by a router plugin: {why}")));
     reasons.join("; ")
+}
+
+/// What was decided, when, and about whom.
+fn history_line(engine: &Engine, entry: &HistoryEntry) -> String {
+    let to = to(engine, entry).map_or_else(String::new, |to| format!("  [{to}]"));
+    format!("{}  {}{to}", entry.at.to_rfc3339(), entry.reason)
 }
 
 fn pending_row(instance: &Instance, now: Timestamp) -> AlertRow {
@@ -266,7 +278,7 @@ fn pending_row(instance: &Instance, now: Timestamp) -> AlertRow {
     }
 }
 
-fn alert_row(view: &AlertView, history: &[Arc<HistoryEntry>], held_back: String, now: Timestamp) -> AlertRow {
+fn alert_row(view: &AlertView, history: Vec<String>, held_back: String, now: Timestamp) -> AlertRow {
     let alert = &view.alert;
     let (state, tone) = match (view.status, view.state) {
         (AlertStatus::Resolved, _) => ("resolved", "resolved"),
@@ -288,7 +300,7 @@ fn alert_row(view: &AlertView, history: &[Arc<HistoryEntry>], held_back: String,
         held_back,
         fires: view.status == AlertStatus::Firing,
         acknowledged: view.acknowledgement.as_ref().map(acknowledged).unwrap_or_default(),
-        history: history.iter().map(|entry| format!("{}  {}", entry.at.to_rfc3339(), entry.reason)).collect(),
+        history,
         since,
         receivers: view.receivers.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", "),
         silence_query: silence_query(&alert.labels),
