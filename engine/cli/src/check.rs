@@ -46,7 +46,8 @@ pub(crate) async fn run(options: Check) -> Result<ExitCode> {
     let mut report = Report { json: options.json, colours: std::io::stdout().is_terminal(), errors: 0, warnings: 0 };
     for file in &checked {
         for diagnostic in &file.diagnostics {
-            report.show(diagnostic, &file.text);
+            // What a configuration names and is not there, or cannot be read, has no lines to show.
+            report.show(diagnostic, if diagnostic.file == file.name { &file.text } else { "" });
         }
     }
     report.conclude(checked.len());

@@ -5,11 +5,10 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use watchfire_model::Duration;
-use watchfire_template::functions::ALERTMANAGER;
-use watchfire_template::go::Template;
 
 use crate::config::Source;
 use crate::decode::{Decoder, Fields};
+use crate::template::Weight;
 use crate::tree::Tree;
 use crate::yaml::Node;
 
@@ -276,19 +275,22 @@ fn setting(f: &mut Fields<'_, '_>, name: &str) -> SettingDefinition {
         Some("bytes") => LengthUnit::Bytes,
         _ => LengthUnit::Characters,
     };
+    let default = f.tree("default");
+    let json = f.boolean("json").unwrap_or(false);
+    f.check_templates("default", json, Weight::Refused);
     SettingDefinition {
         name: name.to_owned(),
         file_key: if has_file { format!("{name}_file") } else { String::new() },
         kind,
         required: f.boolean("required").unwrap_or(false),
-        default: f.tree("default"),
+        default,
         global_file: if hidden && !global.is_empty() { format!("{global}_file") } else { String::new() },
         global,
         max: f.count("max").map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
         unit,
         html: template(f, "html"),
         secrets: f.texts("secrets").unwrap_or_default(),
-        json: f.boolean("json").unwrap_or(false),
+        json,
     }
 }
 
@@ -306,8 +308,8 @@ fn request(f: &mut Fields<'_, '_>) -> RequestDefinition {
         f.error("text", "conflict", "a request has more than one of `json`, `form` and `text`")
             .help("keep one of them");
     }
-    for tree in json.iter().chain(&form) {
-        check_tree(f, if json.is_some() { "json" } else { "form" }, tree);
+    for key in ["json", "form", "headers"] {
+        f.check_templates(key, false, Weight::Refused);
     }
     let body = match (json, form, text) {
         (Some(tree), ..) => BodyDefinition::Json(tree),
@@ -358,26 +360,8 @@ fn statuses(f: &mut Fields<'_, '_>, key: &'static str) -> Vec<u16> {
 
 /// A template of the definition itself. Without it there is no request, so that a broken one is an error here.
 fn template(f: &mut Fields<'_, '_>, key: &'static str) -> Option<String> {
-    let text = f.filled(key)?;
-    if let Err(error) = Template::parse(key, &text, ALERTMANAGER) {
-        f.error(key, "bad-template", format!("the template of {key} cannot be parsed: {}", error.message))
-            .help("correct it");
-    }
-    Some(text)
-}
-
-fn check_tree(f: &mut Fields<'_, '_>, key: &'static str, tree: &Tree) {
-    match tree {
-        Tree::Text(text) => {
-            if let Err(error) = Template::parse(key, text, ALERTMANAGER) {
-                f.error(key, "bad-template", format!("a template in {key} cannot be parsed: {}", error.message))
-                    .help(format!("correct it; it begins with {:?}", text.chars().take(40).collect::<String>()));
-            }
-        }
-        Tree::List(items) => items.iter().for_each(|item| check_tree(f, key, item)),
-        Tree::Map(entries) => entries.iter().for_each(|(_, value)| check_tree(f, key, value)),
-        Tree::Null | Tree::Bool(_) | Tree::Int(_) | Tree::Float(_) => {}
-    }
+    f.check_templates(key, false, Weight::Refused);
+    f.filled(key)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::decode::Fields;
 use crate::http::{HttpConfig, TlsConfig, http_config, tls_config};
 use crate::receiver::{Setting, global_settings};
 use crate::secret::Credential;
+use crate::template::Weight;
 use crate::url;
 
 /// The defaults of all receivers.
@@ -105,6 +106,7 @@ pub(crate) fn global(fields: &mut Fields<'_, '_>) -> GlobalConfig {
         pagerduty_url: fields.url("pagerduty_url").unwrap_or(defaults.pagerduty_url),
         channels: global_settings(fields),
     };
+    fields.check_template("smtp_from", &global.smtp.from, Weight::Needed);
     let slack = &global.slack;
     // Alertmanager lets the two stand side by side where both mean the same address, a habit from before it had tokens.
     let same = slack.api_url.as_ref().is_some_and(|url| url.expose() == slack.app_url);

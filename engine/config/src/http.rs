@@ -315,10 +315,16 @@ fn tls_version(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<TlsVers
 
 fn proxy_config(fields: &mut Fields<'_, '_>) -> ProxyConfig {
     let url = fields.filled("proxy_url");
-    if let Some(Err(reason)) = url.as_deref().filter(|text| *text != "<secret>").map(url::check_proxy) {
-        fields
-            .warning("proxy_url", "bad-url", format!("proxy_url is not the address of a proxy: {reason}"))
-            .help("write it like http://proxy.example:3128, or nothing can be sent through it");
+    if let Some(text) = url.as_deref().filter(|text| *text != "<secret>") {
+        let told = |reason| format!("proxy_url is not the address of a proxy: {reason}");
+        if let Err(reason) = url::parse(text) {
+            fields.error("proxy_url", "bad-url", told(reason)).help("write it like http://proxy.example:3128");
+        } else if let Err(reason) = url::check_proxy(text) {
+            // Alertmanager takes it.
+            fields
+                .warning("proxy_url", "bad-url", told(reason))
+                .help("write it like http://proxy.example:3128, or nothing can be sent through it");
+        }
     }
     let config = ProxyConfig {
         url: url.map(Secret::new),

@@ -27,6 +27,7 @@ mod schema;
 mod secret;
 mod sections;
 mod shown;
+mod template;
 mod tracing;
 mod tree;
 mod url;

@@ -118,7 +118,7 @@ fn read(fields: &mut Fields<'_, '_>, parent: &Route, names: &Names<'_>) -> Route
         let help = undefined_help(&route.receiver, names.receivers, "receivers");
         fields.error("receiver", "undefined-receiver", format!("there is no receiver {:?}", route.receiver)).help(help);
     }
-    for (name, value) in fields.text_map("labels") {
+    for (name, value) in fields.template_map("labels") {
         if name.is_empty() {
             fields.error("labels", "bad-label", "a label needs a name").help("write `name: value`");
         }

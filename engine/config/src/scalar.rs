@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use watchfire_model::Duration;
-use watchfire_template::functions::ALERTMANAGER;
-use watchfire_template::go::Template;
 
 use crate::decode::{Decoder, Fields};
 use crate::diagnostic::nearest;
@@ -68,17 +66,6 @@ impl Fields<'_, '_> {
         self.shape(key, Shape::Text);
         let node = self.node(key)?;
         self.decoder().scalar(&node, key).map(|scalar| scalar.text)
-    }
-
-    /// A text that is a template of Go's language. One that cannot be parsed is a warning only, as Alertmanager takes it:
-    /// the notification then fails, or is sent in the channel's own words.
-    pub(crate) fn template(&mut self, key: &'static str) -> Option<String> {
-        let text = self.text(key)?;
-        if let Err(error) = Template::parse(key, &text, ALERTMANAGER) {
-            self.warning(key, "bad-template", format!("the template of {key} cannot be parsed: {}", error.message))
-                .help("correct it, or notifications go out without it");
-        }
-        Some(text)
     }
 
     /// A text, or `default` where it is absent.

@@ -331,3 +331,16 @@ fn no_key_of_an_integration_is_listed_twice() {
     let told: Vec<&str> = diagnostics.iter().map(|diagnostic| &*diagnostic.message).collect();
     assert_eq!(told, ["max_alerts must be a whole number from 0, not \"-1\""]);
 }
+
+#[test]
+fn a_template_in_a_file_is_looked_at_and_not_shown() {
+    let text = "route: {receiver: r}\nchannels: [{name: own, settings: {k: {kind: secret}}, requests: [{url: '{{ .k }}'}]}]\n\
+                receivers:\n- name: r\n  webhook_configs: [{url_file: f}]\n  pagerduty_configs: [{routing_key_file: f}]\n  \
+                telegram_configs: [{bot_token_file: f, chat_id: 1}]\n  channel_configs: [{channel: own, settings: {k_file: f}}]\n";
+    let environment =
+        FixedEnvironment { files: [("f".to_owned(), "{{ s3cret }}".to_owned())].into(), ..FixedEnvironment::default() };
+    let (config, diagnostics) = load_config(Source { name: "wf.yml", text }, &environment);
+    assert!(config.is_some(), "{diagnostics:?}");
+    let told: Vec<(usize, &str)> = diagnostics.iter().map(|told| (told.line, &*told.message)).collect();
+    assert_eq!(told, [5, 6, 7, 8].map(|line| (line, "the template in f cannot be parsed")));
+}

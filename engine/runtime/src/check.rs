@@ -16,7 +16,7 @@ use watchfire_rules::builtin::Builtins;
 use crate::data::lock;
 use crate::load::{self, ProcessEnvironment};
 use crate::plugins::plugin_policy;
-use crate::templates::{self, LoadedTemplates};
+use crate::templates;
 
 /// What a check of one file found.
 #[derive(Clone, Debug)]
@@ -124,15 +124,15 @@ pub fn check_file(path: &Path, usable: &Usable) -> CheckedFile {
 
 /// Checks the files of templates that a configuration names, and whether they define what its receivers call.
 fn check_templates(source: Source<'_>, config: &Config, diagnostics: &mut Vec<Diagnostic>) -> Vec<CheckedFile> {
-    let LoadedTemplates { templates, files, diagnostics: mut found, .. } =
-        templates::load_templates(config, Path::new(""));
-    let checked = files.into_iter().map(|(name, text)| {
+    let mut loaded = templates::load_templates(config, Path::new(""));
+    let mut found = std::mem::take(&mut loaded.diagnostics);
+    let checked = std::mem::take(&mut loaded.files).into_iter().map(|(name, text)| {
         let own = found.extract_if(.., |diagnostic| diagnostic.file == name).collect();
         CheckedFile { name, text, diagnostics: own, rules: None, named: None }
     });
     let checked = checked.collect();
     diagnostics.append(&mut found);
-    templates::check_names(source, &templates.go, diagnostics);
+    templates::check_names(source, &loaded, diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     checked
 }

@@ -130,6 +130,7 @@ pub(crate) fn rule_files(
     let features = features(config);
     let mut found = RuleFiles { files: Vec::new(), diagnostics: Vec::new(), quarantined: 0 };
     let search = Search::new(&config.rules.paths, folder, &mut found.diagnostics);
+    found.diagnostics.extend(search.not_there());
     let unseen = search.unseen(before.iter().map(|file| &*file.path).chain(last_good.files()));
     found.diagnostics.extend(search.unlisted("; the rules in it stay as they were"));
     for path in search.files.into_iter().chain(unseen) {
@@ -232,6 +233,7 @@ pub(crate) fn whole_file(file: &str, message: &str) -> Diagnostic {
 /// that is no file is reported, and so is a folder that cannot be listed.
 pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let search = Search::new(patterns, folder, diagnostics);
+    diagnostics.extend(search.not_there());
     diagnostics.extend(search.unlisted(""));
     search.files
 }
@@ -240,6 +242,8 @@ pub fn matching(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagno
 pub(crate) struct Search {
     /// The files that match, sorted by path.
     pub(crate) files: Vec<PathBuf>,
+    /// The patterns without wildcards that are no file, by their position.
+    pub(crate) absent: BTreeMap<usize, PathBuf>,
     /// The folders below which there may be more: they are there and cannot be listed.
     hidden: BTreeMap<PathBuf, io::Error>,
 }
@@ -247,8 +251,8 @@ pub(crate) struct Search {
 impl Search {
     /// Looks for files; patterns that are wrong are reported.
     pub(crate) fn new(patterns: &[String], folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Search {
-        let (mut found, mut hidden) = (BTreeSet::new(), BTreeMap::new());
-        for pattern in patterns {
+        let (mut found, mut absent, mut hidden) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        for (at, pattern) in patterns.iter().enumerate() {
             let absolute = without_dot(&folder.join(pattern));
             let text = absolute.display().to_string();
             let glob = GlobBuilder::new(&text).literal_separator(true).build();
@@ -264,10 +268,15 @@ impl Search {
             collect(&crate::watch::folder_of(&absolute), &set, DEPTH_MAX, &mut found, &mut hidden);
             let literal = !text.contains(['*', '?', '[', '{']);
             if literal && found.len() == before && !absolute.is_file() {
-                diagnostics.push(whole_file(&text, "there is no such file"));
+                absent.insert(at, absolute);
             }
         }
-        Search { files: found.into_iter().collect(), hidden }
+        Search { files: found.into_iter().collect(), absent, hidden }
+    }
+
+    /// Errors about names that are no file.
+    pub(crate) fn not_there(&self) -> impl Iterator<Item = Diagnostic> {
+        self.absent.values().map(|path| whole_file(&path.display().to_string(), "there is no such file"))
     }
 
     /// Those of the files that were known before which lie in a folder that cannot be listed: they are not gone.

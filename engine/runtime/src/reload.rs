@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, label};
 use crate::owner::Request;
 use crate::refill::Refill;
 use crate::remembered::Remembered;
-use crate::templates::{self, LoadedTemplates};
+use crate::templates;
 use crate::watch::{Watch, folder_of};
 use crate::{plugins, retention, self_alerts};
 
@@ -226,11 +226,11 @@ pub(crate) fn read(
         }
     };
     let source = Source { name: &name, text: &config_text };
-    let LoadedTemplates { templates, diagnostics: mut found, quarantined: broken, .. } =
-        templates::load_with(&config, &folder, Some(&mut before.last_good.templates));
-    diagnostics.append(&mut found);
-    quarantined += broken;
-    templates::check_names(source, &templates.go, &mut diagnostics);
+    let mut loaded = templates::load_with(&config, &folder, Some(&mut before.last_good.templates));
+    diagnostics.append(&mut loaded.diagnostics);
+    quarantined += loaded.quarantined;
+    templates::check_names(source, &loaded, &mut diagnostics);
+    let templates = loaded.templates;
     let plugins = plugins::load(&config, &files, &folder, host, before.loaded, &mut diagnostics);
     let mut compiled = compile::compile(&config, &files, running, providers, host, remembered);
     diagnostics.append(&mut compiled.diagnostics);

@@ -20,6 +20,8 @@ pub struct LoadedTemplates {
     pub files: Vec<(String, String)>,
     /// Everything that is wrong with them.
     pub diagnostics: Vec<Diagnostic>,
+    /// The entries of `templates` without wildcards that are no file, by their position.
+    absent: BTreeMap<usize, PathBuf>,
     /// How many of them are left out as broken, or are in force in an older version.
     pub(crate) quarantined: usize,
 }
@@ -38,6 +40,7 @@ pub(crate) fn load_with(config: &Config, folder: &Path, last_good: Option<&mut L
     let known = last_good.iter().flat_map(|last_good| last_good.files());
     let unseen = search.unseen(known.filter(|known| own.values().all(|own| own.as_path() != Path::new(known))));
     diagnostics.extend(search.unlisted("; the templates in it stay as they were"));
+    let absent = search.absent;
     let mut reading =
         Reading { files: Vec::new(), diagnostics, names: BTreeSet::new(), broken: BTreeSet::new(), last_good };
     for path in search.files.into_iter().chain(unseen) {
@@ -68,7 +71,7 @@ pub(crate) fn load_with(config: &Config, folder: &Path, last_good: Option<&mut L
         diagnostics.push(Diagnostic { code: "unknown-template", help: Some(DEFINE.to_owned()), ..found });
     }
     let templates = NotificationTemplates { go: templates, handlebars };
-    LoadedTemplates { templates, files, diagnostics, quarantined: broken.len() }
+    LoadedTemplates { templates, files, diagnostics, absent, quarantined: broken.len() }
 }
 
 /// The Handlebars files that integrations name, as they name them and where they are.
@@ -131,14 +134,22 @@ fn found(name: &str, text: &str, (line, bytes): (usize, usize), severity: Level,
     Diagnostic { line, column: 1 + before.chars().count(), severity, ..load::whole_file(name, message) }
 }
 
-/// Looks for names in the texts of receivers and routes that nothing defines. What is wrong with a text itself is told by
-/// whoever reads the configuration.
-pub(crate) fn check_names(source: Source<'_>, templates: &Templates, diagnostics: &mut Vec<Diagnostic>) {
+/// Looks for files of templates that are not there, which Alertmanager takes too, and for names in the texts of receivers and
+/// routes that nothing defines. What is wrong with a text itself is told by whoever reads the configuration.
+pub(crate) fn check_names(source: Source<'_>, loaded: &LoadedTemplates, diagnostics: &mut Vec<Diagnostic>) {
     let mut decoder = Decoder::new(source, None);
     let Some(root) = decoder.parse() else { return };
     decoder.diagnostics.clear();
+    if let Some(Kind::Sequence(entries)) = root.get("templates").map(|node| &node.kind) {
+        for (at, path) in &loaded.absent {
+            let Some(entry) = entries.get(*at) else { continue };
+            decoder
+                .warning(entry.start, "missing-file", format!("there is no file {}", path.display()))
+                .help("create it, or correct the path; relative paths start at the configuration's folder");
+        }
+    }
     for part in ["receivers", "route"].into_iter().filter_map(|key| root.get(key)) {
-        check_node(part, templates, &mut decoder);
+        check_node(part, &loaded.templates.go, &mut decoder);
     }
     diagnostics.append(&mut decoder.diagnostics);
 }
@@ -192,9 +203,9 @@ mod tests {
             ("", 0, vec![title]),
         ] {
             std::fs::write(&file, text).unwrap();
-            let LoadedTemplates { templates, mut diagnostics, quarantined: found, .. } =
-                load_with(&config(), folder.path(), Some(&mut last_good));
-            check_names(Source { name: "watchfire.yml", text: CONFIG }, &templates.go, &mut diagnostics);
+            let mut loaded = load_with(&config(), folder.path(), Some(&mut last_good));
+            let (mut diagnostics, found) = (std::mem::take(&mut loaded.diagnostics), loaded.quarantined);
+            check_names(Source { name: "watchfire.yml", text: CONFIG }, &loaded, &mut diagnostics);
             let of_file = format!("{}:", file.display());
             let lines = diagnostics.iter().map(|diagnostic| diagnostic.to_string().replace(&of_file, ""));
             let lines: Vec<String> = lines.map(|text| text.lines().next().unwrap_or_default().to_owned()).collect();
@@ -203,6 +214,20 @@ mod tests {
             last_good.keep();
             last_good = LastGood::open(kept.clone());
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_where_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "route: {receiver: r}\nreceivers: [{name: r}]\ntemplates:\n- '*.tmpl'\n- gone.tmpl\n";
+        let source = Source { name: "watchfire.yml", text };
+        let config = load_config(source, &FixedEnvironment::default()).0.unwrap();
+        let loaded = load_templates(&config, folder.path());
+        let mut diagnostics = loaded.diagnostics.clone();
+        check_names(source, &loaded, &mut diagnostics);
+        let [told] = &diagnostics[..] else { panic!("{diagnostics:?}") };
+        assert_eq!((&*told.file, told.line, told.column, told.is_error()), ("watchfire.yml", 5, 3, false));
+        assert!(told.message.ends_with("/gone.tmpl"), "{told}");
     }
 
     /// What is told of these versions of a file that makes whole messages, and whether there is one to send.

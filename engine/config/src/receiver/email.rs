@@ -7,6 +7,7 @@ use crate::decode::Fields;
 use crate::global::{GlobalConfig, host_port};
 use crate::http::{OAuth2, TlsConfig, oauth2, tls_config};
 use crate::secret::Credential;
+use crate::template::Weight;
 
 /// Mail. Texts may be templates; `None` means the channel's default.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +62,9 @@ pub enum Threading {
 
 pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     let smtp = &global.smtp;
-    let to = f.required("to", "give the address, or several separated by commas").unwrap_or_default();
+    let to = f.required_template("to", "give the address, or several separated by commas", Weight::Needed);
     let from = f.filled("from").unwrap_or_else(|| smtp.from.clone());
+    f.check_template("from", &from, Weight::Needed);
     if from.is_empty() && f.lacks("from") {
         f.missing("from").help("give `from` here, or smtp_from in global");
     }
@@ -73,7 +75,7 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     let own_password = f.credential("auth_password", "auth_password_file");
     let own_secret = f.credential("auth_secret", "auth_secret_file");
     let mut headers = BTreeMap::new();
-    for (name, value) in f.text_map("headers") {
+    for (name, value) in f.template_map("headers") {
         let canonical = canonical_header(&name);
         if headers.insert(canonical.clone(), value).is_some() {
             f.error("headers", "duplicate-header", format!("the header {canonical} is set twice"))

@@ -5,11 +5,12 @@ use super::templated::{self, Setting, TemplatedConfig};
 use crate::channel;
 use crate::decode::Fields;
 use crate::global::GlobalConfig;
+use crate::template::Weight;
 use crate::tree::Tree;
 
-fn texts(f: &mut Fields<'_, '_>, keys: &[&'static str]) {
+fn templates(f: &mut Fields<'_, '_>, keys: &[&'static str]) {
     for key in keys {
-        f.text(key);
+        f.template(key);
     }
 }
 
@@ -27,14 +28,16 @@ fn shipped(
 
 pub(super) fn opsgenie(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     shipped(f, global, "opsgenie", |f, _| {
-        f.text_map("details");
+        f.template_map("details");
         f.list("responders", |decoder, node| {
             decoder.mapping(node, "a responder", |f| {
-                let named = [f.filled("id"), f.filled("name"), f.filled("username")].iter().any(Option::is_some);
-                if !named {
+                let named = [f.template("id"), f.template("name"), f.template("username")];
+                if named.iter().flatten().all(String::is_empty) {
                     f.missing("id").help("give `id`, `name` or `username`");
                 }
-                let kind = f.text_or("type", "").to_lowercase();
+                let text = f.text_or("type", "");
+                f.check_template("type", &text, Weight::Refused);
+                let kind = text.to_lowercase();
                 let known = matches!(kind.as_str(), "team" | "teams" | "user" | "escalation" | "schedule");
                 if !known && !kind.contains("{{") {
                     f.error("type", "bad-value", format!("a responder cannot be of type {kind:?}"))
@@ -62,7 +65,7 @@ pub(super) fn victorops(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channe
             "entity_id",
             "entity_state",
         ];
-        for name in f.text_map("custom_fields").keys().filter(|name| reserved.contains(&name.as_str())) {
+        for name in f.template_map("custom_fields").keys().filter(|name| reserved.contains(&name.as_str())) {
             f.error("custom_fields", "conflict", format!("the custom field {name} is one of VictorOps' own"))
                 .help("choose another name");
         }
@@ -82,7 +85,7 @@ pub(super) fn sns(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     shipped(f, global, "sns", |f, config| {
         let sigv4 = f.object("sigv4", "sigv4", |f| {
             let (access, secret) = (f.filled("access_key"), f.filled("secret_key"));
-            texts(f, &["region", "profile", "role_arn", "external_id", "service_name"]);
+            templates(f, &["region", "profile", "role_arn", "external_id", "service_name"]);
             f.boolean("use_fips_sts_endpoint");
             if access.is_some() != secret.is_some() {
                 f.missing(if access.is_some() { "secret_key" } else { "access_key" }).help(
@@ -96,7 +99,7 @@ pub(super) fn sns(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         if !matches!(targets.iter().flatten().count(), 1 | 3) {
             f.missing("topic_arn").help("give exactly one of `topic_arn`, `target_arn` and `phone_number`");
         }
-        f.text_map("attributes");
+        f.template_map("attributes");
         let mut keys = match config.settings.remove("sigv4") {
             Some(Setting::Value(Tree::Map(keys))) => keys,
             _ => Vec::new(),
@@ -162,10 +165,10 @@ pub(super) fn jira(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         for key in ["summary", "description"] {
             f.read(key, |decoder, node| {
                 if node.text().is_some() && !decoder.is_recording() {
-                    return decoder.text(node, key).map(|_| ());
+                    return decoder.template(node, key).map(|_| ());
                 }
                 decoder.mapping(node, "a Jira field", |f| {
-                    f.text("template");
+                    f.template("template");
                     f.boolean("enable_update");
                 })
             });
@@ -176,8 +179,9 @@ pub(super) fn jira(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
                 config.settings.insert(key.to_owned(), Setting::Value(whole));
             }
         }
-        f.texts("labels");
+        f.list("labels", |decoder, node| decoder.template(node, "labels"));
         f.read("fields", |decoder, node| {
+            decoder.check_templates(node, "fields", true, Weight::Text, false);
             Some(decoder.entries(node, "fields", |decoder, entry| Some(decoder.tree(&entry.value))))
         });
     })
@@ -200,14 +204,14 @@ pub(super) fn rocketchat(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Chann
     shipped(f, global, "rocketchat", |f, _| {
         f.list("fields", |decoder, node| {
             decoder.mapping(node, "a Rocket.Chat field", |f| {
-                texts(f, &["title", "value"]);
+                templates(f, &["title", "value"]);
                 f.boolean("short");
             })
         });
         f.list("actions", |decoder, node| {
             decoder.mapping(node, "a Rocket.Chat action", |f| {
                 // Upstream's struct has no YAML names there, so that they are the field names in lower case.
-                texts(f, &["type", "text", "url", "imageurl", "webviewheightratio", "msg", "msgprocessingtype"]);
+                templates(f, &["type", "text", "url", "imageurl", "webviewheightratio", "msg", "msgprocessingtype"]);
                 f.boolean("iswebview");
                 f.boolean("msginchatwindow");
             })
@@ -220,7 +224,7 @@ pub(super) fn mattermost(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Chann
         mattermost_fields(f);
         f.list("attachments", |decoder, node| {
             decoder.mapping(node, "a Mattermost attachment", |f| {
-                texts(
+                templates(
                     f,
                     &[
                         "fallback",
@@ -241,9 +245,9 @@ pub(super) fn mattermost(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Chann
                 mattermost_fields(f);
             })
         });
-        f.object("props", "props", |f| f.text("card"));
+        f.object("props", "props", |f| f.template("card"));
         f.object("priority", "priority", |f| {
-            f.text("priority");
+            f.template("priority");
             f.boolean("requested_ack");
             f.boolean("persistent_notifications");
         });
@@ -253,8 +257,8 @@ pub(super) fn mattermost(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Chann
 fn mattermost_fields(f: &mut Fields<'_, '_>) {
     f.list("fields", |decoder, node| {
         decoder.mapping(node, "a Mattermost field", |f| {
-            f.required("title", "give the field a title");
-            f.required("value", "give the field a value");
+            f.required_template("title", "give the field a title", Weight::Text);
+            f.required_template("value", "give the field a value", Weight::Text);
             f.boolean("short");
         })
     });

@@ -7,6 +7,7 @@ use crate::decode::Fields;
 use crate::global::GlobalConfig;
 use crate::http::{HttpConfig, http_config};
 use crate::secret::Credential;
+use crate::template::Weight;
 use crate::tree::Tree;
 
 /// PagerDuty's Events API. Texts may be templates; `None` means the channel's default.
@@ -87,27 +88,32 @@ pub struct PagerDutyLink {
 pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     let config = PagerDutyConfig {
         http: http_config(f).unwrap_or_else(|| global.http.clone()),
-        routing_key: f.credential("routing_key", "routing_key_file"),
-        service_key: f.credential("service_key", "service_key_file"),
+        routing_key: f.template_credential("routing_key", "routing_key_file"),
+        service_key: f.template_credential("service_key", "service_key_file"),
         url: f.url("url").unwrap_or_else(|| global.pagerduty_url.clone()),
         client: f.template("client"),
         client_url: f.template("client_url"),
         description: f.template("description"),
         details: f
             .read("details", |decoder, node| {
-                Some(decoder.entries(node, "details", |decoder, entry| Some(decoder.tree(&entry.value))))
+                Some(decoder.entries(node, "details", |decoder, entry| {
+                    decoder.check_templates(&entry.value, &entry.key, true, Weight::Text, false);
+                    Some(decoder.tree(&entry.value))
+                }))
             })
             .unwrap_or_default(),
         images: f.list("images", |decoder, node| {
             decoder.mapping(node, "an image", |f| PagerDutyImage {
-                src: f.text_or("src", ""),
-                alt: f.text_or("alt", ""),
-                href: f.text_or("href", ""),
+                src: f.template("src").unwrap_or_default(),
+                alt: f.template("alt").unwrap_or_default(),
+                href: f.template("href").unwrap_or_default(),
             })
         }),
         links: f.list("links", |decoder, node| {
-            decoder
-                .mapping(node, "a link", |f| PagerDutyLink { href: f.text_or("href", ""), text: f.text_or("text", "") })
+            decoder.mapping(node, "a link", |f| PagerDutyLink {
+                href: f.template("href").unwrap_or_default(),
+                text: f.template("text").unwrap_or_default(),
+            })
         }),
         source: f.template("source"),
         severity: f.template("severity"),

@@ -7,6 +7,7 @@ use crate::decode::Fields;
 use crate::global::{GlobalConfig, SLACK_APP_URL};
 use crate::http::{HttpConfig, http_config};
 use crate::secret::Credential;
+use crate::template::Weight;
 
 /// Slack. Texts may be templates; `None` means the channel's default.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,12 +144,14 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
             .help("remove the authorization; the token is sent as such");
     }
     let has_token = app_token.is_some();
+    let channel = f.text("channel");
+    f.check_template("channel", channel.as_deref().unwrap_or(""), Weight::Needed);
     let config = SlackConfig {
         http: own_http.unwrap_or_else(|| global.http.clone()),
         api_url,
         app_token,
         app_url: f.url("app_url").unwrap_or_else(|| global.slack.app_url.clone()),
-        channel: f.template("channel"),
+        channel,
         username: f.template("username"),
         color: f.template("color"),
         title: f.template("title"),
@@ -158,8 +161,8 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
         message_text: f.template("message_text"),
         fields: f.list("fields", |decoder, node| {
             decoder.mapping(node, "a Slack field", |f| SlackField {
-                title: f.required("title", "give the field a title").unwrap_or_default(),
-                value: f.required("value", "give the field a value").unwrap_or_default(),
+                title: f.required_template("title", "give the field a title", Weight::Text),
+                value: f.required_template("value", "give the field a value", Weight::Text),
                 short: f.boolean("short"),
             })
         }),
@@ -183,17 +186,17 @@ pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
 
 fn action(f: &mut Fields<'_, '_>) -> SlackAction {
     let action = SlackAction {
-        kind: f.required("type", "write `type: button`").unwrap_or_default(),
-        text: f.required("text", "say what stands on the button").unwrap_or_default(),
-        url: f.text_or("url", ""),
-        style: f.text_or("style", ""),
-        name: f.text_or("name", ""),
-        value: f.text_or("value", ""),
+        kind: f.required_template("type", "write `type: button`", Weight::Text),
+        text: f.required_template("text", "say what stands on the button", Weight::Text),
+        url: f.template("url").unwrap_or_default(),
+        style: f.template("style").unwrap_or_default(),
+        name: f.template("name").unwrap_or_default(),
+        value: f.template("value").unwrap_or_default(),
         confirm: f.object("confirm", "a confirmation", |f| SlackConfirmation {
-            text: f.required("text", "write the question").unwrap_or_default(),
-            title: f.text_or("title", ""),
-            ok_text: f.text_or("ok_text", ""),
-            dismiss_text: f.text_or("dismiss_text", ""),
+            text: f.required_template("text", "write the question", Weight::Text),
+            title: f.template("title").unwrap_or_default(),
+            ok_text: f.template("ok_text").unwrap_or_default(),
+            dismiss_text: f.template("dismiss_text").unwrap_or_default(),
         }),
     };
     if !action.url.is_empty() {

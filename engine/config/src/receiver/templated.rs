@@ -12,6 +12,7 @@ use crate::global::GlobalConfig;
 use crate::http::{HttpConfig, http_config};
 use crate::schema::Shape;
 use crate::secret::{Credential, Secret};
+use crate::template::Weight;
 use crate::tree::Tree;
 use crate::yaml::Node;
 
@@ -98,13 +99,13 @@ fn remedy(setting: &SettingDefinition) -> String {
 fn own(f: &mut Fields<'_, '_>, setting: &'static SettingDefinition) -> Option<Setting> {
     let key = setting.name.as_str();
     let text = |text: String| Setting::Value(Tree::Text(text));
-    match setting.kind {
+    let value = match setting.kind {
         SettingKind::SecretUrl => f.secret_url(key, &setting.file_key).map(Setting::Credential),
         _ if !setting.file_key.is_empty() => f.credential(key, &setting.file_key).map(Setting::Credential),
         SettingKind::Url => f.url(key).map(text),
         // An empty text is a choice: the default is not sent then.
         SettingKind::Text | SettingKind::List | SettingKind::Secret if setting.required => f.filled(key).map(text),
-        SettingKind::Text | SettingKind::List | SettingKind::Secret => f.template(key).map(text),
+        SettingKind::Text | SettingKind::List | SettingKind::Secret => f.text(key).map(text),
         SettingKind::Boolean => f.boolean(key).map(|truth| Setting::Value(Tree::Bool(truth))),
         SettingKind::Integer => f.integer(key).map(|number| Setting::Value(Tree::Int(number))),
         // No service asks for more than fits.
@@ -112,8 +113,32 @@ fn own(f: &mut Fields<'_, '_>, setting: &'static SettingDefinition) -> Option<Se
         SettingKind::Duration => {
             f.go_duration(key).map(|duration| Setting::Value(Tree::Int(duration.as_millis() / 1000)))
         }
-        SettingKind::Tree => f.tree(key).map(Setting::Value),
+        // Its shape is the channel's, whose own checks look at the templates in it.
+        SettingKind::Tree => return f.tree(key).map(Setting::Value),
+    };
+    check(f, setting, key, &setting.file_key, value)
+}
+
+/// What hangs on the template of a setting.
+fn weight(setting: &SettingDefinition) -> Weight {
+    let hidden = matches!(setting.kind, SettingKind::Secret | SettingKind::SecretUrl);
+    if setting.required || hidden { Weight::Needed } else { Weight::Text }
+}
+
+/// The value with its template looked at.
+fn check(
+    f: &mut Fields<'_, '_>,
+    setting: &SettingDefinition,
+    key: &str,
+    file_key: &str,
+    value: Option<Setting>,
+) -> Option<Setting> {
+    match &value {
+        Some(Setting::Credential(credential)) => f.check_credential(key, file_key, credential, weight(setting)),
+        Some(Setting::Value(Tree::Text(text))) => f.check_template(key, text, weight(setting)),
+        _ => {}
     }
+    value
 }
 
 /// What `global` holds for the channels that are data.
@@ -128,6 +153,7 @@ pub(crate) fn global_settings(f: &mut Fields<'_, '_>) -> BTreeMap<String, Settin
             SettingKind::Url => f.url(key).map(|text| Setting::Value(Tree::Text(text))),
             _ => f.filled(key).map(|text| Setting::Value(Tree::Text(text))),
         };
+        let value = check(f, setting, key, file, value);
         settings.extend(value.map(|value| (setting.global.clone(), value)));
     }
     settings
@@ -192,12 +218,16 @@ fn named(
         decoder.error(key_at, "unknown-key", message).help(format!("known: {}", known.join(", ")));
         return None;
     };
-    let value = if setting.file_key == key {
+    if setting.file_key == key {
         let path = decoder.text(node, "the path")?;
         let path = decoder.resolve_path(&path);
         let content = decoder.read_secret_file(node.start, &path).map(Secret::new);
-        Setting::Credential(Credential::File { path, content })
-    } else if matches!(setting.kind, SettingKind::Secret | SettingKind::SecretUrl) {
+        decoder.check_file(node, &path, content.as_ref());
+        return Some((setting.name.clone(), Setting::Credential(Credential::File { path, content })));
+    }
+    // Whatever is set below `channel_configs` may be a secret.
+    decoder.check_templates(node, key, setting.json, weight(setting), true);
+    let value = if matches!(setting.kind, SettingKind::Secret | SettingKind::SecretUrl) {
         Setting::Credential(Credential::Inline(Secret::new(decoder.text(node, key)?)))
     } else {
         Setting::Value(seconds(setting.kind, decoder.tree(node)))

@@ -8,6 +8,7 @@ use crate::decode::Fields;
 use crate::global::GlobalConfig;
 use crate::http::{HttpConfig, http_config};
 use crate::secret::{Credential, Secret};
+use crate::template::Weight;
 use crate::tree::Tree;
 use crate::url;
 
@@ -30,19 +31,25 @@ pub struct WebhookConfig {
 
 pub(super) fn read(f: &mut Fields<'_, '_>, global: &GlobalConfig) -> Channel {
     let inline = f.filled("url");
-    if let Some(text) = &inline
-        && !text.contains("{{")
-        && text != "<secret>"
-        && let Err(reason) = url::check(text)
-    {
-        f.error("url", "bad-url", format!("url is not an address: {reason}"))
-            .help("write it like https://example.com/path");
+    match inline.as_deref() {
+        Some(text) if text.contains("{{") => f.check_template("url", text, Weight::Refused),
+        Some(text) if text != "<secret>" => {
+            if let Err(reason) = url::check(text) {
+                f.error("url", "bad-url", format!("url is not an address: {reason}"))
+                    .help("write it like https://example.com/path");
+            }
+        }
+        _ => {}
     }
     let file = f.path("url_file").map(|path| {
         let at = f.at("url_file");
         let content = f.decoder().read_secret_file(at, &path).map(Secret::new);
         Credential::File { path, content }
     });
+    if let Some(file) = &file {
+        f.check_credential("url", "url_file", file, Weight::Needed);
+    }
+    f.check_templates("payload", true, Weight::Text);
     match (&inline, &file) {
         (None, None) if f.lacks("url") => f.missing("url").help("give `url`, or `url_file` for a secret one"),
         (Some(_), Some(_)) => f

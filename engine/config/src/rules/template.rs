@@ -5,6 +5,7 @@ use watchfire_template::prometheus::RuleTemplate;
 
 use crate::decode::Decoder;
 use crate::diagnostic::nearest;
+use crate::template::{line_start, words_and_line};
 use crate::yaml::Node;
 
 /// Parses the template that a scalar holds; what is wrong is told at the action that is wrong.
@@ -14,13 +15,7 @@ pub(super) fn template(decoder: &mut Decoder<'_>, node: &Node, rule: &str, what:
         Ok(template) => return Some(template),
         Err(error) => error,
     };
-    let (message, line) = match error.message.split_once(" started at ") {
-        // An action that is never closed is found at the end; where it began is in the words.
-        Some((message, begin)) => {
-            (message, begin.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(error.line))
-        }
-        None => (error.message.as_str(), error.line),
-    };
+    let (message, line) = words_and_line(&error);
     let at = node.locate(decoder.file(), culprit(rule, &text, line, &error.message));
     decoder
         .error(at, "bad-template", format!("the template of {what} cannot be parsed: {message}"))
@@ -31,10 +26,7 @@ pub(super) fn template(decoder: &mut Decoder<'_>, node: &Node, rule: &str, what:
 /// Where the action begins that the error is about. The parser knows the line only; the first action of that line after
 /// which the text cut off there gives the same error is the one.
 fn culprit(rule: &str, text: &str, line: usize, message: &str) -> usize {
-    let line_start = match line.checked_sub(2) {
-        None => 0,
-        Some(breaks) => text.match_indices('\n').nth(breaks).map_or(0, |(at, _)| at + 1),
-    };
+    let line_start = line_start(text, line);
     let mut from = line_start;
     let mut first = None;
     while let Some(open) = text[from..].find("{{").map(|at| from + at) {
