@@ -389,10 +389,22 @@ fn comes_back() -> Result<()> {
         ensure!(code == Some(1) && told.contains(expected), "{told}");
         Ok(())
     })?;
+    // Another version with the same code.
+    let described = folder.path().join("first/plugin.yml");
+    let text = std::fs::read_to_string(&described)?;
+    std::fs::write(&described, format!("{text}license: MIT\n"))?;
+    run(&["plugin", "build", "first"])?;
+    let (code, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
+    let expected = "the same answer, byte by byte, from another build of the plugin: ";
+    let digests = told.split_once(expected).map(|(_, rest)| rest.trim_end().len());
+    ensure!(code == Some(0) && digests == Some("0123456789ab when it was recorded, 0123456789ab now".len()), "{told}");
     std::fs::write(&source, good)?;
     run(&["plugin", "build", "first"])?;
     let (code, told) = run(&["plugin", "replay", "call.json", "--folder", "first"])?;
-    ensure!(code == Some(1) && told.contains("from another build") && told.contains("1 found"), "{told}");
+    ensure!(
+        code == Some(1) && told.contains("another answer, from another build") && told.contains("1 found"),
+        "{told}"
+    );
     Ok(())
 }
 
@@ -529,18 +541,33 @@ fn mistakes() -> Result<()> {
     let (code, told) = run(&["plugin", "dev", "first", "--once", "--expr", "load"])?;
     ensure!(code == Some(1) && told.contains("--expr needs data"), "{told}");
     let (code, told) = run(&["plugin", "build", "first", "--from", "first/plugin.yml"])?;
-    ensure!(code == Some(1) && told.contains("what was built: it is not WebAssembly"), "{told}");
+    ensure!(code == Some(1) && told.contains("error: first/plugin.yml: cannot make a component"), "{told}");
     let described = folder.path().join("first/plugin.yml");
     let good = std::fs::read_to_string(&described)?;
     std::fs::write(&described, good.replace("name: first", "name: ../../evil"))?;
     let (code, told) = run(&["plugin", "build", "first"])?;
     let expected = "first/plugin.yml:2:7: error: \"../../evil\" is no name for a plugin: use letters";
     ensure!(code == Some(1) && told.starts_with(expected), "{told}");
-    std::fs::write(&described, good)?;
+    std::fs::write(&described, good.replace("kinds: [condition]", "kinds: [condition, condition]"))?;
+    let (code, told) = run(&["plugin", "build", "first"])?;
+    ensure!(code == Some(1) && told.contains("error: \"condition\" stands there twice [bad-value]"), "{told}");
+    std::fs::write(&described, &good)?;
+    for arguments in [&["plugin", "dev", "first", "--once"][..], &["plugin", "bench", "first"]] {
+        let (code, told) = run(&[arguments, &["--config", "{bad"]].concat())?;
+        let expected = "'--config <JSON>': this is no JSON: key must be a string at line 1 column 2; write";
+        ensure!(code == Some(2) && told.contains(expected), "{arguments:?}: {told}");
+    }
     std::fs::write(folder.path().join("first/plugin.wat"), "(module (func (export \"nothing\")))")?;
     let (code, told) = run(&["plugin", "build", "first"])?;
     ensure!(code == Some(1) && told.contains("cannot make a component"), "{told}");
     let (code, told) = run(&["plugin", "inspect", "first/plugin.yml"])?;
-    ensure!(code == Some(1) && told.contains("this is not WebAssembly"), "{told}");
+    let expected = "the plugin cannot be loaded: first/plugin.yml: this is not WebAssembly";
+    ensure!(code == Some(1) && told.contains(expected), "{told}");
+    for arguments in
+        [&["plugin", "bench", "first/plugin.yml"][..], &["plugin", "test", "first", "--plugin", "first/plugin.yml"]]
+    {
+        let (code, told) = run(arguments)?;
+        ensure!(code == Some(1) && told.contains("first/plugin.yml: "), "{arguments:?}: {told}");
+    }
     Ok(())
 }

@@ -88,6 +88,29 @@ fn locked() -> Result<()> {
     expect(folder, &["plugin", "lock"], 1, "mend it, or delete it to lock anew")?;
     ensure!(std::fs::read_to_string(folder.join("plugins.lock"))?.contains("ours"), "a broken lock file is kept");
     std::fs::write(folder.join("plugins.lock"), locked)?;
+    // What can be no plugin does not become one by being locked, and what cannot be read does not stop half-way.
+    std::fs::copy(folder.join("plugins/good.wasm"), folder.join("plugins/Bad Name.wasm"))?;
+    let told = expect(folder, &["plugin", "lock"], 0, "same     good")?;
+    let expected = "warning: plugins/Bad Name.wasm is not locked: \"Bad Name\" is no name for a plugin: use letters";
+    ensure!(
+        told.contains(expected) && !std::fs::read_to_string(folder.join("plugins.lock"))?.contains("Bad"),
+        "{told}"
+    );
+    std::fs::remove_file(folder.join("plugins/Bad Name.wasm"))?;
+    let locked = std::fs::read(folder.join("plugins.lock"))?;
+    std::fs::create_dir(folder.join("plugins/dir.wasm"))?;
+    symlink("/dev/null", folder.join("plugins/null.wasm"))?;
+    std::fs::write(folder.join("plugins/aaa.wasm"), &other)?;
+    let told =
+        expect(folder, &["plugin", "lock"], 1, "error: nothing is locked, mend these or take them out of plugins:")?;
+    ensure!(
+        told.contains("\ncannot read plugins/dir.wasm: it is no file\ncannot read plugins/null.wasm: it is"),
+        "{told}"
+    );
+    ensure!(!told.contains("aaa") && std::fs::read(folder.join("plugins.lock"))? == locked, "nothing was done: {told}");
+    std::fs::remove_dir(folder.join("plugins/dir.wasm"))?;
+    std::fs::remove_file(folder.join("plugins/null.wasm"))?;
+    std::fs::remove_file(folder.join("plugins/aaa.wasm"))?;
     // A pin in the configuration.
     let pin = sha256(&other);
     configure(folder, &format!("settings: {{good: {{digest: 'sha256:{pin}'}}}}"))?;
@@ -165,6 +188,9 @@ fn signed() -> Result<()> {
     expect(folder, verify, 1, "is not a signature of this file by one of `plugins.signers`")?;
     minisign(&["-S", "-s", "own.key", "-m", "plugins/good.wasm"])?;
     expect(folder, verify, 0, "ok       good")?;
+    minisign(&["-S", "-l", "-s", "own.key", "-m", "plugins/good.wasm"])?;
+    expect(folder, verify, 1, "good.wasm.minisig is a legacy signature, which is not accepted; sign the file again")?;
+    minisign(&["-S", "-s", "own.key", "-m", "plugins/good.wasm"])?;
     let mut wasm = std::fs::read(folder.join("plugins/good.wasm"))?;
     wasm.extend_from_slice(&[0, 2, 1, b'x']);
     std::fs::write(folder.join("plugins/good.wasm"), &wasm)?;
@@ -281,6 +307,15 @@ fn pulled() -> Result<()> {
         let good = GOOD.build();
         let digest = registry.push("application/wasm", &good).await?;
         let reference = |digest: &str| format!("oci://{}/oncall@{digest}", registry.address);
+        let elsewhere = tempfile::tempdir()?;
+        expect(elsewhere.path(), &["plugin", "pull", &reference(&digest)], 0, "plugins/oncall.wasm\nsha256:")?;
+        ensure!(std::fs::read(elsewhere.path().join("plugins/oncall.wasm"))? == good, "the folder is made");
+        // Nobody listens there: what is wrong with the rest is told before anything is downloaded.
+        let nowhere = format!("oci://127.0.0.1:9/oncall@{digest}");
+        let name = ["plugin", "pull", &nowhere, "--name", "Bad Name"];
+        expect(elsewhere.path(), &name, 1, "is no name for a plugin: use letters")?;
+        let into = ["plugin", "pull", &nowhere, "--into", "plugins/oncall.wasm"];
+        expect(elsewhere.path(), &into, 1, "cannot make the folder plugins/oncall.wasm; name another with --into: ")?;
         expect(folder, &["plugin", "pull", &reference(&digest)], 0, &format!("sha256:{}", sha256(&good)))?;
         ensure!(std::fs::read(folder.join("plugins/oncall.wasm"))? == good, "what was pulled is what was pushed");
         expect(folder, &["plugin", "lock"], 0, "new      oncall")?;

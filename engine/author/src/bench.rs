@@ -60,9 +60,10 @@ pub fn bench(
     let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
     let name =
         plugin.file_stem().and_then(|stem| stem.to_str()).filter(|name| is_plugin_name(name) && *name != NOTHING);
-    let info = host.load(name.unwrap_or("plugin"), Source::File(plugin))?;
+    let info = host.load(name.unwrap_or("plugin"), Source::File(plugin)).map_err(AuthorError::load(plugin))?;
     let empty = wat::parse_str(EMPTY).map_err(|error| AuthorError::Component(error.to_string()))?;
-    host.load(NOTHING, Source::Bytes(&component::wrap(empty, Some("condition-plugin"))?))?;
+    let empty = component::wrap(empty, Some("condition-plugin"))?;
+    host.load(NOTHING, Source::Bytes(&empty)).map_err(AuthorError::load(NOTHING))?;
     let mut lines = Vec::new();
     for offered in &info.descriptors {
         let own = config.map_or_else(|| tested_config(plugin, offered.kind), |config| Ok(config.to_owned()))?;

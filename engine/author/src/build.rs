@@ -36,7 +36,14 @@ pub fn build(project: &Project, output: Option<&Path>) -> Result<Built, AuthorEr
 /// # Errors
 /// If the file cannot be read, or is not complete.
 pub fn build_from(project: &Project, component: &Path, output: Option<&Path>) -> Result<Built, AuthorError> {
-    complete(project, component::wrap(read(component)?, None)?, output)
+    // The others are about the plugin's own files.
+    let named = |error: AuthorError| match error {
+        AuthorError::Component(_) => {
+            AuthorError::Content { place: component.display().to_string(), message: error.to_string() }
+        }
+        other => other,
+    };
+    component::wrap(read(component)?, None).and_then(|wasm| complete(project, wasm, output)).map_err(named)
 }
 
 /// A component of the plugin's sources.

@@ -63,8 +63,9 @@ impl Document {
         cases.subject().map_err(|message| self.wrong(&[], message, SUBJECT_HELP))?;
         match cases.misplaced() {
             None => Ok(cases),
-            Some(Misplaced { case, key, message, help }) => {
-                let place = [Step::Key("cases".to_owned()), Step::Item(case), Step::Key(key.to_owned())];
+            Some(Misplaced { case, key, within, message, help }) => {
+                let mut place = vec![Step::Key("cases".to_owned()), Step::Item(case), Step::Key(key.to_owned())];
+                place.extend(within.into_iter().flat_map(|(item, key)| [Step::Item(item), Step::Key(key.to_owned())]));
                 Err(self.tell(&place, true, &message, help))
             }
         }
@@ -204,6 +205,26 @@ mod tests {
             (
                 "condition: above\ncases:\n  - name: one\n    series: [{labels: {}, value: 1}, {labels: {}, events: [{kind: x}]}]\n",
                 "t.yml:4:5: error: a condition looks at values or at events, not at both [bad-value]\n  4 |     series: [{labels: {}, value: 1}, {labels: {}, events: [{kind: x}]}]\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    alerts: []\n    findings: []\n",
+                "t.yml:4:5: error: a condition has no `alerts` [bad-value]\n  4 |     alerts: []\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "router: by-label\ncases:\n  - name: one\n    group_labels: {}\n    decisions: []\n",
+                "t.yml:4:5: error: a router has no `group_labels` [bad-value]\n  4 |     group_labels: {}\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "formatter: lines\ncases:\n  - name: one\n    series: []\n    message: {title: a}\n",
+                "t.yml:4:5: error: a formatter has no `series` [bad-value]\n  4 |     series: []\n    |     ^\n  help: remove it, or what it contradicts",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    alerts:\n    findings: []\n",
+                "t.yml:4:5: error: this cannot be null [bad-value]\n  4 |     alerts:\n    |     ^\n  help: write a list",
+            ),
+            (
+                "condition: above\ncases:\n  - name: one\n    findings: []\n    series:\n      - {labels: {}, value: 1}\n      - {labels: {}, value: 1, values: [2, 3]}\n",
+                "t.yml:7:22: error: a series has a `value` or `values`, not both [bad-value]\n  7 |       - {labels: {}, value: 1, values: [2, 3]}\n    |                      ^\n  help: remove it; the last of the `values` is the newest",
             ),
             (
                 "condition: above\ncases:\n  - name: one\n    error: limit\n    unknown: []\n",

@@ -61,8 +61,13 @@ pub enum AuthorError {
     #[error("{0}")]
     Host(HostError),
     /// The plugin cannot be loaded.
-    #[error("the plugin cannot be loaded: {0}")]
-    Load(LoadError),
+    #[error("the plugin cannot be loaded: {}", error.at(path))]
+    Load {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: LoadError,
+    },
     /// The plugin fails where it must not.
     #[error("{what}: {error}")]
     Plugin {
@@ -80,15 +85,14 @@ impl From<HostError> for AuthorError {
     }
 }
 
-impl From<LoadError> for AuthorError {
-    fn from(error: LoadError) -> AuthorError {
-        AuthorError::Load(error)
-    }
-}
-
 impl AuthorError {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AuthorError {
         let path = path.into();
         move |error| AuthorError::File { path, error }
+    }
+
+    pub(crate) fn load(path: impl Into<PathBuf>) -> impl FnOnce(LoadError) -> AuthorError {
+        let path = path.into();
+        move |error| AuthorError::Load { path, error }
     }
 }

@@ -11,7 +11,8 @@ use crate::AuthorError;
 /// A component that has a manifest or cases already would go on saying what they say.
 pub(crate) fn refuse_complete(component: &[u8]) -> Result<(), AuthorError> {
     for section in [Manifest::SECTION, Cases::SECTION] {
-        if !sections(component, section)?.is_empty() {
+        let found = sections(component, section).map_err(|error| AuthorError::Component(error.to_string()))?;
+        if !found.is_empty() {
             return Err(AuthorError::Component(format!(
                 "it has a section `{section}` already, as what `watchfire plugin build` made; give `--from` what the \
                  toolchain made"
@@ -46,7 +47,7 @@ fn add(component: &mut Vec<u8>, name: &str, data: &[u8]) {
 /// If the file cannot be read, or is no WebAssembly.
 pub fn tested_config(plugin: &Path, kind: Kind) -> Result<String, AuthorError> {
     let wasm = std::fs::read(plugin).map_err(AuthorError::file(plugin))?;
-    let files = sections(&wasm, Cases::SECTION)?;
+    let files = sections(&wasm, Cases::SECTION).map_err(AuthorError::load(plugin))?;
     let configs = files.iter().filter_map(|json| {
         let file: serde_json::Value = serde_json::from_slice(json).ok()?;
         file.get(kind.as_str())?;

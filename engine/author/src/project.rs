@@ -72,7 +72,12 @@ impl Project {
         for (index, word) in described.kinds.iter().enumerate() {
             let found = KINDS.into_iter().find(|kind| kind.as_str() == word);
             let place = [Step::Key("kinds".to_owned()), Step::Item(index)];
-            kinds.push(found.ok_or_else(|| document.wrong(&place, &format!("{word:?} is no kind"), KINDS_HELP))?);
+            let kind = found.ok_or_else(|| document.wrong(&place, &format!("{word:?} is no kind"), KINDS_HELP))?;
+            if kinds.contains(&kind) {
+                let help = "write each kind once; `describe` may offer several of one";
+                return Err(document.wrong(&place, &format!("{word:?} stands there twice"), help));
+            }
+            kinds.push(kind);
         }
         if kinds.is_empty() {
             return Err(wrong("kinds", "it is of no kind", KINDS_HELP));
@@ -166,4 +171,28 @@ pub fn saved(folder: &Path) -> u64 {
 pub fn built(path: &Path) -> Result<PathBuf, AuthorError> {
     let file = if path.is_dir() { Project::open(path)?.output() } else { path.to_owned() };
     if file.exists() { Ok(file) } else { Err(AuthorError::NotBuilt(file)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_stands_once_in_the_description() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kinds, expected) in [
+            ("[router, condition]", None),
+            ("[condition, router, condition]", Some(":4:28: error: \"condition\" stands there twice [bad-value]")),
+            ("[conditon]", Some(":4:9: error: \"conditon\" is no kind [bad-value]")),
+            ("[]", Some(":4:8: error: it is of no kind [bad-value]")),
+        ] {
+            let text = format!("name: a\nversion: 0.1.0\nlanguage: c\nkinds: {kinds}\n");
+            std::fs::write(folder.path().join(FILE), text).unwrap();
+            let told = Project::open(folder.path()).map(drop).map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(told, Ok(())),
+                Some(part) => assert!(told.as_ref().is_err_and(|told| told.contains(part)), "{kinds}: {told:?}"),
+            }
+        }
+    }
 }

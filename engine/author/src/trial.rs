@@ -46,7 +46,7 @@ impl Trial {
             ..HostSettings::default()
         };
         let host = Host::new(HostSettings { limits, ..settings })?;
-        let info = host.load(PLUGIN, Source::File(plugin))?;
+        let info = host.load(PLUGIN, Source::File(plugin)).map_err(AuthorError::load(plugin))?;
         Ok(Trial { host, parts: info.parts, digest: info.digest, limits })
     }
 

@@ -87,7 +87,7 @@ enum Command {
         #[arg(default_value = ".", value_name = "FILE")]
         plugin: PathBuf,
         /// The configuration as JSON [default: that of the plugin's tests]
-        #[arg(long, value_name = "JSON")]
+        #[arg(long, value_name = "JSON", value_parser = plugin_config)]
         config: Option<String>,
         /// Series, or alerts, per call
         #[arg(long, value_delimiter = ',', default_value = "1,100,1000,10000")]
@@ -220,7 +220,8 @@ fn test(folder: &Path, plugin: Option<&Path>) -> Result<ExitCode> {
         for case in trial.run_cases(&file)? {
             let good = case.failures.is_empty();
             let verdict = if good { paint.good("ok  ") } else { paint.bad("FAIL") };
-            say!("  {verdict} {} ({})", visible(&case.name), show::cost(&case.trace));
+            let cost = show::cost(&case.trace).map(|cost| format!(" ({cost})")).unwrap_or_default();
+            say!("  {verdict} {}{cost}", visible(&case.name));
             case.failures.iter().for_each(|failure| say!("         {}", visible_lines(failure)));
             show::log(&case.trace, paint);
             if good { passed += 1 } else { failed += 1 }
@@ -258,7 +259,8 @@ fn inspect(plugin: &Path, json: bool) -> Result<ExitCode> {
     let host = Host::new(HostSettings { instances_max: 16, ..HostSettings::default() })?;
     let name = plugin.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
     let began = Instant::now();
-    let info = host.load(name, Source::File(plugin))?;
+    let loaded = host.load(name, Source::File(plugin));
+    let info = loaded.map_err(|error| AuthorError::Load { path: plugin.to_owned(), error })?;
     let compiled = began.elapsed();
     let manifest = &info.manifest;
     if json {
@@ -339,11 +341,45 @@ fn doctor(languages: &[Language]) -> ExitCode {
     if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// The configuration of a plugin, which is one that a rule could have.
+fn plugin_config(text: &str) -> Result<String, String> {
+    let read = serde_json::from_str::<serde_json::Value>(text);
+    let wrong = match read {
+        Ok(serde_json::Value::Object(_)) => return Ok(text.to_owned()),
+        Ok(_) => "this is JSON, but no object".to_owned(),
+        Err(error) => format!("this is no JSON: {error}"),
+    };
+    Err(format!("{wrong}; write its settings as in '{{\"limit\": 10}}'"))
+}
+
 /// A number of bytes as people read it.
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1 << 10)),
         _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_configuration_is_a_json_object() {
+        for (text, wrong) in [
+            ("{}", None),
+            (r#"{"limit": 10}"#, None),
+            ("{bad", Some("this is no JSON: key must be a string at line 1 column 2; write")),
+            (r#"{"a": 1} x"#, Some("this is no JSON: trailing characters at line 1 column 10; write")),
+            ("", Some("this is no JSON: EOF while parsing a value at line 1 column 0; write")),
+            ("[1]", Some("this is JSON, but no object; write")),
+        ] {
+            let read = plugin_config(text);
+            match wrong {
+                None => assert_eq!(read.as_deref(), Ok(text)),
+                Some(wrong) => assert!(read.as_ref().is_err_and(|error| error.starts_with(wrong)), "{text}: {read:?}"),
+            }
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `watchfire plugin lock`, `verify` and `pull`: what an operator says about plugins that others built.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,26 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use watchfire::{plugin_policy, read};
 use watchfire_config::Config;
-use watchfire_host::{Host, HostSettings, Lock};
+use watchfire_host::{Host, HostSettings, LoadError, Lock, is_plugin_name, visible};
 
 use crate::configuration::configuration;
 use crate::oci::{Login, Reference, hex};
 use crate::output::{say, visible_lines};
-
-/// The `.wasm` files of a folder by plugin name.
-fn components(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut found = BTreeMap::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm")
-            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
-        {
-            found.insert(stem.to_owned(), path);
-        }
-    }
-    Ok(found)
-}
 
 fn plugin_folder<'c>(config: &'c Config, path: &Path) -> Result<&'c Path> {
     config
@@ -38,7 +22,7 @@ fn plugin_folder<'c>(config: &'c Config, path: &Path) -> Result<&'c Path> {
         .with_context(|| format!("{} names no folder under `plugins.dir`", path.display()))
 }
 
-/// Writes the digests of what lies in the plugin folder into the lock file.
+/// Writes the digests of what lies in the plugin folder into the lock file, of all that can be loaded or of none.
 pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     let config = configuration(config_path)?;
     let dir = plugin_folder(&config, config_path)?;
@@ -54,20 +38,36 @@ pub(crate) fn lock(config_path: &Path) -> Result<ExitCode> {
     } else {
         Lock::default()
     };
-    let mut after = Lock::default();
-    for (name, file) in components(dir)? {
-        let digest = hex(&Sha256::digest(std::fs::read(&file)?));
-        match before.digests.get(&name) {
+    let (mut after, mut left_out, mut unread) = (Lock::default(), Vec::new(), Vec::new());
+    for (name, digest) in watchfire_host::digests(dir, HostSettings::default().file_bytes_max)? {
+        let file = dir.join(format!("{name}.wasm"));
+        match digest {
+            Ok(digest) => drop(after.digests.insert(name, digest)),
+            Err(error @ LoadError::Name { .. }) => left_out.push(format!("{} is not locked: {error}", file.display())),
+            Err(error) => unread.push(visible(&error.at(&file))),
+        }
+    }
+    // To leave out what cannot be read for a moment would forget what was pinned of it.
+    ensure!(
+        unread.is_empty(),
+        "nothing is locked, mend these or take them out of {}:\n{}",
+        dir.display(),
+        unread.join("\n")
+    );
+    put(path, after.text(&from_beside(path, dir)?).as_bytes())?;
+    for line in left_out {
+        eprintln!("warning: {}", visible(&line));
+    }
+    for (name, digest) in &after.digests {
+        match before.digests.get(name) {
             None => say!("new      {name:<24} sha256:{digest}"),
-            Some(old) if *old == digest => say!("same     {name:<24} sha256:{digest}"),
+            Some(old) if old == digest => say!("same     {name:<24} sha256:{digest}"),
             Some(old) => say!("changed  {name:<24} sha256:{digest}, was sha256:{old}"),
         }
-        after.digests.insert(name, digest);
     }
     for name in before.digests.keys().filter(|name| !after.digests.contains_key(*name)) {
-        say!("gone     {name}");
+        say!("gone     {}", visible(name));
     }
-    put(path, after.text(&from_beside(path, dir)?).as_bytes())?;
     say!("{}", path.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -132,10 +132,15 @@ pub(crate) fn verify(config_path: &Path) -> Result<ExitCode> {
 /// Fetches a plugin by the digest of its manifest and puts it into a folder.
 pub(crate) fn pull(reference: &Reference, into: &Path, name: Option<&str>, login: &Login) -> Result<ExitCode> {
     let settings = HostSettings { instances_max: 16, ..HostSettings::default() };
+    let name = name.unwrap_or_else(|| reference.name());
+    if !is_plugin_name(name) {
+        bail!("{}; choose another with --name", LoadError::Name { name: name.to_owned() });
+    }
+    // Before the download, which may be long.
+    std::fs::create_dir_all(into)
+        .with_context(|| format!("cannot make the folder {}; name another with --into", into.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let wasm = runtime.block_on(reference.pull(settings.file_bytes_max, login.given()?))?;
-    let name = name.unwrap_or_else(|| reference.name());
-    ensure!(into.is_dir(), "{} is not a folder", into.display());
     // A file that cannot be a plugin here must not replace one that can.
     Host::new(settings)?.load(name, watchfire_host::Source::Bytes(&wasm))?;
     let path = into.join(format!("{name}.wasm"));

@@ -13,7 +13,6 @@ use watchfire_config::{PluginUse, Receiver};
 use watchfire_model::{Fingerprint, Timestamp};
 use watchfire_plugin::{Message, Provider};
 
-use crate::grant::Grant;
 use crate::http::{self, Pools};
 use crate::integration::{Integration, Made, Target};
 use crate::mailed::Mailed;
@@ -555,14 +554,20 @@ fn formatted(
     usage: &PluginUse,
     notification: &Notification,
 ) -> Result<Told, String> {
-    let grant = integration.grant();
-    let stand_ins = grant.map(Grant::stand_ins).unwrap_or_default();
-    let message = words::format(provider, usage, notification, &integration.kind, stand_ins)?;
-    match (&message.target, grant) {
-        (None, _) => Ok(Told::Message(message)),
-        (Some(target), Some(grant)) => grant.request(&message, target, &notification.id).map(Told::Own),
-        (Some(_), None) => Err("it addresses its request itself, which is for a webhook with a `grant`".to_owned()),
-    }
+    let format = |stand_ins| words::format(provider, usage, notification, &integration.kind, stand_ins);
+    let Some(grant) = integration.grant() else {
+        let message = format(BTreeMap::new())?;
+        return match message.target {
+            None => Ok(Told::Message(message)),
+            Some(_) => Err("it addresses its request itself, which is for a webhook with a `grant`".to_owned()),
+        };
+    };
+    let call = grant.call()?;
+    let made = format(call.stand_ins.clone()).and_then(|message| match &message.target {
+        None => call.message(message).map(Told::Message),
+        Some(target) => call.request(&message, target, notification).map(Told::Own),
+    });
+    made.map_err(|why| call.shown(&why))
 }
 
 fn unknown(delivery: &Delivery) -> PreviewError {

@@ -1,30 +1,33 @@
 //! Requests of a plugin's own: they go where the receiver grants it, and carry secrets that the plugin never sees.
 //!
-//! The plugin gets a stand-in for each secret, a word that nobody can guess, so that no text of an alert can ask for a
-//! secret. Where a stand-in is found in a request, the secret takes its place, escaped as the place wants it.
+//! The plugin gets a stand-in for each secret, a word made for this one call that nobody can guess, so that no text of an
+//! alert can ask for a secret. Where a stand-in is found in a request, the secret takes its place, escaped as the place
+//! wants it. A plugin may tell its stand-ins to whoever listens: they are worth nothing in the next call, and the request
+//! of this one is made.
 
 use std::collections::BTreeMap;
 
 use reqwest::Url;
 use ring::rand::SystemRandom;
 use watchfire_config::{Credential, Grant as Granted};
-use watchfire_plugin::{Message, Target};
+use watchfire_plugin::{Message, StandIns, Target, stand_in};
 
-use crate::Request;
 use crate::http::{Connection, current};
-use crate::notification::hex;
+use crate::{Notification, Request};
 
 /// What a receiver grants its formatter.
 pub(crate) struct Grant {
     hosts: Vec<String>,
-    secrets: Vec<Secret>,
+    secrets: BTreeMap<String, Credential>,
     pub(crate) connection: Connection,
 }
 
-struct Secret {
-    name: String,
-    stand_in: String,
-    credential: Credential,
+/// What it grants for one call of the formatter.
+pub(crate) struct Call<'g> {
+    grant: &'g Grant,
+    /// What the plugin gets: stand-ins by the secrets' names.
+    pub(crate) stand_ins: BTreeMap<String, String>,
+    unseen: StandIns,
 }
 
 /// Stand-ins with their secrets as they are now.
@@ -32,48 +35,80 @@ type Values<'g> = Vec<(&'g str, String)>;
 
 impl Grant {
     /// For a configuration, with a connection made for it.
+    pub(crate) fn new(config: &Granted, connection: Connection) -> Grant {
+        Grant { hosts: config.hosts.clone(), secrets: config.secrets.clone(), connection }
+    }
+
+    /// For the next call, even if it is another attempt of the same notification.
     ///
     /// # Errors
     /// If the operating system has no random numbers.
-    pub(crate) fn new(config: &Granted, connection: Connection) -> Result<Grant, String> {
-        let secrets = config.secrets.iter().map(|(name, credential)| {
-            Ok(Secret { name: name.clone(), stand_in: stand_in()?, credential: credential.clone() })
-        });
-        Ok(Grant { hosts: config.hosts.clone(), secrets: secrets.collect::<Result<_, String>>()?, connection })
-    }
-
-    /// What the plugin gets: stand-ins by the secrets' names.
-    pub(crate) fn stand_ins(&self) -> BTreeMap<String, String> {
-        self.secrets.iter().map(|secret| (secret.name.clone(), secret.stand_in.clone())).collect()
+    pub(crate) fn call(&self) -> Result<Call<'_>, String> {
+        let random = SystemRandom::new();
+        let word = |name: &String| {
+            let bytes = ring::rand::generate::<[u8; 16]>(&random);
+            let bytes = bytes.map_err(|_| "the operating system has no random numbers for stand-ins".to_owned())?;
+            Ok((name.clone(), stand_in(bytes.expose())))
+        };
+        let stand_ins = self.secrets.keys().map(word).collect::<Result<BTreeMap<_, _>, String>>()?;
+        Ok(Call { grant: self, unseen: StandIns::of(&stand_ins), stand_ins })
     }
 
     /// What must not be seen: the secrets as they are now, in every spelling in which they are sent.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let spelled = |secret: &Secret| {
-            let value = current(&secret.credential);
+        let spelled = |credential: &Credential| {
+            let value = current(credential);
             [in_address(&value), in_markup(&value), value]
         };
-        self.secrets.iter().flat_map(spelled).chain(self.connection.secrets()).collect()
+        self.secrets.values().flat_map(spelled).chain(self.connection.secrets()).collect()
+    }
+}
+
+impl Call<'_> {
+    /// A text of the call as others may see it.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        self.unseen.text(text).into_owned()
     }
 
-    /// The request that a message of the plugin's is, with the secrets. `id` is the notification's.
+    /// The message of the plugin's for the receiver's own channel, which carries no secrets.
+    ///
+    /// # Errors
+    /// If it asks for one: what reads it would get a word that says nothing.
+    pub(crate) fn message(&self, message: Message) -> Result<Message, String> {
+        let headers = message.headers.iter().flat_map(|(name, value)| [name, value]);
+        let texts = [&message.title, &message.content_type, &message.body].into_iter().chain(&message.dedup_key);
+        let asked = texts.chain(headers).find_map(|text| self.unseen.find(text));
+        match asked {
+            None => Ok(message),
+            Some(name) => Err(format!(
+                "its message has the stand-in for the secret {name:?}, and only a request of its own carries secrets; it \
+                 has to leave that out, or to say in `target` where the request goes"
+            )),
+        }
+    }
+
+    /// The request that a message of the plugin's about a notification is, with the secrets.
     ///
     /// # Errors
     /// Why it is not sent; the text has no secrets.
-    pub(crate) fn request(&self, message: &Message, target: &Target, id: &str) -> Result<Request, String> {
-        let asked = |text: &str| self.secrets.iter().any(|secret| text.contains(&secret.stand_in));
-        let texts = message.headers.iter().map(|(_, value)| value).chain([&message.body, &target.url]);
-        let mut values = Values::new();
-        if texts.into_iter().any(|text| asked(text)) {
-            for secret in &self.secrets {
-                let value = current(&secret.credential);
-                if value.is_empty() {
-                    return Err(format!("the secret {:?} of the receiver's grant is empty", secret.name));
-                }
-                values.push((&secret.stand_in, value));
-            }
+    pub(crate) fn request(
+        &self,
+        message: &Message,
+        target: &Target,
+        notification: &Notification,
+    ) -> Result<Request, String> {
+        if let Some(name) = message.headers.iter().find_map(|(header, _)| self.unseen.find(header)) {
+            return Err(format!(
+                "the name of a header of its request has the stand-in for the secret {name:?}; it has to stand in the value"
+            ));
         }
-        let url = self.address(&target.url, &values)?;
+        let texts = message.headers.iter().map(|(_, value)| value);
+        let texts = texts.chain([&message.content_type, &message.body, &target.url]);
+        let values = match texts.into_iter().any(|text| self.unseen.find(text).is_some()) {
+            true => self.values(notification)?,
+            false => Values::new(),
+        };
+        let url = self.grant.address(&target.url, &values)?;
         let mut request = Request {
             method: target.method,
             url,
@@ -82,15 +117,46 @@ impl Grant {
             notes: Vec::new(),
         };
         if !message.content_type.is_empty() {
-            request.set_header("Content-Type", &message.content_type);
+            request.set_header("Content-Type", fill(&message.content_type, &values, str::to_owned));
         }
         for (name, value) in &message.headers {
             request.set_header(name, fill(value, &values, str::to_owned));
         }
-        request.set_header("Idempotency-Key", id);
+        request.set_header("Idempotency-Key", notification.id.as_str());
         Ok(request)
     }
 
+    /// The secrets, unless somebody asks for them who is not the plugin: then nobody gets any.
+    fn values(&self, notification: &Notification) -> Result<Values<'_>, String> {
+        if let Some(name) = texts(notification).find_map(|text| self.unseen.find(text)) {
+            return Err(format!(
+                "the alerts have the stand-in for the secret {name:?} in their texts, which nobody can know, so that no \
+                 secret is sent; look at where these alerts come from"
+            ));
+        }
+        let secrets = self.grant.secrets.iter().zip(self.stand_ins.values());
+        let value = |((name, credential), word): ((&String, &Credential), _)| match current(credential) {
+            empty if empty.is_empty() => Err(format!("the secret {name:?} of the receiver's grant is empty")),
+            value => Ok((String::as_str(word), value)),
+        };
+        secrets.map(value).collect()
+    }
+}
+
+/// Every text that the plugin gets of a notification, which others have written.
+fn texts(notification: &Notification) -> impl Iterator<Item = &str> {
+    let Notification { id, receiver, group_key, group_labels, external_url, alerts, .. } = notification;
+    let alerts = alerts.iter().flat_map(|view| {
+        let (labels, annotations) = (view.alert.labels.iter(), view.alert.annotations.iter());
+        let labels = labels.flat_map(|label| [label.name, label.value]);
+        let annotations = annotations.flat_map(|(name, text)| [name, text]);
+        labels.chain(annotations).chain([&*view.alert.generator_url])
+    });
+    let labels = group_labels.iter().flat_map(|label| [label.name, label.value]);
+    [id, receiver, group_key, external_url].into_iter().map(String::as_str).chain(labels).chain(alerts)
+}
+
+impl Grant {
     /// Where it goes, if that is granted.
     fn address(&self, asked: &str, values: &Values<'_>) -> Result<String, String> {
         let whole = values.iter().find_map(|(stand_in, value)| Some((value, asked.strip_prefix(stand_in)?)));
@@ -155,19 +221,13 @@ fn in_address(secret: &str) -> String {
     crate::notification::encode(secret).replace("%2F", "/").replace("%3A", ":")
 }
 
-/// A word that no text has by accident and nobody can guess.
-fn stand_in() -> Result<String, String> {
-    let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new());
-    let bytes = random.map_err(|_| "the operating system has no random numbers for stand-ins".to_owned())?;
-    Ok(format!("secret-{}", hex(&bytes.expose())))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use watchfire_config::{HttpConfig, Secret as Hidden};
-    use watchfire_plugin::Method;
+    use watchfire_model::{Alert, Annotations, Labels, Timestamp};
+    use watchfire_plugin::{AlertView, Method};
 
     use super::*;
     use crate::http::Pools;
@@ -178,7 +238,23 @@ mod tests {
         let connection = Connection::new(&Pools::default(), &http, Duration::from_secs(1)).unwrap();
         let secret = |(name, value): &(&str, &str)| ((*name).to_owned(), Credential::Inline(Hidden::new(*value)));
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        Grant::new(&Granted { hosts, secrets: secrets.iter().map(secret).collect(), http }, connection).unwrap()
+        Grant::new(&Granted { hosts, secrets: secrets.iter().map(secret).collect(), http }, connection)
+    }
+
+    /// A notification `n-1` about an alert with these labels.
+    fn about(labels: &[(&str, &str)]) -> Notification {
+        let alert = Alert {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            annotations: Annotations::default(),
+            starts_at: Timestamp::EPOCH,
+            ends_at: None,
+            updated_at: Timestamp::EPOCH,
+            timeout: false,
+            generator_url: "".into(),
+            value: None,
+        };
+        let alerts = vec![AlertView::new(alert, Timestamp::EPOCH)];
+        Notification { id: "n-1".to_owned(), ..Notification::new("r", "{}", Labels::empty(), alerts) }
     }
 
     #[test]
@@ -187,7 +263,8 @@ mod tests {
             &["https://desk.example", "http://10.0.0.7:8080"],
             &[("hook", "https://desk.example/hooks/T0"), ("elsewhere", "https://evil.example/x"), ("token", "a/b c")],
         );
-        let names = grant.stand_ins();
+        let (call, about) = (grant.call().unwrap(), about(&[]));
+        let names = &call.stand_ins;
         let mut told = String::new();
         for url in [
             "https://desk.example/tickets?q=1",
@@ -210,7 +287,7 @@ mod tests {
             let asked =
                 names.iter().fold(url.to_owned(), |url, (name, word)| url.replace(&format!("{{{name}}}"), word));
             let target = Target { method: Method::Post, url: asked };
-            let made = grant.request(&Message::default(), &target, "n-1");
+            let made = call.request(&Message::default(), &target, &about);
             let shown = made.map_or_else(|reason| format!("refused: {reason}"), |request| request.url);
             let shown = names.iter().fold(shown, |shown, (name, word)| shown.replace(word, &format!("{{{name}}}")));
             told.push_str(&format!("{url} -> {shown}\n"));
@@ -238,7 +315,8 @@ mod tests {
     #[test]
     fn a_secret_is_escaped_as_its_place_wants_it() {
         let grant = grant(&["https://desk.example"], &[("token", "p\"w<&>/x")]);
-        let word = &grant.stand_ins()["token"];
+        let (call, about) = (grant.call().unwrap(), about(&[]));
+        let word = &call.stand_ins["token"];
         let target = Target { method: Method::Put, url: format!("https://desk.example/{word}?t={word}") };
         for (content_type, body) in [
             ("application/json; charset=utf-8", r#"{"t":"p\"w<&>/x"}"#),
@@ -253,7 +331,7 @@ mod tests {
                 headers: vec![("Authorization".to_owned(), format!("Bearer {word}"))],
                 ..Message::default()
             };
-            let request = grant.request(&message, &target, "n-1").unwrap();
+            let request = call.request(&message, &target, &about).unwrap();
             assert_eq!(String::from_utf8(request.body.clone()).unwrap(), body, "{content_type}");
             assert_eq!(request.header("Authorization"), Some("Bearer p\"w<&>/x"));
             assert_eq!(request.header("Idempotency-Key"), Some("n-1"));
@@ -269,9 +347,63 @@ mod tests {
     fn an_empty_secret_sends_nothing() {
         let grant = grant(&["https://desk.example"], &[("token", "")]);
         let target = Target { method: Method::Get, url: "https://desk.example/".to_owned() };
-        assert!(grant.request(&Message::default(), &target, "n-1").is_ok());
-        let body = grant.stand_ins()["token"].clone();
-        let refused = grant.request(&Message { body, ..Message::default() }, &target, "n-1").unwrap_err();
+        let (call, about) = (grant.call().unwrap(), about(&[]));
+        assert!(call.request(&Message::default(), &target, &about).is_ok());
+        let body = call.stand_ins["token"].clone();
+        let refused = call.request(&Message { body, ..Message::default() }, &target, &about).unwrap_err();
         assert_eq!(refused, "the secret \"token\" of the receiver's grant is empty");
+    }
+
+    #[test]
+    fn a_stand_in_is_the_plugins_alone_and_for_one_call() {
+        let grant = grant(&["https://desk.example"], &[("token", "desk-token")]);
+        let (earlier, call) = (grant.call().unwrap(), grant.call().unwrap());
+        let (known, word) = (&earlier.stand_ins["token"], &call.stand_ins["token"]);
+        assert_ne!(known, word);
+        let own = Target { method: Method::Post, url: "https://desk.example/".to_owned() };
+        let nothing = Message { content_type: "text/plain".to_owned(), ..Message::default() };
+        let body = |word: &str| Message { body: format!("three down {word}"), ..nothing.clone() };
+        let header = |name: &str| Message { headers: vec![(name.to_owned(), String::new())], ..nothing.clone() };
+        let typed = Message { content_type: format!("text/plain; for={word}"), ..Message::default() };
+        let keyed = Message { dedup_key: Some(word.clone()), ..nothing.clone() };
+        let mut told = String::new();
+        for (case, message, target, label) in [
+            ("its own", body(word), Some(&own), ""),
+            ("of an earlier call", body(known), Some(&own), known.as_str()),
+            ("of an alert", body(word), Some(&own), word),
+            ("not asked for", body("again"), Some(&own), word),
+            ("content type", typed.clone(), Some(&own), ""),
+            ("name of a header", header(word), Some(&own), ""),
+            ("message", body(word), None, ""),
+            ("message with a content type", typed, None, ""),
+            ("message with a header", header(word), None, ""),
+            ("message with a key", keyed, None, ""),
+            ("message of an earlier call", body(known), None, known),
+        ] {
+            let about = about(&[("alertname", "A"), ("host", label)]);
+            let made = match target {
+                Some(target) => call.request(&message, target, &about).map(|request| {
+                    let body = String::from_utf8(request.body.clone()).unwrap();
+                    format!("{}: {body}", request.header("Content-Type").unwrap())
+                }),
+                None => call.message(message).map(|message| format!("{}: {}", message.content_type, message.body)),
+            };
+            let made = made.unwrap_or_else(|why| format!("refused: {why}")).replace(known, "{known}");
+            assert!(!made.contains(word), "{case}: {made}");
+            told.push_str(&format!("{case} -> {made}\n"));
+        }
+        expect_test::expect![[r#"
+            its own -> text/plain: three down desk-token
+            of an earlier call -> text/plain: three down {known}
+            of an alert -> refused: the alerts have the stand-in for the secret "token" in their texts, which nobody can know, so that no secret is sent; look at where these alerts come from
+            not asked for -> text/plain: three down again
+            content type -> text/plain; for=desk-token: 
+            name of a header -> refused: the name of a header of its request has the stand-in for the secret "token"; it has to stand in the value
+            message -> refused: its message has the stand-in for the secret "token", and only a request of its own carries secrets; it has to leave that out, or to say in `target` where the request goes
+            message with a content type -> refused: its message has the stand-in for the secret "token", and only a request of its own carries secrets; it has to leave that out, or to say in `target` where the request goes
+            message with a header -> refused: its message has the stand-in for the secret "token", and only a request of its own carries secrets; it has to leave that out, or to say in `target` where the request goes
+            message with a key -> refused: its message has the stand-in for the secret "token", and only a request of its own carries secrets; it has to leave that out, or to say in `target` where the request goes
+            message of an earlier call -> text/plain: three down {known}
+        "#]].assert_eq(&told);
     }
 }

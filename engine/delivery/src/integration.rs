@@ -220,8 +220,11 @@ fn target(settings: &Settings, pools: &Pools, limit: Option<Duration>) -> Result
         Configured::PagerDuty(config) => Target::PagerDuty(config.clone(), client(&config.http)?),
         Configured::Slack(config) => Target::Slack(config.clone(), client(&config.http)?),
         Configured::Webhook(config) => {
-            let grant = config.grant.as_ref().map(|grant| Grant::new(grant, client(&grant.http)?));
-            Target::Webhook(config.clone(), client(&config.http)?, grant.transpose()?.map(Box::new))
+            let grant = match &config.grant {
+                Some(grant) => Some(Box::new(Grant::new(grant, client(&grant.http)?))),
+                None => None,
+            };
+            Target::Webhook(config.clone(), client(&config.http)?, grant)
         }
         Configured::Email(config) => {
             let smtp = Smtp::new((**config).clone(), pools, limit)?;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use watchfire_model::{Alert, Duration, Event, FieldValue, Labels, Severity, Timestamp};
 use watchfire_plugin::{AlertView, Batch, Decision, Kind, Message, MessageGroup, Outcome};
 
@@ -49,18 +49,18 @@ struct Case {
     config: Option<serde_json::Value>,
     /// Milliseconds since 1970.
     at: Option<i64>,
-    #[serde(default)]
-    series: Vec<SeriesCase>,
-    #[serde(default)]
-    alerts: Vec<AlertCase>,
+    #[serde(default, deserialize_with = "said")]
+    series: Option<Vec<SeriesCase>>,
+    #[serde(default, deserialize_with = "said")]
+    alerts: Option<Vec<AlertCase>>,
     /// For a formatter: by what the alerts are grouped.
-    #[serde(default)]
-    group_labels: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "said")]
+    group_labels: Option<BTreeMap<String, String>>,
     /// For a formatter: the kind of channel, a webhook unless it says otherwise.
     channel: Option<String>,
     /// For a formatter: the secrets that are granted, and what stands in for each.
-    #[serde(default)]
-    secrets: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "said")]
+    secrets: Option<BTreeMap<String, String>>,
     findings: Option<Vec<FindingCase>>,
     /// Where findings are expected and nothing is said about these: none.
     unknown: Option<Vec<BTreeMap<String, String>>>,
@@ -68,6 +68,11 @@ struct Case {
     message: Option<MessageCase>,
     /// What the error's text must contain.
     error: Option<String>,
+}
+
+/// What is there, be it empty: what is for another kind is a mistake even then.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -238,6 +243,8 @@ pub struct Misplaced {
     pub case: usize,
     /// The key.
     pub key: &'static str,
+    /// The number of the item in its list, from 0, and the key in that, where it is about one.
+    pub within: Option<(usize, &'static str)>,
     /// What is wrong with it.
     pub message: String,
     /// What to do about it.
@@ -316,23 +323,29 @@ impl Cases {
         let kind = self.subject().ok()?.0;
         let of_case = |(number, case): (usize, &Case)| {
             let said: [(&'static str, bool, &[Kind]); 9] = [
-                ("series", !case.series.is_empty(), &[Kind::Condition]),
+                ("series", case.series.is_some(), &[Kind::Condition]),
                 ("findings", case.findings.is_some(), &[Kind::Condition]),
                 ("unknown", case.unknown.is_some(), &[Kind::Condition]),
-                ("alerts", !case.alerts.is_empty(), &[Kind::Router, Kind::Formatter]),
+                ("alerts", case.alerts.is_some(), &[Kind::Router, Kind::Formatter]),
                 ("decisions", case.decisions.is_some(), &[Kind::Router]),
-                ("group_labels", !case.group_labels.is_empty(), &[Kind::Formatter]),
+                ("group_labels", case.group_labels.is_some(), &[Kind::Formatter]),
                 ("channel", case.channel.is_some(), &[Kind::Formatter]),
-                ("secrets", !case.secrets.is_empty(), &[Kind::Formatter]),
+                ("secrets", case.secrets.is_some(), &[Kind::Formatter]),
                 ("message", case.message.is_some(), &[Kind::Formatter]),
             ];
             let help = "remove it, or what it contradicts";
-            let misplaced = |key, message: String| Misplaced { case: number, key, message, help };
-            let (values, events) = case.series.iter().fold((false, false), |(values, events), series| {
+            let misplaced = |key, message: String| Misplaced { case: number, key, within: None, message, help };
+            let (values, events) = case.series.iter().flatten().fold((false, false), |(values, events), series| {
                 (values || series.value.is_some() || !series.values.is_empty(), events || !series.events.is_empty())
             });
             if values && events {
                 return Some(misplaced("series", "a condition looks at values or at events, not at both".to_owned()));
+            }
+            let both = |series: &SeriesCase| series.value.is_some() && !series.values.is_empty();
+            if let Some(item) = case.series.iter().flatten().position(both) {
+                let message = "a series has a `value` or `values`, not both".to_owned();
+                let help = "remove it; the last of the `values` is the newest";
+                return Some(Misplaced { within: Some((item, "value")), help, ..misplaced("series", message) });
             }
             let foreign = said.iter().find(|(_, is_said, kinds)| *is_said && !kinds.contains(&kind));
             if let Some((key, ..)) = foreign {
@@ -346,7 +359,7 @@ impl Cases {
             let empty = case.message.as_ref().filter(|message| message.is_empty()).map(|_| "message");
             let key = empty.or_else(|| (answer.is_none() && case.error.is_none()).then_some("name"))?;
             let message = "the case expects nothing, so that it cannot fail".to_owned();
-            Some(Misplaced { case: number, key, message, help: expectations(kind) })
+            Some(Misplaced { help: expectations(kind), ..misplaced(key, message) })
         };
         self.cases.iter().enumerate().find_map(of_case)
     }
@@ -466,18 +479,18 @@ impl Run<'_> {
             at: self.at,
             key: "group".to_owned(),
             receiver: "receiver".to_owned(),
-            group_labels: self.case.group_labels.clone(),
+            group_labels: self.case.group_labels.clone().unwrap_or_default(),
             external_url: "http://watchfire.example".to_owned(),
             alerts: self.alerts(),
             id: "notification".to_owned(),
             channel: self.case.channel.clone().unwrap_or_else(|| "webhook".to_owned()),
-            secrets: self.case.secrets.clone(),
+            secrets: self.case.secrets.clone().unwrap_or_default(),
         }
     }
 
     fn batch(&self) -> Batch {
         let mut events = Vec::new();
-        let series = self.case.series.iter().map(|series| {
+        let series = self.case.series.iter().flatten().map(|series| {
             let labels = Labels::from_pairs(series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let of_events = series.events.iter().map(|event| event.value.map_or(1.0, Number::value));
             let values = series.values.iter().chain(&series.value).map(|number| number.value()).chain(of_events);
@@ -492,7 +505,7 @@ impl Run<'_> {
     }
 
     fn alerts(&self) -> Vec<AlertView> {
-        let alerts = self.case.alerts.iter().map(|alert| {
+        let alerts = self.case.alerts.iter().flatten().map(|alert| {
             let starts = self.at - alert.seconds.map_or(STEP, Duration::from_secs);
             let alert = Alert {
                 labels: Labels::from_pairs(alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Batch, Limits, State};
+use watchfire_plugin::{Batch, Limits, StandIns, State};
 
 use crate::counters::Counters;
+use crate::failure::cut;
 use crate::recording::LogLine;
 use crate::visible::visible;
 
@@ -38,8 +39,12 @@ pub(crate) struct Context {
     /// What the next random number is made from; a function of plugin, configuration and time.
     pub(crate) random: u64,
     pub(crate) log: LogBudget,
+    /// What of the call nobody but the guest may see.
+    stand_ins: StandIns,
     /// The end of what the guest wrote to standard error in this call, where panics and exceptions go.
     pub(crate) stderr: Tail,
+    /// What stands on standard output since the last end of a line.
+    stdout: Vec<u8>,
     counters: Arc<Counters>,
     /// What was counted of its memory.
     memory_counted: usize,
@@ -58,16 +63,19 @@ impl Context {
             at: Timestamp::EPOCH,
             random: seed,
             log: LogBudget::new(limits),
+            stand_ins: StandIns::default(),
             stderr: Tail::default(),
+            stdout: Vec::new(),
             counters,
             memory_counted: 0,
             seed,
         }
     }
 
-    /// Makes everything ready for a call at a time.
-    pub(crate) fn begin(&mut self, at: Timestamp) {
+    /// Makes everything ready for a call at a time, with what the guest gets in the place of secrets.
+    pub(crate) fn begin(&mut self, at: Timestamp, stand_ins: StandIns) {
         self.at = at;
+        self.stand_ins = stand_ins;
         self.state_writes = 0;
         self.random = self.seed ^ at.as_millis().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.limiter.denied = None;
@@ -75,8 +83,9 @@ impl Context {
         self.stderr.clear();
     }
 
-    /// Says what has been dropped, and counts.
+    /// Ends a line that was begun, says what has been dropped, and counts.
     pub(crate) fn end(&mut self) {
+        self.end_line();
         if self.log.written + self.log.dropped > 0 {
             self.counters.logged(self.log.written, self.log.dropped);
         }
@@ -100,11 +109,39 @@ impl Context {
 
     /// Writes a line of the plugin into the host's log: one line, whatever the plugin says.
     pub(crate) fn log(&mut self, level: tracing::Level, message: &str) {
+        // What was written before stands before, be its line at an end or not.
+        self.end_line();
+        self.log_line(level, message);
+    }
+
+    /// Takes what the guest writes to standard output: a line there is one in the log, wherever its library flushes. Of one
+    /// that is too long for the log no more is kept than shows so.
+    pub(crate) fn print(&mut self, bytes: impl Iterator<Item = u8>) {
+        for byte in bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if self.stdout.len() <= self.log.bytes_max {
+                self.stdout.push(byte);
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.stdout);
+        let text = String::from_utf8_lossy(&line);
+        if !text.trim().is_empty() {
+            let text = cut(text.trim_end_matches('\r').to_owned(), self.log.bytes_left());
+            self.log_line(tracing::Level::INFO, &text);
+        }
+    }
+
+    fn log_line(&mut self, level: tracing::Level, message: &str) {
         if !self.log.admits(message.len()) {
             return;
         }
-        self.log.lines.push(LogLine { level, message: message.to_owned() });
-        let (plugin, message) = (&*self.plugin, visible(message));
+        let message = self.stand_ins.text(message);
+        self.log.lines.push(LogLine { level, message: message.clone().into_owned() });
+        let (plugin, message) = (&*self.plugin, visible(&message));
         match level {
             tracing::Level::ERROR => tracing::error!(target: "watchfire::plugin", plugin, "{message}"),
             tracing::Level::WARN => tracing::warn!(target: "watchfire::plugin", plugin, "{message}"),
@@ -224,6 +261,10 @@ impl LogBudget {
         lines.unwrap_or_default()
     }
 
+    fn bytes_left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes)
+    }
+
     fn admits(&mut self, bytes: usize) -> bool {
         if self.written >= self.lines_max as u64 || self.bytes.saturating_add(bytes) > self.bytes_max {
             self.dropped += 1;
@@ -289,6 +330,41 @@ mod tests {
         }
         assert!(tail.text().ends_with("line 9998 | line 9999"));
         assert!(tail.0.len() <= 2 * Tail::BYTES);
+    }
+
+    #[test]
+    fn a_line_on_standard_output_is_one_in_the_log() {
+        let limits = Limits { log_bytes: 20, log_lines: 3, ..Limits::STANDARD };
+        // What is written at once, where nothing stands for a line of the contract's own log, and the lines in the log.
+        let cases: [(&[&str], &[&str], u64); 7] = [
+            (&["one", " line\n"], &["one line"], 0),
+            (&["a\r\n\n  \nb\nc"], &["a", "b", "c"], 0),
+            (&["\u{e4}", "\u{f6}"], &["\u{e4}\u{f6}"], 0),
+            (&["before", "", "after\n"], &["before", "log", "after"], 0),
+            (&["0123456789", "0123456789", "0123456789\nb\n"], &["01234567890123456\u{2026}"], 1),
+            (&["0123456789\n", "0123456789012\n"], &["0123456789", "0123456\u{2026}"], 0),
+            (&["1\n2\n3\n4\n5"], &["1", "2", "3"], 2),
+        ];
+        for (writes, expected, dropped) in cases {
+            let mut context = Context::new("p".into(), &limits, 0, Arc::default());
+            context.begin(Timestamp::EPOCH, StandIns::default());
+            for write in writes {
+                match *write {
+                    "" => context.log(tracing::Level::ERROR, "log"),
+                    text => context.print(text.bytes()),
+                }
+            }
+            context.end();
+            let lines: Vec<&str> = context.log.lines.iter().map(|line| line.message.as_str()).collect();
+            assert_eq!((lines.as_slice(), context.log.dropped), (expected, dropped), "{writes:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_kept_as_far_as_it_can_be_logged() {
+        let mut context = Context::new("p".into(), &Limits { log_bytes: 20, ..Limits::STANDARD }, 0, Arc::default());
+        context.print(std::iter::repeat_n(b'a', 1 << 20));
+        assert_eq!(context.stdout.len(), 21);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a plugin cannot be loaded, and why a recorded call cannot be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -99,4 +99,14 @@ pub enum LoadError {
     /// Nothing of that name is loaded, or it was not loaded from a file.
     #[error("{0}")]
     Unknown(String),
+}
+
+impl LoadError {
+    /// What is told with the file that it is about, which some know already.
+    pub fn at(&self, path: &Path) -> String {
+        match self {
+            LoadError::Read { .. } => self.to_string(),
+            _ => format!("{}: {self}", path.display()),
+        }
+    }
 }

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::mem;
 
+use wasmtime::Store;
 use watchfire_model::{AlertStatus, Severity, Timestamp};
 use watchfire_plugin::{
     AlertView, Batch, Condition, Decision, Formatter, Limits, Message, MessageGroup, Outcome, Owner, PluginError,
-    Router, State,
+    Router, StandIns, State,
 };
 
 use crate::bindings::v0_2::watchfire::plugin::{alerts, types};
-use crate::context::BATCH;
+use crate::context::{BATCH, Context};
 use crate::contract::{ConditionGuest, FormatterGuest, RouterGuest};
 use crate::failure::cut;
 use crate::opened::Opened;
@@ -50,6 +51,7 @@ impl<G: ConditionGuest> Condition for Opened<G> {
     fn evaluate(&mut self, batch: &Batch, state: &mut State) -> Result<Outcome, PluginError> {
         let result = self.call(
             batch.at,
+            &StandIns::default(),
             Some(state),
             |store, guest, handle| BATCH.set(batch, || guest.evaluate(store, handle)),
             |outcome, limits| check_outcome(outcome, batch.series.len(), limits.text_bytes),
@@ -123,6 +125,7 @@ impl<G: RouterGuest> Router for Opened<G> {
         let lowered: Vec<_> = views.iter().map(LentAlert::lower).collect();
         let result = self.call(
             at,
+            &StandIns::default(),
             None,
             |store, guest, handle| guest.route(store, handle, at.as_millis(), &lowered),
             |decisions, limits| check_decisions(decisions, alerts.len(), limits),
@@ -178,9 +181,14 @@ impl<G: FormatterGuest> Formatter for Opened<G> {
             secrets: pairs(&group.secrets),
             alerts: views.iter().map(LentAlert::lower).collect(),
         };
-        let result =
-            self.call(group.at, None, |store, guest, handle| guest.format(store, handle, &lent), check_message);
-        self.record(&result, || Input::Formatter(group.clone()), |message| Answer::Formatter(message.clone()));
+        let stand_ins = StandIns::of(&group.secrets);
+        let run = |store: &mut Store<Context>, guest: &G, handle| guest.format(store, handle, &lent);
+        let result = self.call(group.at, &stand_ins, None, run, check_message);
+        self.record(
+            &result,
+            || Input::Formatter(stand_ins.group(group)),
+            |message| Answer::Formatter(stand_ins.message(message)),
+        );
         result
     }
 }

@@ -48,5 +48,5 @@ pub use manifest::{Manifest, ManifestLimits, sections};
 pub use policy::{Lock, PluginPolicy, Policy};
 pub use recording::{Answer, Failure, Input, LogLine, Recording, Trace};
 pub use settings::{BreakerSettings, HostSettings};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, digests, survey};
 pub use visible::visible;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre, Linker};
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Descriptor, Kind, Limits, PluginError};
+use watchfire_plugin::{Descriptor, Kind, Limits, PluginError, StandIns};
 
 use crate::bindings::v0_2::watchfire::plugin::types;
 use crate::breaker::Breakers;
@@ -231,7 +231,7 @@ impl Loaded {
         let mut store = Store::new(&self.sandbox.engine, context);
         store.limiter(|context| &mut context.limiter);
         store.set_hostcall_fuel(limits.output_bytes);
-        store.data_mut().begin(Timestamp::EPOCH);
+        store.data_mut().begin(Timestamp::EPOCH, StandIns::default());
         // Start functions run during instantiation and are guests as well.
         store.set_epoch_deadline(self.sandbox.ticks(limits.open_time));
         self.refuel(&mut store);

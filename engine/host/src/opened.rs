@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 use watchfire_model::Timestamp;
-use watchfire_plugin::{Kind, Limits, Owner, PluginError, State, StateLimits};
+use watchfire_plugin::{Kind, Limits, Owner, PluginError, StandIns, State, StateLimits};
 
 use crate::breaker::SharedBreaker;
 use crate::context::{Context, Refused};
@@ -94,17 +94,19 @@ impl<G: Guest> Opened<G> {
         }
     }
 
-    /// One call at a time, with the rule's state where there is one. `check` judges the answer.
+    /// One call at a time, with the rule's state where there is one. `check` judges the answer. No failure, and nothing that
+    /// is told of it, has a stand-in; the answer has.
     pub(crate) fn call<T, R>(
         &mut self,
         at: Timestamp,
+        stand_ins: &StandIns,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
         check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
     ) -> Result<R, PluginError> {
         let (plugin, kind, name) = (&*self.plugin.name, G::KIND.as_str(), &*self.name);
         let span = tracing::debug_span!("plugin", plugin, kind, name, error = tracing::field::Empty);
-        let result = span.in_scope(|| self.call_in_turn(at, state, run, check));
+        let result = span.in_scope(|| self.call_in_turn(at, stand_ins, state, run, check));
         result.inspect_err(|error| {
             span.record("error", tracing::field::display(error));
         })
@@ -113,6 +115,7 @@ impl<G: Guest> Opened<G> {
     fn call_in_turn<T, R>(
         &mut self,
         at: Timestamp,
+        stand_ins: &StandIns,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
         check: impl FnOnce(T, &Limits) -> Result<R, PluginError>,
@@ -133,7 +136,9 @@ impl<G: Guest> Opened<G> {
         self.trace = Some(Trace::default());
         let result = match self.started() {
             Ok(live) => {
-                let result = self.call_guarded(live, at, state, run).and_then(|answer| check(answer, &self.limits));
+                let answer = self.call_guarded(live, at, stand_ins, state, run);
+                let result = answer.and_then(|answer| check(answer, &self.limits));
+                let result = result.map_err(|error| stand_ins.error(error));
                 match &result {
                     Ok(_) | Err(PluginError::BadInput(_)) => self.breaker.lock().succeeded(),
                     Err(error) => self.note_failure(at, error),
@@ -199,13 +204,14 @@ impl<G: Guest> Opened<G> {
         &mut self,
         mut live: Live<G>,
         at: Timestamp,
+        stand_ins: &StandIns,
         state: Option<&mut State>,
         run: impl FnOnce(&mut Store<Context>, &G, u32) -> Answer<T>,
     ) -> Result<T, PluginError> {
         let Opened { plugin, name, limits, .. } = self;
         let _running = plugin.sandbox.run();
         let Live { store, guest, handle } = &mut live;
-        store.data_mut().begin(at);
+        store.data_mut().begin(at, stand_ins.clone());
         store.set_epoch_deadline(plugin.sandbox.ticks(limits.call_time));
         plugin.refuel(store);
         let began = now();

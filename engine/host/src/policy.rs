@@ -139,9 +139,19 @@ impl Policy {
             .map_err(|error| refuse(format!("{} is not a minisign signature: {error}", file.display())))?;
         let mut last = String::new();
         for signer in &self.signers {
-            let verified = PublicKey::from_base64(signer).and_then(|key| key.verify(wasm, &signature, false));
-            match verified {
+            let verified = |allows_legacy| {
+                PublicKey::from_base64(signer).and_then(|key| key.verify(wasm, &signature, allows_legacy))
+            };
+            match verified(false) {
                 Ok(()) => return Ok(()),
+                // Whoever signed it is right, only the way is not.
+                Err(_) if verified(true).is_ok() => {
+                    return Err(refuse(format!(
+                        "{} is a legacy signature, which is not accepted; sign the file again with `minisign -S`, \
+                         without `-l`",
+                        file.display()
+                    )));
+                }
                 Err(error) => last = error.to_string(),
             }
         }
@@ -156,6 +166,39 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_told_apart_from_a_legacy_one() {
+        let policy = |signer: &str| Policy { signers: vec![signer.to_owned()], ..Policy::default() };
+        let (own, other) = (
+            "RWTUAu3iX7xc2qqMbRVqO7Racg/SlmlNH/Xpd/Yis9EuCUOExBA7vqyQ",
+            "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+        );
+        let hashed = "untrusted comment: u\n\
+            RUTUAu3iX7xc2gprw4e083hxsFXBqvUU3FEpeZU8dAMnl7t76bndfZcPh9zcvj3/f9Kdxefq+Xh0lEjXc1LC6YjFl4TeglbEHQI=\n\
+            trusted comment: t\n\
+            mUKorMo1OQrq5hDbvERZQE5nniT5vwLYxoj/wLO2dhpzzKHghaF6BlyPdfFqUjH8Qrb0IQY7qr/6cjMh7s2oDg==\n";
+        let legacy = "untrusted comment: u\n\
+            RWTUAu3iX7xc2rQSP1CUms13o19cDwagHoxiAMaAKUVc/tbyd0KQLcv37EeXflC2efCDp31v5xkkSPBwqogL+KKEnWDjoWpr2gk=\n\
+            trusted comment: t\n\
+            YYZP4lpgQg+ZRX8H7s/Imo3tKjvoEaXbrscsRLIFDY0/2mi6scAUPJZmfGhfXxXlbb6GtaAdY4cVQ0qK9pl7BA==\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        for (signature, signer, wasm, expected) in [
+            (hashed, own, "wasm", None),
+            (hashed, own, "other", Some("the file was changed after it was signed")),
+            (legacy, own, "wasm", Some("is a legacy signature, which is not accepted; sign the file again")),
+            (legacy, own, "other", Some("the file was changed after it was signed")),
+            (legacy, other, "wasm", Some("somebody else signed it")),
+        ] {
+            std::fs::write(folder.path().join("a.wasm.minisig"), signature).unwrap();
+            let told = policy(signer).admit("a", "", &path, wasm.as_bytes()).err().map(|error| error.to_string());
+            match expected {
+                None => assert_eq!(told, None),
+                Some(part) => assert!(told.as_ref().is_some_and(|told| told.contains(part)), "{part}: {told:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_lock_file_is_what_sha256sum_writes() {

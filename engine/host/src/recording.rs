@@ -1,6 +1,7 @@
 //! Recorded calls: what went into a plugin and what came out, so that an author can run the call again.
 //!
-//! A call is a function of what is recorded here: the plugin, its configuration, its input, the state before. Failed
+//! A call is a function of what is recorded here: the plugin, its configuration, its input, the state before. What a plugin
+//! gets in the place of a secret has another word here, in what went in, what came out and what was said on the way. Failed
 //! calls are kept without being asked for, others on demand; per plugin the newest few, bounded in bytes.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -96,7 +96,7 @@ enum InputFile {
         id: String,
         #[serde(default)]
         channel: String,
-        /// Stand-ins, as the plugin gets them.
+        /// Words in the place of the stand-ins that the plugin got, made of the secrets' names alone.
         #[serde(default)]
         secrets: BTreeMap<String, String>,
     },

@@ -43,6 +43,22 @@ fn examine(
     Ok(outline.kinds)
 }
 
+/// The SHA-256 of every file of a folder that may be a plugin, by name, or why it can be none. `bytes_max` is that of the
+/// host.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn digests(directory: &Path, bytes_max: u64) -> Result<BTreeMap<String, Result<String, LoadError>>, LoadError> {
+    let digest = |(name, path): (String, PathBuf)| {
+        let digest = match is_plugin_name(&name) {
+            true => read(&path, bytes_max).map(|wasm| crate::cache::sha256(&wasm)),
+            false => Err(LoadError::Name { name: name.clone() }),
+        };
+        (name, digest)
+    };
+    Ok(files(directory)?.into_iter().map(digest).collect())
+}
+
 /// The files of a folder that are plugins, by name.
 pub(crate) fn files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, LoadError> {
     let failed = |error| LoadError::Read { path: directory.to_owned(), error };
@@ -75,4 +91,36 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, LoadError> {
 
 pub(crate) fn check_size(bytes: u64, limit: u64) -> Result<(), LoadError> {
     if bytes > limit { Err(LoadError::TooLarge { bytes, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_plugin_has_no_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["good.wasm", "Bad Name.wasm", ".hidden.wasm", "note.txt"] {
+            fs::write(path(name), "").unwrap();
+        }
+        fs::write(path("large.wasm"), "12345").unwrap();
+        fs::create_dir(path("folder.wasm")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero.wasm")).unwrap();
+        let told = |result: Result<String, LoadError>| match result {
+            Ok(digest) => digest[..8].to_owned(),
+            Err(error) => error.at(Path::new("FILE")).replace(&folder.path().display().to_string(), "DIR"),
+        };
+        let found = digests(folder.path(), 4).unwrap().into_iter().map(|(name, result)| (name, told(result)));
+        let name = |name: &str| format!("FILE: {}", LoadError::Name { name: name.to_owned() });
+        let expected = [
+            (".hidden", name(".hidden")),
+            ("Bad Name", name("Bad Name")),
+            ("folder", "cannot read DIR/folder.wasm: it is no file".to_owned()),
+            ("good", "e3b0c442".to_owned()),
+            ("large", "FILE: the plugin has 5 bytes, the limit is 4; strip debug information".to_owned()),
+            ("zero", "cannot read DIR/zero.wasm: it is no file".to_owned()),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected.map(|(name, told)| (name.to_owned(), told)));
+    }
 }

@@ -180,18 +180,14 @@ fn datetime(millis: i64) -> Val {
     ])
 }
 
-/// Standard output is a log line by itself; standard error is kept for the message of the trap that usually follows.
+/// The lines of standard output are lines of the log; standard error is kept for the message of the trap that usually follows.
 fn write(store: &mut StoreContextMut<'_, Context>, call: Call<'_>) -> Result<Option<Val>> {
     if let ([stream], [_, Val::List(bytes), ..]) = (call.handles.as_slice(), call.arguments) {
         let bytes = bytes.iter().filter_map(|byte| if let Val::U8(byte) = byte { Some(*byte) } else { None });
         if *stream == STDERR {
             store.data_mut().stderr.push(bytes);
         } else {
-            let bytes: Vec<u8> = bytes.collect();
-            let text = String::from_utf8_lossy(&bytes);
-            for line in text.lines().filter(|line| !line.trim().is_empty()) {
-                store.data_mut().log(tracing::Level::INFO, line);
-            }
+            store.data_mut().print(bytes);
         }
     }
     Ok(Some(Val::Result(Ok(None))))

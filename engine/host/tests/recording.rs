@@ -3,10 +3,10 @@
 mod support;
 
 use support::fixture::{Fixture, GOOD, ONE_FINDING};
-use support::{batch, load, settings, state};
+use support::{batch, group, load, settings, state};
 use watchfire_host::{Answer, Host, HostSettings, Input, Recording};
 use watchfire_model::{Event, FieldValue, Labels, Timestamp};
-use watchfire_plugin::{Batch, Provider};
+use watchfire_plugin::{Batch, Limits, Provider, StandIns, stand_in};
 
 /// Answers with one finding about series 0: value 0, no summary.
 fn finds() -> Vec<u8> {
@@ -114,4 +114,66 @@ fn what_was_answered_counts_too() {
     host.open_condition("evil", "{}").unwrap().evaluate(&batch(0, &[1.0]), &mut state()).unwrap();
     let (_, counted) = &host.counters()[0];
     assert!(counted.recorded_calls == 1 && counted.recorded_bytes > 4_096, "{}", counted.recorded_bytes);
+}
+
+/// A formatter gets a stand-in for a secret, which is worth the secret while the call lasts: what is kept of the call and
+/// told of it has another word, with which the call is made again to the same answer.
+#[test]
+fn what_stands_for_a_secret_is_not_recorded() {
+    const LOG: &str = r#"(import "watchfire:plugin/log@0.2.0" "log" (func $log (param i32 i32 i32)))"#;
+    // The word of the first secret, as the group has it in memory, and into what it is written.
+    const WORD: &str = "(local $word i32) (local $bytes i32)
+        (local.set $word (i32.load offset=8 (i32.load offset=56 (local.get 0))))
+        (local.set $bytes (i32.load offset=12 (i32.load offset=56 (local.get 0))))";
+    let stores = |at: u32| {
+        format!("(i32.store (i32.const {at}) (local.get $word)) (i32.store (i32.const {}) (local.get $bytes))", at + 4)
+    };
+    let message = r#"(data (i32.const 528) "\0a\00\00\00") (data (i32.const 524) "\00\05\00\00") (data (i32.const 1280) "text/plain")"#;
+    let bad_input = r#"(data (i32.const 512) "\01\00\00\00\01\00\00\00")"#;
+    let log = |level: u32| format!("(call $log (i32.const {level}) (local.get $word) (local.get $bytes))");
+    let answers: &str = format!("{WORD} {} {} {} (i32.const 512)", log(1), stores(516), stores(532)).leak();
+    let fails: &str = format!("{WORD} {} (i32.const 512)", stores(520)).leak();
+    let garbage: &str = format!("{WORD} {} (i32.const 512)", stores(524)).leak();
+    let traps: &str = format!("{WORD} {} unreachable", log(3)).leak();
+    let live = stand_in([7; 16]);
+    let mut given = group();
+    given.secrets = [("token".to_owned(), live.clone())].into();
+    let hidden = StandIns::of(&given.secrets).text(&live).into_owned();
+    let mut told = String::new();
+    for (data, format, text_bytes) in [
+        (message, answers, 1_024),
+        (message, answers, 24),
+        (bad_input, fails, 1_024),
+        (bad_input, fails, 24),
+        ("", garbage, 1_024),
+        ("", traps, 1_024),
+    ] {
+        let limits = Limits { text_bytes, ..settings().limits };
+        let host = Host::new(HostSettings { limits, ..settings() }).unwrap();
+        load(&host, "evil", &Fixture { kind: "formatter", imports: LOG, data, evaluate: format, ..GOOD }.build())
+            .unwrap();
+        host.record("evil", 2);
+        let answer = host.open_formatter("evil", "{}").unwrap().format(&given);
+        let said = answer.as_ref().map_or_else(ToString::to_string, |message| message.title.clone());
+        // Whoever sends the message needs the stand-in itself.
+        assert_eq!(said.contains(&live[..12]), answer.is_ok(), "{said}");
+        assert!(answer.is_err() || answer.is_ok_and(|message| message.body == live));
+        let recorded = host.recordings("evil").unwrap().remove(0);
+        let json = recorded.to_json();
+        assert!(!json.contains(&live[..12]) && json.contains(&hidden), "{json}");
+        let Input::Formatter(again) = &recorded.input else { panic!("{json}") };
+        drop(host.open_formatter("evil", "{}").unwrap().format(again));
+        let repeated = host.recordings("evil").unwrap().remove(1);
+        assert_eq!((repeated.answer_json(), &repeated.trace.log), (recorded.answer_json(), &recorded.trace.log));
+        let log: Vec<_> = recorded.trace.log.iter().map(|line| &*line.message).collect();
+        told.push_str(&format!("{} {log:?}\n", recorded.answer_json()));
+    }
+    expect_test::expect![[r#"
+        {"formatter":{"title":"secret-of-token-00000000000000000000000","contentType":"text/plain","body":"secret-of-token-00000000000000000000000","headers":[],"dedupKey":null}} ["secret-of-token-00000000000000000000000"]
+        {"formatter":{"title":"secret-of-token-00000…","contentType":"text/plain","body":"secret-of-token-00000000000000000000000","headers":[],"dedupKey":null}} ["secret-of-token-00000000000000000000000"]
+        {"failure":{"kind":"bad_input","message":"cannot handle this input: secret-of-token-00000000000000000000000"}} []
+        {"failure":{"kind":"bad_input","message":"cannot handle this input: secret-of-token-00000…"}} []
+        {"failure":{"kind":"invalid_output","message":"the plugin broke the contract: it gave \"secret-of-token-00000000000000000000000\" as content type, such as application/json is one"}} []
+        {"failure":{"kind":"trap","message":"the plugin trapped: wasm `unreachable` instruction executed: secret-of-token-00000000000000000000000 (in evaluate)"}} ["secret-of-token-00000000000000000000000"]
+    "#]].assert_eq(&told);
 }

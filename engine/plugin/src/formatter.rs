@@ -34,8 +34,8 @@ pub struct MessageGroup {
     pub id: String,
     /// The kind of the receiver's channel, such as `slack`.
     pub channel: String,
-    /// The secrets that the receiver grants, by name: a stand-in for each, which becomes the secret where it stands in a
-    /// request of the plugin's own.
+    /// The secrets that the receiver grants, by name: a stand-in for each, made for this call, which becomes the secret
+    /// where it stands in a request of the plugin's own.
     pub secrets: BTreeMap<String, String>,
 }
 

@@ -11,6 +11,7 @@ mod formatter;
 mod limits;
 mod provider;
 mod router;
+mod stand_in;
 mod state;
 mod usage;
 
@@ -21,5 +22,6 @@ pub use formatter::{Formatter, Message, MessageGroup, Method, Target};
 pub use limits::Limits;
 pub use provider::{Descriptor, Kind, Provider};
 pub use router::{AlertView, Decision, Router};
+pub use stand_in::{StandIns, stand_in};
 pub use state::{Owner, State, StateError, StateLimits, StateWrite};
 pub use usage::PluginUse;

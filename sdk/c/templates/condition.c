@@ -4,10 +4,8 @@
 
 #include "watchfire.h"
 
-#define RULES_MAX 1024
-
-static double limits[RULES_MAX];
-static uint32_t rules;
+// Each rule has an instance of its own, in which `open` is called once.
+static double limit;
 
 void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list) {
   wf_describe(list, WATCHFIRE_PLUGIN_TYPES_KIND_CONDITION, "above", "Finds the series above a limit.",
@@ -17,11 +15,8 @@ void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_li
 bool exports_watchfire_plugin_condition_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
                                              exports_watchfire_plugin_condition_plugin_error_t *error) {
   (void)name;
-  if (rules == RULES_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 rules");
-  if (wf_config(*config, "limit", &limits[rules], NULL) != WF_NUMBER) {
-    return wf_invalid(error, "/limit", "must be a number");
-  }
-  *handle = rules++;
+  if (wf_config(*config, "limit", &limit, NULL) != WF_NUMBER) return wf_invalid(error, "/limit", "must be a number");
+  *handle = 0;
   return true;
 }
 
@@ -39,6 +34,7 @@ static unsigned long streak(void) {
 
 bool exports_watchfire_plugin_condition_evaluate(uint32_t handle, exports_watchfire_plugin_condition_outcome_t *outcome,
                                                  exports_watchfire_plugin_condition_plugin_error_t *error) {
+  (void)handle;
   plugin_list_f64_t values;
   watchfire_plugin_input_latest(&values);
   outcome->findings.ptr = calloc(values.len, sizeof *outcome->findings.ptr);
@@ -51,7 +47,7 @@ bool exports_watchfire_plugin_condition_evaluate(uint32_t handle, exports_watchf
     double value = values.ptr[series];
     if (isnan(value)) {
       outcome->unknown.ptr[outcome->unknown.len++] = series;
-    } else if (value > limits[handle]) {
+    } else if (value > limit) {
       exports_watchfire_plugin_condition_finding_t *finding = &outcome->findings.ptr[outcome->findings.len++];
       wf_text label = {NULL, 0};
       // Labels are asked for where they are needed, not for every series.

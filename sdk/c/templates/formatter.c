@@ -2,13 +2,8 @@
 
 #include "watchfire.h"
 
-#define CHANNELS_MAX 1024
-
-static struct {
-  char *prefix;
-  char *url;
-} channels[CHANNELS_MAX];
-static uint32_t opened;
+// Each channel has an instance of its own, in which `open` is called once.
+static char *prefix, *url;
 
 void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_list_descriptor_t *list) {
   wf_describe(list, WATCHFIRE_PLUGIN_TYPES_KIND_FORMATTER, "lines", "Writes one line for each alert.",
@@ -18,20 +13,20 @@ void exports_watchfire_plugin_plugin_describe(exports_watchfire_plugin_plugin_li
 bool exports_watchfire_plugin_formatter_open(plugin_string_t *name, plugin_string_t *config, uint32_t *handle,
                                              exports_watchfire_plugin_formatter_plugin_error_t *error) {
   (void)name;
-  if (opened == CHANNELS_MAX) return wf_invalid(error, "", "one instance serves at most 1,024 channels");
-  channels[opened].prefix = wf_config_text(*config, "prefix", "");
-  if (!channels[opened].prefix) return wf_invalid(error, "/prefix", "must be a text");
-  channels[opened].url = wf_config_text(*config, "url", "");
-  if (!channels[opened].url) return wf_invalid(error, "/url", "must be a text");
-  *handle = opened++;
+  prefix = wf_config_text(*config, "prefix", "");
+  if (!prefix) return wf_invalid(error, "/prefix", "must be a text");
+  url = wf_config_text(*config, "url", "");
+  if (!url) return wf_invalid(error, "/url", "must be a text");
+  *handle = 0;
   return true;
 }
 
 bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfire_plugin_formatter_group_t *group,
                                                exports_watchfire_plugin_formatter_message_t *message,
                                                exports_watchfire_plugin_formatter_plugin_error_t *error) {
+  (void)handle;
   wf_text token = wf_literal("");
-  if (channels[handle].url[0] && !wf_find(group->secrets, "token", &token)) {
+  if (url[0] && !wf_find(group->secrets, "token", &token)) {
     error->tag = WATCHFIRE_PLUGIN_TYPES_PLUGIN_ERROR_BAD_INPUT;
     error->val.bad_input = wf_copy("the receiver's grant has no secret `token`");
     return false;
@@ -49,24 +44,24 @@ bool exports_watchfire_plugin_formatter_format(uint32_t handle, exports_watchfir
     firing += alert->firing;
   }
   memset(message, 0, sizeof *message);
-  message->title =
-      wf_format("%s%zu firing, %zu resolved", channels[handle].prefix, firing, group->alerts.len - firing);
+  message->title = wf_format("%s%zu firing, %zu resolved", prefix, firing, group->alerts.len - firing);
   message->content_type = wf_copy("text/plain");
   message->body = body;
-  if (channels[handle].url[0]) {
+  if (url[0]) {
     message->headers.ptr = malloc(sizeof *message->headers.ptr);
     message->headers.len = 1;
     message->headers.ptr[0].f0 = wf_copy("Authorization");
     message->headers.ptr[0].f1 = wf_format("Bearer %.*s", (int)token.len, (const char *)token.ptr);
     message->target.is_some = true;
     message->target.val.method = EXPORTS_WATCHFIRE_PLUGIN_FORMATTER_METHOD_POST;
-    message->target.val.url = wf_copy(channels[handle].url);
+    message->target.val.url = wf_copy(url);
   }
   exports_watchfire_plugin_formatter_group_free(group);
   return true;
 }
 
 void exports_watchfire_plugin_formatter_close(uint32_t handle) {
-  free(channels[handle].prefix);
-  free(channels[handle].url);
+  (void)handle;
+  free(prefix);
+  free(url);
 }

@@ -42,7 +42,7 @@ pub(super) struct Dev {
     #[arg(long, value_name = "FILE")]
     call: Vec<PathBuf>,
     /// The configuration as JSON [default: that of the plugin's tests]
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", value_parser = super::plugin_config)]
     config: Option<String>,
     /// Which of the things that the plugin offers
     #[arg(long, value_name = "NAME")]
@@ -256,7 +256,9 @@ impl<'d> Round<'d> {
         say!("{} {}", self.paint.bold(&clock(call.input.at())), show::input(&call.input));
         show::log(&call.trace, self.paint);
         show::answer(call, self.paint);
-        say!("  {}", self.paint.faint(&show::cost(&call.trace)));
+        if let Some(cost) = show::cost(&call.trace) {
+            say!("  {}", self.paint.faint(&cost));
+        }
     }
 }
 

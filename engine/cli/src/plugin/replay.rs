@@ -60,7 +60,7 @@ pub(super) async fn calls(options: &Calls) -> Result<ExitCode> {
             format!("{}/{}", options.plugin, call["number"]),
             text("at"),
             text("kind"),
-            text("digest").chars().take(12).collect(),
+            short(&text("digest")),
             format!("{:.2}", call["nanoseconds"].as_f64().unwrap_or_default() / 1e6),
             match &call["failure"] {
                 Value::Null => "answered".to_owned(),
@@ -113,6 +113,11 @@ async fn fetch(call: &str, server: &Server) -> Result<String> {
     }
 }
 
+/// As much of a digest as tells builds apart.
+fn short(digest: &str) -> String {
+    visible(digest).chars().take(12).collect()
+}
+
 /// Reads a recorded call from a file.
 pub(super) fn read(path: &Path) -> Result<Recording> {
     let json = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -132,15 +137,21 @@ pub(super) fn tell(recorded: &Recording, replayed: &Replayed, paint: Paint) {
     say!("\n{}", paint.bold("recorded"));
     show::log(&recorded.trace, paint);
     show::answer(recorded, paint);
-    say!("\n{} {}", paint.bold("replayed"), paint.faint(&show::cost(&replayed.recording.trace)));
+    let cost = show::cost(&replayed.recording.trace).map(|cost| format!(" {}", paint.faint(&cost))).unwrap_or_default();
+    say!("\n{}{cost}", paint.bold("replayed"));
     show::log(&replayed.recording.trace, paint);
+    let builds = || {
+        let [before, now] = [&recorded.digest, &replayed.recording.digest].map(|digest| short(digest));
+        format!("from another build of the plugin: {before} when it was recorded, {now} now")
+    };
     if replayed.same_answer {
-        say!("  {}", paint.good("the same answer, byte by byte"));
+        let builds = if replayed.same_plugin { String::new() } else { format!(", {}", builds()) };
+        say!("  {}", paint.good(&format!("the same answer, byte by byte{builds}")));
         return;
     }
     show::answer(&replayed.recording, paint);
-    let why = match (replayed.same_plugin, input) {
-        (false, _) => "another answer, from another build of the plugin",
+    let why: &str = match (replayed.same_plugin, input) {
+        (false, _) => &format!("another answer, {}", builds()),
         (true, Input::Condition(..)) => {
             "another answer from the same build: it depends on more than series, configuration and state, such as what \
              its memory held from earlier calls"

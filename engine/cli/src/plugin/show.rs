@@ -59,9 +59,11 @@ pub(super) fn input(input: &Input) -> String {
     }
 }
 
-/// What it took.
-pub(super) fn cost(trace: &Trace) -> String {
-    format!("{} instructions, {} of memory", grouped(trace.instructions), size(trace.memory_bytes))
+/// What it took; nothing where there was no call, since the plugin could not be opened.
+pub(super) fn cost(trace: &Trace) -> Option<String> {
+    let Trace { instructions, memory_bytes, .. } = *trace;
+    let was_called = (instructions, memory_bytes) != (0, 0);
+    was_called.then(|| format!("{} instructions, {} of memory", grouped(instructions), size(memory_bytes)))
 }
 
 /// A number with its digits in groups of three.
@@ -173,6 +175,15 @@ fn pretty(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use watchfire_host::Trace;
+
+    #[test]
+    fn what_was_not_called_took_nothing_that_is_shown() {
+        assert_eq!(super::cost(&Trace::default()), None);
+        let trace = Trace { instructions: 1_234, memory_bytes: 2_048, ..Trace::default() };
+        assert_eq!(super::cost(&trace).as_deref(), Some("1,234 instructions, 2 KiB of memory"));
+    }
+
     #[test]
     fn digits_are_grouped_by_three() {
         for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {

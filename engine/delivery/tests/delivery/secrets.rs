@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use expect_test::expect;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use regex::Regex;
+use watchfire_alerting::NotificationId;
 use watchfire_delivery::double::{Double, Fault};
 
-use super::service::{configured, delivery};
+use super::service::{configured, deliverer, delivery};
 
 /// Every setting of every channel that holds a secret; `URL` is a service that answers with what it was sent.
 const RECEIVERS: [&str; 20] = [
@@ -134,6 +137,56 @@ async fn everything_shown(secret: &str) -> String {
         }
     }
     shown
+}
+
+/// A formatter copies what alerts say into its request, so whoever writes to them must not know what asks for a secret.
+#[tokio::test]
+async fn a_stand_in_that_became_known_asks_for_nothing() {
+    let desk = Double::echo().await.unwrap();
+    let url = desk.url();
+    let deliverer = deliverer(&format!(
+        "  webhook_configs:\n  - url: '{url}'\n    formatter: {{plugin: telltale, config: {{url: '{url}'}}}}\n    \
+         grant: {{hosts: ['{url}'], secrets: {{token: desk-1234}}}}\n"
+    ));
+    assert_eq!(deliverer.problems(), []);
+    let about = |id: u128, summary: &str| {
+        let mut delivery = delivery("webhook[0]");
+        let mut alert = delivery.alerts[0].clone();
+        alert.annotations = [("summary", summary)].into_iter().collect();
+        (delivery.id, delivery.alerts) = (NotificationId(id), vec![alert].into());
+        delivery
+    };
+    let live = Regex::new("secret-[0-9a-f]{32}").unwrap();
+    let mut known = "three down".to_owned();
+    // The second time it is the next attempt of the first, then it is another notification.
+    for id in [7, 7, 8] {
+        let attempt = deliverer.attempt(&about(id, &known)).await;
+        let received = desk.received();
+        let own = received.iter().rfind(|received| received.path == "/own").unwrap();
+        let body = String::from_utf8(own.body.clone()).unwrap();
+        let (summary, told) = body.split_once('\n').unwrap();
+        assert_eq!(summary, known);
+        let headers = ["authorization", "content-type"].map(|name| own.header(name).unwrap());
+        assert_eq!(headers, ["Bearer desk-1234", "text/plain; for=desk-1234"]);
+        let shown = format!("{attempt:?} {:?}", attempt.exchanges[0].request.headers);
+        assert!(!shown.contains("desk-1234") && shown.contains("<secret>"), "{shown}");
+        known = told.replace('.', "");
+        assert!(live.is_match(&known) && !shown.contains(&known), "{known} {shown}");
+    }
+    let mut notes = String::new();
+    for summary in ["fails", "names a header", "goes elsewhere", "has no target"] {
+        let attempt = deliverer.attempt(&about(9, summary)).await;
+        assert_eq!(attempt.exchanges.len(), 1, "the built-in message alone");
+        let previewed = deliverer.preview(&about(9, summary)).unwrap();
+        assert!(!live.is_match(&format!("{attempt:?} {:?}", previewed[0].notes)), "{attempt:?}");
+        notes.push_str(&format!("{summary}: {}\n", attempt.notes.concat()));
+    }
+    expect![[r#"
+        fails: the formatter telltale failed, the built-in message is sent: internal: the plugin failed: no room for secret-of-token-00000000000000000000000
+        names a header: the formatter telltale failed, the built-in message is sent: the name of a header of its request has the stand-in for the secret "token"; it has to stand in the value
+        goes elsewhere: the formatter telltale failed, the built-in message is sent: its request goes to http://secret-of-token-00000000000000000000000.example, which is not granted: `grant.hosts` has <secret>
+        has no target: the formatter telltale failed, the built-in message is sent: its message has the stand-in for the secret "token", and only a request of its own carries secrets; it has to leave that out, or to say in `target` where the request goes
+    "#]].assert_eq(&notes);
 }
 
 fn around(text: &str, secret: &str) -> String {

@@ -45,6 +45,32 @@ impl Formatter for Matrix {
     }
 }
 
+/// Copies the first alert's summary into a request to the address that is its configuration, and tells its stand-in to
+/// whoever listens: with a point in it where the service does, as it is where a reader of the history does.
+struct Telltale(String);
+
+impl Formatter for Telltale {
+    fn format(&mut self, group: &MessageGroup) -> Result<Message, PluginError> {
+        let (token, summary) = (&group.secrets["token"], group.alerts[0].summary());
+        let message = |headers: Vec<(String, String)>, host: &str| Message {
+            title: summary.to_owned(),
+            content_type: format!("text/plain; for={token}"),
+            body: format!("{summary}\n{}.{}", &token[..20], &token[20..]),
+            headers,
+            dedup_key: None,
+            target: Some(Target { method: Method::Post, url: format!("{host}/own") }),
+        };
+        let authorization = || vec![("Authorization".to_owned(), format!("Bearer {token}"))];
+        match summary {
+            "fails" => Err(PluginError::Internal(format!("no room for {token}"))),
+            "names a header" => Ok(message(vec![(token.clone(), "1".to_owned())], &self.0)),
+            "goes elsewhere" => Ok(message(authorization(), &format!("http://{token}.example"))),
+            "has no target" => Ok(Message { target: None, ..message(Vec::new(), &self.0) }),
+            _ => Ok(message(authorization(), &self.0)),
+        }
+    }
+}
+
 struct Panics;
 
 impl Formatter for Panics {
@@ -84,6 +110,10 @@ impl Provider for Formatters {
             "matrix" => {
                 let config: serde_json::Value = serde_json::from_str(config).unwrap();
                 return Ok(Box::new(Matrix(config["url"].as_str().unwrap().to_owned())));
+            }
+            "telltale" => {
+                let config: serde_json::Value = serde_json::from_str(config).unwrap();
+                return Ok(Box::new(Telltale(config["url"].as_str().unwrap().to_owned())));
             }
             _ => return Err(PluginError::Unsupported(format!("there is no formatter {name}"))),
         };
