@@ -84,6 +84,22 @@ async fn a_storm_of_which_no_template_can_tell_all_is_told_in_part() {
     }
 }
 
+/// A page of a proxy, or nothing at all, with the status of success is none, where a service would say more.
+#[tokio::test]
+async fn an_answer_that_is_not_the_services_is_shown_as_it_is() {
+    for name in ["wechat", "telegram", "rocketchat"] {
+        let (_, settings) = CHANNELS.into_iter().find(|(known, _)| *known == name).unwrap();
+        for (body, shown) in [("<p>sign in</p>", "<p>sign in</p>"), ("{}", "{}"), ("", "the answer is empty")] {
+            let double = Double::channel(name).await.unwrap();
+            let deliverer = deliverer(&format!("  {name}_configs: [{}]", settings.replace("URL", &double.url())));
+            double.fail_next([Fault::Answer { status: 200, headers: Vec::new(), body: body.to_owned() }]);
+            let outcome = said(&deliverer.deliver(&delivery(&format!("{name}[0]"))).await);
+            let expected = if name == "wechat" { format!("no token: {shown}") } else { shown.to_owned() };
+            assert_eq!(outcome, format!("rejected: {expected}"), "{name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_channel_is_told_in_its_services_own_terms() {
     let mut told = String::new();
