@@ -194,19 +194,37 @@ fn pagerduty() -> Result<()> {
         let more = "  pagerduty_configs: [{routing_key: k, webhook_secret: whsec-1234}]\n";
         let engine = Engine::start(&[("watchfire.yml", &config(&sink, more))]).await?;
         let key = group_key(&engine, &sink).await?;
-        let event = |kind: &str, key: &str| {
-            json!({"event": {"event_type": kind, "agent": {"summary": "Ada"}, "data": {"incident_key": key}}})
-                .to_string()
+        let event = |kind: &str, key: &str, at: &str| {
+            json!({"event": {"event_type": kind, "occurred_at": at, "agent": {"summary": "Ada"},
+                "data": {"incident_key": key}}})
+            .to_string()
         };
+        let (before, after) = ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z");
         let path = "/api/watchfire/v1/pagerduty/webhook";
-        let body = event("incident.resolved", &key);
+        let body = event("incident.resolved", &key, after);
         let forged = engine.post(path, &[("x-pagerduty-signature", "v1=00")], body.clone()).await?;
         ensure!(forged.status() == 401, "{}", forged.status());
         let signed = |body: &str| format!("v1={}", hmac("whsec-1234", body));
-        let unknown = event("incident.resolved", "0000");
-        let signature = signed(&unknown);
-        let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], unknown).await?;
-        ensure!(answer.status() == 404, "{}", answer.status());
+        let alerts = engine.get("/api/v2/alerts").await?;
+        let acknowledgement = json!({"fingerprint": alerts[0]["fingerprint"], "by": "Bo", "until": after});
+        // What PagerDuty tells of other incidents, of one before this, and of what it was told by the engine changes nothing.
+        for (told, acknowledged) in [
+            (event("incident.resolved", "0000", after), false),
+            (event("incident.acknowledged", &key, before), false),
+            (event("incident.resolved", &key, before), false),
+            (event("incident.acknowledged", &key, after), true),
+        ] {
+            if acknowledged {
+                post(&engine, "/api/watchfire/v1/acknowledgements", &acknowledgement).await?;
+            }
+            let signature = signed(&told);
+            let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], told.clone()).await?;
+            ensure!(answer.status() == 204, "{told}: {}", answer.status());
+            let shown = engine.text("/").await?;
+            ensure!(shown.contains("acknowledged by Bo until 2099") == acknowledged, "{told}: {shown}");
+            ensure!(!shown.contains("(PagerDuty)"), "{told}: {shown}");
+            ensure!(engine.get("/api/v2/alerts").await?[0]["status"]["state"] == "active", "{told}: it fires");
+        }
         let signature = signed(&body);
         let answer = engine.post(path, &[("x-pagerduty-signature", &signature)], body).await?;
         ensure!(answer.status() == 204, "{}", answer.status());

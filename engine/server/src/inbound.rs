@@ -12,15 +12,18 @@ use watchfire::alerting::{AcknowledgeCommand, AcknowledgeWhat, Silence, SilenceD
 use watchfire::config::Channel;
 use watchfire::delivery::pagerduty::{self, InboundEvent};
 use watchfire::delivery::slack::interactive::{self, ClickAction, SILENCE_FOR};
-use watchfire_model::{Alert, Matcher, Timestamp};
+use watchfire_model::{Duration, Matcher, Timestamp};
 
 use crate::body::BodyError;
-use crate::named::{Named, end, firing};
+use crate::named::{Named, NamedAlert, behind, end, firing};
 use crate::receivers::refused;
 use crate::{App, body, push_refused};
 
 /// The largest body in bytes. Anybody can send one, and those that services send are some kilobytes.
 const WEBHOOK_BYTES_MAX: usize = 256 << 10;
+
+/// Times of PagerDuty's events may lack the part of the second.
+const A_SECOND: Duration = Duration::from_secs(1);
 
 /// Why a click silences.
 const SILENCED: &str = "silenced in Slack";
@@ -46,16 +49,21 @@ pub(crate) async fn pagerduty(State(app): State<App>, headers: HeaderMap, body: 
     let inbound = pagerduty::parse(&bytes).map_err(|error| refused(StatusCode::BAD_REQUEST, &error))?;
     let Some(inbound) = inbound else { return Ok(StatusCode::NO_CONTENT.into_response()) };
     let by = if inbound.by.is_empty() { "PagerDuty".to_owned() } else { format!("{} (PagerDuty)", inbound.by) };
-    let named = firing(&app, &inbound.dedup_key).await?;
+    // Nothing may fire under the key: the incident is over, or another program's. That is no failure of who tells of it.
+    let mut named = behind(&app, &inbound.dedup_key).await?;
+    if let Some(occurred_at) = inbound.occurred_at {
+        // What fires again has the key of what ended, and is none of what happened before it began.
+        named.retain(|alert| alert.began < occurred_at + A_SECOND);
+    }
     match inbound.event {
-        InboundEvent::Acknowledged => acknowledge(&app, &named, &by, "acknowledged in PagerDuty").await?,
+        InboundEvent::Acknowledged => acknowledge(&app, named.what(new), &by, "acknowledged in PagerDuty").await?,
         InboundEvent::Unacknowledged => withdraw(&app, &named).await?,
         InboundEvent::Resolved => {
             // What a rule says goes on for as long as the rule says so; somebody has looked after it.
-            if !named.ruled.is_empty() {
-                acknowledge(&app, &named, &by, "resolved in PagerDuty").await?;
+            if named.alerts.iter().any(|alert| alert.of_rule) {
+                acknowledge(&app, named.what(new), &by, "resolved in PagerDuty").await?;
             }
-            end(&app, named.sent).await?;
+            end(&app, named.sent()).await?;
         }
     }
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -86,7 +94,7 @@ pub(crate) async fn slack(State(app): State<App>, headers: HeaderMap, body: Body
     let by = format!("{} (Slack)", click.by);
     let named = firing(&app, &click.group_hash).await?;
     match click.action {
-        ClickAction::Acknowledge => acknowledge(&app, &named, &by, "acknowledged in Slack").await?,
+        ClickAction::Acknowledge => acknowledge(&app, named.what(|_| true), &by, "acknowledged in Slack").await?,
         ClickAction::Silence => {
             let Some(group) = named.group.filter(|group| !group.labels.is_empty()) else {
                 return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "a group without labels cannot be silenced"));
@@ -144,21 +152,14 @@ fn secrets(app: &App, of: impl Fn(&Channel) -> Option<&watchfire::config::Creden
     channels.filter_map(|integration| of(&integration.channel)).map(|secret| secret.expose().to_owned()).collect()
 }
 
-impl Named {
-    /// The same for an acknowledgement.
-    fn what(&self) -> Vec<AcknowledgeWhat> {
-        match &self.group {
-            Some(group) => vec![AcknowledgeWhat::Group(group.key.clone())],
-            None => {
-                let sent = self.sent.iter().map(Alert::fingerprint);
-                sent.chain(self.ruled.iter().copied()).map(AcknowledgeWhat::Alert).collect()
-            }
-        }
-    }
+/// Those that nobody looks after yet: PagerDuty tells also of what it was told by this engine, and has no end for an
+/// acknowledgement that has one here.
+fn new(alert: &NamedAlert) -> bool {
+    !alert.acknowledged
 }
 
-async fn acknowledge(app: &App, named: &Named, by: &str, comment: &str) -> Result<(), Response> {
-    for what in named.what() {
+async fn acknowledge(app: &App, what: Vec<AcknowledgeWhat>, by: &str, comment: &str) -> Result<(), Response> {
+    for what in what {
         let (by, comment) = (by.to_owned(), comment.to_owned());
         carry_out(app, AcknowledgeCommand::Set { what, by, comment, until: None, snooze: false }).await?;
     }
@@ -166,7 +167,7 @@ async fn acknowledge(app: &App, named: &Named, by: &str, comment: &str) -> Resul
 }
 
 async fn withdraw(app: &App, named: &Named) -> Result<(), Response> {
-    for what in named.what() {
+    for what in named.what(|_| true) {
         carry_out(app, AcknowledgeCommand::Withdraw { what }).await?;
     }
     Ok(())

@@ -149,10 +149,15 @@ impl Happened {
             Ok(lasts) if !lasts.is_zero() => Ok(lasts),
             _ => Err(format!("lasts must be a duration above 0, such as 30m, not {text:?}")),
         });
+        let lasts = lasts.transpose()?;
         let mut alert = json!({"labels": labels, "annotations": annotations});
-        let end = if self.resolved { Some(now) } else { lasts.transpose()?.map(|lasts| now + lasts) };
+        let end = if self.resolved { Some(now) } else { lasts.map(|lasts| now + lasts) };
         if let Some(end) = end {
             alert["endsAt"] = end.to_rfc3339().into();
+        }
+        if !self.resolved {
+            // Of an alert with an end alone that is the beginning too.
+            alert["startsAt"] = now.to_rfc3339().into();
         }
         Ok(alert)
     }
@@ -235,11 +240,12 @@ pub(crate) async fn severities(State(app): State<App>) -> Response {
 pub(crate) async fn resolve(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, Response> {
     let resolved: Resolved = read(&app, &headers, body).await?;
     let named = firing(&app, &resolved.dedup_key).await?;
-    if named.sent.is_empty() {
+    let sent = named.sent();
+    if sent.is_empty() {
         let message = "a rule says that this fires; it ends when the rule says so";
         return Err(refused(StatusCode::CONFLICT, message));
     }
-    let ended = end(&app, named.sent).await?;
+    let ended = end(&app, sent).await?;
     Ok(Json(json!({"resolved": ended})).into_response())
 }
 
@@ -274,14 +280,18 @@ mod tests {
         let labels = json!({"alertname": "model_failure", "event_type": "model_failure", "region": "eu",
             "severity": "critical", "source": "ranker"});
         let annotations = json!({"description": "since 10:00", "summary": "No answer", "tries": "3"});
-        let expected = json!({"labels": labels, "annotations": annotations, "endsAt": "1970-01-01T01:00:00.000Z"});
+        let (begin, end) = ("1970-01-01T00:00:00.000Z", "1970-01-01T01:00:00.000Z");
+        let expected = json!({"labels": labels, "annotations": annotations, "startsAt": begin, "endsAt": end});
         assert_eq!(whole.unwrap(), expected);
+        let over = alert(r#"{"event_type": "x", "title": "t", "resolved": true}"#).unwrap();
+        assert_eq!((&over["startsAt"], &over["endsAt"]), (&Value::Null, &json!(begin)));
         for (text, reason) in [
             (r#"{"event_type": "x", "title": ""}"#, "title must have"),
             (r#"{"event_type": "No Word", "title": "t"}"#, "event_type must be a word"),
             (r#"{"event_type": "x", "title": "t", "severity": "fatal"}"#, "severity cannot be"),
             (r#"{"event_type": "x", "title": "t", "labels": {"severity": "info"}}"#, "the label severity"),
             (r#"{"event_type": "x", "title": "t", "lasts": "soon"}"#, "lasts must be a duration above 0"),
+            (r#"{"event_type": "x", "title": "t", "lasts": "soon", "resolved": true}"#, "lasts must be a duration"),
             (r#"{"event_type": "x", "title": "t", "lasts": "0s"}"#, "such as 30m, not \"0s\""),
             (r#"{"event_type": "x", "title": "t", "sevrity": "info"}"#, "unknown field"),
         ] {

@@ -1,6 +1,7 @@
 //! PagerDuty's webhooks, version 3: what happened to an incident there.
 
 use serde_json::Value;
+use watchfire_model::Timestamp;
 
 use crate::signature::is_hmac_sha256;
 
@@ -13,6 +14,9 @@ pub struct Inbound {
     pub dedup_key: String,
     /// Who did it, as PagerDuty names them; empty if a rule of PagerDuty's did.
     pub by: String,
+    /// When it happened, by PagerDuty's clock and perhaps without the part of the second. What is told again later, or late,
+    /// says so by it.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// What can happen to an incident that means something here.
@@ -55,7 +59,9 @@ pub fn parse(body: &[u8]) -> Result<Option<Inbound>, String> {
     // An incident that a person opened there has no key, and no group here.
     let Some(key) = key.filter(|key| !key.is_empty()) else { return Ok(None) };
     let by = event.get("agent").and_then(|agent| agent.get("summary")).and_then(Value::as_str).unwrap_or("");
-    Ok(Some(Inbound { event: kind, dedup_key: key.to_owned(), by: by.to_owned() }))
+    let occurred_at = event.get("occurred_at").and_then(Value::as_str);
+    let occurred_at = occurred_at.and_then(|time| Timestamp::parse_rfc3339(time).ok());
+    Ok(Some(Inbound { event: kind, dedup_key: key.to_owned(), by: by.to_owned(), occurred_at }))
 }
 
 #[cfg(test)]
@@ -97,7 +103,8 @@ mod tests {
             }})
         };
         let read = |value: Value| parse(value.to_string().as_bytes());
-        let known = |event| Ok(Some(Inbound { event, dedup_key: "k".to_owned(), by: "Ada".to_owned() }));
+        let occurred_at = Timestamp::parse_rfc3339("2026-11-20T21:20:00Z").ok();
+        let known = |event| Ok(Some(Inbound { event, dedup_key: "k".to_owned(), by: "Ada".to_owned(), occurred_at }));
         let data = || json!({"id": "Q1", "type": "incident", "status": "acknowledged", "incident_key": "k"});
         assert_eq!(read(event("incident.acknowledged", data())), known(InboundEvent::Acknowledged));
         assert_eq!(read(event("incident.unacknowledged", data())), known(InboundEvent::Unacknowledged));
