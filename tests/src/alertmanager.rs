@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use watchfire_model::Timestamp;
 
 use crate::Case;
+use crate::commands::watchfire_in;
 use crate::support::{Engine, Tool, block_on, client, eventually};
 
 const ALERTMANAGER: Tool = Tool::Program("alertmanager");
@@ -32,6 +33,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "alertmanager::metrics_of_one_name_are_of_one_kind",
         needs: &[Tool::Binary, ALERTMANAGER],
         run: metrics,
+    },
+    Case {
+        name: "alertmanager::a_silence_that_it_takes_for_another_does_not_stay",
+        needs: &[Tool::Binary, ALERTMANAGER],
+        run: imported,
     },
     Case { name: "alertmanager::times_are_the_same_in_both", needs: &[Tool::Binary, ALERTMANAGER], run: times },
 ];
@@ -279,6 +285,40 @@ fn types() -> Result<()> {
                 ensure!(!exact || *here == 200 || said_here == said_there, "{path} as {kind:?}: {answers:?}");
             }
         }
+        Ok(())
+    })
+}
+
+/// What only an engine knows of silences would be left out by Alertmanager, and more than was meant silenced.
+fn imported() -> Result<()> {
+    block_on(async {
+        let engine = Engine::start(&[("watchfire.yml", CONFIG)]).await?;
+        let peer = Alertmanager::start(&engine).await?;
+        let matcher = json!({"name": "a", "value": "b", "isRegex": false, "isEqual": true});
+        let plain = json!({"matchers": [matcher], "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2099-01-01T00:00:00Z",
+            "createdBy": "me", "comment": "plain"});
+        let with = |name: &str, value: Value| {
+            let mut silence = plain.clone();
+            silence[name] = value;
+            silence["comment"] = json!(name);
+            silence
+        };
+        let other = json!({"name": "a", "value": "c", "isRegex": false, "isEqual": true});
+        let sets = with("matcherSets", json!([[matcher], [other]]));
+        let recurring = with("recurrence", json!({"cron": "0 2 * * *", "lasts": "1h"}));
+        engine.write("silences.json", &json!([sets, recurring, plain]).to_string())?;
+        let import = |url: &str| watchfire_in(engine.folder(), &["silence", "import", "silences.json", "--url", url]);
+        let here = import(&engine.url(""))?;
+        ensure!(here.code == 0 && here.out.lines().count() == 3, "{}{}", here.out, here.err);
+        let there = import(peer.url.trim_end_matches("/api/v2"))?;
+        ensure!(there.code == 1 && there.out.lines().count() == 1, "{}{}", there.out, there.err);
+        for name in ["matcherSets", "recurrence"] {
+            ensure!(there.err.contains(&format!("the server knows no `{name}`")), "{}", there.err);
+        }
+        let silences = get(&format!("{}/silences", peer.url)).await?;
+        let active = silences.as_array().into_iter().flatten().filter(|one| one["status"]["state"] == "active");
+        let active: Vec<&Value> = active.map(|silence| &silence["comment"]).collect();
+        ensure!(active == ["plain"], "{active:?}");
         Ok(())
     })
 }

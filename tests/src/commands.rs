@@ -28,10 +28,10 @@ pub(crate) const CASES: &[Case] = &[
 const QUIET: &str = "route: {receiver: none}\nreceivers: [{name: none}]\nevaluation: {keep_unread: true}\n";
 
 /// What a command said and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -46,7 +46,7 @@ fn watchfire(engine: &Engine, arguments: &[&str]) -> Result<Said> {
     watchfire_in(engine.folder(), arguments)
 }
 
-fn watchfire_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
+pub(crate) fn watchfire_in(folder: &Path, arguments: &[&str]) -> Result<Said> {
     let binary = variable("WATCHFIRE_BINARY").context("WATCHFIRE_BINARY is not set")?;
     let output = Command::new(binary).args(arguments).current_dir(folder).output()?;
     Ok(Said {
@@ -283,7 +283,10 @@ fn silences() -> Result<()> {
         let url = engine.url("");
         let run = |arguments: &[&str]| watchfire(&engine, &[arguments, &["--url", &url]].concat());
         ensure!(run(&["alert", "add", "Disk", "instance=a", "--annotation", "summary=full"])?.code == 0, "add");
-        ensure!(run(&["alert", "add", "Disk", "instance=b"])?.code == 0, "add");
+        let until = ["alert", "add", "Disk", "instance=b", "--end", "2099-01-01T00:00:00Z"];
+        ensure!(run(&until)?.code == 0, "add");
+        let added = run(&["alert", "query", "instance=b", "--json"])?.lines()?;
+        ensure!(added[0][0]["startsAt"].as_str().is_some_and(|begin| begin < "2099"), "it has begun: {added:?}");
         let listed = run(&["alert", "query", "Disk", "instance=~a|b"])?;
         ensure!(listed.out.lines().count() == 3 && listed.out.contains("full"), "{}{}", listed.out, listed.err);
         let id = run(&["silence", "add", "Disk", "instance=a", "--comment", "c", "--author", "me", "-d", "30m"])?;

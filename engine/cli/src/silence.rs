@@ -127,7 +127,8 @@ fn matchers_text(set: &Value) -> String {
     typed.collect::<Vec<_>>().join(" ")
 }
 
-/// Each silence of a list, as `query --json` writes it. One that is refused does not stop the rest.
+/// Each silence of a list, as `query --json` writes it. One that is refused does not stop the rest, and one that the server
+/// takes for another, as an Alertmanager does that knows no recurrence, does not stay.
 async fn import(client: &Client, text: &str, force: bool) -> Result<ExitCode> {
     let silences: Vec<Value> = serde_json::from_str(text).context("this is no list of silences in JSON")?;
     let mut failed = 0;
@@ -136,8 +137,8 @@ async fn import(client: &Client, text: &str, force: bool) -> Result<ExitCode> {
         if let Some(fields) = silence.as_object_mut().filter(|_| !force) {
             fields.remove("id");
         }
-        match client.post("api/v2/silences", &silence).await {
-            Ok(answer) => say!("{}", answer["silenceID"].as_str().unwrap_or_default()),
+        match imported(client, &silence).await {
+            Ok(id) => say!("{id}"),
             Err(error) => {
                 eprintln!("error: {error:#}: {silence}");
                 failed += 1;
@@ -145,6 +146,23 @@ async fn import(client: &Client, text: &str, force: bool) -> Result<ExitCode> {
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sets a silence and gives its id.
+async fn imported(client: &Client, silence: &Value) -> Result<String> {
+    let answer = client.post("api/v2/silences", silence).await?;
+    let id = answer["silenceID"].as_str().unwrap_or_default().to_owned();
+    // What only an engine knows.
+    let several = silence["matcherSets"].as_array().is_some_and(|sets| sets.len() > 1);
+    let own = [("recurrence", !silence["recurrence"].is_null()), ("matcherSets", several)];
+    if own.iter().any(|(_, has)| *has) {
+        let set = client.get(&format!("api/v2/silence/{id}"), &[]).await?;
+        if let Some((name, _)) = own.into_iter().find(|(name, has)| *has && set[name].is_null()) {
+            client.delete(&format!("api/v2/silence/{id}")).await.with_context(|| id.clone())?;
+            bail!("the server knows no `{name}`, without which this would silence something else");
+        }
+    }
+    Ok(id)
 }
 
 pub(crate) async fn alert(command: AlertCommand) -> Result<ExitCode> {
@@ -168,6 +186,9 @@ pub(crate) async fn alert(command: AlertCommand) -> Result<ExitCode> {
             let map =
                 |labels: &watchfire_model::Labels| -> Value { labels.iter().map(|l| (l.name, l.value)).collect() };
             let mut alert = json!({ "labels": map(&all), "annotations": map(&annotations) });
+            let now = SystemClock.now();
+            // Of an alert with an end alone servers take that as the beginning too.
+            let start = start.or_else(|| end.is_some_and(|end| end > now).then_some(now));
             for (key, time) in [("startsAt", start), ("endsAt", end)] {
                 if let Some(time) = time {
                     alert[key] = json!(Timestamp::to_rfc3339(time));
