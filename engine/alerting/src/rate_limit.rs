@@ -21,9 +21,12 @@ impl Group {
 }
 
 impl Engine {
-    /// How long a new group waits and how often it is looked at. A digest keeps the pace of its limit.
+    /// How long a new group waits and how often it is looked at. A digest keeps the pace of its limit. A group whose route is
+    /// gone has only ends to tell, which it does at the pace of the quickest one.
     pub(crate) fn pace(&self, node: Option<&Node>, labels: &Labels) -> (Duration, Duration) {
-        let Some(node) = node else { return (Duration::ZERO, Duration::from_mins(5)) };
+        let Some(node) = node else {
+            return (Duration::ZERO, self.routes.shortest_interval().unwrap_or(Duration::from_mins(5)));
+        };
         let limit =
             labels.get(DIGEST_LABEL).and_then(|_| node.policy.rate_limits.of(labels.value_or_empty(SEVERITY_LABEL)));
         limit.map_or((node.group_wait, node.group_interval), |limit| (limit, limit))

@@ -37,6 +37,7 @@ pub(crate) struct RouteTable {
     nodes: Vec<Node>,
     by_id: BTreeMap<RouteId, u32>,
     flap_damping: Option<FlapDamping>,
+    shortest_interval: Option<Duration>,
 }
 
 impl RouteTable {
@@ -70,7 +71,8 @@ impl RouteTable {
             times: a.times.max(b.times).min(FlapDamping::TIMES_MAX),
             within: a.within.max(b.within),
         });
-        RouteTable { nodes, by_id, flap_damping }
+        let shortest_interval = nodes.iter().map(|node| node.group_interval).min();
+        RouteTable { nodes, by_id, flap_damping, shortest_interval }
     }
 
     pub(crate) fn find(&self, id: &RouteId) -> Option<&Node> {
@@ -85,6 +87,11 @@ impl RouteTable {
     /// How many beginnings of an alert must be remembered and for how long; absent if no route damps what flaps.
     pub(crate) fn flap_damping(&self) -> Option<FlapDamping> {
         self.flap_damping
+    }
+
+    /// The shortest `group_interval` of any route; absent only without a configuration.
+    pub(crate) fn shortest_interval(&self) -> Option<Duration> {
+        self.shortest_interval
     }
 
     /// The longest limit that any route has for a severity.
