@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "pair::what_is_asked_of_one_holds_on_the_other", needs: NEEDS, run: asked },
     Case { name: "pair::to_read_what_is_kept_may_take_longer_than_the_lease_lasts", needs: NEEDS, run: slow_to_read },
     Case { name: "pair::who_cannot_read_what_is_kept_gives_the_lease_back", needs: NEEDS, run: cannot_read },
+    Case { name: "pair::who_cannot_ask_says_so_until_it_can", needs: NEEDS, run: cannot_ask },
     Case { name: "pair::an_engine_that_was_stopped_tells_nobody_when_it_wakes_up", needs: NEEDS, run: stopped },
 ];
 
@@ -198,6 +199,40 @@ fn asked() -> Result<()> {
         let told: Vec<String> = keys(&sink.received()).into_keys().collect();
         ensure!(told == ["Loud1", "Loud2"], "{told:?} were told");
         Ok(())
+    })
+}
+
+fn cannot_ask() -> Result<()> {
+    block_on(async {
+        let (database, sink) = (Database::make("cannot_ask")?, Sink::start().await?);
+        // Who finds something locked is told so at once.
+        database.value(&format!("ALTER DATABASE {} SET lock_timeout = '20ms'", database.name()))?;
+        let config = config(&database, &sink);
+        let _first = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let second = Engine::start(&[("watchfire.yml", &config)]).await?;
+        let locked = database.lock_requests()?;
+        let refused =
+            second.post("/api/v2/alerts", &[("content-type", "application/json")], alerts(&["A".to_owned()])?);
+        ensure!(refused.await?.status() == 503, "what cannot be asked for is refused");
+        // Nobody waits for anything any more, and still it is tried again and fails.
+        let value = |metrics: &str, name: &str| {
+            let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+            found.unwrap_or_default()
+        };
+        eventually("it has failed four times", async || {
+            let metrics = second.text("/metrics").await?;
+            let failed = value(&metrics, "watchfire_store_commit_failures_total ") >= 4;
+            ensure!(value(&metrics, "watchfire_store_failing ") == 1, "it fails until it is taken again: {metrics}");
+            Ok(failed.then_some(()))
+        })
+        .await?;
+        drop(locked);
+        eventually("it works again", async || {
+            Ok((value(&second.text("/metrics").await?, "watchfire_store_failing ") == 0).then_some(()))
+        })
+        .await?;
+        post(&second, &["B".to_owned()]).await?;
+        sink.until("what is asked for then is told", |received| keys(received).contains_key("B")).await.map(drop)
     })
 }
 

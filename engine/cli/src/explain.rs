@@ -45,8 +45,9 @@ fn told(answer: &Value) -> String {
         }
     };
     section("Rules", "rules", &|rule| {
-        let evaluated =
-            rule["lastEvaluation"].as_str().map_or("never evaluated".to_owned(), |at| format!("evaluated at {at}"));
+        let evaluated = rule["lastEvaluation"]
+            .as_str()
+            .map_or("not evaluated by this engine".to_owned(), |at| format!("evaluated at {at}"));
         let state = match &rule["instance"] {
             Value::Null => "no result with these labels".to_owned(),
             instance => {

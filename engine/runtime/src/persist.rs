@@ -147,7 +147,7 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
             pending.confirm |= batch.confirm;
             pending.done.append(&mut batch.done);
             let outcome = {
-                let write = self.write(&mut pending, &batch.requests);
+                let write = self.write(&mut pending, &batch.requests, failing);
                 tokio::pin!(write);
                 loop {
                     tokio::select! {
@@ -173,7 +173,12 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
                     self.metrics.commit_failures.inc();
                     if self.health.fail(error) {
                         let pending = pending.records.len();
-                        tracing::error!(%error, pending, "the store fails; deliveries go on from memory");
+                        match batch.requests.is_empty() {
+                            true => tracing::error!(%error, pending, "the store fails; deliveries go on from memory"),
+                            false => {
+                                tracing::error!(%error, "the store fails; what this engine is asked for is refused")
+                            }
+                        }
                     }
                     (failing, retry) = (true, (retry * 2).min(RETRY_MAX));
                 }
@@ -257,11 +262,16 @@ impl<F: Fn(Term, Delivery)> Persister<F> {
         decided.deliveries.drain(..).for_each(|delivery| (self.deliver)(decided.term, *delivery));
     }
 
-    async fn write(&self, pending: &mut Pending, requests: &[Input]) -> Result<(), StoreError> {
+    async fn write(&self, pending: &mut Pending, requests: &[Input], failing: bool) -> Result<(), StoreError> {
         let length = pending.records.len();
         self.metrics.records_pending.set(i64::try_from(length).unwrap_or(i64::MAX));
         if !requests.is_empty() {
             self.in_time(self.store.request(requests)).await?;
+        }
+        if failing && length == 0 && pending.done.is_empty() && requests.is_empty() {
+            // Nothing is left to write, since who waited for it was told that it failed. Only the database knows whether it
+            // takes writes again.
+            self.in_time(self.store.try_write()).await?;
         }
         if length > 0 || !pending.done.is_empty() {
             let records = pending.records.iter().map(|(key, record)| (key, &**record));

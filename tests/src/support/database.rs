@@ -47,11 +47,20 @@ impl Database {
 
     /// Nobody can read what is kept until the answer is dropped.
     pub(crate) fn lock_records(&self) -> Result<Locked> {
+        self.lock("records IN ACCESS EXCLUSIVE MODE")
+    }
+
+    /// An engine that does not decide cannot ask for anything until the answer is dropped.
+    pub(crate) fn lock_requests(&self) -> Result<Locked> {
+        self.lock("requests IN EXCLUSIVE MODE")
+    }
+
+    fn lock(&self, what: &str) -> Result<Locked> {
         let mut psql = Command::new("psql");
         psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url()]);
         let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.as_mut().context("it has an input")?;
-        stdin.write_all(b"BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n")?;
+        stdin.write_all(format!("BEGIN; LOCK TABLE {what};\n\\echo locked\n").as_bytes())?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("it has an output")?).read_line(&mut line)?;
         ensure!(line.trim() == "locked", "what is kept could not be locked");

@@ -403,7 +403,7 @@ fn of_rules(name: &str, evaluated: &[(&RuleView, Option<&Instance>)], similar: &
         return format!("its rule has no result with these labels, or it was left out{last}: {complaint}");
     }
     match (&rule.health, similar.is_empty()) {
-        (RuleHealth::Unknown, _) => "its rule was not evaluated yet".to_owned(),
+        (RuleHealth::Unknown, _) => "its rule was not evaluated by this engine yet".to_owned(),
         (RuleHealth::Error(error), _) => format!("the evaluation of its rule failed{last}: {error}"),
         (RuleHealth::Ok, true) => format!("the expression of its rule had no result{last}"),
         (RuleHealth::Ok, false) => format!("the expression of its rule had results{last}, but none with these labels"),

@@ -92,7 +92,7 @@ fn group_row(group: &RuleGroupView, rules: &HashMap<RuleId, &Rule>, now: Timesta
         };
         let timing = match rule.last_evaluation {
             Some(at) => format!("{} ago, {} ms", ago(now, at), rule.evaluation_time.as_millis()),
-            None => "not evaluated yet".to_owned(),
+            None => "not evaluated here yet".to_owned(),
         };
         let written = rules.get(&rule.id);
         RuleRow {

@@ -213,6 +213,17 @@ impl Store {
         }
     }
 
+    /// Writes nothing, but finds out whether the database would take it.
+    ///
+    /// # Errors
+    /// If it would not.
+    pub async fn try_write(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite(database) => database.try_write().await,
+            Backend::Postgres(database) => database.try_write().await,
+        }
+    }
+
     /// Whether other engines can use the same database.
     pub fn can_be_shared(&self) -> bool {
         matches!(self.backend, Backend::Postgres(_))

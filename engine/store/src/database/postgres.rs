@@ -46,6 +46,14 @@ impl Postgres {
         Ok(Postgres { pool })
     }
 
+    pub(super) async fn try_write(&self) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM requests WHERE false")
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed("cannot write to the database"))
+    }
+
     /// Nothing is written if the term is not in force any more.
     pub(super) async fn commit(&self, term: Term, batch: Batch<'_>, done: &[i64]) -> Result<(), StoreError> {
         let refused = || failed("cannot write to the database");

@@ -83,6 +83,14 @@ impl Sqlite {
         })
     }
 
+    pub(super) async fn try_write(&self) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM records WHERE false")
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(failed("cannot write to the database"))
+    }
+
     pub(super) async fn commit(&self, batch: Batch<'_>) -> Result<(), StoreError> {
         let refused = || failed("cannot write to the database");
         let mut connection = self.pool.acquire().await.map_err(refused())?;
