@@ -104,11 +104,15 @@ impl Timers {
     /// Sets a timer, replacing an earlier setting.
     pub(crate) fn set(&mut self, timer: Timer, at: Timestamp) {
         // What is cloned is a number or reference counted.
-        if self.settings.insert(timer.clone(), at) == Some(at) {
+        let before = self.settings.insert(timer.clone(), at);
+        if before == Some(at) {
             return;
         }
         self.queue.push(Reverse((at, timer)));
-        self.tidy();
+        // Where nothing was set before, nothing has ceased to hold.
+        if before.is_some() {
+            self.tidy();
+        }
     }
 
     /// Sets a timer only if it is not set.
