@@ -320,6 +320,11 @@ fn pages() -> Result<()> {
 
         let (_, sent) =
             post(&engine, "/v1/alerting/send", &json!({"event_type": "system_down", "title": "Down"})).await?;
+        eventually("the page says what was sent", async || {
+            let shown = engine.text("/notifications").await?;
+            Ok((shown.matches("system_down").count() > 2 && shown.contains(", 1 firing")).then_some(()))
+        })
+        .await?;
         let path = format!("/alerts/{}", sent["fingerprint"].as_str().context("a fingerprint")?);
         let shown = submit(&engine, &path, &[("action", "acknowledge"), ("by", "Ada"), ("comment", "on it")]).await?;
         ensure!(shown.contains("acknowledged by Ada: on it") && shown.contains("Take back"), "{shown}");

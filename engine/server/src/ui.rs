@@ -110,6 +110,7 @@ struct NotificationsPage {
 struct WaitingRow {
     receiver: String,
     integration: String,
+    group: String,
     reason: String,
     attempt: u32,
     error: String,
@@ -290,6 +291,7 @@ async fn notifications_page(app: &App, error: String) -> Response {
     let waiting = |row: &OutboxView| WaitingRow {
         receiver: row.target.receiver.to_string(),
         integration: row.target.integration.to_string(),
+        group: row.target.group.to_string(),
         reason: row.reason.as_str().replace('_', " "),
         attempt: row.attempt,
         error: row.error.to_string(),

@@ -41,6 +41,8 @@ pub(super) struct AttemptRow {
     pub(super) number: u64,
     pub(super) receiver: String,
     pub(super) integration: String,
+    /// What it is about: the labels of its group, and how many alerts fire and have ended.
+    pub(super) about: String,
     pub(super) state: &'static str,
     pub(super) tone: &'static str,
     pub(super) said: String,
@@ -86,7 +88,14 @@ impl AttemptRow {
                 answer.map_or_else(|| "no answer".to_owned(), |answer| format!("{} {}", answer.status, answer.body)),
             )
         });
+        let firing = record.delivery.alerts.iter().filter(|alert| alert.ends_at.is_none()).count();
+        let counts = [(firing, "firing"), (record.delivery.alerts.len() - firing, "ended")];
+        let counted = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
         AttemptRow {
+            about: std::iter::once(record.delivery.group_labels.to_string())
+                .chain(counted)
+                .collect::<Vec<_>>()
+                .join(", "),
             number: record.number,
             receiver: record.delivery.receiver.to_string(),
             integration: record.delivery.integration.to_string(),
